@@ -1,0 +1,47 @@
+"""Packaging of tfdistill; tool settings live in pyproject.toml."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+ROOT = pathlib.Path(__file__).parent
+VERSION = re.search(
+    r'__version__ = "([^"]+)"', (ROOT / "tfdistill" / "version.py").read_text()
+).group(1)
+
+CORE = [
+    "tensorflow>=2.15,<2.16",
+    "tensorflow-recommenders>=0.7.7",
+    "tensorflow-ranking>=0.5.5",
+    "numpy>=1.26,<2",
+    "pandas>=2.0",
+    "pyarrow>=14,<19",
+    "matplotlib>=3.7",
+    "rich>=13",
+    "typer>=0.12",
+    "setuptools<81",
+]
+DEV = ["pytest>=8", "pytest-xdist>=3.5", "ruff>=0.9,<0.18", "mypy>=1.11", "build>=1"]
+
+setup(
+    name="tfdistill",
+    version=VERSION,
+    description="Distillation for recommenders: small students under big teachers, "
+    "for recall, coarse and fine ranking, in TensorFlow.",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["tfdistill", "tfdistill.*"]),
+    package_data={"tfdistill": ["py.typed"]},
+    python_requires=">=3.9,<3.12",
+    install_requires=CORE,
+    extras_require={"dev": DEV},
+    entry_points={"console_scripts": ["tfdistill = tfdistill.cli:main"]},
+    classifiers=[
+        "Programming Language :: Python :: 3.9",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "License :: OSI Approved :: Apache Software License",
+    ],
+)

@@ -1,0 +1,1 @@
+"""tfdistill.report."""
