@@ -1,0 +1,392 @@
+"""FeatureSpec: one description of the features, for readers, Keras inputs and serving."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Union
+
+import tensorflow as tf
+
+__all__ = ["Feature", "FeatureSpec", "RESERVED_NAMES", "Table"]
+
+RESERVED_NAMES = frozenset({"mask", "item_row", "positive", "log_q"})
+"""Keys of a batch that are not features, so no feature may take them."""
+
+_DEFAULTS: Mapping[str, Union[str, int, float]] = {
+    "string": "",
+    "int64": -1,
+    "float32": 0.0,
+}
+
+
+def _check(name: str, argument: str, value: object, allowed: Iterable[object]) -> None:
+    choices = tuple(allowed)
+    if value not in choices:
+        raise ValueError(f"{name}: {argument} must be one of {choices}, got {value!r}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """An embedding table and the map from raw values to its rows.
+
+    Rows `0 .. oov - 1` belong to values that are not known, so a new id is served by a
+    trained-for row instead of an error. Features that name the same table share it.
+
+    Args:
+        name: Name of the table.
+        dim: Width of a row.
+        kind: `"vocabulary"` (listed values), `"hash"` (any value, `size` buckets) or
+            `"integer"` (ids `0 .. size - 1`).
+        vocabulary: The known values, for kind `"vocabulary"`.
+        size: Number of buckets or ids, for the other two kinds.
+        oov: Rows for unknown values (kinds `"vocabulary"` and `"integer"`; the rows of
+            a hash table are all shared, so it has none).
+
+    Raises:
+        ValueError: If the arguments contradict each other.
+
+    Example:
+        >>> Table("occupation", dim=8, kind="vocabulary", vocabulary=("a", "b")).num_rows
+        3
+    """
+
+    name: str
+    dim: int
+    kind: str = "integer"
+    vocabulary: tuple[Union[str, int], ...] = ()
+    size: int = 0
+    oov: int = 1
+
+    def __post_init__(self) -> None:
+        label = f"Table {self.name!r}"
+        object.__setattr__(self, "vocabulary", tuple(self.vocabulary))
+        _check(label, "kind", self.kind, ("vocabulary", "hash", "integer"))
+        if self.dim < 1:
+            raise ValueError(f"{label}: dim must be at least 1, got {self.dim}.")
+        if self.kind == "vocabulary":
+            self._check_vocabulary(label)
+        elif self.vocabulary or self.size < 1:
+            raise ValueError(
+                f"{label}: kind {self.kind!r} takes size >= 1 and no vocabulary, got "
+                f"size={self.size} and {len(self.vocabulary)} vocabulary entries."
+            )
+        if self.kind != "hash" and self.oov < 1:
+            raise ValueError(f"{label}: oov must be at least 1, got {self.oov}.")
+
+    def _check_vocabulary(self, label: str) -> None:
+        if not self.vocabulary or self.size:
+            raise ValueError(
+                f"{label}: kind 'vocabulary' takes a non-empty vocabulary and no size, "
+                f"got {len(self.vocabulary)} entries and size={self.size}."
+            )
+        if len(set(self.vocabulary)) != len(self.vocabulary):
+            raise ValueError(f"{label}: the vocabulary repeats a value.")
+        if len({type(value) for value in self.vocabulary}) > 1:
+            raise ValueError(f"{label}: the vocabulary mixes strings and integers.")
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of the table, those for unknown values included."""
+        if self.kind == "vocabulary":
+            return self.oov + len(self.vocabulary)
+        return self.size if self.kind == "hash" else self.oov + self.size
+
+
+@dataclasses.dataclass(frozen=True)
+class Feature:
+    """One feature as it arrives: raw values, before any lookup.
+
+    Args:
+        name: Name of the column, the Keras input and the serving tensor.
+        kind: `"categorical"` (rows of `table`) or `"numeric"`.
+        scope: `"user"` (once per request, context included) or `"item"` (once per
+            candidate).
+        table: The `Table` of a categorical feature, by name.
+        shape: `()` for one value, `(n,)` for a sequence or a multi-hot of up to n values
+            padded with `default`; their embeddings are averaged.
+        dtype: `"string"`, `"int64"` or `"float32"`. By default `"int64"` for categorical
+            and `"float32"` for numeric.
+        default: Value for missing and padded. By default `""`, `-1` or `0.0`.
+        privileged: Known when training and never when serving: for teachers only.
+        mean: Subtracted from a numeric value.
+        scale: A numeric value is divided by it after `mean` was subtracted.
+
+    Raises:
+        ValueError: If the arguments contradict each other.
+
+    Example:
+        >>> Feature("genres", "categorical", "item", table="genre", shape=(3,),
+        ...         dtype="string").default
+        ''
+    """
+
+    name: str
+    kind: str
+    scope: str
+    table: Union[str, None] = None
+    shape: tuple[int, ...] = ()
+    dtype: str = ""
+    default: Union[str, int, float, None] = None
+    privileged: bool = False
+    mean: float = 0.0
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        label = f"Feature {self.name!r}"
+        _check(label, "kind", self.kind, ("categorical", "numeric"))
+        _check(label, "scope", self.scope, ("user", "item"))
+        numeric = self.kind == "numeric"
+        object.__setattr__(self, "shape", tuple(self.shape))
+        if not self.dtype:
+            object.__setattr__(self, "dtype", "float32" if numeric else "int64")
+        allowed = ("float32",) if numeric else ("string", "int64")
+        _check(f"{label} ({self.kind})", "dtype", self.dtype, allowed)
+        if self.default is None:
+            object.__setattr__(self, "default", _DEFAULTS[self.dtype])
+        if isinstance(self.default, str) != (self.dtype == "string"):
+            raise ValueError(
+                f"{label}: default {self.default!r} is no value of dtype {self.dtype!r}."
+            )
+        if self.name in RESERVED_NAMES or not self.name.isidentifier():
+            raise ValueError(
+                f"{label}: a name must be a python identifier and none of "
+                f"{sorted(RESERVED_NAMES)}, which are other keys of a batch."
+            )
+        if len(self.shape) > 1 or any(size < 1 for size in self.shape):
+            raise ValueError(
+                f"{label}: shape must be () or (n,) with n >= 1, got {self.shape}."
+            )
+        self._check_kind(label, numeric)
+
+    def _check_kind(self, label: str, numeric: bool) -> None:
+        if numeric != (self.table is None):
+            raise ValueError(
+                f"{label}: a categorical feature names its table and a numeric one has "
+                f"none, got kind={self.kind!r} and table={self.table!r}."
+            )
+        if not numeric and (self.mean, self.scale) != (0.0, 1.0):
+            raise ValueError(f"{label}: mean and scale are for numeric features only.")
+        if self.scale == 0:
+            raise ValueError(f"{label}: scale must not be 0.")
+
+    @property
+    def batch_shape(self) -> tuple[Union[int, None], ...]:
+        """Shape of the feature in a batch, without the batch axis."""
+        return self.shape if self.scope == "user" else (None, *self.shape)
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureSpec:
+    """All features and tables of a problem: the single source of truth.
+
+    The readers, the Keras inputs, the embeddings, the serving signatures and the export
+    guard are made from it, so that they can't disagree.
+
+    Args:
+        features: The features, in the order in which models concatenate them.
+        tables: The tables that they name; a table that no feature names is dropped.
+
+    Raises:
+        ValueError: If names repeat, a table is missing, or features of different dtypes
+            share a table.
+
+    Example:
+        >>> spec = FeatureSpec(
+        ...     features=(
+        ...         Feature("age", "numeric", "user", mean=35.0, scale=10.0),
+        ...         Feature("item_id", "categorical", "item", table="item_id"),
+        ...     ),
+        ...     tables=(Table("item_id", dim=16, size=1000),),
+        ... )
+        >>> spec.names
+        ('age', 'item_id')
+        >>> FeatureSpec.from_json(spec.to_json()) == spec
+        True
+    """
+
+    features: tuple[Feature, ...]
+    tables: tuple[Table, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "features", tuple(self.features))
+        used = {feature.table for feature in self.features}
+        kept = tuple(table for table in self.tables if table.name in used)
+        object.__setattr__(self, "tables", kept)
+        for what, names in (("feature", self.names), ("table", tuple(self._tables))):
+            source = self.features if what == "feature" else kept
+            if len(set(names)) != len(source):
+                raise ValueError(f"FeatureSpec: a {what} name repeats in {names}.")
+        if not self.features:
+            raise ValueError("FeatureSpec: give at least one feature, got none.")
+        self._check_tables()
+
+    def _check_tables(self) -> None:
+        dtypes: dict[str, str] = {}
+        for feature in self.features:
+            if feature.table is None:
+                continue
+            table = self._tables.get(feature.table)
+            if table is None:
+                raise ValueError(
+                    f"Feature {feature.name!r} names table {feature.table!r}, which is "
+                    f"not in the spec; its tables are {sorted(self._tables)}."
+                )
+            dtype = dtypes.setdefault(feature.table, feature.dtype)
+            listed = {str: "string", int: "int64"}.get(
+                type(table.vocabulary[0]) if table.vocabulary else type(None), dtype
+            )
+            if not feature.dtype == dtype == listed:
+                raise ValueError(
+                    f"Feature {feature.name!r} has dtype {feature.dtype!r}, but its "
+                    f"table {feature.table!r} holds {listed!r} and other features of "
+                    f"it have {dtype!r}."
+                )
+            if table.kind == "integer" and feature.dtype != "int64":
+                raise ValueError(
+                    f"Feature {feature.name!r}: a table of kind 'integer' takes dtype "
+                    f"'int64', got {feature.dtype!r}; use kind 'vocabulary' or 'hash'."
+                )
+
+    @property
+    def _tables(self) -> dict[str, Table]:
+        return {table.name: table for table in self.tables}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the features, in order."""
+        return tuple(feature.name for feature in self.features)
+
+    def __getitem__(self, name: str) -> Feature:
+        return self.select([name]).features[0]
+
+    def table_of(self, feature: Feature) -> Table:
+        """Returns the table of a categorical feature."""
+        return self._tables[str(feature.table)]
+
+    def select(self, names: Iterable[str]) -> FeatureSpec:
+        """Returns the spec of these features only, in the order of this spec.
+
+        Args:
+            names: Names of features.
+
+        Returns:
+            A spec with these features and the tables that they name.
+
+        Raises:
+            ValueError: If a name is not in the spec.
+        """
+        wanted = set(names)
+        unknown = sorted(wanted - set(self.names))
+        if unknown:
+            raise ValueError(
+                f"No feature {unknown} in the spec; it has {list(self.names)}."
+            )
+        kept = tuple(feature for feature in self.features if feature.name in wanted)
+        return FeatureSpec(kept, self.tables)
+
+    def scope(self, scope: str) -> tuple[Feature, ...]:
+        """Returns the features of one side: `"user"` or `"item"`."""
+        _check("FeatureSpec.scope", "scope", scope, ("user", "item"))
+        return tuple(feature for feature in self.features if feature.scope == scope)
+
+    def non_privileged(self) -> FeatureSpec:
+        """Returns the spec of the features that exist when serving."""
+        return self.select(f.name for f in self.features if not f.privileged)
+
+    def keras_inputs(self) -> dict[str, tf.Tensor]:
+        """Returns a `tf.keras.Input` per feature.
+
+        Returns:
+            By name: user features `[B, *shape]`, item features `[B, L, *shape]` with
+            any batch size B and list size L, holding raw values.
+        """
+        return {
+            f.name: tf.keras.Input(f.batch_shape, dtype=f.dtype, name=f.name)
+            for f in self.features
+        }
+
+    def parsing_spec(self) -> dict[str, Any]:
+        """Returns the spec for `tf.io.parse_example`: one tf.Example per request.
+
+        A user feature is one list of `shape` values; an item feature is the flat list of
+        its values over the candidates, padded to the longest request of the batch.
+        """
+        parsing: dict[str, Any] = {}
+        for f in self.features:
+            dtype = tf.as_dtype(f.dtype)
+            if f.scope == "user":
+                default = [f.default] * f.shape[0] if f.shape else f.default
+                parsing[f.name] = tf.io.FixedLenFeature(f.shape, dtype, default)
+            else:
+                parsing[f.name] = tf.io.FixedLenSequenceFeature(
+                    f.shape, dtype, allow_missing=True, default_value=f.default
+                )
+        return parsing
+
+    def to_json(self) -> str:
+        """Returns the spec as JSON text; `from_json` reads it back to an equal spec."""
+        return json.dumps(dataclasses.asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> FeatureSpec:
+        """Reads what `to_json` wrote, or what a user wrote by hand.
+
+        Args:
+            text: JSON with the lists `features` and `tables`; arguments that have a
+                default may be left out.
+
+        Returns:
+            The spec.
+
+        Raises:
+            ValueError: If the text is no JSON or names an argument that does not exist.
+        """
+        try:
+            content = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"The feature spec is not valid JSON: {error}.") from error
+        if not isinstance(content, dict) or set(content) - {"features", "tables"}:
+            raise ValueError(
+                "A feature spec is a JSON object with the lists 'features' and "
+                f"'tables', got {str(content)[:80]!r}."
+            )
+        return cls(
+            tuple(_build(Feature, item) for item in content.get("features", ())),
+            tuple(_build(Table, item) for item in content.get("tables", ())),
+        )
+
+    def save(self, path: Union[str, Path]) -> None:
+        """Writes the spec as a JSON file."""
+        Path(path).write_text(self.to_json(), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Union[str, Path]) -> FeatureSpec:
+        """Reads a spec from a JSON file."""
+        if not Path(path).is_file():
+            raise ValueError(f"There is no feature spec file at {str(path)!r}.")
+        return cls.from_json(Path(path).read_text(encoding="utf-8"))
+
+
+def _build(kind: type, content: Mapping[str, Any]) -> Any:
+    """Makes a Feature or a Table of a JSON object, naming what does not fit."""
+    known = [field.name for field in dataclasses.fields(kind)]
+    if not isinstance(content, dict) or "name" not in content:
+        raise ValueError(f"A {kind.__name__} needs a name, got {content!r}.")
+    unknown = sorted(set(content) - set(known))
+    if unknown:
+        raise ValueError(
+            f"{kind.__name__} {content['name']!r} has no argument {unknown}; it takes "
+            f"{known}."
+        )
+    arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
+    missing: Sequence[str] = [
+        field.name
+        for field in dataclasses.fields(kind)
+        if field.default is dataclasses.MISSING and field.name not in content
+    ]
+    if missing:
+        raise ValueError(f"{kind.__name__} {content['name']!r} lacks {missing}.")
+    return kind(**arguments)
