@@ -1,4 +1,4 @@
-"""FeatureSpec: one description of the features, for readers, Keras inputs and serving."""
+"""FeatureSpec: one description of the features for readers, inputs and serving."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 import tensorflow as tf
 
@@ -15,7 +15,7 @@ __all__ = ["Feature", "FeatureSpec", "RESERVED_NAMES", "Table"]
 RESERVED_NAMES = frozenset({"mask", "item_row", "positive", "log_q"})
 """Keys of a batch that are not features, so no feature may take them."""
 
-_DEFAULTS: Mapping[str, Union[str, int, float]] = {
+_DEFAULTS: Mapping[str, str | int | float] = {
     "string": "",
     "int64": -1,
     "float32": 0.0,
@@ -49,14 +49,14 @@ class Table:
         ValueError: If the arguments contradict each other.
 
     Example:
-        >>> Table("occupation", dim=8, kind="vocabulary", vocabulary=("a", "b")).num_rows
+        >>> Table("gender", dim=8, kind="vocabulary", vocabulary=("f", "m")).num_rows
         3
     """
 
     name: str
     dim: int
     kind: str = "integer"
-    vocabulary: tuple[Union[str, int], ...] = ()
+    vocabulary: tuple[str | int, ...] = ()
     size: int = 0
     oov: int = 1
 
@@ -105,10 +105,10 @@ class Feature:
         scope: `"user"` (once per request, context included) or `"item"` (once per
             candidate).
         table: The `Table` of a categorical feature, by name.
-        shape: `()` for one value, `(n,)` for a sequence or a multi-hot of up to n values
-            padded with `default`; their embeddings are averaged.
-        dtype: `"string"`, `"int64"` or `"float32"`. By default `"int64"` for categorical
-            and `"float32"` for numeric.
+        shape: `()` for one value, `(n,)` for a sequence or a multi-hot of up to n
+            values padded with `default`; their embeddings are averaged.
+        dtype: `"string"`, `"int64"` or `"float32"`. By default `"int64"` for
+            categorical and `"float32"` for numeric.
         default: Value for missing and padded. By default `""`, `-1` or `0.0`.
         privileged: Known when training and never when serving: for teachers only.
         mean: Subtracted from a numeric value.
@@ -126,10 +126,10 @@ class Feature:
     name: str
     kind: str
     scope: str
-    table: Union[str, None] = None
+    table: str | None = None
     shape: tuple[int, ...] = ()
     dtype: str = ""
-    default: Union[str, int, float, None] = None
+    default: str | int | float | None = None
     privileged: bool = False
     mean: float = 0.0
     scale: float = 1.0
@@ -148,7 +148,8 @@ class Feature:
             object.__setattr__(self, "default", _DEFAULTS[self.dtype])
         if isinstance(self.default, str) != (self.dtype == "string"):
             raise ValueError(
-                f"{label}: default {self.default!r} is no value of dtype {self.dtype!r}."
+                f"{label}: default {self.default!r} is no value of dtype "
+                f"{self.dtype!r}."
             )
         if self.name in RESERVED_NAMES or not self.name.isidentifier():
             raise ValueError(
@@ -173,7 +174,7 @@ class Feature:
             raise ValueError(f"{label}: scale must not be 0.")
 
     @property
-    def batch_shape(self) -> tuple[Union[int, None], ...]:
+    def batch_shape(self) -> tuple[int | None, ...]:
         """Shape of the feature in a batch, without the batch axis."""
         return self.shape if self.scope == "user" else (None, *self.shape)
 
@@ -311,8 +312,8 @@ class FeatureSpec:
     def parsing_spec(self) -> dict[str, Any]:
         """Returns the spec for `tf.io.parse_example`: one tf.Example per request.
 
-        A user feature is one list of `shape` values; an item feature is the flat list of
-        its values over the candidates, padded to the longest request of the batch.
+        A user feature is one list of `shape` values; an item feature is the flat list
+        of its values over the candidates, padded to the longest request of the batch.
         """
         parsing: dict[str, Any] = {}
         for f in self.features:
@@ -358,12 +359,12 @@ class FeatureSpec:
             tuple(_build(Table, item) for item in content.get("tables", ())),
         )
 
-    def save(self, path: Union[str, Path]) -> None:
+    def save(self, path: str | Path) -> None:
         """Writes the spec as a JSON file."""
         Path(path).write_text(self.to_json(), encoding="utf-8")
 
     @classmethod
-    def load(cls, path: Union[str, Path]) -> FeatureSpec:
+    def load(cls, path: str | Path) -> FeatureSpec:
         """Reads a spec from a JSON file."""
         if not Path(path).is_file():
             raise ValueError(f"There is no feature spec file at {str(path)!r}.")
