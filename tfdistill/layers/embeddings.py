@@ -1,0 +1,296 @@
+"""Embedding tables that a teacher and its students share by identity."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tfdistill.data.spec import Feature, FeatureSpec, Table
+
+__all__ = ["FeatureEmbeddings", "embed_features"]
+
+# Knuth's multiplicative hash for 64 bits: the odd integer next to 2^64 / golden ratio.
+_HASH_MULTIPLIER = -7046029254386353131
+
+
+@dataclasses.dataclass(frozen=True)
+class _Layout:
+    """Where each table lies in the fused variable of its width."""
+
+    offsets: Mapping[str, int]
+    sizes: Mapping[int, int]
+
+    @classmethod
+    def of(cls, spec: FeatureSpec) -> _Layout:
+        offsets: dict[str, int] = {}
+        sizes: dict[int, int] = {}
+        for table in spec.tables:
+            offsets[table.name] = sizes.get(table.dim, 0)
+            sizes[table.dim] = offsets[table.name] + table.num_rows
+        return cls(offsets, sizes)
+
+
+@tf.keras.utils.register_keras_serializable(package="tfdistill")
+class FeatureEmbeddings(tf.keras.layers.Layer):
+    """Raw features in, one dense vector per feature out; tables of one width are fused.
+
+    Every table of width d is a block of rows of one variable `[rows, d]`, so that all
+    features of that width cost one gather. Unknown values go to the rows kept for them,
+    padded values of sequences count for nothing, and a sequence becomes the mean of its
+    embeddings: `e = sum_i m_i E[row(x_i)] / max(1, sum_i m_i)`.
+
+    Call it once per side (user features, item features): a call that mixes both is
+    refused, since it would make a query tower depend on items. Each call touches only
+    the features that it is given, so a student built from its own call stands alone.
+    Share it by calling the same object; `embed_features` plans the calls.
+
+    Args:
+        spec: The features and their tables.
+        initializer: Initialiser of the tables.
+        **kwargs: `name`, `trainable` and `dtype` of a Keras layer.
+
+    Call arguments:
+        inputs: Raw features by name, user `[B, *shape]` or item `[B, L, *shape]`.
+
+    Returns:
+        By name: `[B, d]` or `[B, L, d]` with the width d of the feature's table; a
+        numeric feature is standardised to `[B, n]` or `[B, L, n]`.
+
+    Raises:
+        ValueError: If a call has an unknown feature or mixes the two sides.
+
+    Example:
+        >>> from tfdistill.data.spec import Feature, FeatureSpec, Table
+        >>> spec = FeatureSpec(
+        ...     features=(Feature("item_id", "categorical", "item", table="item"),),
+        ...     tables=(Table("item", dim=4, size=10),),
+        ... )
+        >>> embeddings = FeatureEmbeddings(spec)
+        >>> out = embeddings({"item_id": tf.constant([[3, 7, 99]], tf.int64)})
+        >>> out["item_id"].shape
+        TensorShape([1, 3, 4])
+    """
+
+    def __init__(
+        self, spec: FeatureSpec, initializer: Any = "uniform", **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.spec = spec
+        self.initializer = tf.keras.initializers.get(initializer)
+        self._layout = _Layout.of(spec)
+        self._lookups = {
+            table.name: _lookup_layer(table)
+            for table in spec.tables
+            if table.kind == "vocabulary"
+        }
+
+    def build(self, input_shape: Any) -> None:
+        """Creates one variable for each width."""
+        self.tables = {
+            str(dim): self.add_weight(
+                name=f"width_{dim}",
+                shape=(rows, dim),
+                initializer=_copy(self.initializer),
+            )
+            for dim, rows in sorted(self._layout.sizes.items())
+        }
+        super().build(input_shape)
+
+    def call(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Embeds the features of one side."""
+        features = self.spec.select(inputs).features
+        if len({feature.scope for feature in features}) > 1:
+            raise ValueError(
+                f"A call takes features of one side, got both: {sorted(inputs)}. Call "
+                "the layer once for the user features and once for the item features."
+            )
+        outputs = {}
+        by_dim: dict[int, list[Feature]] = {}
+        for feature in features:
+            if feature.kind == "numeric":
+                outputs[feature.name] = self._numeric(feature, inputs[feature.name])
+            else:
+                dim = self.spec.table_of(feature).dim
+                by_dim.setdefault(dim, []).append(feature)
+        for dim, group in by_dim.items():
+            outputs.update(self._gather(dim, group, inputs))
+        return {feature.name: outputs[feature.name] for feature in features}
+
+    def _numeric(self, feature: Feature, values: tf.Tensor) -> tf.Tensor:
+        values = (tf.cast(values, tf.float32) - feature.mean) / feature.scale
+        values = values if feature.shape else values[..., tf.newaxis]
+        return tf.cast(values, self.compute_dtype)
+
+    def _gather(
+        self, dim: int, features: Sequence[Feature], inputs: Mapping[str, tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
+        """Gathers all features of one width at once: rows `[..., slots]`."""
+        raw = [inputs[feature.name] for feature in features]
+        raw = [x if f.shape else x[..., tf.newaxis] for f, x in zip(features, raw)]
+        rows = [self.rows(feature, x) for feature, x in zip(features, raw)]
+        gathered = tf.gather(self.tables[str(dim)], tf.concat(rows, axis=-1))
+        gathered = tf.cast(gathered, self.compute_dtype)
+        slots = [feature.shape[0] if feature.shape else 1 for feature in features]
+        outputs = {}
+        parts = tf.split(gathered, slots, axis=-2)
+        for feature, values, vectors in zip(features, raw, parts):
+            outputs[feature.name] = (
+                _masked_mean(vectors, values != feature.default)
+                if feature.shape
+                else tf.squeeze(vectors, axis=-2)
+            )
+        return outputs
+
+    def rows(self, feature: Feature, values: tf.Tensor) -> tf.Tensor:
+        """Maps raw values of a categorical feature to rows of its fused variable.
+
+        Args:
+            feature: The feature.
+            values: Raw values, any shape.
+
+        Returns:
+            int64 rows, of the same shape, always inside the feature's table.
+        """
+        table = self.spec.table_of(feature)
+        if table.kind == "vocabulary":
+            rows = tf.cast(self._lookups[table.name](values), tf.int64)
+        elif table.kind == "integer":
+            known = (values >= 0) & (values < table.size)
+            unknown = tf.math.floormod(values, tf.cast(table.oov, values.dtype))
+            rows = tf.where(known, values + table.oov, unknown)
+        elif values.dtype == tf.string:
+            rows = tf.strings.to_hash_bucket_fast(values, table.size)
+        else:
+            mixed = tf.bitcast(values * _HASH_MULTIPLIER, tf.uint64)
+            high = tf.bitwise.right_shift(mixed, tf.constant(33, tf.uint64))
+            rows = tf.math.floormod(tf.cast(high, tf.int64), table.size)
+        return rows + self._layout.offsets[table.name]
+
+    def restrict(self, names: Iterable[str]) -> FeatureEmbeddings:
+        """Returns a new layer that holds only the rows that these features can reach.
+
+        Args:
+            names: Names of features.
+
+        Returns:
+            A built layer with the same name whose outputs for these features are equal
+            to the bit; the rows of all other tables are not in it.
+        """
+        small = FeatureEmbeddings(
+            self.spec.select(names),
+            initializer=self.initializer,
+            name=self.name,
+            dtype=self._dtype_policy,
+        )
+        small.build(None)
+        for dim, variable in small.tables.items():
+            blocks = []
+            for table in small.spec.tables:
+                if str(table.dim) == dim:
+                    start = self._layout.offsets[table.name]
+                    blocks.append(self.tables[dim][start : start + table.num_rows])
+            variable.assign(tf.concat(blocks, axis=0))
+        return small
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
+        return {
+            **super().get_config(),
+            "spec": self.spec.to_json(),
+            "initializer": tf.keras.initializers.serialize(self.initializer),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> FeatureEmbeddings:
+        """Makes the layer from what `get_config` returned."""
+        config = dict(config)
+        return cls(FeatureSpec.from_json(config.pop("spec")), **config)
+
+
+def embed_features(
+    embeddings: FeatureEmbeddings,
+    inputs: Mapping[str, tf.Tensor],
+    uses: Mapping[str, Iterable[str]],
+) -> dict[str, tf.Tensor]:
+    """Embeds every feature once, in one gather per side and audience.
+
+    The audience of a feature is the set of models that read it. Features of one
+    audience share a gather, so no model waits for, or depends on, a feature that it
+    does not read, and nothing is gathered twice.
+
+    Args:
+        embeddings: The tables.
+        inputs: Keras inputs or tensors, by feature name.
+        uses: For each model, the names of the features that it reads.
+
+    Returns:
+        By feature name: `[B, d]` for user features, `[B, L, d]` for item features.
+
+    Raises:
+        ValueError: If a model reads a feature that is not in the spec or the inputs.
+
+    Example:
+        >>> from tfdistill.data.spec import Feature, FeatureSpec, Table
+        >>> spec = FeatureSpec(
+        ...     features=(
+        ...         Feature("user_id", "categorical", "user", table="user"),
+        ...         Feature("item_id", "categorical", "item", table="item"),
+        ...     ),
+        ...     tables=(Table("user", dim=4, size=5), Table("item", dim=4, size=9)),
+        ... )
+        >>> vectors = embed_features(
+        ...     FeatureEmbeddings(spec),
+        ...     spec.keras_inputs(),
+        ...     {"teacher": ["user_id", "item_id"], "fine": ["item_id"]},
+        ... )
+        >>> vectors["item_id"].shape
+        TensorShape([None, None, 4])
+    """
+    readers: dict[str, list[str]] = {}
+    for model, names in uses.items():
+        for feature in embeddings.spec.select(names).features:
+            readers.setdefault(feature.name, []).append(model)
+    missing = sorted(set(readers) - set(inputs))
+    if missing:
+        raise ValueError(
+            f"There is no input for the features {missing}; inputs: {sorted(inputs)}."
+        )
+    calls: dict[tuple[str, ...], dict[str, tf.Tensor]] = {}
+    for feature in embeddings.spec.features:
+        if feature.name in readers:
+            audience = (feature.scope, *readers[feature.name])
+            calls.setdefault(audience, {})[feature.name] = inputs[feature.name]
+    embedded: dict[str, tf.Tensor] = {}
+    for call in calls.values():
+        embedded.update(embeddings(call))
+    return embedded
+
+
+def _copy(initializer: Any) -> Any:
+    """A fresh initialiser: an unseeded one repeats its values when called again."""
+    return type(initializer).from_config(initializer.get_config())
+
+
+def _lookup_layer(table: Table) -> tf.keras.layers.Layer:
+    """The Keras lookup of a vocabulary table: unknown values first, then the listed."""
+    kind = (
+        tf.keras.layers.StringLookup
+        if isinstance(table.vocabulary[0], str)
+        else tf.keras.layers.IntegerLookup
+    )
+    return kind(
+        vocabulary=list(table.vocabulary),
+        num_oov_indices=table.oov,
+        mask_token=None,
+        name=f"{table.name}_lookup",
+    )
+
+
+def _masked_mean(vectors: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """Mean of `[..., n, d]` over n with mask `[..., n]`; zeros where it is empty."""
+    weights = tf.cast(mask, vectors.dtype)[..., tf.newaxis]
+    total = tf.reduce_sum(vectors * weights, axis=-2)
+    return total / tf.maximum(tf.reduce_sum(weights, axis=-2), 1)

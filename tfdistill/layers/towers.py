@@ -1,0 +1,255 @@
+"""Dense layers over a request: user side once, item side per candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+__all__ = ["ConcatUserItem", "FoldedDense", "SqueezeLast", "folded_mlp", "mlp"]
+
+
+@tf.keras.utils.register_keras_serializable(package="tfdistill")
+class FoldedDense(tf.keras.layers.Layer):
+    """A dense layer over `[user | item]` that multiplies the user side only once.
+
+    `y = f(I W_i + (U W_u + b))`, equal to `f([U | I] W + b)` with `W = [W_u; W_i]` and
+    the user tiled over the candidates, at 1/L of the user side's cost. The two kernels
+    are initialised with the fan-in of the concatenation: two plain kernels would start
+    with the sum of two full variances.
+
+    Args:
+        units: Width of the output.
+        activation: Activation f.
+        kernel_initializer: Initialiser of the concatenated kernel.
+        kernel_regularizer: Regulariser of both kernels.
+        **kwargs: `name`, `trainable` and `dtype` of a Keras layer.
+
+    Call arguments:
+        inputs: `(user [B, d_u], item [B, L, d_i])`.
+
+    Returns:
+        `[B, L, units]`.
+
+    Example:
+        >>> FoldedDense(8)((tf.ones([2, 3]), tf.ones([2, 5, 4]))).shape
+        TensorShape([2, 5, 8])
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = None,
+        kernel_initializer: Any = "glorot_uniform",
+        kernel_regularizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if units < 1:
+            raise ValueError(f"FoldedDense: units must be at least 1, got {units}.")
+        self.units = units
+        self.activation = tf.keras.activations.get(activation)
+        self.kernel_initializer = tf.keras.initializers.get(kernel_initializer)
+        self.kernel_regularizer = tf.keras.regularizers.get(kernel_regularizer)
+
+    def build(self, input_shape: Any) -> None:
+        """Creates the two kernels and the bias."""
+        user, item = int(input_shape[0][-1]), int(input_shape[1][-1])
+
+        def rows_of_kernel(start: int, size: int) -> Any:
+            def initialise(shape: Any, dtype: Any = None, **_: Any) -> tf.Tensor:
+                kind = type(self.kernel_initializer)
+                fresh = kind.from_config(self.kernel_initializer.get_config())
+                return fresh([user + item, self.units], dtype)[start : start + size]
+
+            return initialise
+
+        self.user_kernel, self.item_kernel = (
+            self.add_weight(
+                name=name,
+                shape=(size, self.units),
+                initializer=rows_of_kernel(start, size),
+                regularizer=self.kernel_regularizer,
+            )
+            for name, start, size in (
+                ("user_kernel", 0, user),
+                ("item_kernel", user, item),
+            )
+        )
+        self.bias = self.add_weight("bias", shape=(self.units,), initializer="zeros")
+        super().build(input_shape)
+
+    def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        """Computes the layer; the user side once per request."""
+        user, item = inputs
+        folded = tf.matmul(user, self.user_kernel) + self.bias
+        return self.activation(
+            tf.tensordot(item, self.item_kernel, 1) + folded[:, tf.newaxis, :]
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "activation": tf.keras.activations.serialize(self.activation),
+            "kernel_initializer": tf.keras.initializers.serialize(
+                self.kernel_initializer
+            ),
+            "kernel_regularizer": tf.keras.regularizers.serialize(
+                self.kernel_regularizer
+            ),
+        }
+
+
+@tf.keras.utils.register_keras_serializable(package="tfdistill")
+class ConcatUserItem(tf.keras.layers.Layer):
+    """Tiles the user side over the candidates: `[B, d_u], [B, L, d_i] -> [B, L, d]`.
+
+    For layers that need the whole input of each candidate, such as a cross network.
+    Where a dense layer comes first, `FoldedDense` does the same for less.
+
+    Call arguments:
+        inputs: `(user [B, d_u], item [B, L, d_i])`.
+
+    Returns:
+        `[B, L, d_u + d_i]`.
+
+    Example:
+        >>> ConcatUserItem()((tf.ones([2, 3]), tf.ones([2, 5, 4]))).shape
+        TensorShape([2, 5, 7])
+    """
+
+    def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        """Tiles and concatenates."""
+        user, item = inputs
+        shape = [tf.shape(item)[0], tf.shape(item)[1], user.shape[-1]]
+        tiled = tf.broadcast_to(user[:, tf.newaxis, :], shape)
+        return tf.concat([tiled, item], axis=-1)
+
+
+@tf.keras.utils.register_keras_serializable(package="tfdistill")
+class SqueezeLast(tf.keras.layers.Layer):
+    """Drops the last axis of size 1: `[B, L, 1] -> [B, L]`.
+
+    Call arguments:
+        inputs: `[..., 1]`.
+
+    Returns:
+        `[...]`.
+
+    Example:
+        >>> SqueezeLast()(tf.ones([2, 5, 1])).shape
+        TensorShape([2, 5])
+    """
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Drops the axis."""
+        return tf.squeeze(inputs, axis=-1)
+
+
+def mlp(
+    inputs: tf.Tensor,
+    units: Sequence[int],
+    *,
+    name: str,
+    dropout: float = 0.0,
+    seed: int = 0,
+    kernel_regularizer: Any = None,
+) -> tf.Tensor:
+    """Stacks dense ReLU layers, each followed by dropout.
+
+    Args:
+        inputs: `[..., d]`.
+        units: Width of each layer; none gives the inputs back.
+        name: Prefix of the layers' names.
+        dropout: Rate of the dropout after each layer.
+        seed: Seed of the dropout.
+        kernel_regularizer: Regulariser of each kernel.
+
+    Returns:
+        `[..., units[-1]]`.
+
+    Example:
+        >>> mlp(tf.keras.Input([4]), (16, 8), name="tower").shape
+        TensorShape([None, 8])
+    """
+    hidden = inputs
+    for index, size in enumerate(units):
+        hidden = tf.keras.layers.Dense(
+            size, "relu", kernel_regularizer=kernel_regularizer, name=f"{name}_{index}"
+        )(hidden)
+        hidden = _dropped(hidden, dropout, seed + index, f"{name}_{index}")
+    return hidden
+
+
+def folded_mlp(
+    user: tf.Tensor,
+    item: tf.Tensor,
+    units: Sequence[int],
+    *,
+    name: str,
+    dropout: float = 0.0,
+    seed: int = 0,
+    kernel_regularizer: Any = None,
+    input_dropout: float = 0.0,
+    input_normalization: Any = None,
+) -> tf.Tensor:
+    """Stacks dense ReLU layers over `[user | item]`, the first one folded.
+
+    Args:
+        user: `[B, d_u]`.
+        item: `[B, L, d_i]`.
+        units: Width of each layer, at least one.
+        name: Prefix of the layers' names.
+        dropout: Rate of the dropout after each layer.
+        seed: Seed of the dropout.
+        kernel_regularizer: Regulariser of each kernel.
+        input_dropout: Must stay 0; see Raises.
+        input_normalization: Must stay None; see Raises.
+
+    Returns:
+        `[B, L, units[-1]]`.
+
+    Raises:
+        ValueError: If there are no units, or if normalisation or dropout over the
+            concatenation is asked for: both act on each candidate's whole input, so the
+            user side could no longer be computed once.
+
+    Example:
+        >>> folded_mlp(
+        ...     tf.keras.Input([4]), tf.keras.Input([None, 6]), (16, 8), name="fine"
+        ... ).shape
+        TensorShape([None, None, 8])
+    """
+    if input_dropout or input_normalization is not None:
+        raise ValueError(
+            "folded_mlp computes the user side once per request, so it can't take "
+            f"input_dropout={input_dropout} or input_normalization="
+            f"{input_normalization!r} over the concatenation. Apply them to the user "
+            "and the item tensor apart, or use `ConcatUserItem` and `mlp`."
+        )
+    if not units:
+        raise ValueError("folded_mlp needs at least one layer, got units=().")
+    hidden = FoldedDense(
+        units[0], "relu", kernel_regularizer=kernel_regularizer, name=f"{name}_folded"
+    )((user, item))
+    hidden = _dropped(hidden, dropout, seed, f"{name}_folded")
+    return mlp(
+        hidden,
+        units[1:],
+        name=name,
+        dropout=dropout,
+        seed=seed + 1,
+        kernel_regularizer=kernel_regularizer,
+    )
+
+
+def _dropped(hidden: tf.Tensor, rate: float, seed: int, name: str) -> tf.Tensor:
+    """Applies dropout that a resumed run repeats, or nothing at rate 0."""
+    if not rate:
+        return hidden
+    from tfdistill.layers.dropout import SteppedDropout
+
+    return SteppedDropout(rate, seed=seed, name=f"{name}_dropout")(hidden)

@@ -1,0 +1,189 @@
+"""One network of several nets over shared tables: a teacher and its students, or one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
+
+from tfdistill.data.spec import FeatureSpec
+from tfdistill.layers.embeddings import FeatureEmbeddings, embed_features
+from tfdistill.layers.gradients import GradientBlock
+from tfdistill.models.architectures import Architecture
+
+__all__ = ["JointNetwork", "Net", "joint_network"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Net:
+    """One net of a joint network: what it reads and how it is built.
+
+    Args:
+        architecture: For example `Dnn(units=(64, 32))`.
+        features: Names of the features that it reads, of both sides.
+    """
+
+    architecture: Architecture
+    features: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class JointNetwork:
+    """A functional network with named outputs, and the way to its parts.
+
+    Args:
+        model: Features by name to all outputs by name: what the `Distiller` trains.
+        spec: The features of the network.
+        nets: The nets by name.
+        embeddings: The shared tables.
+    """
+
+    model: tf.keras.Model
+    spec: FeatureSpec
+    nets: Mapping[str, Net]
+    embeddings: FeatureEmbeddings
+
+    def part(
+        self, name: str, *, output: str | None = None, scope: str | None = None
+    ) -> tf.keras.Model:
+        """Returns one net as a model of its own, sharing all weights with the network.
+
+        Args:
+            name: Name of the net.
+            output: Name of the output, by default the net's score `name`.
+            scope: `"user"` or `"item"` for an output that depends on one side only, such
+                as the query vector.
+
+        Returns:
+            A functional model from the net's features, by name, to `{output: ...}`.
+
+        Raises:
+            ValueError: If there is no such net or output.
+        """
+        output = output or name
+        if name not in self.nets or output not in self.model.output:
+            raise ValueError(
+                f"There is no net {name!r} with an output {output!r}; nets: "
+                f"{sorted(self.nets)}, outputs: {sorted(self.model.output)}."
+            )
+        spec = self.spec.select(self.nets[name].features)
+        features = spec.scope(scope) if scope else spec.features
+        inputs = {f.name: self.model.input[f.name] for f in features}
+        return tf.keras.Model(inputs, {output: self.model.output[output]}, name=output)
+
+
+def joint_network(
+    spec: FeatureSpec,
+    nets: Mapping[str, Net],
+    *,
+    booster: str | None = None,
+    shared_gradient: str = "both",
+    hints: Sequence[tuple[str, str]] = (),
+) -> JointNetwork:
+    """Builds nets that share one `FeatureEmbeddings`.
+
+    With one net it is a plain model. With a teacher and students it is the network of
+    joint training: Rocket Launching, a dual-DNN ranker, or one teacher with a student
+    for each stage, depending on the nets and on the transfers of the `Distiller`.
+
+    Args:
+        spec: All features; each net reads those that it names.
+        nets: The nets by name; a name is also the name of the net's output.
+        booster: Name of the net that trains the tables under `"booster_only"`.
+        shared_gradient: `"both"` (every net trains the shared tables, AAAI 2018) or
+            `"booster_only"` (the others read them behind a gradient block).
+        hints: Pairs `(student, teacher)`: adds the output `student_hint`, the student's
+            last hidden layer projected to the width of `teacher_hidden`.
+
+    Returns:
+        The network; its features are those that some net reads.
+
+    Raises:
+        ValueError: If a name is unknown or the options contradict each other.
+
+    Example:
+        >>> from tfdistill.data.spec import Feature, FeatureSpec, Table
+        >>> from tfdistill.models import DcnV2, Dnn
+        >>> spec = FeatureSpec(
+        ...     features=(
+        ...         Feature("user_id", "categorical", "user", table="user"),
+        ...         Feature("age", "numeric", "user"),
+        ...         Feature("item_id", "categorical", "item", table="item"),
+        ...     ),
+        ...     tables=(Table("user", dim=8, size=5), Table("item", dim=8, size=9)),
+        ... )
+        >>> network = joint_network(
+        ...     spec,
+        ...     {
+        ...         "teacher": Net(DcnV2(units=(16,)), spec.names),
+        ...         "fine": Net(Dnn(units=(8,)), ("age", "item_id")),
+        ...     },
+        ...     hints=[("fine", "teacher")],
+        ... )
+        >>> sorted(network.model.output)
+        ['fine', 'fine_hidden', 'fine_hint', 'teacher', 'teacher_hidden']
+        >>> sorted(network.part("fine").input)
+        ['age', 'item_id']
+
+    Reference:
+        Zhou et al., Rocket Launching, AAAI 2018, arXiv:1708.04106.
+    """
+    if shared_gradient not in ("both", "booster_only"):
+        raise ValueError(
+            "shared_gradient must be 'both' or 'booster_only', got "
+            f"{shared_gradient!r}."
+        )
+    if shared_gradient == "booster_only" and booster not in nets:
+        raise ValueError(
+            "shared_gradient='booster_only' needs the name of the booster, one of "
+            f"{sorted(nets)}, got {booster!r}."
+        )
+    spec = spec.select({name for net in nets.values() for name in net.features})
+    embeddings = FeatureEmbeddings(spec, name="embeddings")
+    inputs = spec.keras_inputs()
+    uses = {name: net.features for name, net in nets.items()}
+    embedded = embed_features(embeddings, inputs, uses)
+    blocked = {name: GradientBlock()(x) for name, x in embedded.items()}
+    outputs: dict[str, tf.Tensor] = {}
+    for name, net in nets.items():
+        trains_tables = shared_gradient == "both" or name == booster
+        user, item = _sides(
+            embedded if trains_tables else blocked, spec.select(net.features), name
+        )
+        outputs.update(net.architecture(user, item, name=name))
+    for student, teacher in hints:
+        outputs[f"{student}_hint"] = _hint(outputs, student, teacher)
+    return JointNetwork(tf.keras.Model(inputs, outputs), spec, dict(nets), embeddings)
+
+
+def _sides(
+    embedded: Mapping[str, tf.Tensor], spec: FeatureSpec, name: str
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Concatenates the user features `[B, d_u]` and the item features `[B, L, d_i]`."""
+    sides = []
+    for scope in ("user", "item"):
+        parts = [embedded[feature.name] for feature in spec.scope(scope)]
+        if not parts:
+            raise ValueError(
+                f"Net {name!r} reads no {scope} feature, only {list(spec.names)}; give "
+                "it features of both sides."
+            )
+        layer = tf.keras.layers.Concatenate(name=f"{name}_{scope}_features")
+        sides.append(layer(parts) if len(parts) > 1 else parts[0])
+    return sides[0], sides[1]
+
+
+def _hint(outputs: Mapping[str, tf.Tensor], student: str, teacher: str) -> tf.Tensor:
+    """Projects the student's hidden layer to the width of the teacher's."""
+    wanted = (f"{student}_hidden", f"{teacher}_hidden")
+    missing = [name for name in wanted if name not in outputs]
+    if missing:
+        raise ValueError(
+            f"The hint {(student, teacher)} needs the outputs {missing}; there are "
+            f"{sorted(outputs)}."
+        )
+    width = outputs[f"{teacher}_hidden"].shape[-1]
+    return tf.keras.layers.Dense(width, name=f"{student}_hint")(
+        outputs[f"{student}_hidden"]
+    )
