@@ -1,1 +1,70 @@
-"""tfdistill.metrics."""
+"""Exact offline metrics in numpy: ranking, calibration, retrieval, cascade, agreement.
+
+All take arrays, masks where lists are padded, and reject NaN where a value counts.
+`*_summary` gives all metrics of one kind of model, by the names of `METRICS`.
+"""
+
+from __future__ import annotations
+
+from tfdistill.metrics.agreement import logit_rmse, spearman, top_k_overlap
+from tfdistill.metrics.calibration import Reliability, calibration_ratio, reliability
+from tfdistill.metrics.cascade import (
+    Reranker,
+    rerank,
+    run_cascade,
+    set_overlap,
+    survival,
+)
+from tfdistill.metrics.checks import Mean
+from tfdistill.metrics.ranking import auc, gauc, log_loss, mrr, ndcg_at_k, recall_at_k
+from tfdistill.metrics.retrieval import (
+    Pairs,
+    dot_scores,
+    head_items,
+    hits,
+    retrieval_ndcg,
+    retrieval_recall,
+    top_k,
+)
+from tfdistill.metrics.summary import (
+    agreement_summary,
+    cascade_summary,
+    ranking_summary,
+    retrieval_summary,
+)
+from tfdistill.metrics.table import METRICS, Metric, metric
+
+__all__ = [
+    "METRICS",
+    "Mean",
+    "Metric",
+    "Pairs",
+    "Reliability",
+    "Reranker",
+    "agreement_summary",
+    "auc",
+    "calibration_ratio",
+    "cascade_summary",
+    "dot_scores",
+    "gauc",
+    "head_items",
+    "hits",
+    "log_loss",
+    "logit_rmse",
+    "metric",
+    "mrr",
+    "ndcg_at_k",
+    "ranking_summary",
+    "recall_at_k",
+    "reliability",
+    "rerank",
+    "retrieval_ndcg",
+    "retrieval_recall",
+    "retrieval_summary",
+    "run_cascade",
+    "set_overlap",
+    "spearman",
+    "survival",
+    "top_k",
+    "top_k_overlap",
+]

@@ -1,0 +1,311 @@
+"""Top-K over the whole catalogue by blocks of users, and its quality."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfdistill.metrics.checks import Mean, check_cut, mean_of
+
+BlockScores = Callable[[np.ndarray], np.ndarray]
+"""Scores of the whole catalogue: int64 user rows `[b]` -> `[b, I]`."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """A set of (user row, item row): what users saw, or what is relevant to them.
+
+    Kept in order of user and item, without repeats.
+
+    Attributes:
+        user: int64 `[P]`, rows of the users that are judged (of `top`, of queries).
+        item: int64 `[P]`, rows of the catalogue.
+
+    Raises:
+        ValueError: Where the two differ in shape or a row is negative.
+
+    Example:
+        >>> Pairs(user=np.array([2, 0, 0, 0]), item=np.array([1, 5, 3, 3])).item
+        array([3, 5, 1])
+    """
+
+    user: np.ndarray
+    item: np.ndarray
+
+    def __post_init__(self) -> None:
+        user = np.asarray(self.user, dtype=np.int64)
+        item = np.asarray(self.item, dtype=np.int64)
+        if user.ndim != 1 or user.shape != item.shape:
+            raise ValueError(
+                f"`user` and `item` must be vectors of one length; received shapes "
+                f"{user.shape} and {item.shape}. Give one entry of each per pair."
+            )
+        if user.size and min(user.min(), item.min()) < 0:
+            raise ValueError(
+                f"`user` and `item` must be rows >= 0; received "
+                f"{min(user.min(), item.min())}. Drop padding first."
+            )
+        stride = 1 + int(item.max(initial=0))
+        keys = np.unique(user * stride + item)
+        object.__setattr__(self, "user", keys // stride)
+        object.__setattr__(self, "item", keys % stride)
+
+    def per_user(self, num_users: int) -> np.ndarray:
+        """Returns the number of pairs of each user, int64 `[num_users]`."""
+        return np.bincount(self.user, minlength=num_users)
+
+    def where(self, items: np.ndarray) -> Pairs:
+        """Returns the pairs whose item is chosen by the bool mask `items` `[I]`."""
+        kept = items[self.item]
+        return Pairs(self.user[kept], self.item[kept])
+
+
+def dot_scores(queries: np.ndarray, items: np.ndarray) -> BlockScores:
+    """The catalogue's scores as matrix products: `queries[rows] @ items.T`.
+
+    Args:
+        queries: User vectors, `[U, d]`.
+        items: Item vectors, `[I, d]`.
+
+    Returns:
+        A callback for `top_k`.
+
+    Raises:
+        ValueError: Where the widths differ.
+
+    Example:
+        >>> score = dot_scores(np.eye(2), np.eye(2))
+        >>> score(np.array([1]))
+        array([[0., 1.]])
+    """
+    if queries.ndim != 2 or items.ndim != 2 or queries.shape[1] != items.shape[1]:
+        raise ValueError(
+            f"`queries` [U, d] and `items` [I, d] must share d; received "
+            f"{queries.shape} and {items.shape}. Take both from one model."
+        )
+    return lambda rows: queries[rows] @ items.T
+
+
+def top_k(
+    score: BlockScores,
+    num_users: int,
+    k: int,
+    *,
+    seen: Pairs | None = None,
+    block: int = 256,
+) -> np.ndarray:
+    """The k best unseen items of the whole catalogue for each user, best first.
+
+    Exact; memory is that of `block` rows of scores, whatever the number of users. Equal
+    scores are ordered by item row. A score of -inf takes an item out for that user.
+
+    Args:
+        score: User rows `[b]` -> scores `[b, I]`: `dot_scores` of a two-tower model, or
+            any model over the whole catalogue. Never written to.
+        num_users: U; the callback gets rows 0 .. U - 1, in blocks.
+        k: How many items.
+        seen: Pairs that must not be returned, usually those of training.
+        block: Users per call of `score`.
+
+    Returns:
+        int32 `[U, k]` item rows; -1 where a user has fewer items left.
+
+    Raises:
+        ValueError: Where a score is NaN or has the wrong shape, or k < 1.
+
+    Example:
+        >>> scores = np.array([[0.1, 0.9, 0.5]])
+        >>> seen = Pairs(np.array([0]), np.array([1]))
+        >>> top_k(lambda rows: scores[rows], 1, 3, seen=seen)
+        array([[ 2,  0, -1]], dtype=int32)
+    """
+    check_cut(k)
+    if block < 1:
+        raise ValueError(f"`block` must be at least 1; received {block}.")
+    seen = seen or Pairs(np.zeros(0), np.zeros(0))
+    top = np.full((num_users, k), -1, dtype=np.int32)
+    for begin in range(0, num_users, block):
+        rows = np.arange(begin, min(begin + block, num_users))
+        scores = _checked(score(rows), rows)
+        low, high = np.searchsorted(seen.user, [rows[0], rows[-1] + 1])
+        scores[seen.user[low:high] - begin, seen.item[low:high]] = -np.inf
+        best = best_places(scores, min(k, scores.shape[1]))
+        top[rows, : best.shape[1]] = best
+    return top
+
+
+def hits(top: np.ndarray, relevant: Pairs) -> np.ndarray:
+    """Which of the returned items are relevant.
+
+    Args:
+        top: int `[U, K]` item rows, -1 where padded.
+        relevant: The relevant pairs.
+
+    Returns:
+        bool `[U, K]`.
+
+    Raises:
+        ValueError: Where a relevant pair's user isn't a row of `top`.
+
+    Example:
+        >>> hits(np.array([[4, 2, -1]]), Pairs(np.array([0]), np.array([2])))
+        array([[False,  True, False]])
+    """
+    if relevant.user.size and relevant.user.max() >= len(top):
+        raise ValueError(
+            f"`relevant.user` must be rows of `top` (< {len(top)}); received "
+            f"{relevant.user.max()}. Renumber the users that are judged."
+        )
+    stride = 1 + max(int(top.max(initial=0)), int(relevant.item.max(initial=0)))
+    keys = np.arange(len(top))[:, None] * stride + top
+    return np.isin(keys, relevant.user * stride + relevant.item) & (top >= 0)
+
+
+def retrieval_recall(top: np.ndarray, relevant: Pairs, k: int) -> Mean:
+    """Share of each user's relevant items among the first k returned.
+
+    `Recall@k = |top k and relevant| / |relevant|`, mean over users with a relevant
+    item. Judge head and tail apart with `relevant.where(head)` and
+    `relevant.where(~head)`. `recall_at_k` does the same for scored, padded lists.
+
+    Args:
+        top: int `[U, K]`, best first, -1 where padded; K >= k.
+        relevant: The relevant pairs.
+        k: How many places count.
+
+    Returns:
+        The mean, and how many users have a relevant item.
+
+    Raises:
+        ValueError: Where k is below 1 or above K.
+
+    Example:
+        >>> relevant = Pairs(np.array([0, 0]), np.array([4, 9]))
+        >>> retrieval_recall(np.array([[4, 2]]), relevant, k=2)
+        Mean(value=0.5, over=1)
+    """
+    found = hits(_cut(top, k), relevant).sum(axis=1)
+    wanted = relevant.per_user(len(top))
+    return mean_of(np.where(wanted > 0, found / np.maximum(wanted, 1), np.nan))
+
+
+def retrieval_ndcg(top: np.ndarray, relevant: Pairs, k: int) -> Mean:
+    """Normalised discounted gain of the first k returned items.
+
+    `DCG@k = sum_{r <= k} [item r is relevant] / log2(r + 1)`, over the DCG of
+    min(k, |relevant|) hits in front; mean over users with a relevant item.
+
+    Args:
+        top: int `[U, K]`, best first, -1 where padded; K >= k.
+        relevant: The relevant pairs.
+        k: How many places count.
+
+    Returns:
+        The mean, and how many users have a relevant item.
+
+    Raises:
+        ValueError: Where k is below 1 or above K.
+
+    Example:
+        >>> relevant = Pairs(np.array([0]), np.array([2]))
+        >>> round(retrieval_ndcg(np.array([[4, 2]]), relevant, k=2).value, 4)
+        0.6309
+    """
+    discounts = 1.0 / np.log2(np.arange(k) + 2.0)
+    found = hits(_cut(top, k), relevant) @ discounts
+    wanted = np.minimum(relevant.per_user(len(top)), k)
+    best = np.concatenate([[np.nan], np.cumsum(discounts)])[wanted]
+    return mean_of(found / best)
+
+
+def head_items(interactions: np.ndarray, share: float = 0.2) -> np.ndarray:
+    """The most popular items: the head; all others are the tail.
+
+    The `ceil(share * I)` items of the catalogue with most training interactions; of
+    equals, the lower row. Distillation tends to strengthen the head, so every metric of
+    retrieval is given for both.
+
+    Args:
+        interactions: Training interactions of each item, `[I]`.
+        share: The head's share of the catalogue, in (0, 1).
+
+    Returns:
+        bool `[I]`.
+
+    Raises:
+        ValueError: Where `share` is outside (0, 1).
+
+    Example:
+        >>> head_items(np.array([5, 90, 3, 7, 1]))
+        array([False,  True, False, False, False])
+
+    Reference:
+        Chen et al., "Unbiased Knowledge Distillation for Recommendation", 2023
+        (arXiv:2211.14729).
+    """
+    if not 0.0 < share < 1.0:
+        raise ValueError(
+            f"`share` must be in (0, 1); received {share}. 0.2 calls a fifth the head."
+        )
+    interactions = np.asarray(interactions)
+    head = np.zeros(interactions.shape, dtype=bool)
+    size = int(np.ceil(share * interactions.size))
+    head[np.argsort(-interactions, kind="stable")[:size]] = True
+    return head
+
+
+def best_places(scores: np.ndarray, k: int) -> np.ndarray:
+    """Returns the columns of each row's k best scores, best first, ties by column.
+
+    Args:
+        scores: `[b, I]`, -inf for what must not be taken.
+        k: At most I.
+
+    Returns:
+        int64 `[b, k]`; -1 where a row has fewer than k scores above -inf.
+
+    Example:
+        >>> best_places(np.array([[1.0, 3.0, 3.0]]), 2)
+        array([[1, 2]])
+    """
+    rows = np.arange(scores.shape[0])[:, None]
+    chosen = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+    least = scores[rows, chosen].min(axis=1, keepdims=True)
+    # Where the cut runs through a block of ties, take its lowest columns.
+    for row in np.flatnonzero((scores >= least).sum(axis=1) > k):
+        above = np.flatnonzero(scores[row] > least[row])
+        equal = np.flatnonzero(scores[row] == least[row])
+        chosen[row] = np.concatenate([above, equal[: k - above.size]])
+    chosen.sort(axis=1)
+    order = np.argsort(-scores[rows, chosen], axis=1, kind="stable")
+    chosen = chosen[rows, order]
+    return np.where(np.isneginf(scores[rows, chosen]), -1, chosen)
+
+
+def _checked(scores: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Returns a copy of a block's scores, after a check of shape and NaN."""
+    scores = np.array(scores)
+    if scores.ndim != 2 or len(scores) != len(rows):
+        raise ValueError(
+            f"`score` must return [{len(rows)}, I] for {len(rows)} users; received "
+            f"shape {scores.shape}. Score the whole catalogue for each row."
+        )
+    wrong = int(np.count_nonzero(np.isnan(scores)))
+    if wrong:
+        raise ValueError(
+            f"`score` must not return NaN; received {wrong} for users {rows[0]} to "
+            f"{rows[-1]}. Use -inf to take an item out."
+        )
+    return scores
+
+
+def _cut(top: np.ndarray, k: int) -> np.ndarray:
+    """Returns the first k columns."""
+    if check_cut(k) > top.shape[1]:
+        raise ValueError(
+            f"`k` must be at most {top.shape[1]}, the items returned per user; "
+            f"received {k}. Ask `top_k` for more."
+        )
+    return top[:, :k]

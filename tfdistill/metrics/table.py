@@ -1,0 +1,114 @@
+"""What each metric's name means: its direction, its digits, and one line of text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+_NAME = re.compile(r"([a-z_]+?)(?:@(\d+))?(?:_(head|tail))?")
+_PARTS = {
+    "head": "; among the most popular fifth of the items",
+    "tail": "; among all items but the most popular fifth",
+}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How to read, print and compare one metric.
+
+    Attributes:
+        label: Its name in tables and plots.
+        text: One line that explains it.
+        target: What is best: inf (the higher the better), -inf (the lower), or a value
+            to be near to.
+        digits: Digits after the point.
+
+    Example:
+        >>> Metric("AUC", "order", digits=3).show(0.71234)
+        '0.712'
+    """
+
+    label: str
+    text: str
+    target: float = float("inf")
+    digits: int = 4
+
+    def gain(self, value: float, over: float) -> float:
+        """Returns how much better `value` is than `over`: above 0 means better.
+
+        Example:
+            >>> metric("calibration").gain(1.0, over=0.75)
+            0.25
+        """
+        if self.target == float("inf"):
+            return value - over
+        if self.target == -float("inf"):
+            return over - value
+        return abs(over - self.target) - abs(value - self.target)
+
+    def show(self, value: float, *, sign: bool = False) -> str:
+        """Returns the value as text, with its sign where asked for; NaN is a dash."""
+        if value != value:
+            return "–"
+        return f"{value:{'+' if sign else ''}.{self.digits}f}"
+
+    @property
+    def direction(self) -> str:
+        """What is better, in words."""
+        if abs(self.target) != float("inf"):
+            return f"nearer to {self.target:g} is better"
+        return "higher is better" if self.target > 0 else "lower is better"
+
+
+_LOWER = -float("inf")
+
+METRICS = {
+    "auc": Metric("AUC", "chance that a clicked item scores above an unclicked one"),
+    "gauc": Metric("GAUC", "AUC inside each user's impressions, averaged by them"),
+    "log_loss": Metric("Log loss", "nats per impression, from logits", _LOWER),
+    "ndcg": Metric("NDCG@{k}", "relevant items in the first {k}, early ones more"),
+    "mrr": Metric("MRR", "one over the first relevant item's place"),
+    "recall": Metric("Recall@{k}", "share of the relevant items in the first {k}"),
+    "calibration": Metric(
+        "Pred / CTR", "mean predicted click probability over the true rate", 1.0, 3
+    ),
+    "ece": Metric("ECE", "gap of prediction and CTR in ten bins of equal mass", _LOWER),
+    "spearman": Metric("Spearman", "rank correlation with the teacher per list"),
+    "overlap": Metric(
+        "Overlap@{k}", "share of the teacher's first {k} in its own", digits=3
+    ),
+    "logit_rmse": Metric("Logit RMSE", "distance from the teacher's logits", _LOWER, 3),
+}
+"""All metrics of the package by the part of their name before `@` and `_head`."""
+
+
+def metric(name: str) -> Metric:
+    """The description of a metric's full name, such as `recall@50_tail`.
+
+    Args:
+        name: `base`, `base@k`, and either with `_head` or `_tail`.
+
+    Returns:
+        The entry of `METRICS`, with k and the part of the items filled in.
+
+    Raises:
+        ValueError: Where the name isn't in the table.
+
+    Example:
+        >>> metric("recall@50_tail").label
+        'Recall@50 tail'
+        >>> metric("log_loss").direction
+        'lower is better'
+    """
+    match = _NAME.fullmatch(name)
+    base, k, part = match.groups() if match else ("", None, None)
+    entry = METRICS.get(base)
+    if entry is None or ("{k}" in entry.label) != (k is not None):
+        raise ValueError(
+            f"No metric is called {name!r}; known are {', '.join(METRICS)}, with @k "
+            "where a cut belongs, and _head or _tail for a part of the items."
+        )
+    label, text = entry.label.format(k=k), entry.text.format(k=k)
+    if part:
+        label, text = f"{label} {part}", text + _PARTS[part]
+    return replace(entry, label=label, text=text)
