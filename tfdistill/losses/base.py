@@ -1,0 +1,290 @@
+"""The contract of all distillation losses, and the one way they are averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import tensorflow as tf
+
+from tfdistill.losses import masking
+
+__all__ = ["DistillationLoss", "Items", "reduce_examples"]
+
+Reduction = tf.keras.losses.Reduction
+
+
+class Items(NamedTuple):
+    """What a loss computes with, after the door: float32, finite, aligned.
+
+    Attributes:
+        student: float32 `[..., L]` (or `[..., H]`), 0 at invalid items.
+        teacher: float32, shaped as `student`, without gradient, 0 at invalid items.
+        labels: float32, shaped as `weights`, or None.
+        valid: bool `[..., L]`: unmasked and with a weight above 0.
+        weights: float32 `[..., L]`, 0 at invalid items.
+        inputs: The call's further inputs, by keyword.
+    """
+
+    student: tf.Tensor
+    teacher: tf.Tensor
+    labels: tf.Tensor | None
+    valid: tf.Tensor
+    weights: tf.Tensor
+    inputs: Mapping[str, Any]
+
+
+def reduce_examples(
+    values: tf.Tensor, valid: tf.Tensor, reduction: str = Reduction.AUTO
+) -> tf.Tensor:
+    """Reduces per-example losses, in the Keras path and in the Distiller alike.
+
+    mean = sum(values over valid examples) / max(count(valid examples), 1)
+
+    Weights are inside `values` already and not in the count: twice the weight is twice
+    the loss. The mean is the replica's own; Keras divides by the number of replicas.
+
+    Args:
+        values: float32 `[...]`, per-example losses.
+        valid: bool `[...]`, which examples count; with further trailing axes, an
+            example counts when any of its items does.
+        reduction: `AUTO` or `SUM_OVER_BATCH_SIZE` (mean over valid), `SUM` or `NONE`.
+
+    Returns:
+        float32 scalar, or `[...]` for `NONE`.
+
+    Raises:
+        ValueError: If the reduction is none of these.
+
+    Example:
+        >>> valid = tf.constant([True, True, False])
+        >>> reduce_examples(tf.constant([1., 3., 8.]), valid).numpy()
+        2.0
+    """
+    Reduction.validate(reduction)
+    extra = valid.shape.rank - values.shape.rank
+    if extra:
+        valid = tf.reduce_any(valid, axis=list(range(-extra, 0)))
+    if reduction == Reduction.NONE:
+        return tf.where(valid, values, 0.0)
+    if reduction == Reduction.SUM:
+        return tf.reduce_sum(tf.where(valid, values, 0.0))
+    return masking.masked_mean(values, valid, axis=None)
+
+
+class DistillationLoss(tf.keras.losses.Loss):
+    """A loss between a student's output and a teacher's, usable in three places.
+
+    `per_example(student=, teacher=, ...)` is the keyword contract, `reduce(...)` its
+    mean over valid examples (what a `Transfer` calls), and `loss(y_true, y_pred,
+    sample_weight)` the Keras path for `compile(loss=)` and TFRS tasks, where `y_true`
+    is the teacher's signal and NaN marks padding or an item the teacher did not score.
+    All three share one door: inputs become float32, the teacher loses its gradient,
+    masked and zero-weight items are replaced before any arithmetic.
+
+    A subclass implements `_per_example` and declares:
+
+    * `example_rank`: how many trailing axes of the student one example takes (0 for a
+      point-wise loss, 1 for a list, a pair list or a hidden vector);
+    * `item_rank`: how many trailing axes one maskable item takes (1 for vectors);
+    * `inputs`: further keywords it needs; `overrides`: arguments a call may replace,
+      such as a scheduled temperature;
+    * `not_applicable`: properties of the test contract that do not hold, with reasons.
+
+    Args:
+        reduction: `AUTO` or `SUM_OVER_BATCH_SIZE` for the mean over valid examples,
+            `SUM` or `NONE`.
+        name: Name of the loss; the class name if None.
+    """
+
+    example_rank: ClassVar[int] = 0
+    item_rank: ClassVar[int] = 0
+    inputs: ClassVar[tuple[str, ...]] = ()
+    overrides: ClassVar[tuple[str, ...]] = ()
+    not_applicable: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(
+        self, *, reduction: str = Reduction.AUTO, name: str | None = None
+    ) -> None:
+        super().__init__(reduction=reduction, name=name or type(self).__name__)
+
+    def per_example(
+        self,
+        *,
+        student: Any,
+        teacher: Any,
+        labels: Any = None,
+        mask: Any = None,
+        weights: Any = None,
+        **inputs: Any,
+    ) -> tf.Tensor:
+        """Computes one float32 loss per example.
+
+        Args:
+            student: `[..., L]` logits (`[..., H]` for feature losses), dense or ragged.
+            teacher: The teacher's signal, shaped as `student`.
+            labels: `[..., L]` hard labels, for the losses that use them.
+            mask: bool `[..., L]`, True for real items; or one value per list.
+            weights: `[..., L]` item weights, or `[B]` / `[B, 1]` list weights, >= 0.
+            **inputs: Exactly the loss's declared `inputs`, and any of its `overrides`.
+
+        Returns:
+            float32 `[...]`, without the axes that one example takes; 0 for an example
+            without a valid item.
+
+        Raises:
+            ValueError: If shapes do not fit or an input is missing or unknown.
+        """
+        return self._evaluate(student, teacher, labels, mask, weights, inputs)[0]
+
+    def reduce(
+        self,
+        *,
+        student: Any,
+        teacher: Any,
+        labels: Any = None,
+        mask: Any = None,
+        weights: Any = None,
+        **inputs: Any,
+    ) -> tf.Tensor:
+        """Reduces `per_example` by the loss's reduction; the mean over valid examples.
+
+        Args:
+            student: As in `per_example`.
+            teacher: As in `per_example`.
+            labels: As in `per_example`.
+            mask: As in `per_example`.
+            weights: As in `per_example`.
+            **inputs: As in `per_example`.
+
+        Returns:
+            float32 scalar (`[...]` for `Reduction.NONE`).
+        """
+        values, valid = self._evaluate(student, teacher, labels, mask, weights, inputs)
+        return reduce_examples(values, valid, self.reduction)
+
+    def call(self, y_true: Any, y_pred: Any) -> tf.Tensor:
+        """Computes one loss per example; NaN in `y_true` marks missing items."""
+        teacher, mask = self._split_missing(y_true)
+        return self.per_example(student=y_pred, teacher=teacher, mask=mask)
+
+    def __call__(
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> tf.Tensor:
+        """Reduces the loss between a teacher's `y_true` and a student's `y_pred`.
+
+        Args:
+            y_true: The teacher's signal, NaN where it is missing or padded.
+            y_pred: The student's output.
+            sample_weight: `[B]` or `[B, 1]` weighs lists, `[B, L]` items.
+
+        Returns:
+            float32 scalar, or one value per example for `Reduction.NONE`.
+        """
+        with tf.name_scope(self.name):
+            teacher, mask = self._split_missing(y_true)
+            values, valid = self._evaluate(
+                y_pred, teacher, None, mask, sample_weight, {}
+            )
+            return reduce_examples(values, valid, self._get_reduction())
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns every constructor argument."""
+        return {"reduction": self.reduction, "name": self.name}
+
+    def _per_example(self, items: Items) -> tf.Tensor:
+        """Computes the losses of examples that passed the door."""
+        raise NotImplementedError(f"{type(self).__name__} must define _per_example.")
+
+    def _valid_examples(self, items: Items) -> tf.Tensor:
+        """Says which examples count, or which of their items; see `reduce_examples`."""
+        return items.valid
+
+    def _split_missing(self, y_true: Any) -> tuple[Any, tf.Tensor]:
+        """Separates the NaN marks of the Keras path from the teacher's signal."""
+        if isinstance(y_true, tf.RaggedTensor):
+            y_true = y_true.to_tensor(float("nan"))
+        y_true = tf.convert_to_tensor(y_true)
+        if not y_true.dtype.is_floating:
+            y_true = tf.cast(y_true, tf.float32)
+        present = ~tf.math.is_nan(y_true)
+        if self.item_rank:
+            present = tf.reduce_all(present, axis=list(range(-self.item_rank, 0)))
+        return y_true, present
+
+    def _evaluate(
+        self,
+        student: Any,
+        teacher: Any,
+        labels: Any,
+        mask: Any,
+        weights: Any,
+        inputs: Mapping[str, Any],
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns per-example losses and which examples (or items) count."""
+        missing = [name for name in self.inputs if name not in inputs]
+        unknown = set(inputs) - set(self.inputs) - set(self.overrides)
+        if missing or unknown:
+            raise ValueError(
+                f"{self.name} takes the inputs {list(self.inputs)} and may override "
+                f"{list(self.overrides)}, received {sorted(inputs)}. Missing: "
+                f"{missing}; unknown: {sorted(unknown)}."
+            )
+        items = self._enter(student, teacher, labels, mask, weights, inputs)
+        return self._per_example(items), self._valid_examples(items)
+
+    def _enter(
+        self,
+        student: Any,
+        teacher: Any,
+        labels: Any,
+        mask: Any,
+        weights: Any,
+        inputs: Mapping[str, Any],
+    ) -> Items:
+        """Opens the door: dense, float32, finite, the teacher without gradient."""
+        if isinstance(student, tf.RaggedTensor):
+            present = tf.ones_like(student, tf.bool).to_tensor(False)
+            mask = present if mask is None else present & _dense(mask, tf.bool)
+        student = _dense(student)
+        teacher = tf.stop_gradient(_dense(teacher))
+        if not student.shape.is_compatible_with(teacher.shape):
+            raise ValueError(
+                f"{self.name} needs a teacher shaped as the student, received student "
+                f"{student.shape} and teacher {teacher.shape}. Project or gather one "
+                "of them to the other's shape first."
+            )
+        valid, weights = self._align(student, mask, weights)
+        present = valid
+        for _ in range(self.item_rank):
+            present = present[..., tf.newaxis]
+        return Items(
+            tf.where(present, student, 0.0),
+            tf.where(present, teacher, 0.0),
+            None if labels is None else tf.where(valid, _dense(labels), 0.0),
+            valid,
+            weights,
+            inputs,
+        )
+
+    def _align(
+        self, student: tf.Tensor, mask: Any, weights: Any
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns validity and weights of every item, 0 where invalid."""
+        rank = student.shape.rank - self.item_rank
+        shape = tf.shape(student)[:rank]
+        valid = tf.ones(shape, tf.bool)
+        if mask is not None:
+            valid = masking.broadcast_items(_dense(mask, tf.bool), shape, rank)
+        if weights is None:
+            return valid, tf.cast(valid, tf.float32)
+        weights = masking.broadcast_items(_dense(weights), shape, rank)
+        valid &= weights > 0.0
+        return valid, tf.where(valid, weights, 0.0)
+
+
+def _dense(values: Any, dtype: tf.DType = tf.float32) -> tf.Tensor:
+    """Casts to `dtype`; ragged rows are padded with zeros, which the mask covers."""
+    if isinstance(values, tf.RaggedTensor):
+        values = values.to_tensor()
+    return tf.cast(tf.convert_to_tensor(values), dtype)

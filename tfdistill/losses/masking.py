@@ -1,0 +1,157 @@
+"""Masked arithmetic that every loss and metric shares; padding never leaks through."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+__all__ = [
+    "broadcast_items",
+    "divisor",
+    "masked_log_softmax",
+    "masked_max",
+    "masked_mean",
+    "masked_ranks",
+]
+
+
+def broadcast_items(values: Any, shape: tf.Tensor, rank: int) -> tf.Tensor:
+    """Aligns list-level `[B]` or `[B, 1]` values with items `[B, L]`.
+
+    Missing axes are appended (never prepended, as numpy would), then broadcast.
+
+    Args:
+        values: `[...]` with at most `rank` axes.
+        shape: int32 `[rank]`, the shape of the items.
+        rank: Number of axes of the items.
+
+    Returns:
+        `values` with shape `shape`.
+
+    Raises:
+        ValueError: If `values` has more axes than the items.
+
+    Example:
+        >>> broadcast_items([1., 2.], tf.constant([2, 3]), 2).numpy().tolist()
+        [[1.0, 1.0, 1.0], [2.0, 2.0, 2.0]]
+    """
+    values = tf.convert_to_tensor(values)
+    if values.shape.rank is None or values.shape.rank > rank:
+        raise ValueError(
+            f"Weights and masks have at most the {rank} axes of the items, received "
+            f"shape {values.shape}. Give one value per list or one per item."
+        )
+    for _ in range(rank - values.shape.rank):
+        values = values[..., tf.newaxis]
+    return tf.broadcast_to(values, shape)
+
+
+def divisor(valid: tf.Tensor, axis: Any = -1, keepdims: bool = False) -> tf.Tensor:
+    """Counts what a sum is divided by: `max(count(valid), 1)`, as float32.
+
+    Weights do not enter the count, so that twice the weight is twice the loss; a weight
+    of 0 makes an item invalid, so that it equals a masked one.
+
+    Args:
+        valid: bool `[..., L]`.
+        axis: Axis or axes to count over.
+        keepdims: Whether the counted axes stay, with size 1.
+
+    Returns:
+        float32 `[...]`, at least 1.
+
+    Example:
+        >>> divisor(tf.constant([[True, True, False], [False] * 3])).numpy().tolist()
+        [2.0, 1.0]
+    """
+    count = tf.math.count_nonzero(valid, axis=axis, keepdims=keepdims, dtype=tf.float32)
+    return tf.maximum(count, 1.0)
+
+
+def masked_mean(values: tf.Tensor, valid: tf.Tensor, axis: Any = -1) -> tf.Tensor:
+    """Sum of the valid values over `divisor(valid)`; 0 where nothing is valid.
+
+    Args:
+        values: float32 `[..., L]`, already weighted.
+        valid: bool `[..., L]`.
+        axis: Axis or axes to average over; None for all.
+
+    Returns:
+        float32 `[...]`.
+
+    Example:
+        >>> x = tf.constant([1., 3., float("nan")])
+        >>> masked_mean(x, tf.constant([True, True, False])).numpy()
+        2.0
+    """
+    total = tf.reduce_sum(tf.where(valid, values, 0.0), axis=axis)
+    return total / divisor(valid, axis)
+
+
+def masked_max(values: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+    """Largest valid value of the last axis, kept as size 1; 0 where none is valid.
+
+    Args:
+        values: float32 `[..., L]`.
+        valid: bool `[..., L]`.
+
+    Returns:
+        float32 `[..., 1]`, without gradient: it serves as a shift.
+
+    Example:
+        >>> masked_max(tf.constant([5., 1.]), tf.constant([False, True])).numpy()
+        array([1.], dtype=float32)
+    """
+    top = tf.reduce_max(
+        tf.where(valid, values, values.dtype.min), axis=-1, keepdims=True
+    )
+    top = tf.where(tf.reduce_any(valid, axis=-1, keepdims=True), top, 0.0)
+    return tf.stop_gradient(top)
+
+
+def masked_log_softmax(logits: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+    """Log-softmax over the valid items of the last axis; 0 at the others.
+
+    The logits are masked with the lowest finite value, not with a constant such as
+    -23 or -1e9, which a student far below zero would lose against; the result is
+    masked again, so that no padded value reaches a sum.
+
+    Args:
+        logits: float32 `[..., L]`.
+        valid: bool `[..., L]`.
+
+    Returns:
+        float32 `[..., L]`.
+
+    Example:
+        >>> valid = tf.constant([True, True, False])
+        >>> masked_log_softmax(tf.constant([-60., -60., 9.]), valid).numpy().round(4)
+        array([-0.6931, -0.6931,  0.    ], dtype=float32)
+    """
+    lowest = tf.where(valid, logits, logits.dtype.min)
+    return tf.where(valid, tf.nn.log_softmax(lowest), 0.0)
+
+
+def masked_ranks(scores: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+    """Ranks from 1 (best) over the valid items; ties share the best of their ranks.
+
+    rank_i = 1 + #{j valid: scores_j > scores_i}, by sorting: O(L log L).
+
+    Args:
+        scores: float32 `[..., L]`.
+        valid: bool `[..., L]`.
+
+    Returns:
+        float32 `[..., L]`; padded items come after all valid ones.
+
+    Example:
+        >>> valid = tf.constant([True, True, True, False])
+        >>> masked_ranks(tf.constant([1., 3., 1., 9.]), valid).numpy()
+        array([2., 1., 2., 4.], dtype=float32)
+    """
+    descent = tf.where(valid, -scores, scores.dtype.max)
+    shape = tf.shape(descent)
+    rows = tf.reshape(descent, [-1, shape[-1]])
+    better = tf.searchsorted(tf.sort(rows, axis=-1), rows, side="left")
+    return tf.cast(tf.reshape(better, shape), tf.float32) + 1.0

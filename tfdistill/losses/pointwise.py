@@ -1,0 +1,120 @@
+"""Point-wise losses: each item's logit is compared with the teacher's, alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfdistill.losses import base, checks
+
+__all__ = ["LogitMSE", "SigmoidCrossEntropy", "SigmoidSoftLabel"]
+
+
+@tf.keras.utils.register_keras_serializable(package="tfdistill")
+class SigmoidSoftLabel(base.DistillationLoss):
+    """Cross entropy against the teacher's softened click probability.
+
+    loss = T^2 * BCE(sigmoid(z_t / T), sigmoid(z_s / T)), from logits. The factor T^2
+    keeps the gradient's scale when T changes: d/dz_s = T (sigmoid(z_s/T) -
+    sigmoid(z_t/T)), which is (z_s - z_t) / 4 for a large T.
+
+    The default for click-through students. Only T = 1 keeps a student calibrated (mean
+    prediction = mean label): with T > 1, as with `LogitMSE`, a student that can't match
+    its teacher under-predicts low rates. Use T > 1 on an auxiliary head, or where order
+    alone matters.
+
+    Args:
+        temperature: T > 0; a call may override it, for schedules.
+        reduction: See `DistillationLoss`.
+        name: Name of the loss.
+
+    Example:
+        >>> loss = SigmoidSoftLabel(temperature=2.0)
+        >>> loss(y_true=[[0.0, -1.0]], y_pred=[[0.0, -1.0]]).numpy().round(4)
+        2.712
+
+    Reference:
+        Hinton et al., Distilling the knowledge in a neural network, arXiv:1503.02531;
+        Zhu et al., Ensembled CTR prediction via knowledge distillation,
+        arXiv:2011.04106.
+    """
+
+    overrides = ("temperature",)
+
+    def __init__(
+        self,
+        temperature: float = 1.0,
+        *,
+        reduction: str = base.Reduction.AUTO,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(reduction=reduction, name=name)
+        self.temperature = checks.positive("temperature", temperature)
+
+    def _per_example(self, items: base.Items) -> tf.Tensor:
+        t = items.inputs.get("temperature", self.temperature)
+        entropy = tf.nn.sigmoid_cross_entropy_with_logits(
+            labels=tf.sigmoid(items.teacher / t), logits=items.student / t
+        )
+        return items.weights * t**2 * entropy
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns every constructor argument."""
+        return {**super().get_config(), "temperature": self.temperature}
+
+
+@tf.keras.utils.register_keras_serializable(package="tfdistill")
+class LogitMSE(base.DistillationLoss):
+    """Squared difference of the logits, the hint of Rocket Launching.
+
+    loss = (z_s - z_t)^2, the limit of `SigmoidSoftLabel` for a large temperature (up to
+    a factor of 8). It transfers the teacher's whole margin, and with a capacity gap it
+    makes a sigmoid student under-predict low rates: watch calibration, or use it on an
+    auxiliary head.
+
+    Args:
+        reduction: See `DistillationLoss`.
+        name: Name of the loss.
+
+    Example:
+        >>> LogitMSE()(y_true=[[1.0, float("nan")]], y_pred=[[3.0, 5.0]]).numpy()
+        4.0
+
+    Reference:
+        Zhou et al., Rocket launching, arXiv:1708.04106.
+    """
+
+    def _per_example(self, items: base.Items) -> tf.Tensor:
+        return items.weights * tf.math.squared_difference(items.student, items.teacher)
+
+
+@tf.keras.utils.register_keras_serializable(package="tfdistill")
+class SigmoidCrossEntropy(base.DistillationLoss):
+    """Cross entropy against hard labels, item by item, for `compile(loss=)`.
+
+    loss = BCE(y, sigmoid(z_s)), from logits, with `y` in the teacher's place
+    (`y_true`). Keras' `BinaryCrossentropy` averages the last axis before it weighs, so
+    it can't take one weight per item `[B, L]`; here NaN labels and zero weights drop
+    single items, and the mean is over the items that are left.
+
+    Args:
+        reduction: See `DistillationLoss`.
+        name: Name of the loss.
+
+    Example:
+        >>> SigmoidCrossEntropy()([[1.0, float("nan")]], [[0.0, 9.0]]).numpy().round(4)
+        0.6931
+
+    Reference:
+        Keras `BinaryCrossentropy(from_logits=True)`, which it equals on full lists.
+    """
+
+    not_applicable = {
+        "minimum": "the second signal is a label in [0, 1], not a logit to be matched"
+    }
+
+    def _per_example(self, items: base.Items) -> tf.Tensor:
+        return items.weights * tf.nn.sigmoid_cross_entropy_with_logits(
+            labels=items.teacher, logits=items.student
+        )
