@@ -1,0 +1,189 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfdistill.data.batching import RequestBatches
+from tfdistill.data.requests import PairSet, Requests
+
+
+def make(num_requests=11, list_size=6, num_items=20, seed=0):
+    """Lists of different lengths without repeats, some labels unknown."""
+    rng = np.random.default_rng(seed)
+    candidates = np.argsort(rng.random((num_requests, num_items)), axis=1)
+    candidates = candidates[:, :list_size].astype(np.int32)
+    length = rng.integers(1, list_size + 1, num_requests)
+    candidates[np.arange(list_size) >= length[:, np.newaxis]] = -1
+    labels = rng.choice([0, 1, np.nan], candidates.shape).astype(np.float32)
+    return Requests(
+        users={"row": np.arange(num_requests)},
+        items={
+            "item_id": np.arange(num_items) + 100,
+            "name": np.array([f"item {i}" for i in range(num_items)]),
+            "tags": rng.integers(0, 9, (num_items, 3)),
+        },
+        candidates=candidates,
+        labels=labels,
+        group=rng.integers(0, 4, num_requests),
+    )
+
+
+def take(dataset, count):
+    return list(dataset.take(count).as_numpy_iterator())
+
+
+def assert_equal(one, other):
+    tf.nest.assert_same_structure(one, other)
+    for a, b in zip(tf.nest.flatten(one), tf.nest.flatten(other)):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("start", [1, 2, 3, 7, 11, 40])
+def test_a_dataset_started_at_a_step_is_the_rest_of_the_one_from_zero(start):
+    requests = make()
+    batches = RequestBatches(
+        requests, batch_size=4, seed=3, negatives=5, known=PairSet.positives(requests)
+    )
+    assert_equal(take(batches(start), 4), take(batches(0).skip(start), 4))
+
+
+def test_seed_decides_everything():
+    def first(seed):
+        return take(RequestBatches(make(), batch_size=8, seed=seed, negatives=3)(), 3)
+
+    assert_equal(first(1), first(1))
+    for key in ("row", "item_row"):
+        same = [
+            np.array_equal(a[0][key], b[0][key]) for a, b in zip(first(1), first(2))
+        ]
+        assert not any(same)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 11, 30])
+def test_every_epoch_has_every_request_once(batch_size):
+    batches = RequestBatches(make(), batch_size=batch_size, seed=1)
+    assert batches.steps_per_epoch == -(-11 // batch_size)
+    rows = np.concatenate([b[0]["row"] for b in take(batches(), 44)])
+    assert rows.size == 44 * batch_size
+    epochs = rows[: rows.size // 11 * 11].reshape(-1, 11)
+    np.testing.assert_array_equal(
+        np.sort(epochs), np.tile(np.arange(11), (len(epochs), 1))
+    )
+    assert len({tuple(epoch) for epoch in epochs}) == len(epochs)
+
+
+def test_without_shuffle_requests_come_in_order():
+    batches = RequestBatches(make(), batch_size=4, shuffle=False)
+    rows = [b[0]["row"].tolist() for b in take(batches(), 4)]
+    assert rows == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 0], [1, 2, 3, 4]]
+
+
+def test_features_labels_and_weights_belong_to_the_candidates():
+    requests = make()
+    batches = RequestBatches(
+        requests, batch_size=5, negatives=2, outputs=("recall", "fine")
+    )
+    for x, y, w in take(batches(), 5):
+        rows, item_row, mask = x["row"], x["item_row"], x["mask"]
+        np.testing.assert_array_equal(item_row[:, :6], requests.candidates[rows])
+        for name in ("item_id", "name", "tags"):
+            values = requests.items[name]
+            values = np.char.encode(values) if name == "name" else values
+            np.testing.assert_array_equal(x[name][mask], values[item_row[mask]])
+        assert not mask[item_row < 0].any()
+        labels = requests.labels[rows]
+        known = ~np.isnan(labels) & mask[:, :6]
+        np.testing.assert_array_equal(y["fine"][:, :6], np.where(known, labels, 0))
+        np.testing.assert_array_equal(w["fine"][:, :6], known)
+        np.testing.assert_array_equal(y["fine"][:, 6:], 0)
+        np.testing.assert_array_equal(w["fine"][:, 6:], mask[:, 6:])
+        assert set(y) == set(w) == {"recall", "fine"}
+        assert y["fine"].dtype == w["fine"].dtype == np.float32
+        np.testing.assert_array_equal(y["fine"], y["recall"])
+
+
+def test_negatives_are_masked_exactly_where_they_collide():
+    requests = make()
+    known = PairSet.positives(requests)
+    batches = RequestBatches(requests, batch_size=11, negatives=40, known=known)
+    drawn_total = np.zeros(20)
+    for x, _, _ in take(batches(), 50):
+        listed, drawn = x["item_row"][:, :6], x["item_row"][:, 6:]
+        group = requests.group[x["row"]]
+        collides = np.array(
+            [
+                [i in own or known.contains([g], [i])[0] for i in row]
+                for own, g, row in zip(listed, group, drawn)
+            ]
+        )
+        np.testing.assert_array_equal(x["mask"][:, 6:], ~collides)
+        drawn_total += np.bincount(drawn.ravel(), minlength=20)
+    expected = drawn_total.sum() / 20
+    assert ((drawn_total - expected) ** 2 / expected).sum() < 45  # chi2, 19 df, p .001
+
+
+@pytest.mark.parametrize("negatives", [0, 7])
+def test_log_q_is_the_share_seen_in_many_batches(negatives):
+    requests = make()
+    known = PairSet.positives(requests)
+    batches = RequestBatches(
+        requests, batch_size=11, negatives=negatives, known=known, seed=4
+    )
+    count, log_q = np.zeros(20), np.full(20, np.nan)
+    for x, _, _ in take(batches(), 1500):
+        rows = x["item_row"][x["mask"]]
+        count += np.bincount(rows, minlength=20)
+        log_q[rows] = x["log_q"][x["mask"]]
+    seen = count > 0
+    np.testing.assert_allclose(
+        np.exp(log_q[seen]), (count / count.sum())[seen], rtol=0.02
+    )
+
+
+def test_positive_is_uniform_over_the_interactions_of_the_list():
+    requests = make(num_requests=4, seed=2)
+    requests.labels[0, :3] = 1.0
+    requests.candidates[0, :4] = [3, 4, 5, 6]
+    requests.labels[1] = 0.0
+    batches = RequestBatches(requests, batch_size=4, seed=9)
+    count = np.zeros((4, 7))
+    for x, _, _ in take(batches(), 2000):
+        np.add.at(count, (x["row"], x["positive"]), 1)
+    for row in range(4):
+        able = (requests.labels[row] > 0) & (requests.candidates[row] >= 0)
+        if not able.any():
+            assert count[row, -1] == 2000
+            continue
+        assert count[row, :6][~able].sum() == count[row, -1] == 0
+        expected = 2000 / able.sum()
+        np.testing.assert_allclose(count[row, :6][able], expected, atol=150)
+    assert count[1, -1] == 2000
+
+
+def test_once_gives_every_request_in_order_and_nothing_drawn():
+    requests = make()
+    batches = RequestBatches(requests, batch_size=4, negatives=3)
+    evaluated = list(batches.once().as_numpy_iterator())
+    assert [len(x["row"]) for x, _, _ in evaluated] == [4, 4, 3]
+    together = {
+        key: np.concatenate([x[key] for x, _, _ in evaluated])
+        for key in evaluated[0][0]
+    }
+    np.testing.assert_array_equal(together["row"], np.arange(11))
+    np.testing.assert_array_equal(together["item_row"], requests.candidates)
+    positive = (requests.labels > 0) & (requests.candidates >= 0)
+    expected = np.where(positive.any(1), positive.argmax(1), -1)
+    np.testing.assert_array_equal(together["positive"], expected)
+    tf.nest.assert_same_structure(batches.once().element_spec, batches().element_spec)
+
+
+def test_refuses():
+    with pytest.raises(ValueError, match="batch_size must be >= 1"):
+        RequestBatches(make(), batch_size=0)
+    with pytest.raises(ValueError, match="built for 3 items"):
+        RequestBatches(make(), batch_size=1, known=PairSet([0], [0], num_items=3))
+    requests = make()
+    requests.users["mask"] = requests.users["row"]
+    with pytest.raises(ValueError, match=r"rename the features \['mask'\]"):
+        RequestBatches(requests, batch_size=1)
+    with pytest.raises(ValueError, match="start_step must be >= 0, got -1"):
+        RequestBatches(make(), batch_size=1)(-1)

@@ -1,0 +1,261 @@
+"""Batches of requests that are a function of (seed, step) alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfdistill.data.requests import PairSet, Requests
+from tfdistill.data.spec import RESERVED_NAMES
+
+__all__ = ["RequestBatches"]
+
+_NEGATIVES, _POSITIVE = 1, 2  # streams of random numbers besides the seed
+
+
+class RequestBatches:
+    """Serves `Requests` as batches for `fit`, resumable at any step.
+
+    Batch s holds the requests s * B .. s * B + B - 1 of an endless line: one
+    permutation of all requests after the other, each a function of (seed, epoch). So
+    batches are always full, one may span two epochs, and over E epochs each request
+    comes E times. Negatives and the positive for recall are functions of (seed, s).
+    Hence the dataset started at step k equals the one started at 0 after `skip(k)`: an
+    interrupted training goes on exactly as if it had not been.
+
+    A batch is `(x, y, w)`. With n negatives, x has
+
+    - every user feature `[B, *shape]` and every item feature `[B, L + n, *shape]`
+      (where padded, the values of catalogue row 0);
+    - `mask` bool `[B, L + n]`: False where padded, and for a negative that is in the
+      request's list or `known` for its user;
+    - `item_row` int32 `[B, L + n]`: the catalogue row, -1 where padded;
+    - `positive` int32 `[B]`: the list position of the one interaction (label > 0) drawn
+      as the positive of recall, uniformly from the list; -1 if it has none;
+    - `log_q` float32 `[B, L + n]`: the log of the row's expected share of a batch's
+      unmasked candidates, for the logQ correction of a softmax over all of them.
+
+    y gives the labels (0 where unlabelled) and w the weights (1 where unmasked and
+    labelled, else 0), float32 `[B, L + n]` under each name of `outputs`. A negative's
+    label is 0.
+
+    Args:
+        requests: The requests.
+        batch_size: B.
+        seed: Seed of the order and of the draws.
+        negatives: n, how many items to draw uniformly from the catalogue, with
+            replacement, and append to each list.
+        known: Pairs that are no negatives, from the training part only.
+        outputs: Names of the model outputs that learn from the labels.
+        shuffle: False keeps the order of the requests.
+
+    Raises:
+        ValueError: If a number is out of range, `known` is about another catalogue, or
+            a feature has the name of another key of a batch.
+
+    Example:
+        >>> requests = Requests(
+        ...     users={"age": np.array([31.0, 47.0], np.float32)},
+        ...     items={"item_id": np.array([10, 11, 12])},
+        ...     candidates=np.array([[0, 2], [1, -1]], np.int32),
+        ...     labels=np.array([[1, 0], [0, np.nan]], np.float32),
+        ...     group=np.array([0, 1]),
+        ... )
+        >>> batches = RequestBatches(requests, batch_size=2, shuffle=False)
+        >>> x, y, w = next(iter(batches(start_step=0)))
+        >>> x["item_id"].numpy().tolist(), x["mask"].numpy().tolist()
+        ([[10, 12], [11, 10]], [[True, True], [True, False]])
+        >>> y["fine"].numpy().tolist(), x["positive"].numpy().tolist()
+        ([[1.0, 0.0], [0.0, 0.0]], [0, -1])
+    """
+
+    def __init__(
+        self,
+        requests: Requests,
+        *,
+        batch_size: int,
+        seed: int = 0,
+        negatives: int = 0,
+        known: PairSet | None = None,
+        outputs: Sequence[str] = ("fine",),
+        shuffle: bool = True,
+    ) -> None:
+        if batch_size < 1 or negatives < 0 or seed < 0:
+            raise ValueError(
+                "RequestBatches: batch_size must be >= 1, negatives and seed >= 0, got "
+                f"{batch_size}, {negatives} and {seed}."
+            )
+        if known is not None and known.num_items != requests.num_items:
+            raise ValueError(
+                f"RequestBatches: known was built for {known.num_items} items, the "
+                f"requests' catalogue has {requests.num_items}."
+            )
+        taken = sorted(RESERVED_NAMES & {*requests.users, *requests.items})
+        if taken:
+            raise ValueError(
+                f"RequestBatches: rename the features {taken}: a batch has these keys "
+                "already."
+            )
+        self.requests = requests
+        self.batch_size = batch_size
+        self.seed = seed
+        self.negatives = negatives
+        self.outputs = tuple(outputs)
+        self.shuffle = shuffle
+        self._known = known
+        with tf.device("CPU"):
+            self._users = _constants(requests.users)
+            self._items = _constants(requests.items)
+            self._candidates = tf.constant(requests.candidates)
+            self._labels = tf.constant(requests.labels)
+            self._group = tf.constant(requests.group)
+            self._log_q = tf.constant(_log_share(requests, negatives, known))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in which every request has come once: R / B, rounded up."""
+        return -(-self.requests.num_requests // self.batch_size)
+
+    def __call__(self, start_step: int = 0) -> tf.data.Dataset:
+        """Returns the endless training dataset from this step on.
+
+        Args:
+            start_step: Number of the first batch, for example the restored
+                `optimizer.iterations`.
+
+        Returns:
+            A dataset of `(x, y, w)`.
+        """
+        if start_step < 0:
+            raise ValueError(f"start_step must be >= 0, got {start_step}.")
+        steps = tf.data.Dataset.counter(start_step)
+        rows = self._line(start_step).batch(self.batch_size, drop_remainder=True)
+        dataset = tf.data.Dataset.zip((rows, steps)).map(self._training_batch)
+        return dataset.prefetch(tf.data.AUTOTUNE)
+
+    def once(self) -> tf.data.Dataset:
+        """Returns every request once, in order, for evaluation.
+
+        No negatives are drawn, `positive` is the first interaction of the list, and the
+        last batch may be smaller. `w`, `log_q` and the rest are as in training.
+        """
+        dataset = tf.data.Dataset.range(self.requests.num_requests)
+        dataset = dataset.batch(self.batch_size).map(self._evaluation_batch)
+        return dataset.prefetch(tf.data.AUTOTUNE)
+
+    def _line(self, start_step: int) -> tf.data.Dataset:
+        """Request rows, one permutation after the other, from the step's first one."""
+        size = self.requests.num_requests
+        first, offset = divmod(start_step * self.batch_size, size)
+
+        def epoch_rows(epoch: tf.Tensor) -> tf.data.Dataset:
+            rows = tf.range(size, dtype=tf.int64)
+            if self.shuffle:
+                seed = tf.stack([tf.constant(self.seed, tf.int64), epoch])
+                rows = tf.random.experimental.stateless_shuffle(rows, seed)
+            skipped = tf.where(epoch == first, tf.constant(offset, tf.int64), 0)
+            return tf.data.Dataset.from_tensor_slices(rows[skipped:])
+
+        return tf.data.Dataset.counter(first).flat_map(epoch_rows)
+
+    def _seed(self, stream: int, step: tf.Tensor) -> tf.Tensor:
+        """Seed `[2]` of one stream of draws at one step."""
+        seed = tf.constant([self.seed, stream], tf.int64)
+        return tf.random.experimental.stateless_fold_in(seed, step)
+
+    def _training_batch(self, rows: tf.Tensor, step: tf.Tensor) -> Any:
+        listed = tf.gather(self._candidates, rows)  # [B, L]
+        labels = tf.gather(self._labels, rows)
+        positive = _choose_positive(listed, labels, self._seed(_POSITIVE, step))
+        if not self.negatives:
+            return self._batch(rows, listed, listed >= 0, labels, positive)
+        drawn = tf.random.stateless_uniform(
+            (self.batch_size, self.negatives),
+            self._seed(_NEGATIVES, step),
+            maxval=self.requests.num_items,
+            dtype=tf.int32,
+        )
+        clash = tf.reduce_any(drawn[:, :, tf.newaxis] == listed[:, tf.newaxis], -1)
+        if self._known is not None:
+            group = tf.gather(self._group, rows)[:, tf.newaxis]
+            clash |= self._known.contains(group, drawn)
+        return self._batch(
+            rows,
+            tf.concat([listed, drawn], 1),  # [B, L + n]
+            tf.concat([listed >= 0, ~clash], 1),
+            tf.concat([labels, tf.zeros_like(drawn, tf.float32)], 1),
+            positive,
+        )
+
+    def _evaluation_batch(self, rows: tf.Tensor) -> Any:
+        listed = tf.gather(self._candidates, rows)
+        labels = tf.gather(self._labels, rows)
+        positive = _choose_positive(listed, labels, None)
+        return self._batch(rows, listed, listed >= 0, labels, positive)
+
+    def _batch(
+        self,
+        rows: tf.Tensor,
+        item_row: tf.Tensor,
+        mask: tf.Tensor,
+        labels: tf.Tensor,
+        positive: tf.Tensor,
+    ) -> Any:
+        present = tf.maximum(item_row, 0)
+        x = {name: tf.gather(values, rows) for name, values in self._users.items()}
+        for name, values in self._items.items():
+            x[name] = tf.gather(values, present)  # [B, L + n, *shape]
+        x["mask"], x["item_row"], x["positive"] = mask, item_row, positive
+        x["log_q"] = tf.gather(self._log_q, present)
+        labelled = mask & ~tf.math.is_nan(labels)
+        target = tf.where(labelled, labels, 0.0)
+        weight = tf.cast(labelled, tf.float32)
+        y = dict.fromkeys(self.outputs, target)
+        return x, y, dict.fromkeys(self.outputs, weight)
+
+
+def _constants(features: Any) -> dict[str, tf.Tensor]:
+    return {name: tf.constant(values) for name, values in features.items()}
+
+
+def _choose_positive(
+    listed: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor | None
+) -> tf.Tensor:
+    """Position `[B]` of one interaction per list: a drawn one, or the first; or -1."""
+    interaction = (listed >= 0) & (labels > 0)  # [B, L]
+    if seed is None:
+        order = tf.cast(interaction, tf.float32)
+    else:
+        draw = tf.random.stateless_uniform(tf.shape(listed), seed)
+        order = tf.where(interaction, draw, -1.0)
+    found = tf.reduce_any(interaction, axis=1)
+    return tf.where(found, tf.argmax(order, axis=1, output_type=tf.int32), -1)
+
+
+def _log_share(requests: Requests, negatives: int, known: PairSet | None) -> np.ndarray:
+    """Log of each row's expected share of the unmasked candidates, float32 `[I]`.
+
+    Row i is expected `(c_i + n * (R - b_i) / I) / R` times per request: c_i lists have
+    it, and a drawn i is masked in the b_i requests that list or know it.
+    """
+    size, total = requests.num_items, requests.num_requests
+    row, position = np.nonzero(requests.candidates >= 0)
+    item = requests.candidates[row, position]
+    expected = np.bincount(item, minlength=size).astype(np.float64)
+    if negatives:
+        blocked = expected.copy()
+        if known is not None:
+            group = requests.group[row]
+            listed = ~known.contains(group, item)
+            blocked = np.bincount(item[listed], minlength=size).astype(np.float64)
+            times = np.bincount(
+                requests.group, minlength=known.group.max(initial=0) + 1
+            )
+            blocked += np.bincount(known.item, times[known.group], minlength=size)
+        expected += negatives * (total - blocked) / size
+    share = expected / expected.sum()
+    tiny = np.finfo(np.float32).tiny  # a row that never comes has a finite log, too
+    return np.log(np.maximum(share, tiny)).astype(np.float32)
