@@ -72,7 +72,8 @@ class Dnn:
 class DcnV2:
     """DCN-v2 with a parallel deep part: the teacher of a fine ranker.
 
-    `x_{l+1} = x_0 * (W_l x_l + b_l) + x_l`; the logit reads `[x_n | h_n(... h_1(x_0))]`.
+    `x_{l+1} = x_0 * (W_l x_l + b_l) + x_l`; the logit reads `[x_n | h_m]` with the last
+    layer h_m of the deep part.
 
     Args:
         cross_layers: Number of cross layers.
@@ -172,8 +173,8 @@ class TwoTower:
 class CoarseTwoTower:
     """Two towers with a light interaction: the student of coarse ranking.
 
-    `z = w . relu(W (q * c) + b) + q . c`: the towers are computed once per user and once
-    per item; only a product of vectors and a small layer are left for each pair.
+    `z = w . [q * c | relu(W (q * c) + b)]`: the towers are computed once per user and
+    once per item; only a product of vectors and a small layer are left for each pair.
 
     Args:
         units: Widths of the hidden layers of each tower.

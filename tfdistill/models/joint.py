@@ -1,4 +1,4 @@
-"""One network of several nets over shared tables: a teacher and its students, or one."""
+"""One network of one or more nets over shared tables: a teacher and its students."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class JointNetwork:
         Args:
             name: Name of the net.
             output: Name of the output, by default the net's score `name`.
-            scope: `"user"` or `"item"` for an output that depends on one side only, such
-                as the query vector.
+            scope: `"user"` or `"item"` for an output that depends on one side only,
+                such as the query vector.
 
         Returns:
             A functional model from the net's features, by name, to `{output: ...}`.
@@ -144,13 +144,13 @@ def joint_network(
     inputs = spec.keras_inputs()
     uses = {name: net.features for name, net in nets.items()}
     embedded = embed_features(embeddings, inputs, uses)
-    blocked = {name: GradientBlock()(x) for name, x in embedded.items()}
+    readable = dict(embedded)
+    if shared_gradient == "booster_only":
+        readable = {name: GradientBlock()(x) for name, x in embedded.items()}
     outputs: dict[str, tf.Tensor] = {}
     for name, net in nets.items():
-        trains_tables = shared_gradient == "both" or name == booster
-        user, item = _sides(
-            embedded if trains_tables else blocked, spec.select(net.features), name
-        )
+        vectors = embedded if name == booster else readable
+        user, item = _sides(vectors, spec.select(net.features), name)
         outputs.update(net.architecture(user, item, name=name))
     for student, teacher in hints:
         outputs[f"{student}_hint"] = _hint(outputs, student, teacher)
