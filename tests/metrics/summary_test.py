@@ -28,10 +28,11 @@ def test_every_name_is_in_the_table_of_metrics(judged):
     values = {
         **ranking_summary(labels, logits, np.arange(30), mask=mask, head=head),
         **retrieval_summary(top, relevant, popular),
+        **cascade_summary({"recall": top}, relevant, top, popular)["recall"],
         **agreement_summary(logits, logits + 1.0, mask=mask),
     }
     assert all(
-        np.isfinite(value) or name == "overlap@10" for name, value in values.items()
+        np.isfinite(value) or name == "top_overlap@10" for name, value in values.items()
     )
     assert all(metric(name).text for name in values)
 
@@ -50,7 +51,6 @@ def test_a_cascade_s_stages_are_judged_in_order():
     relevant = Pairs(np.array([0, 0]), np.array([3, 1]))
     stages = cascade_summary(sets, relevant, np.array([[3, 9]]), np.arange(9) < 2)
     assert stages["fine"] == {
-        "kept": 1.0,
         "survival": 0.5,
         "survival_head": 0.0,
         "survival_tail": 1.0,

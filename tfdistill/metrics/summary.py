@@ -118,9 +118,8 @@ def cascade_summary(
         head: bool `[I]` from `head_items`.
 
     Returns:
-        Stage -> "kept" (how many items), "survival", "survival_head", "survival_tail"
-        (share of relevant pairs still there) and "overlap" (share of the teacher's set
-        at the same cut).
+        Stage -> "survival", "survival_head", "survival_tail" (share of relevant pairs
+        still there) and "overlap" (share of the teacher's set at the same cut).
 
     Example:
         >>> relevant = Pairs(np.array([0]), np.array([3]))
@@ -137,7 +136,6 @@ def cascade_summary(
     }
     return {
         stage: {
-            "kept": float(items.shape[1]),
             **{name: shares[stage] for name, shares in survivals.items()},
             "overlap": set_overlap(items, reference).value,
         }
@@ -168,6 +166,6 @@ def agreement_summary(
     """
     return {
         "spearman": spearman(student, teacher, mask=mask).value,
-        "overlap@10": top_k_overlap(student, teacher, 10, mask=mask).value,
+        "top_overlap@10": top_k_overlap(student, teacher, 10, mask=mask).value,
         "logit_rmse": logit_rmse(student, teacher, mask=mask),
     }

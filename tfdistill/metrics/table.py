@@ -74,10 +74,18 @@ METRICS = {
     ),
     "ece": Metric("ECE", "gap of prediction and CTR in ten bins of equal mass", _LOWER),
     "spearman": Metric("Spearman", "rank correlation with the teacher per list"),
-    "overlap": Metric(
-        "Overlap@{k}", "share of the teacher's first {k} in its own", digits=3
+    "top_overlap": Metric(
+        "Top-{k} overlap", "share of the teacher's first {k} in the student's", digits=3
     ),
     "logit_rmse": Metric("Logit RMSE", "distance from the teacher's logits", _LOWER, 3),
+    "survival": Metric(
+        "Survival", "share of all relevant items still there after the stage", digits=3
+    ),
+    "overlap": Metric(
+        "Overlap",
+        "share of the teacher's set of the same size in the stage's",
+        digits=3,
+    ),
 }
 """All metrics of the package by the part of their name before `@` and `_head`."""
 
