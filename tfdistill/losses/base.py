@@ -89,6 +89,7 @@ class DistillationLoss(tf.keras.losses.Loss):
     * `item_rank`: how many trailing axes one maskable item takes (1 for vectors);
     * `inputs`: further keywords it needs; `overrides`: arguments a call may replace,
       such as a scheduled temperature;
+    * `teacher_gradient`: whether its gradient reaches the teacher by default;
     * `not_applicable`: properties of the test contract that do not hold, with reasons.
 
     Args:
@@ -101,6 +102,7 @@ class DistillationLoss(tf.keras.losses.Loss):
     item_rank: ClassVar[int] = 0
     inputs: ClassVar[tuple[str, ...]] = ()
     overrides: ClassVar[tuple[str, ...]] = ()
+    teacher_gradient: ClassVar[bool] = False
     not_applicable: ClassVar[Mapping[str, str]] = {}
 
     def __init__(
@@ -145,6 +147,7 @@ class DistillationLoss(tf.keras.losses.Loss):
         labels: Any = None,
         mask: Any = None,
         weights: Any = None,
+        teacher_gradient: bool | None = None,
         **inputs: Any,
     ) -> tf.Tensor:
         """Reduces `per_example` by the loss's reduction; the mean over valid examples.
@@ -155,12 +158,16 @@ class DistillationLoss(tf.keras.losses.Loss):
             labels: As in `per_example`.
             mask: As in `per_example`.
             weights: As in `per_example`.
+            teacher_gradient: Whether the gradient reaches the teacher too, for mutual
+                learning with a teacher that is trained; by default as the loss declares.
             **inputs: As in `per_example`.
 
         Returns:
             float32 scalar (`[...]` for `Reduction.NONE`).
         """
-        values, valid = self._evaluate(student, teacher, labels, mask, weights, inputs)
+        values, valid = self._evaluate(
+            student, teacher, labels, mask, weights, inputs, teacher_gradient
+        )
         return reduce_examples(values, valid, self.reduction)
 
     def call(self, y_true: Any, y_pred: Any) -> tf.Tensor:
@@ -220,6 +227,7 @@ class DistillationLoss(tf.keras.losses.Loss):
         mask: Any,
         weights: Any,
         inputs: Mapping[str, Any],
+        teacher_gradient: bool | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns per-example losses and which examples (or items) count."""
         missing = [name for name in self.inputs if name not in inputs]
@@ -230,6 +238,10 @@ class DistillationLoss(tf.keras.losses.Loss):
                 f"{list(self.overrides)}, received {sorted(inputs)}. Missing: "
                 f"{missing}; unknown: {sorted(unknown)}."
             )
+        teacher = _dense(teacher)
+        passes = self.teacher_gradient if teacher_gradient is None else teacher_gradient
+        if not passes:
+            teacher = tf.stop_gradient(teacher)
         items = self._enter(student, teacher, labels, mask, weights, inputs)
         return self._per_example(items), self._valid_examples(items)
 
@@ -242,12 +254,11 @@ class DistillationLoss(tf.keras.losses.Loss):
         weights: Any,
         inputs: Mapping[str, Any],
     ) -> Items:
-        """Opens the door: dense, float32, finite, the teacher without gradient."""
+        """Opens the door: dense, float32, finite and aligned."""
         if isinstance(student, tf.RaggedTensor):
             present = tf.ones_like(student, tf.bool).to_tensor(False)
             mask = present if mask is None else present & _dense(mask, tf.bool)
         student = _dense(student)
-        teacher = tf.stop_gradient(_dense(teacher))
         if not student.shape.is_compatible_with(teacher.shape):
             raise ValueError(
                 f"{self.name} needs a teacher shaped as the student, received student "
