@@ -159,7 +159,7 @@ class DistillationLoss(tf.keras.losses.Loss):
             mask: As in `per_example`.
             weights: As in `per_example`.
             teacher_gradient: Whether the gradient reaches the teacher too, for mutual
-                learning with a teacher that is trained; by default as the loss declares.
+                learning with a trained teacher; by default as the loss declares.
             **inputs: As in `per_example`.
 
         Returns:
