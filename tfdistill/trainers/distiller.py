@@ -1,0 +1,222 @@
+"""Distiller: trains a network under its transfers, in one class without phases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tfdistill.trainers.transfer import Transfer, at_step
+from tfdistill.types import Signals, Teacher, TensorDict
+
+__all__ = ["Distiller"]
+
+
+class Distiller(tf.keras.Model):
+    """Trains a student, or a teacher and its students jointly, in one `fit`.
+
+    `L = sum_o L_o(y_o, z_o) + sum_t weight_t(step) * loss_t(source_t -> target_t)`
+    with the hard losses L_o of `compile(loss={...})`, the transfers t and the
+    network's own regularisation.
+
+    Two-stage, joint (Rocket Launching, dual DNN) and cascade training are this class
+    with other transfers: a jointly trained teacher is one more named output of the
+    network; a frozen or logged teacher is a plain object and a source of signals. It
+    runs in training and evaluation only: `predict`, checkpoints and SavedModels never
+    see it.
+
+    Args:
+        network: The functional model that is trained, with a dict of named outputs.
+        transfers: The terms of distillation; none gives plain training.
+        teacher: A teacher that is not trained, such as `FrozenTeacher(model)`.
+
+    Raises:
+        ValueError: If the network's outputs are not named, or a name in the transfers,
+            in `compile` or in the batch is not an output: a misspelt key would
+            otherwise train without that term, silently.
+
+    Example:
+        >>> from tfdistill.losses import SigmoidCrossEntropy, SigmoidSoftLabel
+        >>> x = tf.keras.Input([4], name="x")
+        >>> outputs = {
+        ...     "teacher": tf.keras.layers.Dense(1)(tf.keras.layers.Dense(32)(x)),
+        ...     "fine": tf.keras.layers.Dense(1)(x),
+        ... }
+        >>> distiller = Distiller(
+        ...     tf.keras.Model({"x": x}, outputs),
+        ...     [Transfer("soft", "teacher", "fine", SigmoidSoftLabel())],
+        ... )
+        >>> hard = SigmoidCrossEntropy()
+        >>> distiller.compile("adam", loss={"teacher": hard, "fine": hard})
+        >>> y = tf.ones([8, 1])
+        >>> batch = {"x": tf.ones([8, 4])}, {"teacher": y, "fine": y}
+        >>> data = tf.data.Dataset.from_tensors(batch)
+        >>> sorted(distiller.fit(data, verbose=0).history)
+        ['fine_loss', 'loss', 'teacher_loss', 'transfer_soft']
+
+    Reference:
+        Zhou et al., Rocket Launching, AAAI 2018, arXiv:1708.04106.
+    """
+
+    def __init__(
+        self,
+        network: tf.keras.Model,
+        transfers: Sequence[Transfer] = (),
+        *,
+        teacher: Teacher | None = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name)
+        if not isinstance(network.output, Mapping):
+            raise ValueError(
+                "Distiller needs a functional network whose outputs are a dict of "
+                f"names, such as {{'fine': logits}}; got {network.output!r}."
+            )
+        names = [transfer.name for transfer in transfers]
+        if len(set(names)) != len(names):
+            raise ValueError(f"Distiller: a transfer's name repeats in {names}.")
+        self.network = network
+        self._transfers = tuple(transfers)
+        self._teacher = teacher
+        self._transfer_means = [
+            tf.keras.metrics.Mean(name=f"transfer_{name}") for name in names
+        ]
+        self._check_transfers()
+
+    @property
+    def outputs_by_name(self) -> list[str]:
+        """Names of the network's outputs."""
+        return sorted(self.network.output)
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        metrics: Any = None,
+        loss_weights: Any = None,
+        weighted_metrics: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Configures training as in Keras, checking every name of an output.
+
+        Args:
+            optimizer: As in Keras.
+            loss: A hard loss for each output that has labels, by name, or None.
+            metrics: Metrics by output.
+            loss_weights: Factors by output.
+            weighted_metrics: Metrics by output that use the sample weights.
+            **kwargs: Further arguments of `tf.keras.Model.compile`.
+        """
+        for what, given in (
+            ("loss", loss),
+            ("metrics", metrics),
+            ("loss_weights", loss_weights),
+            ("weighted_metrics", weighted_metrics),
+        ):
+            if given is not None:
+                self._check_outputs(f"compile({what}=)", given)
+        super().compile(
+            optimizer=optimizer,
+            loss=loss,
+            metrics=metrics,
+            loss_weights=loss_weights,
+            weighted_metrics=weighted_metrics,
+            **kwargs,
+        )
+
+    def call(self, inputs: Any, training: bool | None = None) -> TensorDict:
+        """Runs the network, without any frozen or logged teacher."""
+        if isinstance(inputs, Mapping) and isinstance(self.network.input, Mapping):
+            missing = sorted(set(self.network.input) - set(inputs))
+            if missing:
+                raise ValueError(
+                    f"The batch lacks the features {missing}; it has {sorted(inputs)}."
+                )
+            inputs = {name: inputs[name] for name in self.network.input}
+        return self.network(inputs, training=training)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+    ) -> tf.Tensor:
+        """Adds the hard losses, the transfers and the regularisation."""
+        for what, given in (("labels", y), ("sample weights", sample_weight)):
+            if given is not None:
+                self._check_outputs(what, given)
+        terms = self._transfer_terms(x, y, y_pred, sample_weight)
+        return self.compiled_loss(
+            y, y_pred, sample_weight, regularization_losses=[*self.losses, *terms]
+        )
+
+    def _transfer_terms(
+        self, x: Any, y: Any, y_pred: Signals, sample_weight: Any
+    ) -> list[tf.Tensor]:
+        """Computes every transfer and keeps its mean for the logs."""
+        taught: Signals = self._teacher(x) if self._teacher is not None else {}
+        self._check_sources(taught)
+        step = getattr(getattr(self, "optimizer", None), "iterations", 0)
+        terms = []
+        for transfer, mean in zip(self._transfers, self._transfer_means):
+            foreign = transfer.source in taught
+            source = (taught if foreign else y_pred)[transfer.source]
+            present = None
+            if foreign and getattr(self._teacher, "may_miss", False):
+                present = ~tf.math.is_nan(source)
+            value = transfer.value(
+                source,
+                y_pred[transfer.target],
+                step=step,
+                features=x,
+                labels=y,
+                weights=sample_weight,
+                present=present,
+            )
+            mean.update_state(value)
+            terms.append(at_step(transfer.weight, step) * value)
+        return terms
+
+    def _check_transfers(self) -> None:
+        """Rejects targets, and without a teacher sources, that are not outputs."""
+        for transfer in self._transfers:
+            self._check_outputs(f"target of {transfer.name!r}", [transfer.target])
+        if self._teacher is None:
+            self._check_sources({})
+
+    def _check_sources(self, taught: Signals) -> None:
+        outputs = self.outputs_by_name
+        for transfer in self._transfers:
+            places = (transfer.source in taught) + (transfer.source in outputs)
+            if places != 1:
+                found = "neither" if not places else "both"
+                raise ValueError(
+                    f"Transfer {transfer.name!r}: source {transfer.source!r} is "
+                    f"{found} a signal of the teacher and an output of the network; "
+                    f"signals: {sorted(taught)}, outputs: {outputs}."
+                )
+            if transfer.hint_gradient and transfer.source in taught:
+                raise ValueError(
+                    f"Transfer {transfer.name!r}: hint_gradient=True needs a source "
+                    "that is trained, an output of the network; "
+                    f"{transfer.source!r} comes from a teacher that is not."
+                )
+
+    def _check_outputs(self, what: str, given: Any) -> None:
+        """Rejects names that are not outputs, and structures without names."""
+        outputs = self.outputs_by_name
+        if isinstance(given, (str, tf.Tensor)) or not isinstance(
+            given, (Mapping, list)
+        ):
+            raise ValueError(
+                f"Distiller: {what} must be given by output name, a dict with keys "
+                f"among {outputs}; got {type(given).__name__}."
+            )
+        unknown = sorted(set(given) - set(outputs))
+        if unknown:
+            raise ValueError(
+                f"Distiller: {what} {unknown} is no output of the network; its outputs "
+                f"are {outputs}."
+            )

@@ -1,0 +1,158 @@
+"""Transfer: which signal teaches which output, how, and how much."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Union
+
+import tensorflow as tf
+
+from tfdistill.losses.base import DistillationLoss
+from tfdistill.types import TensorDict
+
+__all__ = ["Schedule", "Transfer"]
+
+Schedule = Union[float, Callable[[tf.Tensor], tf.Tensor]]
+"""A constant, or a function of the step such as a Keras learning rate schedule."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Transfer:
+    """One term of distillation: `weight(step) * loss(source -> target)`.
+
+    The source is a signal of the `Distiller`'s teacher, or an output of the trained
+    network itself, such as a teacher that is trained jointly. By default no gradient
+    reaches the source (the gradient block of Rocket Launching).
+
+    Args:
+        name: Name of the term in logs.
+        source: Name of the signal that teaches.
+        target: Name of the network's output that learns.
+        loss: How they are compared.
+        weight: Factor, constant or a schedule of `optimizer.iterations`.
+        mask: Key of the features with a bool mask of valid items.
+        weights: Key of `sample_weight` with the weights of items or lists.
+        labels: Key of the labels, for losses that take hard labels too.
+        inputs: For further keywords of the loss, the keys of the features.
+        overrides: For arguments of the loss that follow a schedule (such as the
+            temperature), the schedules.
+        hint_gradient: Whether the gradient reaches a source of the network too.
+
+    Example:
+        >>> from tfdistill.losses import SigmoidSoftLabel
+        >>> transfer = Transfer(
+        ...     "fine", source="teacher", target="fine", loss=SigmoidSoftLabel()
+        ... )
+        >>> z = tf.constant([[1.0, -1.0]])
+        >>> value = transfer.value(z, z, step=0)
+
+    Reference:
+        Zhou et al., Rocket Launching, AAAI 2018, arXiv:1708.04106.
+    """
+
+    name: str
+    source: str
+    target: str
+    loss: DistillationLoss
+    weight: Schedule = 1.0
+    mask: str | None = None
+    weights: str | None = None
+    labels: str | None = None
+    inputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    overrides: Mapping[str, Schedule] = dataclasses.field(default_factory=dict)
+    hint_gradient: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.loss, DistillationLoss):
+            raise ValueError(
+                f"Transfer {self.name!r}: loss must be a DistillationLoss of "
+                f"tfdistill.losses, got {self.loss!r}. A Keras loss on labels belongs "
+                "into compile(loss=)."
+            )
+        if not callable(self.weight) and self.weight < 0:
+            raise ValueError(
+                f"Transfer {self.name!r}: weight must be >= 0, got {self.weight}."
+            )
+        takes = {"inputs": self.loss.inputs, "overrides": self.loss.overrides}
+        for what, allowed in takes.items():
+            unknown = sorted(set(getattr(self, what)) - set(allowed))
+            if unknown:
+                raise ValueError(
+                    f"Transfer {self.name!r}: {type(self.loss).__name__} takes the "
+                    f"{what} {list(allowed)}, got {unknown}."
+                )
+
+    def value(
+        self,
+        source: tf.Tensor,
+        target: tf.Tensor,
+        *,
+        step: Any,
+        features: TensorDict | None = None,
+        labels: TensorDict | None = None,
+        weights: TensorDict | None = None,
+        present: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """Computes the loss of one batch, without the factor `weight`.
+
+        Args:
+            source: The signal that teaches.
+            target: The output that learns.
+            step: Step of the optimiser, for the schedules.
+            features: The batch's features, where `mask` and `inputs` are found.
+            labels: The batch's labels by name.
+            weights: The batch's sample weights by name.
+            present: bool, where the source has a value; None for everywhere.
+
+        Returns:
+            float32 scalar: the mean over valid examples.
+
+        Raises:
+            ValueError: If the batch lacks a key that the transfer names.
+        """
+        mask = None
+        if self.mask is not None:
+            mask = self._find("features", features, self.mask)
+        if present is not None:
+            mask = present if mask is None else tf.cast(mask, tf.bool) & present
+        found = {k: self._find("features", features, v) for k, v in self.inputs.items()}
+        scheduled = {k: at_step(v, step) for k, v in self.overrides.items()}
+        return self.loss.reduce(
+            student=target,
+            teacher=source,
+            labels=self.labels and self._find("labels", labels, self.labels),
+            mask=mask,
+            weights=self.weights
+            and self._find("sample weights", weights, self.weights),
+            teacher_gradient=self.hint_gradient or None,
+            **found,
+            **scheduled,
+        )
+
+    def _find(self, what: str, batch: TensorDict | None, key: str) -> tf.Tensor:
+        if not isinstance(batch, Mapping) or key not in batch:
+            there = sorted(batch) if isinstance(batch, Mapping) else type(batch)
+            raise ValueError(
+                f"Transfer {self.name!r} needs {key!r} among the batch's {what}, which "
+                f"are {there}."
+            )
+        return batch[key]
+
+
+def at_step(schedule: Schedule, step: Any) -> tf.Tensor:
+    """Returns the float32 value of a constant or of a schedule at a step.
+
+    Args:
+        schedule: A number or a function of the step.
+        step: The step.
+
+    Returns:
+        float32 scalar.
+
+    Example:
+        >>> at_step(lambda step: 0.5 * tf.cast(step, tf.float32), 3).numpy()
+        1.5
+    """
+    value = schedule(step) if callable(schedule) else schedule
+    return tf.cast(value, tf.float32)
