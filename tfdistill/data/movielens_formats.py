@@ -1,0 +1,205 @@
+"""The file formats of MovieLens, read into one form of frames."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["find_100k", "read_100k", "read_1m", "read_1m_extract"]
+
+Frames = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
+"""Ratings in time order, users and items by id."""
+
+_RATINGS = ("user_id", "item_id", "rating", "timestamp")
+_USERS = ("user_id", "age", "gender", "occupation", "zip")
+_USERS_1M = ("user_id", "gender", "age", "occupation", "zip")
+_GENRES_100K = (
+    "unknown Action Adventure Animation Children's Comedy Crime Documentary Drama "
+    "Fantasy Film-Noir Horror Musical Mystery Romance Sci-Fi Thriller War Western"
+).split()
+_ITEMS_ORIGINAL = ("item_id", "title", "released", "video", "url", *_GENRES_100K)
+_FOLDERS_100K = ("", "ml-100k", "recbole/dataset_example/ml-100k")
+_YEAR = re.compile(r"\((\d{4})\)")
+
+
+def find_100k(root: Any) -> Any:
+    """Finds the files of MovieLens-100K.
+
+    Args:
+        root: A `pathlib.Path` or a `zipfile.Path`.
+
+    Returns:
+        The folder at or below `root` that has `u.data` or `ml-100k.inter`, else None.
+    """
+    for below in _FOLDERS_100K:
+        folder = root / below if below else root
+        if any((folder / name).is_file() for name in ("u.data", "ml-100k.inter")):
+            return folder
+    return None
+
+
+def read_100k(folder: Any) -> Frames:
+    """Reads MovieLens-100K in the format of GroupLens or in RecBole's atomic files.
+
+    Args:
+        folder: What `find_100k` found.
+
+    Returns:
+        The same ratings, users and items for both formats.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If a file can't be parsed; the text names it.
+    """
+    if (folder / "u.data").is_file():
+        ratings = _table(folder / "u.data", "\t", _RATINGS)
+        users = _table(folder / "u.user", "|", _USERS)
+        items = _table(folder / "u.item", "|", _ITEMS_ORIGINAL)
+        flags = items[_GENRES_100K].to_numpy() == "1"  # [I, 19]
+        genres = [[g for g, flag in zip(_GENRES_100K, row) if flag] for row in flags]
+        titles = items["title"]
+    else:
+        ratings = _table(folder / "ml-100k.inter", "\t", _RATINGS, header=True)
+        users = _table(folder / "ml-100k.user", "\t", _USERS, header=True)
+        columns = ("item_id", "title", "year", "genres")
+        items = _table(folder / "ml-100k.item", "\t", columns, header=True)
+        genres = [text.split(" ") for text in items["genres"]]
+        # The last bracket of the title was cut off into a column of its own; it is no
+        # year for "... (1995) (V)".
+        titles = items["title"] + " (" + items["year"] + ")"
+    return _ratings(ratings), _users(users), _items(items["item_id"], titles, genres)
+
+
+def read_1m(folder: Path) -> Frames:
+    """Reads MovieLens-1M in the format of GroupLens.
+
+    Args:
+        folder: Folder with `ratings.dat`, `users.dat` and `movies.dat`.
+
+    Returns:
+        Ratings, users and items.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If a file can't be parsed; the text names it.
+    """
+    ratings = _ratings(_table(folder / "ratings.dat", "::", _RATINGS))
+    return (ratings, *_read_sides_1m(folder))
+
+
+def read_1m_extract(folder: Path, seed: int = 0) -> tuple[Frames, np.ndarray]:
+    """Reads the extract of MovieLens-1M that has the time of positives only.
+
+    The users with timed positives before the test part are kept, and those of the test
+    part. A pair of a kept user that is neither a positive nor in the test part was
+    rated below 4 (rating NaN); its time is drawn among the times of the same user's
+    positives before the test part.
+
+    Args:
+        folder: Folder with `positives_train.parquet`, `positives_val.parquet`,
+            `test_ratings.parquet`, `ratings.parquet`, `users.dat` and `movies.dat`.
+        seed: Seed of the drawn times.
+
+    Returns:
+        Ratings, users and items; and bool `[N]`, which ratings are of the test part.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If a file can't be parsed; the text names it.
+    """
+    parts = [
+        _parquet(folder / f"{name}.parquet", ["user_id", "movie_id", *_RATINGS[2:]])
+        for name in ("positives_train", "positives_val", "test_ratings")
+    ]
+    timed = pd.concat(parts, ignore_index=True)
+    timed = timed.rename(columns={"movie_id": "item_id"})
+    timed["test"] = np.arange(len(timed)) >= len(timed) - len(parts[-1])
+    pairs = _parquet(folder / "ratings.parquet", ["userID", "movieID"])
+    rest = pd.DataFrame(pairs.to_numpy().astype(np.int64), columns=list(_RATINGS[:2]))
+    keys = [frame["user_id"] * 10**6 + frame["item_id"] for frame in (timed, rest)]
+    positives = timed[~timed["test"]].sort_values("user_id", kind="stable")
+    owners, first, count = np.unique(
+        positives["user_id"], return_index=True, return_counts=True
+    )
+    rest = rest[rest["user_id"].isin(owners) & ~keys[1].isin(keys[0])]
+    owner = np.searchsorted(owners, rest["user_id"])
+    draw = np.random.default_rng(seed).random(len(rest)) * count[owner]
+    times = positives["timestamp"].to_numpy()[first[owner] + draw.astype(np.int64)]
+    rest = rest.assign(rating=np.nan, timestamp=times, test=False)
+    ratings = _ratings(pd.concat([timed, rest], ignore_index=True))
+    users, items = _read_sides_1m(folder)
+    users = users[users["user_id"].isin(ratings["user_id"])].reset_index(drop=True)
+    test = ratings.pop("test").to_numpy()
+    return (ratings, users, items), test
+
+
+def _read_sides_1m(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    users = _table(folder / "users.dat", "::", _USERS_1M)
+    items = _table(folder / "movies.dat", "::", ("item_id", "title", "genres"))
+    genres = [text.split("|") for text in items["genres"]]
+    return _users(users), _items(items["item_id"], items["title"], genres)
+
+
+def _table(
+    path: Any, separator: str, columns: Sequence[str], header: bool = False
+) -> pd.DataFrame:
+    """Reads a text file into columns of strings, plus integers where they are ids."""
+    if not path.is_file():
+        raise FileNotFoundError(f"MovieLens: the file {str(path)!r} is missing.")
+    # latin-1 decodes any bytes; only the year of a title is used, never its letters.
+    lines = path.read_bytes().decode("latin-1").replace("\r", "").split("\n")
+    rows = [line.split(separator) for line in lines[int(header) :] if line]
+    wrong = next((row for row in rows if len(row) != len(columns)), None)
+    if wrong is not None or not rows:
+        raise ValueError(
+            f"MovieLens: {str(path)!r} is truncated or of another format: expected "
+            f"{len(columns)} fields a line, separated by {separator!r}, got "
+            f"{'no line' if wrong is None else repr(separator.join(wrong)[:80])}."
+        )
+    frame = pd.DataFrame(rows, columns=list(columns), dtype=object)
+    numbers = frame.columns.intersection(["user_id", "item_id", "rating", "age"])
+    numbers = [*numbers, *frame.columns.intersection(["timestamp"])]
+    try:
+        return frame.astype(dict.fromkeys(numbers, np.int64))
+    except ValueError as error:
+        raise ValueError(
+            f"MovieLens: {str(path)!r} has text where numbers belong, in one of "
+            f"{numbers}: {error}."
+        ) from error
+
+
+def _parquet(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    if not path.is_file():
+        raise FileNotFoundError(f"MovieLens: the file {str(path)!r} is missing.")
+    try:
+        return pd.read_parquet(path, columns=list(columns))
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"MovieLens: {str(path)!r} can't be read as Parquet with the columns "
+            f"{list(columns)}: {error}."
+        ) from error
+
+
+def _ratings(frame: pd.DataFrame) -> pd.DataFrame:
+    ordered = frame.sort_values(["timestamp", "user_id", "item_id"], ignore_index=True)
+    return ordered.astype({"rating": np.float32})
+
+
+def _users(frame: pd.DataFrame) -> pd.DataFrame:
+    prefix = [re.sub("[^0-9A-Z]", "", text.upper())[:3] for text in frame["zip"]]
+    frame = frame.assign(zip=prefix)[list(_USERS)]
+    return frame.sort_values("user_id", ignore_index=True)
+
+
+def _items(
+    ids: pd.Series, titles: Iterable[str], genres: Iterable[Sequence[str]]
+) -> pd.DataFrame:
+    years = [int(([0, *_YEAR.findall(title)])[-1]) for title in titles]
+    frame = pd.DataFrame({"item_id": ids, "year": np.array(years, np.int64)})
+    frame["genres"] = [tuple(sorted(names)) for names in genres]
+    return frame.sort_values("item_id", ignore_index=True)
