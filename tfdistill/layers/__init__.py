@@ -1,5 +1,6 @@
 """Layers: shared tables, towers over requests, gradient block, resumable dropout."""
 
+from tfdistill.layers.dropout import SteppedDropout
 from tfdistill.layers.embeddings import FeatureEmbeddings, embed_features
 from tfdistill.layers.gradients import GradientBlock
 from tfdistill.layers.towers import (
@@ -16,6 +17,7 @@ __all__ = [
     "FoldedDense",
     "GradientBlock",
     "SqueezeLast",
+    "SteppedDropout",
     "embed_features",
     "folded_mlp",
     "mlp",

@@ -7,6 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfdistill.layers.dropout import SteppedDropout
+
 __all__ = ["ConcatUserItem", "FoldedDense", "SqueezeLast", "folded_mlp", "mlp"]
 
 
@@ -250,6 +252,4 @@ def _dropped(hidden: tf.Tensor, rate: float, seed: int, name: str) -> tf.Tensor:
     """Applies dropout that a resumed run repeats, or nothing at rate 0."""
     if not rate:
         return hidden
-    from tfdistill.layers.dropout import SteppedDropout
-
     return SteppedDropout(rate, seed=seed, name=f"{name}_dropout")(hidden)

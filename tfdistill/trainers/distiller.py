@@ -121,7 +121,7 @@ class Distiller(tf.keras.Model):
             loss=loss,
             metrics=metrics,
             loss_weights=loss_weights,
-            weighted_metrics=weighted_metrics,
+            weighted_metrics=[] if weighted_metrics is None else weighted_metrics,
             **kwargs,
         )
 
