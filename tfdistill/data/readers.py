@@ -1,0 +1,383 @@
+"""From a Parquet or CSV file with one row per impression to `Requests`."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tfdistill.data.requests import Requests
+from tfdistill.data.spec import Feature, FeatureSpec
+
+__all__ = ["read_frame", "requests_from_frame", "split_requests"]
+
+_CSV_MISSING = ("", "NA", "NaN", "nan", "null")
+_EXACT = 2.0**53
+"""Above it, float64 does not hold every integer."""
+
+
+def read_frame(path: str | Path, spec: FeatureSpec, *, separator: str = "|") -> Any:
+    """Reads a file that has a column for each feature.
+
+    Values are checked where they are turned into arrays, by `requests_from_frame`.
+
+    Args:
+        path: A `.parquet`, `.csv` or `.csv.gz` file.
+        spec: The features; other columns are read too.
+        separator: Stands between the values of one cell, in a CSV file, where the
+            feature has shape `(n,)`. Parquet has lists.
+
+    Returns:
+        A pandas frame; features of shape `(n,)` are columns of lists.
+
+    Raises:
+        ValueError: If the file is missing or damaged, or lacks a column.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ValueError(f"There is no data file at {str(path)!r}.")
+    kind = "Parquet" if path.suffix == ".parquet" else "CSV"
+    if kind == "CSV" and not path.name.endswith((".csv", ".csv.gz")):
+        raise ValueError(
+            f"{path.name!r} is neither .parquet nor .csv nor .csv.gz; convert it, or "
+            "read it with pandas and go on with requests_from_frame."
+        )
+    try:
+        frame = pd.read_parquet(path) if kind == "Parquet" else _read_csv(path, spec)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{str(path)!r} can't be read as {kind}: {error}") from error
+    _require_columns(frame, spec.names)
+    if kind == "CSV":
+        for feature in spec.features:
+            if feature.shape:
+                frame[feature.name] = _split_cells(feature, frame, separator)
+    return frame
+
+
+def requests_from_frame(
+    frame: Any,
+    spec: FeatureSpec,
+    *,
+    request: str,
+    label: str,
+    user: str | None = None,
+    item: str | None = None,
+    time: str | None = None,
+    list_size: int | None = None,
+) -> Requests:
+    """Groups the impressions of a frame into requests.
+
+    Args:
+        frame: A pandas frame with one row per impression.
+        spec: The features. A missing value becomes the feature's default if the feature
+            is categorical and is an error if it is numeric; a list is cut or padded
+            with the default to the feature's shape.
+        request: Column that tells the requests apart.
+        label: Column of the labels; missing means unlabelled.
+        user: Column of the user, for per-user metrics and known positives. By default
+            every request is another user's.
+        item: Column of the item. It makes the catalogue the items of the frame, which
+            retrieval and the drawing of negatives need. By default each impression is
+            a catalogue row of its own, so that item features may differ between
+            impressions of one item.
+        time: Column to order the requests by, for a split in time; by default they keep
+            the order in which they appear.
+        list_size: How many candidates of a request to keep, the first ones; all by
+            default.
+
+    Returns:
+        The requests.
+
+    Raises:
+        ValueError: If a column is missing, a value does not fit its feature, or a user
+            feature changes within a request (an item feature within an item).
+
+    Example:
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({
+        ...     "request": [7, 7, 8], "age": [31.0, 31.0, 47.0],
+        ...     "item_id": [10, 11, 10], "click": [1, 0, 0]})
+        >>> spec = FeatureSpec.from_json('''{
+        ...   "features": [
+        ...     {"name": "age", "kind": "numeric", "scope": "user"},
+        ...     {"name": "item_id", "kind": "categorical", "scope": "item",
+        ...      "table": "item_id"}],
+        ...   "tables": [{"name": "item_id", "dim": 8, "size": 100}]}''')
+        >>> requests = requests_from_frame(
+        ...     frame, spec, request="request", label="click", item="item_id")
+        >>> requests.candidates.tolist(), requests.items["item_id"].tolist()
+        ([[0, 1], [0, -1]], [10, 11])
+    """
+    others = [name for name in (request, label, user, item, time) if name is not None]
+    _require_columns(frame, (*spec.names, *others))
+    if frame.empty:
+        raise ValueError("The frame has no row, so there is no request.")
+    if list_size is not None and list_size < 1:
+        raise ValueError(f"list_size must be at least 1, got {list_size}.")
+    code, keys = _codes(frame, request)
+    if time is not None:
+        code, keys = _in_time_order(frame, time, code, keys)
+    row = np.argsort(code, kind="stable")  # impressions, request by request
+    start = np.searchsorted(code[row], np.arange(len(keys)))
+    position = np.arange(len(row)) - start[code[row]]
+    size = list_size or int(position.max()) + 1
+    row, position = row[position < size], position[position < size]
+    items, item_of = _catalogue(frame, spec, item, row)
+    candidates = np.full((len(keys), size), -1, np.int32)
+    candidates[code[row], position] = item_of[row]
+    labels = np.full((len(keys), size), np.nan, np.float32)
+    labels[code[row], position] = _labels(frame, label)[row]
+    group = np.arange(len(keys))
+    if user is not None:
+        user_code, user_keys = _codes(frame, user)
+        users = _one_each(user_keys[user_code], code, keys, request, user)
+        group = pd.factorize(users)[0]
+    return Requests(
+        users={
+            f.name: _one_each(_column(frame, f), code, keys, request, f.name)
+            for f in spec.scope("user")
+        },
+        items=items,
+        candidates=candidates,
+        labels=labels,
+        group=group.astype(np.int64),
+    )
+
+
+def split_requests(
+    requests: Requests, fractions: Sequence[float], *, seed: int | None = None
+) -> list[Requests]:
+    """Splits requests into parts that share the catalogue.
+
+    Args:
+        requests: The requests, R of them, in time order for a split in time.
+        fractions: Share of each part; they add up to 1.
+        seed: Splits at random with this seed; by default the first part is the first
+            requests, and so on.
+
+    Returns:
+        One `Requests` per fraction.
+
+    Raises:
+        ValueError: If the fractions are not positive, don't add up to 1, or leave a
+            part empty.
+
+    Example:
+        >>> requests = Requests({}, {"item_id": np.arange(3)},
+        ...     candidates=np.zeros([10, 1], np.int32),
+        ...     labels=np.zeros([10, 1], np.float32), group=np.arange(10))
+        >>> [part.num_requests for part in split_requests(requests, (.8, .1, .1))]
+        [8, 1, 1]
+    """
+    if min(fractions, default=0) <= 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise ValueError(
+            f"fractions must be positive and add up to 1, got {tuple(fractions)}."
+        )
+    rows = np.arange(requests.num_requests)
+    if seed is not None:
+        rows = np.random.default_rng(seed).permutation(rows)
+    borders = np.rint(np.cumsum(fractions)[:-1] * len(rows)).astype(np.int64)
+    parts = np.split(rows, borders)
+    if min(map(len, parts)) == 0:
+        raise ValueError(
+            f"{len(rows)} requests are too few for the fractions {tuple(fractions)}: "
+            f"the parts would have {[len(part) for part in parts]} requests."
+        )
+    return [requests.select(part) for part in parts]
+
+
+def _read_csv(path: Path, spec: FeatureSpec) -> Any:
+    """Reads a CSV file so that strings stay strings, `NA` and `007` included."""
+    text = {f.name for f in spec.features if f.shape or f.dtype == "string"}
+    columns = pd.read_csv(path, nrows=0).columns
+    return pd.read_csv(
+        path,
+        dtype={name: str for name in columns if name in text},
+        keep_default_na=False,
+        na_values={c: [""] if c in text else list(_CSV_MISSING) for c in columns},
+    )
+
+
+def _split_cells(feature: Feature, frame: Any, separator: str) -> list[list[Any]]:
+    value = {"string": str, "int64": int, "float32": float}[feature.dtype]
+    cells = []
+    for row, cell in enumerate(frame[feature.name].fillna("")):
+        try:
+            cells.append([value(part) for part in cell.split(separator) if part])
+        except ValueError as error:
+            raise _refused(
+                feature.name, f"holds {cell!r}", row, f"of {feature.dtype} values "
+                f"separated by {separator!r}"
+            ) from error  # fmt: skip
+    return cells
+
+
+def _require_columns(frame: Any, names: Iterable[str]) -> None:
+    missing = [name for name in dict.fromkeys(names) if name not in frame.columns]
+    if missing:
+        raise ValueError(
+            f"The data has no column {missing}; its columns are "
+            f"{list(map(str, frame.columns))}. Correct the name, or take the feature "
+            "out of the spec."
+        )
+
+
+def _codes(frame: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers the distinct values of a column: codes `[N]` and the values."""
+    code, keys = pd.factorize(frame[name])
+    if (code < 0).any():
+        raise ValueError(
+            f"Column {name!r} has no value in row {np.argmax(code < 0)}; every row "
+            "needs one."
+        )
+    return code, np.asarray(keys)
+
+
+def _catalogue(
+    frame: Any, spec: FeatureSpec, item: str | None, row: np.ndarray
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Item features by catalogue row, and the catalogue row of each impression."""
+    columns = {f.name: _column(frame, f) for f in spec.scope("item")}
+    if item is None:
+        item_of = np.full(len(frame), -1, np.int64)
+        item_of[row] = np.arange(len(row))
+        return {name: values[row] for name, values in columns.items()}, item_of
+    item_of, keys = _codes(frame, item)
+    items = {
+        name: _one_each(values, item_of, keys, item, name)
+        for name, values in columns.items()
+    }
+    return items, item_of
+
+
+def _in_time_order(
+    frame: Any, time: str, code: np.ndarray, keys: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Renumbers the requests by their first time; equal times keep their order."""
+    if frame[time].isna().any():
+        row = int(np.argmax(frame[time].isna()))
+        raise ValueError(f"Column {time!r} has no value in row {row}.")
+    first = frame[time].groupby(code).min().to_numpy()
+    order = np.argsort(first, kind="stable")
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    return rank[code], keys[order]
+
+
+def _one_each(
+    values: np.ndarray, code: np.ndarray, keys: np.ndarray, what: str, name: str
+) -> np.ndarray:
+    """The value of each code `[K, *shape]`, of values `[N, *shape]` that agree."""
+    result = values[np.unique(code, return_index=True)[1]]
+    differs = values != result[code]
+    if differs.any():
+        row = int(np.argwhere(differs)[0][0])
+        first, second = (
+            np.asarray(v).tolist() for v in (result[code[row]], values[row])
+        )
+        raise ValueError(
+            f"{name!r} must have one value for each {what!r}, but {what!r} = "
+            f"{keys[code[row]]} has {first!r} and, in row {row}, {second!r}."
+        )
+    return result
+
+
+def _labels(frame: Any, name: str) -> np.ndarray:
+    if not pd.api.types.is_numeric_dtype(frame[name]):
+        raise ValueError(
+            f"The label column {name!r} must hold numbers, got {frame[name].dtype}."
+        )
+    return np.asarray(frame[name].to_numpy(np.float32, na_value=np.nan))
+
+
+def _column(frame: Any, feature: Feature) -> np.ndarray:
+    """Values of a feature `[N, *shape]` in its dtype, checked."""
+    cells = frame[feature.name]
+    if not feature.shape:
+        return _cast(feature, cells, np.arange(len(cells)))
+    lists = [_as_list(feature, row, cell) for row, cell in enumerate(cells)]
+    length = np.array([len(values) for values in lists])
+    row = np.repeat(np.arange(len(lists)), length)
+    position = np.arange(len(row)) - np.repeat(np.cumsum(length) - length, length)
+    dtype = object if feature.dtype == "string" else feature.dtype
+    filled = np.full((len(lists), *feature.shape), feature.default, dtype)
+    if len(row):
+        flat = pd.Series(list(itertools.chain.from_iterable(lists)))
+        filled[row, position] = _cast(feature, flat, row)
+    return filled
+
+
+def _as_list(feature: Feature, row: int, cell: Any) -> list[Any]:
+    if isinstance(cell, (list, tuple, np.ndarray)):
+        return list(cell[: feature.shape[0]])
+    if cell is None or cell is pd.NA or cell != cell:  # NaN
+        return []
+    raise _refused(
+        feature.name,
+        f"holds {cell!r}",
+        row,
+        f"of lists, as its shape is {feature.shape}",
+    )
+
+
+def _cast(feature: Feature, values: Any, rows: np.ndarray) -> np.ndarray:
+    """Casts a series to the feature's dtype; `rows` are its rows in the frame."""
+    missing = values.isna().to_numpy()
+    if missing.all() and feature.kind == "categorical":
+        dtype = object if feature.dtype == "string" else np.int64
+        return np.full(len(values), feature.default, dtype)
+    if feature.dtype == "string":
+        texts = values.to_numpy(object, copy=True)
+        fits = np.array([isinstance(text, (str, bytes)) for text in texts]) | missing
+    else:
+        numeric = pd.api.types.is_numeric_dtype(values)
+        fits = np.full(len(values), numeric) | missing
+    if not fits.all():
+        at = int(np.argmin(fits))
+        raise _refused(
+            feature.name, f"holds {values.iloc[at]!r}", rows[at], f"of {feature.dtype}"
+        )
+    if feature.dtype == "string":
+        texts[missing] = feature.default
+        return np.asarray(texts)
+    if feature.dtype == "float32":
+        return _finite(feature, values, rows)
+    return _integers(feature, values, missing, rows)
+
+
+def _finite(feature: Feature, values: Any, rows: np.ndarray) -> np.ndarray:
+    numbers = values.to_numpy(np.float32, na_value=np.nan)
+    finite = np.isfinite(numbers)
+    if not finite.all():
+        at = int(np.argmin(finite))
+        raise ValueError(
+            f"Column {feature.name!r} is {numbers[at]} in row {rows[at]}; a numeric "
+            "feature must be finite. Fill it, for example with the column's mean (and "
+            "say in a second column what was missing), or drop the row."
+        )
+    return np.asarray(numbers)
+
+
+def _integers(
+    feature: Feature, values: Any, missing: np.ndarray, rows: np.ndarray
+) -> np.ndarray:
+    if pd.api.types.is_float_dtype(values):
+        numbers = values.to_numpy(np.float64, na_value=np.nan)
+        exact = (numbers == np.rint(numbers)) & (abs(numbers) < _EXACT) | missing
+        if not exact.all():
+            at = int(np.argmin(exact))
+            raise _refused(
+                feature.name, f"holds {numbers[at]!r}", rows[at], f"of {feature.dtype}"
+            )
+    return np.asarray(values.fillna(feature.default).to_numpy(np.int64))
+
+
+def _refused(name: str, what: str, row: int, wanted: str) -> ValueError:
+    return ValueError(
+        f"Column {name!r} {what} in row {row}, but the spec makes it a column "
+        f"{wanted}; convert the column or change the feature's dtype and shape."
+    )
