@@ -169,9 +169,10 @@ class RequestBatches:
     def _training_batch(self, rows: tf.Tensor, step: tf.Tensor) -> Any:
         listed = tf.gather(self._candidates, rows)  # [B, L]
         labels = tf.gather(self._labels, rows)
-        positive = _choose_positive(listed, labels, self._seed(_POSITIVE, step))
+        mask = listed >= 0
+        positive = choose_positive(mask, labels, self._seed(_POSITIVE, step))
         if not self.negatives:
-            return self._batch(rows, listed, listed >= 0, labels, positive)
+            return self._batch(rows, listed, mask, labels, positive)
         drawn = tf.random.stateless_uniform(
             (self.batch_size, self.negatives),
             self._seed(_NEGATIVES, step),
@@ -185,7 +186,7 @@ class RequestBatches:
         return self._batch(
             rows,
             tf.concat([listed, drawn], 1),  # [B, L + n]
-            tf.concat([listed >= 0, ~clash], 1),
+            tf.concat([mask, ~clash], 1),
             tf.concat([labels, tf.zeros_like(drawn, tf.float32)], 1),
             positive,
         )
@@ -193,8 +194,9 @@ class RequestBatches:
     def _evaluation_batch(self, rows: tf.Tensor) -> Any:
         listed = tf.gather(self._candidates, rows)
         labels = tf.gather(self._labels, rows)
-        positive = _choose_positive(listed, labels, None)
-        return self._batch(rows, listed, listed >= 0, labels, positive)
+        mask = listed >= 0
+        positive = choose_positive(mask, labels, None)
+        return self._batch(rows, listed, mask, labels, positive)
 
     def _batch(
         self,
@@ -210,29 +212,38 @@ class RequestBatches:
             x[name] = tf.gather(values, present)  # [B, L + n, *shape]
         x["mask"], x["item_row"], x["positive"] = mask, item_row, positive
         x["log_q"] = tf.gather(self._log_q, present)
-        labelled = mask & ~tf.math.is_nan(labels)
-        target = tf.where(labelled, labels, 0.0)
-        weight = tf.cast(labelled, tf.float32)
-        y = dict.fromkeys(self.outputs, target)
-        return x, y, dict.fromkeys(self.outputs, weight)
+        return (x, *label_targets(labels, mask, self.outputs))
+
+
+def label_targets(
+    labels: tf.Tensor, mask: tf.Tensor, outputs: Sequence[str]
+) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+    """Returns y and w of a batch: 0 and weight 0 where masked or unlabelled (NaN)."""
+    labelled = mask & ~tf.math.is_nan(labels)
+    target = tf.where(labelled, labels, 0.0)
+    weight = tf.cast(labelled, tf.float32)
+    return dict.fromkeys(outputs, target), dict.fromkeys(outputs, weight)
+
+
+def choose_positive(
+    mask: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor | None
+) -> tf.Tensor:
+    """Returns the position `[B]` of one interaction (label > 0) of each list, or -1.
+
+    It is drawn uniformly by the seed `[2]`; without a seed it is the first.
+    """
+    interaction = mask & (labels > 0)  # [B, L]
+    if seed is None:
+        order = tf.cast(interaction, tf.float32)
+    else:
+        draw = tf.random.stateless_uniform(tf.shape(mask), seed)
+        order = tf.where(interaction, draw, -1.0)
+    found = tf.reduce_any(interaction, axis=1)
+    return tf.where(found, tf.argmax(order, axis=1, output_type=tf.int32), -1)
 
 
 def _constants(features: Any) -> dict[str, tf.Tensor]:
     return {name: tf.constant(values) for name, values in features.items()}
-
-
-def _choose_positive(
-    listed: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor | None
-) -> tf.Tensor:
-    """Position `[B]` of one interaction per list: a drawn one, or the first; or -1."""
-    interaction = (listed >= 0) & (labels > 0)  # [B, L]
-    if seed is None:
-        order = tf.cast(interaction, tf.float32)
-    else:
-        draw = tf.random.stateless_uniform(tf.shape(listed), seed)
-        order = tf.where(interaction, draw, -1.0)
-    found = tf.reduce_any(interaction, axis=1)
-    return tf.where(found, tf.argmax(order, axis=1, output_type=tf.int32), -1)
 
 
 def _log_share(requests: Requests, negatives: int, known: PairSet | None) -> np.ndarray:
