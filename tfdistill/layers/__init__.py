@@ -3,6 +3,7 @@
 from tfdistill.layers.dropout import SteppedDropout
 from tfdistill.layers.embeddings import FeatureEmbeddings, embed_features
 from tfdistill.layers.gradients import GradientBlock
+from tfdistill.layers.standalone import standalone
 from tfdistill.layers.towers import (
     ConcatUserItem,
     FoldedDense,
@@ -21,4 +22,5 @@ __all__ = [
     "embed_features",
     "folded_mlp",
     "mlp",
+    "standalone",
 ]
