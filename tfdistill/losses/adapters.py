@@ -46,9 +46,7 @@ class RankingLossAdapter(base.DistillationLoss):
     """
 
     example_rank = 1
-    not_applicable = {
-        "minimum": "relevance is no logit: the wrapped loss has its own minimum"
-    }
+    not_applicable = {"minimum": "relevance is no logit to be matched"}
 
     def __init__(
         self,
@@ -70,18 +68,9 @@ class RankingLossAdapter(base.DistillationLoss):
         self.relevance_map = relevance_map
         self._per_list = copy.copy(loss)
         self._per_list.reduction = base.Reduction.NONE
-        self._shift = isinstance(
-            loss,
-            (
-                _family(tfr, "_PairwiseLoss"),
-                tfr.keras.losses.SoftmaxLoss,
-                tfr.keras.losses.UniqueSoftmaxLoss,
-                tfr.keras.losses.ApproxNDCGLoss,
-                tfr.keras.losses.ApproxMRRLoss,
-                tfr.keras.losses.ListMLELoss,
-                tfr.keras.losses.CoupledRankDistilLoss,
-            ),
-        )
+        self._shift = isinstance(loss, _shift_invariant(tfr))
+        if not self._shift:
+            self.not_applicable = {**self.not_applicable, "shift": base.ABSOLUTE}
 
     def _per_example(self, items: base.Items) -> tf.Tensor:
         student = items.student
@@ -155,6 +144,19 @@ def approx_ndcg(
         relevance_map or relevance.RankLinear(),
         reduction=reduction,
         name=name,
+    )
+
+
+def _shift_invariant(tfr: Any) -> tuple[Any, ...]:
+    """Lists the losses that only look at differences of the student's logits."""
+    return (
+        _family(tfr, "_PairwiseLoss"),
+        tfr.keras.losses.SoftmaxLoss,
+        tfr.keras.losses.UniqueSoftmaxLoss,
+        tfr.keras.losses.ApproxNDCGLoss,
+        tfr.keras.losses.ApproxMRRLoss,
+        tfr.keras.losses.ListMLELoss,
+        tfr.keras.losses.CoupledRankDistilLoss,
     )
 
 

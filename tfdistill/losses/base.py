@@ -13,6 +13,9 @@ __all__ = ["DistillationLoss", "Items", "reduce_examples"]
 
 Reduction = tf.keras.losses.Reduction
 
+ABSOLUTE = "the values themselves are compared, not their differences"
+"""Why a loss is not invariant to a shift of the student."""
+
 
 class Items(NamedTuple):
     """What a loss computes with, after the door: float32, finite, aligned.
@@ -103,7 +106,7 @@ class DistillationLoss(tf.keras.losses.Loss):
     inputs: ClassVar[tuple[str, ...]] = ()
     overrides: ClassVar[tuple[str, ...]] = ()
     teacher_gradient: ClassVar[bool] = False
-    not_applicable: ClassVar[Mapping[str, str]] = {}
+    not_applicable: Mapping[str, str] = {}
 
     def __init__(
         self, *, reduction: str = Reduction.AUTO, name: str | None = None

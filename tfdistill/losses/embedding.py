@@ -34,6 +34,7 @@ class Hint(base.DistillationLoss):
 
     example_rank = 1
     item_rank = 1
+    not_applicable = {"shift": base.ABSOLUTE}
 
     def _per_example(self, items: base.Items) -> tf.Tensor:
         distance = tf.math.squared_difference(items.student, items.teacher)

@@ -57,6 +57,7 @@ class InBatchSoftmax(base.DistillationLoss):
     overrides = ("temperature",)
     teacher_gradient = True
     not_applicable = {
+        "shift": "queries and candidates are vectors: a shift changes their products",
         "keras": "two vector sets, ids and positives don't fit (y_true, y_pred)",
         "minimum": "a hard loss: the second argument holds candidates, not targets",
         "teacher_gradient": "the candidates are trained by it as well",

@@ -19,10 +19,11 @@ __all__ = [
 def broadcast_items(values: Any, shape: tf.Tensor, rank: int) -> tf.Tensor:
     """Aligns list-level `[B]` or `[B, 1]` values with items `[B, L]`.
 
-    Missing axes are appended (never prepended, as numpy would), then broadcast.
+    Missing axes are appended (never prepended, as numpy would), surplus ones of size 1
+    are dropped (Keras weighs vectors by `[B, 1]`), then values are broadcast.
 
     Args:
-        values: `[...]` with at most `rank` axes.
+        values: `[...]` with at most `rank` axes, not counting trailing ones of size 1.
         shape: int32 `[rank]`, the shape of the items.
         rank: Number of axes of the items.
 
@@ -37,6 +38,8 @@ def broadcast_items(values: Any, shape: tf.Tensor, rank: int) -> tf.Tensor:
         [[1.0, 1.0, 1.0], [2.0, 2.0, 2.0]]
     """
     values = tf.convert_to_tensor(values)
+    while values.shape.rank and values.shape.rank > rank and values.shape[-1] == 1:
+        values = tf.squeeze(values, axis=-1)
     if values.shape.rank is None or values.shape.rank > rank:
         raise ValueError(
             f"Weights and masks have at most the {rank} axes of the items, received "

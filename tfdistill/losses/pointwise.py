@@ -41,6 +41,7 @@ class SigmoidSoftLabel(base.DistillationLoss):
     """
 
     overrides = ("temperature",)
+    not_applicable = {"shift": base.ABSOLUTE}
 
     def __init__(
         self,
@@ -85,6 +86,8 @@ class LogitMSE(base.DistillationLoss):
         Zhou et al., Rocket launching, arXiv:1708.04106.
     """
 
+    not_applicable = {"shift": base.ABSOLUTE}
+
     def _per_example(self, items: base.Items) -> tf.Tensor:
         return items.weights * tf.math.squared_difference(items.student, items.teacher)
 
@@ -111,7 +114,8 @@ class SigmoidCrossEntropy(base.DistillationLoss):
     """
 
     not_applicable = {
-        "minimum": "the second signal is a label in [0, 1], not a logit to be matched"
+        "shift": base.ABSOLUTE,
+        "minimum": "the second signal is a label in [0, 1], not a logit to be matched",
     }
 
     def _per_example(self, items: base.Items) -> tf.Tensor:

@@ -1,0 +1,172 @@
+"""The losses under contract: each with default and with other arguments."""
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import loss_references as ref
+import numpy as np
+import tensorflow as tf
+import tensorflow_ranking as tfr
+
+from tfdistill import losses
+
+BATCH, LENGTH, WIDTH = 4, 6, 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One loss under contract.
+
+    Attributes:
+        name: Class name, with a suffix for other arguments.
+        make: Builds the loss.
+        reference: Loss of one example without its invalid items (of the whole batch if
+            `whole`), in float64.
+        shape: "score" for `[B, L]`, "vector" for `[N, H]`.
+        whole: The reference takes the batch: examples are not independent.
+        inputs: Further inputs of a batch: name -> draw(rng, B, L).
+        label: The second signal is a label in {0, 1}.
+        missing: How many properties are n/a.
+    """
+
+    name: str
+    make: Callable[[], losses.DistillationLoss]
+    reference: Callable[..., float]
+    shape: str = "score"
+    whole: bool = False
+    inputs: Mapping[str, Callable[..., np.ndarray]] = dataclasses.field(
+        default_factory=dict
+    )
+    label: bool = False
+    missing: int = 0
+
+    def loss(self) -> losses.DistillationLoss:
+        return self.make()
+
+    def batch(self, seed: int = 0) -> dict[str, np.ndarray]:
+        """A batch with two masked columns, a short list and unequal weights."""
+        rng = np.random.default_rng(seed)
+        mask = np.ones((BATCH, LENGTH), bool)
+        mask[:, 1] = mask[1, 3:] = False
+        weights = rng.uniform(0.5, 2.0, mask.shape)
+        weights[0, 4] = 0.0
+        shapes = {"student": mask.shape, "teacher": mask.shape}
+        if self.shape == "vector":
+            mask, weights = mask[:, 0].copy(), weights[:, 0]
+            mask[1] = False
+            shapes = dict.fromkeys(shapes, (BATCH, WIDTH))
+        if self.shape == "in_batch":
+            shapes = {"student": (BATCH, WIDTH), "teacher": (BATCH, LENGTH, WIDTH)}
+        batch = {key: rng.normal(0, 1.5, shape) for key, shape in shapes.items()}
+        batch |= {"mask": mask, "weights": weights}
+        batch["labels"] = (rng.uniform(size=mask.shape) < 0.4) * 1.0
+        if self.label:
+            batch["teacher"] = batch["labels"]
+        for name, draw in self.inputs.items():
+            batch[name] = draw(rng, *mask.shape)
+        return {k: v.astype("f") if v.dtype == "d" else v for k, v in batch.items()}
+
+    def expected(self, batch: Mapping[str, np.ndarray]) -> float:
+        """Mean of the reference over valid examples."""
+        batch = {k: v * 1.0 if v.dtype == "f" else v for k, v in batch.items()}
+        batch = {k: v.astype("d") if v.dtype == "f" else v for k, v in batch.items()}
+        if self.whole:
+            return self.reference(**batch)
+        names = ["student", "teacher", "weights", *self.inputs]
+        valid = batch["mask"] & (batch["weights"] > 0)
+        loss, values = self.loss(), []
+        points = loss.example_rank == loss.item_rank
+        for index in np.ndindex(valid.shape if points else valid.shape[:-1]):
+            keep = () if points else valid[index]
+            if np.any(valid[index]):
+                values.append(self.reference(*(batch[k][index][keep] for k in names)))
+        return float(np.mean(values)) if values else 0.0
+
+
+def plain(cls: type, reference: Callable[..., float], **options: Any) -> list[Case]:
+    """A loss under its default arguments and, if given, under others."""
+    keys = ("shape", "whole", "inputs", "label", "missing")
+    case = {key: options.pop(key) for key in keys if key in options}
+    cases = [Case(cls.__name__, cls, reference, **case)]
+    if options:
+        changed = {k: v for k, v in options.items() if k in _arguments(reference)}
+
+        def other(*args: Any, **kwargs: Any) -> float:
+            return reference(*args, **kwargs, **changed)
+
+        text = ",".join(f"{k}={v}" for k, v in options.items())
+        name = f"{cls.__name__}({text})"
+        cases.append(Case(name, lambda: cls(**options), other, **case))
+    return cases
+
+
+def _arguments(function: Callable[..., Any]) -> set[str]:
+    return set(inspect.signature(function).parameters)
+
+
+def _mapped_ndcg(relevance_map: losses.RelevanceMap, **options: Any) -> Case:
+    def reference(s: Any, t: Any, w: Any) -> float:
+        def rel(t: Any) -> list[float]:
+            return relevance_map(tf.constant(t, tf.float32), True).numpy().tolist()
+
+        return ref.approx_ndcg(s, t, w, rel, **options)
+
+    return Case(
+        f"approx_ndcg({type(relevance_map).__name__})",
+        lambda: losses.approx_ndcg(relevance_map, **options),
+        reference,
+        missing=1,
+    )
+
+
+def _adapted(
+    loss: Any, reference: Callable[..., float], name: str, missing: int
+) -> Case:
+    return Case(
+        f"RankingLossAdapter({name})",
+        lambda: losses.RankingLossAdapter(loss, losses.Sigmoid(top=1.0)),
+        reference,
+        missing=missing,
+    )
+
+
+def _softmax_loss(s: Any, t: Any, w: Any) -> float:
+    labels = [ref.sigmoid(x) for x in t]
+    return -sum(a * b * np.log(q) for a, b, q in zip(labels, w, ref.softmax(s)))
+
+
+def _mean_squared(s: Any, t: Any, w: Any) -> float:
+    return sum(c * (a - ref.sigmoid(b)) ** 2 for a, b, c in zip(s, t, w)) / len(s)
+
+
+_IN_BATCH = {
+    "positive": lambda rng, b, n: np.array([0, 2, -1, 5], np.int32)[:b],
+    "log_q": lambda rng, b, n: rng.uniform(-3.0, 0.0, (b, n)),
+    "item_row": lambda rng, b, n: rng.integers(0, 12, (b, n)).astype("i"),
+}
+
+CASES = [
+    *plain(losses.SigmoidSoftLabel, ref.sigmoid_soft_label, temperature=2.5, missing=1),
+    *plain(losses.LogitMSE, ref.logit_mse, missing=1),
+    *plain(
+        losses.SigmoidCrossEntropy, ref.sigmoid_cross_entropy, label=True, missing=2
+    ),
+    *plain(losses.BPR, ref.bpr, missing=1),
+    *plain(losses.ListSoftmaxKL, ref.list_softmax_kl, temperature=2.5),
+    *plain(losses.Hint, ref.hint, shape="vector", missing=1),
+    Case("approx_ndcg", losses.approx_ndcg, ref.approx_ndcg, missing=1),
+    _mapped_ndcg(losses.Exponential(decay=2.0, top=3.0), temperature=0.5),
+    _adapted(tfr.keras.losses.SoftmaxLoss(), _softmax_loss, "SoftmaxLoss", 1),
+    _adapted(tfr.keras.losses.MeanSquaredLoss(), _mean_squared, "MeanSquaredLoss", 2),
+    *plain(
+        losses.InBatchSoftmax,
+        ref.in_batch_softmax,
+        shape="in_batch",
+        whole=True,
+        inputs=_IN_BATCH,
+        temperature=0.5,
+        missing=5,
+    ),
+]

@@ -1,0 +1,122 @@
+"""The losses where people use them: compile(loss=), TFRS tasks and the Distiller."""
+
+import doctest
+import importlib
+import pkgutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+from loss_cases import CASES, Case
+
+import tfdistill.losses
+from tfdistill.trainers.distiller import Distiller
+from tfdistill.trainers.transfer import Transfer
+
+MODULES = sorted(m.name for m in pkgutil.iter_modules(tfdistill.losses.__path__))
+KERAS = [case for case in CASES if "keras" not in case.loss().not_applicable]
+KEYS = ("student", "teacher", "mask", "weights", "labels")
+each_loss = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+
+
+@pytest.fixture(autouse=True)
+def applicable(request, record_property):
+    """Records the line of this loss and place; leaves where it is n/a."""
+    if "case" not in request.fixturenames:
+        return
+    case = request.getfixturevalue("case")
+    place = request.function.__name__.removeprefix("test_")
+    reason = case.loss().not_applicable.get("keras") if place != "distiller" else None
+    record_property("contract", (case.name, place, reason and f"n/a: {reason}"))
+    if reason:
+        pytest.skip(reason)
+
+
+def output(index: int) -> str:
+    return f"output_{index}"
+
+
+def network(cases: list[Case]) -> tf.keras.Model:
+    """A model that passes its inputs on, so that the losses see known numbers."""
+    inputs, outputs = {}, {}
+    for i, case in enumerate(cases):
+        batch = case.batch()
+        for key in ("student", "teacher"):
+            shape = batch[key].shape[1:]
+            inputs[f"{key}_{i}"] = tf.keras.Input(shape, name=f"{key}_{i}")
+            scale = tf.keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")
+            passed = scale(inputs[f"{key}_{i}"][..., tf.newaxis])[..., 0]
+            outputs[output(i) if key == "student" else f"source_{i}"] = passed
+    return tf.keras.Model(inputs, outputs)
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    """One training step of a model with every loss in compile(loss=)."""
+    model = network(KERAS)
+    x, y, w = {}, {}, {}
+    for i, case in enumerate(KERAS):
+        batch = case.batch()
+        mask = batch["mask"] if case.shape == "score" else batch["mask"][:, np.newaxis]
+        x |= {f"{key}_{i}": batch[key] for key in ("student", "teacher")}
+        y[output(i)] = np.where(mask, batch["teacher"], np.nan).astype("f")
+        w[output(i)] = batch["weights"]
+    model = tf.keras.Model(model.inputs, {k: model.output[k] for k in y})
+    model.compile("sgd", loss={output(i): c.loss() for i, c in enumerate(KERAS)})
+    return model.train_on_batch(x, y, w, return_dict=True)
+
+
+@pytest.fixture(scope="module")
+def distilled():
+    """One training step of a Distiller with every loss as a transfer."""
+    x, y, w, transfers = {}, {}, {}, []
+    for i, case in enumerate(CASES):
+        batch = case.batch()
+        x |= {f"{key}_{i}": v for key, v in batch.items() if key not in KEYS[3:]}
+        y[output(i)], w[output(i)] = batch["labels"], batch["weights"]
+        transfers.append(
+            Transfer(
+                f"t{i}",
+                source=f"source_{i}",
+                target=output(i),
+                loss=case.loss(),
+                mask=f"mask_{i}",
+                weights=output(i),
+                labels=output(i),
+                inputs={name: f"{name}_{i}" for name in case.inputs},
+            )
+        )
+    model = Distiller(network(CASES), transfers)
+    model.compile("sgd", loss={})
+    data = tf.data.Dataset.from_tensors((x, y, w))
+    return model.fit(data, verbose=0).history
+
+
+@each_loss
+def test_compile(case, compiled):
+    value = compiled[f"{output(KERAS.index(case))}_loss"]
+    batch = {k: v for k, v in case.batch().items() if k in KEYS[:4]}
+    np.testing.assert_allclose(value, case.loss().reduce(**batch), rtol=1e-5)
+
+
+@each_loss
+def test_tfrs(case):
+    batch = {k: v for k, v in case.batch().items() if k in KEYS[:2]}
+    task = tfrs.tasks.Ranking(loss=case.loss(), metrics=[])
+    value = task(batch["teacher"], batch["student"], sample_weight=None)
+    np.testing.assert_allclose(value, case.loss().reduce(**batch), rtol=1e-5)
+
+
+@each_loss
+def test_distiller(case, distilled):
+    value = distilled[f"transfer_t{CASES.index(case)}"][0]
+    np.testing.assert_allclose(value, case.loss().reduce(**case.batch()), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstring(name):
+    module = importlib.import_module(f"tfdistill.losses.{name}")
+    result = doctest.testmod(module)
+    assert result.failed == 0
+    assert result.attempted > 0 or not getattr(module, "__all__", ())
