@@ -2,8 +2,8 @@
 
 from tfdistill.layers.dropout import SteppedDropout
 from tfdistill.layers.embeddings import FeatureEmbeddings, embed_features
+from tfdistill.layers.extraction import standalone
 from tfdistill.layers.gradients import GradientBlock
-from tfdistill.layers.standalone import standalone
 from tfdistill.layers.towers import (
     ConcatUserItem,
     FoldedDense,

@@ -18,13 +18,13 @@ class SteppedDropout(tf.keras.layers.Layer):
         x / (1 - rate)  if uniform(seed, s) >= rate,  else 0
 
     s is a variable of the layer, saved in every checkpoint and raised by each training
-    call; nothing else is random and no generator has a state. ``tf.keras.layers.
-    Dropout`` starts a new stream in a resumed process, and with
-    ``rng_type="stateless"`` it repeats one mask at every step. Evaluation and
+    call; nothing else is random and no generator has a state. `tf.keras.layers.
+    Dropout` starts a new stream in a resumed process, and with
+    `rng_type="stateless"` it repeats one mask at every step. Evaluation and
     prediction return the input and change no variable.
 
-    Use it in place of ``tf.keras.layers.Dropout`` in whatever is trained with
-    ``tfdistill.trainers.fit``. Each replica of a ``tf.distribute`` strategy draws its
+    Use it in place of `tf.keras.layers.Dropout` in whatever is trained with
+    `tfdistill.trainers.fit`. Each replica of a `tf.distribute` strategy draws its
     own masks; XLA draws others than plain TensorFlow, as repeatable.
 
     Args:
@@ -32,11 +32,11 @@ class SteppedDropout(tf.keras.layers.Layer):
         seed: An integer; layers with equal seeds draw equal numbers, so give each
             layer of a model another one.
         name: Name of the layer.
-        dtype: The layer's dtype or ``tf.keras.mixed_precision`` policy.
+        dtype: The layer's dtype or `tf.keras.mixed_precision` policy.
         trainable: Kept for Keras' configs; the layer has nothing to train.
 
     Raises:
-        ValueError: ``rate`` is not in [0, 1).
+        ValueError: `rate` is not in [0, 1).
 
     Shapes:
         Any float tensor in, the same shape and dtype out.
@@ -85,11 +85,11 @@ class SteppedDropout(tf.keras.layers.Layer):
         """Drop elements in training.
 
         Args:
-            inputs: ``[...]`` float.
+            inputs: `[...]` float.
             training: Whether to drop.
 
         Returns:
-            ``[...]``, of the dtype of ``inputs``.
+            `[...]`, of the dtype of `inputs`.
         """
         if not training or self.rate == 0:
             return inputs
