@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 __all__ = ["Feature", "FeatureSpec", "RESERVED_NAMES", "Table"]
@@ -62,7 +63,8 @@ class Table:
 
     def __post_init__(self) -> None:
         label = f"Table {self.name!r}"
-        object.__setattr__(self, "vocabulary", tuple(self.vocabulary))
+        plain = (v.item() if isinstance(v, np.generic) else v for v in self.vocabulary)
+        object.__setattr__(self, "vocabulary", tuple(plain))
         _check(label, "kind", self.kind, ("vocabulary", "hash", "integer"))
         if self.dim < 1:
             raise ValueError(f"{label}: dim must be at least 1, got {self.dim}.")
@@ -84,8 +86,11 @@ class Table:
             )
         if len(set(self.vocabulary)) != len(self.vocabulary):
             raise ValueError(f"{label}: the vocabulary repeats a value.")
-        if len({type(value) for value in self.vocabulary}) > 1:
-            raise ValueError(f"{label}: the vocabulary mixes strings and integers.")
+        kinds = sorted({type(value).__name__ for value in self.vocabulary})
+        if kinds not in (["int"], ["str"]):
+            raise ValueError(
+                f"{label}: the vocabulary must be all str or all int, got {kinds}."
+            )
 
     @property
     def num_rows(self) -> int:
@@ -146,7 +151,8 @@ class Feature:
         _check(f"{label} ({self.kind})", "dtype", self.dtype, allowed)
         if self.default is None:
             object.__setattr__(self, "default", _DEFAULTS[self.dtype])
-        if isinstance(self.default, str) != (self.dtype == "string"):
+        values = (int, float) if numeric else type(_DEFAULTS[self.dtype])
+        if not isinstance(self.default, values):
             raise ValueError(
                 f"{label}: default {self.default!r} is no value of dtype "
                 f"{self.dtype!r}."
