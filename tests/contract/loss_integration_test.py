@@ -47,7 +47,8 @@ def network(cases: list[Case]) -> tf.keras.Model:
             inputs[f"{key}_{i}"] = tf.keras.Input(shape, name=f"{key}_{i}")
             scale = tf.keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")
             passed = scale(inputs[f"{key}_{i}"][..., tf.newaxis])[..., 0]
-            outputs[output(i) if key == "student" else f"source_{i}"] = passed
+            name = output(i) if key == "student" else f"source_{i}"
+            outputs[name] = tf.keras.layers.Activation("linear", name=name)(passed)
     return tf.keras.Model(inputs, outputs)
 
 
