@@ -1,0 +1,262 @@
+"""Turns a split's interactions into requests: lists per user with history."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from tfdistill.data.requests import PairSet, Requests
+from tfdistill.data.splits import Split
+
+__all__ = ["RequestParts", "windows"]
+
+_BLOCK = 1024  # requests whose negatives are drawn at once
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RequestParts:
+    """The requests of train, valid and test over one catalogue.
+
+    Args:
+        split: The split they were made from.
+        train: Requests made of the training interactions.
+        valid: Likewise.
+        test: Likewise.
+        interactions: All (user, item) pairs of each part by its name, whatever their
+            label; users by `Requests.group`, items by catalogue row.
+    """
+
+    split: Split
+    train: Requests
+    valid: Requests
+    test: Requests
+    interactions: Mapping[str, PairSet]
+
+    @property
+    def known(self) -> PairSet:
+        """Pairs of the training part: what `RequestBatches` may know."""
+        return self.interactions["train"]
+
+    def before(self, part: str) -> PairSet:
+        """Returns the pairs of the parts before this one.
+
+        Args:
+            part: `"valid"` or `"test"`.
+
+        Returns:
+            The pairs to leave out when the whole catalogue is ranked for that part.
+
+        Raises:
+            ValueError: If there is no such part, or nothing before it.
+        """
+        names = list(self.interactions)
+        if part not in names[1:]:
+            raise ValueError(f"part must be one of {names[1:]}, got {part!r}.")
+        return _union([self.interactions[n] for n in names[: names.index(part)]])
+
+
+def windows(
+    split: Split,
+    users: Mapping[str, np.ndarray],
+    items: Mapping[str, np.ndarray],
+    *,
+    list_size: int = 20,
+    history: int = 20,
+    negatives: int = 0,
+    positive_from: float = 4.0,
+    seed: int = 0,
+) -> RequestParts:
+    """Makes requests of a split: each user's interactions, cut into lists.
+
+    The interactions of a user in one part, in time order, are cut into the fewest lists
+    of at most `list_size`, of equal size give or take one. With t the time of the first
+    interaction of a list, the user feature `history` holds the items of the user's
+    last `history` interactions at times strictly below t, most recent first, padded
+    with -1. They come from the same part and those before it, never from a later one.
+    A label is 1 if rating >= `positive_from`, else 0.
+
+    The lists of valid and test get `negatives` more items each (label 0): drawn
+    uniformly, without replacement and with a fixed seed from the items that the user
+    has not interacted with up to the end of that part, and mixed with the interactions.
+    They make the task easier than the interactions alone and closer to a stage that
+    sees many candidates. For train, `RequestBatches` draws negatives of its own.
+
+    Args:
+        split: The interactions, with the columns user_id, item_id, rating, timestamp.
+        users: User features by name `[U, *shape]`; `user_id` int64 `[U]` is one.
+        items: Item features by name `[I, *shape]`, the catalogue; `item_id` int64 `[I]`
+            is one.
+        list_size: The most interactions in a list.
+        history: Length of the history.
+        negatives: Items to add to each list of valid and test.
+        positive_from: The least rating of a positive.
+        seed: Seed of the negatives.
+
+    Returns:
+        The requests. `group` is the row of the user in `users`.
+
+    Raises:
+        ValueError: If a number is out of range, or an interaction names a user or item
+            that has no features.
+
+    Example:
+        >>> ratings = pd.DataFrame(
+        ...     {"user_id": 7, "item_id": [5, 6, 7, 8], "rating": [4, 5, 1, 4],
+        ...      "timestamp": [10, 20, 30, 30]}
+        ... )
+        >>> split = Split("by hand", "", ratings[:1], ratings[1:2], ratings[2:])
+        >>> parts = windows(
+        ...     split,
+        ...     {"user_id": np.array([7])},
+        ...     {"item_id": np.array([5, 6, 7, 8])},
+        ...     list_size=2,
+        ...     history=3,
+        ... )
+        >>> parts.test.candidates.tolist(), parts.test.labels.tolist()
+        ([[2, 3]], [[0.0, 1.0]])
+        >>> parts.test.users["history"].tolist()
+        [[6, 5, -1]]
+    """
+    if list_size < 1 or history < 1 or negatives < 0:
+        raise ValueError(
+            "windows: list_size and history must be >= 1 and negatives >= 0, got "
+            f"{list_size}, {history} and {negatives}."
+        )
+    num_items = len(items["item_id"])
+    if negatives > num_items:
+        raise ValueError(
+            f"windows: {negatives} negatives can't be drawn from {num_items} items."
+        )
+    tables = [
+        _table(frame, users["user_id"], items["item_id"], positive_from)
+        for frame in split.parts.values()
+    ]
+    interactions = [PairSet(t["user"], t["item"], num_items) for t in tables]
+    made: list[Requests] = []
+    for number, table in enumerate(tables):
+        candidates, labels, first = _lists(table, list_size)
+        owner, time = (table[name].to_numpy()[first] for name in ("user", "time"))
+        if number and negatives:
+            candidates, labels = _add_negatives(
+                candidates,
+                labels,
+                owner,
+                _union(interactions[: number + 1]),
+                negatives,
+                np.random.default_rng((seed, number)),
+            )
+        features = {name: values[owner] for name, values in users.items()}
+        past = _ordered(pd.concat(tables[: number + 1]))
+        features["history"] = _history(past, owner, time, history, items["item_id"])
+        made.append(Requests(features, items, candidates, labels, owner))
+    train, valid, test = made
+    return RequestParts(split, train, valid, test, dict(zip(split.parts, interactions)))
+
+
+def _table(
+    frame: pd.DataFrame,
+    user_ids: np.ndarray,
+    item_ids: np.ndarray,
+    positive_from: float,
+) -> pd.DataFrame:
+    """Interactions as rows of the feature tables, by user and time."""
+    table = {
+        "user": _rows("user_id", frame["user_id"].to_numpy(), user_ids),
+        "time": frame["timestamp"].to_numpy(),
+        "item": _rows("item_id", frame["item_id"].to_numpy(), item_ids),
+        "label": (frame["rating"] >= positive_from).to_numpy(np.float32),
+    }
+    return _ordered(pd.DataFrame(table))
+
+
+def _ordered(table: pd.DataFrame) -> pd.DataFrame:
+    return table.sort_values(["user", "time", "item"], ignore_index=True)
+
+
+def _rows(name: str, values: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Rows `[N]` of `values` `[N]` in the feature table with these ids."""
+    order = np.argsort(ids, kind="stable")
+    row = order[np.searchsorted(ids[order], values).clip(max=len(ids) - 1)]
+    unknown = values[ids[row] != values]
+    if len(unknown):
+        raise ValueError(
+            f"windows: an interaction names {name} {unknown[0]}, which has no features."
+        )
+    return row.astype(np.int64)
+
+
+def _lists(
+    table: pd.DataFrame, list_size: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Candidates and labels `[R, L]`, and the first interaction `[R]` of each list."""
+    user = table["user"].to_numpy()
+    _, start, size = np.unique(user, return_index=True, return_counts=True)
+    lists = -(-size // list_size)  # of each user
+    place = np.arange(len(user)) - np.repeat(start, size)
+    request = np.repeat(np.cumsum(lists) - lists, size)
+    request += place * np.repeat(lists, size) // np.repeat(size, size)
+    _, first = np.unique(request, return_index=True)
+    slot = np.arange(len(user)) - first[request]
+    candidates = np.full((len(first), list_size), -1, np.int32)
+    labels = np.full((len(first), list_size), np.nan, np.float32)
+    candidates[request, slot] = table["item"]
+    labels[request, slot] = table["label"]
+    return candidates, labels, first
+
+
+def _history(
+    past: pd.DataFrame,
+    user: np.ndarray,
+    time: np.ndarray,
+    length: int,
+    item_ids: np.ndarray,
+) -> np.ndarray:
+    """Ids `[R, length]` of each user's last items strictly before `time` `[R]`."""
+    times = np.unique(past["time"])
+    keys = past["user"].to_numpy() * len(times) + np.searchsorted(times, past["time"])
+    start = np.searchsorted(keys, user * len(times))
+    end = np.searchsorted(keys, user * len(times) + np.searchsorted(times, time))
+    place = end[:, np.newaxis] - 1 - np.arange(length)  # [R, length]
+    items = item_ids[past["item"].to_numpy()[np.maximum(place, 0)]]
+    return np.where(place >= start[:, np.newaxis], items, -1).astype(np.int64)
+
+
+def _union(sets: list[PairSet]) -> PairSet:
+    return PairSet(
+        np.concatenate([pairs.group for pairs in sets]),
+        np.concatenate([pairs.item for pairs in sets]),
+        sets[0].num_items,
+    )
+
+
+def _add_negatives(
+    candidates: np.ndarray,
+    labels: np.ndarray,
+    user: np.ndarray,
+    seen: PairSet,
+    count: int,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lists `[R, L + count]` with items drawn beside `seen` ones, in mixed order."""
+    catalogue = np.arange(seen.num_items)
+    drawn = np.full((len(user), count), -1, np.int32)
+    for start in range(0, len(user), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        taken = seen.contains(user[rows, np.newaxis], catalogue)  # [block, I]
+        keys = np.where(taken, 2.0, rng.random(taken.shape))
+        least = np.argpartition(keys, count - 1, axis=1)[:, :count]
+        left = np.take_along_axis(keys, least, axis=1) < 1  # fewer if all are seen
+        drawn[rows] = np.where(left, least, -1)
+    candidates = np.concatenate([candidates, drawn], axis=1)
+    unlabelled = np.where(drawn < 0, np.nan, 0).astype(np.float32)
+    labels = np.concatenate([labels, unlabelled], axis=1)
+    order = np.argsort(
+        np.where(candidates < 0, 2, rng.random(candidates.shape)), axis=1
+    )
+    return (
+        np.take_along_axis(candidates, order, axis=1),
+        np.take_along_axis(labels, order, axis=1),
+    )
