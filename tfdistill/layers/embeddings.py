@@ -77,7 +77,8 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
     def __init__(
         self, spec: FeatureSpec, initializer: Any = "uniform", **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
+        # Keras would cast raw numbers to float16 before they are standardised.
+        super().__init__(autocast=False, **kwargs)
         self.spec = spec
         self.initializer = tf.keras.initializers.get(initializer)
         self._layout = _Layout.of(spec)
@@ -155,13 +156,15 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
             int64 rows, of the same shape, always inside the feature's table.
         """
         table = self.spec.table_of(feature)
+        if feature.dtype == "int64":
+            values = tf.cast(values, tf.int64)
         if table.kind == "vocabulary":
             rows = tf.cast(self._lookups[table.name](values), tf.int64)
         elif table.kind == "integer":
             known = (values >= 0) & (values < table.size)
-            unknown = tf.math.floormod(values, tf.cast(table.oov, values.dtype))
+            unknown = tf.math.floormod(values, table.oov)
             rows = tf.where(known, values + table.oov, unknown)
-        elif values.dtype == tf.string:
+        elif feature.dtype == "string":
             rows = tf.strings.to_hash_bucket_fast(values, table.size)
         else:
             mixed = tf.bitcast(values * _HASH_MULTIPLIER, tf.uint64)
@@ -178,7 +181,15 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         Returns:
             A built layer with the same name whose outputs for these features are equal
             to the bit; the rows of all other tables are not in it.
+
+        Raises:
+            ValueError: If the layer has no tables yet, or a feature is not in the spec.
         """
+        if not self.built:
+            raise ValueError(
+                f"Layer {self.name!r} is not built, so it has no rows to keep; call it "
+                "or load its weights first."
+            )
         small = FeatureEmbeddings(
             self.spec.select(names),
             initializer=self.initializer,
