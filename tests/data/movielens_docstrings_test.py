@@ -8,6 +8,7 @@ MODULES = [
     "movielens",
     "movielens_archives",
     "movielens_features",
+    "movielens_formats",
     "splits",
     "windows",
 ]

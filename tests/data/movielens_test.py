@@ -143,14 +143,15 @@ def test_the_source_is_logged(tmp_path, caplog):
 
 
 def test_original_movielens_1m(tmp_path):
-    folder = write_1m(tmp_path)
+    folder = write_1m(tmp_path / "ml-1m")
     data = load_movielens_1m(folder, expected=EXPECTED)
     assert sorted(data.ratings.itertuples(index=False, name=None)) == sorted(RATINGS)
     assert data.items.genres[0] == ("Animation", "Children's", "Comedy")
     assert data.users.age.tolist() == [24, 53, 7]
     assert data.test is None
-    with pytest.raises(ValueError, match=r"expected \(1000209, 6040, 3883\)"):
-        load_movielens(folder)
+    for given in (folder, folder.parent):
+        with pytest.raises(ValueError, match=r"expected \(1000209, 6040, 3883\)"):
+            load_movielens(given)
     (folder / "ratings.dat").unlink()
     with pytest.raises(FileNotFoundError, match=r"ratings\.dat"):
         load_movielens_1m(folder)

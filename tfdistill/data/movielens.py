@@ -268,7 +268,8 @@ def load_movielens(
     """Loads what `data_dir` holds: MovieLens-1M, or else MovieLens-100K.
 
     Args:
-        data_dir: Folder with the files of either; None fetches MovieLens-100K.
+        data_dir: Folder with the files of either, or with the folder `ml-1m` or
+            `ml-100k` of an unpacked archive; None fetches MovieLens-100K.
         cache_dir: As for `load_movielens_100k`.
 
     Returns:
@@ -277,9 +278,16 @@ def load_movielens(
     Raises:
         FileNotFoundError: If the files are missing.
         ValueError: If they are corrupt.
+
+    Example:
+        >>> load_movielens("no/such/folder")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        FileNotFoundError: MovieLens: data_dir 'no/such/folder' is no folder. Give ...
     """
-    if data_dir is not None and (Path(data_dir) / "movies.dat").is_file():
-        return load_movielens_1m(data_dir)
+    if data_dir is not None:
+        for folder in (Path(data_dir), Path(data_dir, "ml-1m")):
+            if (folder / "movies.dat").is_file():
+                return load_movielens_1m(folder)
     return load_movielens_100k(data_dir, cache_dir)
 
 

@@ -20,7 +20,7 @@ from typing import Any
 __all__ = ["ARCHIVES", "Archive", "default_cache_dir", "obtain"]
 
 _LOGGER = logging.getLogger(__name__)
-_CONNECT_SECONDS = 8
+_STALLED_SECONDS = 5  # short, so that a machine without internet goes on soon
 _PIP_SECONDS = 180
 
 
@@ -77,7 +77,7 @@ def download_url(
         OSError: If there is no connection within seconds, or it breaks.
     """
     try:
-        with opener(url, timeout=_CONNECT_SECONDS) as answer, path.open("wb") as file:
+        with opener(url, timeout=_STALLED_SECONDS) as answer, path.open("wb") as file:
             shutil.copyfileobj(answer, file)
     except http.client.HTTPException as error:  # is no OSError
         raise OSError(f"the download broke: {error!r}") from error
@@ -98,7 +98,7 @@ def download_wheel(
     """
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet"]
     command += ["--only-binary=:all:", "--disable-pip-version-check"]
-    command += ["--timeout", str(_CONNECT_SECONDS), "--retries", "1"]
+    command += ["--retries", "1"]
     with tempfile.TemporaryDirectory() as folder:
         try:
             done = run(

@@ -50,6 +50,11 @@ def movielens_split(data: MovieLens, *, valid: float = 0.1, seed: int = 0) -> Sp
 
     Returns:
         The split; its `sentence` says what it allows.
+
+    Raises:
+        ValueError: If the share is out of range or a part is empty.
+
+    See the example of `movielens_requests`.
     """
     if data.test is not None:
         return fixed_test_split(data.ratings, data.test, valid=valid, seed=seed)
@@ -102,7 +107,7 @@ def movielens_requests(
         ...     ),
         ...     source="Typed by hand.",
         ... )
-        >>> split = per_user_temporal_split(data.ratings, valid=0.33, test=0.33)
+        >>> split = movielens_split(data, valid=0.33)
         >>> parts = movielens_requests(data, split, list_size=2, history=3)
         >>> parts.test.users["history"].tolist(), parts.test.users["age"].tolist()
         ([[2, 1, -1]], [25])

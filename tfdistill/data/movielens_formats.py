@@ -35,10 +35,14 @@ def find_100k(root: Any) -> Any:
 
     Returns:
         The folder at or below `root` that has `u.data` or `ml-100k.inter`, else None.
+
+    Example:
+        >>> find_100k(Path("no/such/folder")) is None
+        True
     """
     for below in _FOLDERS_100K:
         folder = root / below if below else root
-        if any((folder / name).is_file() for name in ("u.data", "ml-100k.inter")):
+        if any((folder / name).exists() for name in ("u.data", "ml-100k.inter")):
             return folder
     return None
 
@@ -56,7 +60,7 @@ def read_100k(folder: Any) -> Frames:
         FileNotFoundError: If a file is missing.
         ValueError: If a file can't be parsed; the text names it.
     """
-    if (folder / "u.data").is_file():
+    if (folder / "u.data").exists():
         ratings = _table(folder / "u.data", "\t", _RATINGS)
         users = _table(folder / "u.user", "|", _USERS)
         items = _table(folder / "u.item", "|", _ITEMS_ORIGINAL)
@@ -149,7 +153,7 @@ def _table(
     path: Any, separator: str, columns: Sequence[str], header: bool = False
 ) -> pd.DataFrame:
     """Reads a text file into columns of strings, plus integers where they are ids."""
-    if not path.is_file():
+    if not path.exists():  # is_file of a zipfile.Path is always True in Python 3.9
         raise FileNotFoundError(f"MovieLens: the file {str(path)!r} is missing.")
     # latin-1 decodes any bytes; only the year of a title is used, never its letters.
     lines = path.read_bytes().decode("latin-1").replace("\r", "").split("\n")

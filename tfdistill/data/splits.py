@@ -49,6 +49,14 @@ class Split:
 
     Raises:
         ValueError: If a part is empty.
+
+    Example:
+        >>> rows = pd.DataFrame(
+        ...     {"user_id": [1, 1, 2], "item_id": [5, 6, 5], "timestamp": [1, 2, 3]}
+        ... )
+        >>> split = Split("by hand", "Nothing.", rows[:1], rows[1:2], rows[2:])
+        >>> split.counts()["test"].cold_users
+        1
     """
 
     name: str
@@ -117,6 +125,9 @@ def global_temporal_split(
         ([40], [30])
         >>> split.counts()["valid"].warm_users, split.counts()["valid"].cold_items
         (1, 1)
+
+    Reference:
+        Meng et al., Exploring Data Splitting Strategies, 2020, arXiv:2007.13237.
     """
     _check(ratings, valid, test)
     place = (ratings["timestamp"].rank(method="average") - 0.5) / len(ratings)
@@ -161,6 +172,10 @@ def per_user_temporal_split(
         >>> split = per_user_temporal_split(ratings, valid=0.2, test=0.4)
         >>> split.valid["item_id"].tolist(), split.test["item_id"].tolist()
         ([7], [8, 9])
+
+    Reference:
+        Ji et al., A Critical Study on Data Leakage in Recommender System Offline
+        Evaluation, 2020, arXiv:2010.11060, on what a split per user leaks.
     """
     _check(ratings, valid, test)
     grouped = ratings.groupby("user_id")["timestamp"]
