@@ -50,7 +50,7 @@ class Metric:
         """Returns the value as text, with its sign where asked for; NaN is a dash."""
         if value != value:
             return "–"
-        return f"{value:{'+' if sign else ''}.{self.digits}f}"
+        return f"{value:{'+' if sign else ''}.{self.digits}f}".replace("-", "−")
 
     @property
     def direction(self) -> str:
