@@ -111,8 +111,7 @@ def simulate(config: SimulatorConfig) -> Simulation:
     )
     user, candidates = _exposures(config, users, items)
     oracle = _oracle(config, users, items, user, candidates)
-    draws = config.random("clicks").random(candidates.shape, np.float32)
-    labels = _clicks(oracle, user, candidates, draws)
+    labels = _clicks(oracle, user, candidates, config.random("clicks"))
     observed = observed_features(config, "user", users)
     requests = Requests(
         users={
@@ -130,8 +129,9 @@ def simulate(config: SimulatorConfig) -> Simulation:
     )
     teacher_requests = requests
     if config.teacher_drift:
-        former = _clicks(_before_the_drift(config, oracle), user, candidates, draws)
-        teacher_requests = dataclasses.replace(requests, labels=former)
+        former, rng = _before_the_drift(config, oracle), config.random("former clicks")
+        labels = _clicks(former, user, candidates, rng)
+        teacher_requests = dataclasses.replace(requests, labels=labels)
     return Simulation(config, feature_spec(config), requests, teacher_requests, oracle)
 
 
@@ -215,9 +215,14 @@ def _before_the_drift(config: SimulatorConfig, oracle: Oracle) -> Oracle:
 
 
 def _clicks(
-    oracle: Oracle, user: np.ndarray, candidates: np.ndarray, draws: np.ndarray
+    oracle: Oracle,
+    user: np.ndarray,
+    candidates: np.ndarray,
+    rng: np.random.Generator,
 ) -> np.ndarray:
-    clicked = draws < oracle.click_probability(user[:, np.newaxis], candidates)
+    """Labels `[R, L]`, NaN where padded."""
+    p = oracle.click_probability(user[:, np.newaxis], candidates)
+    clicked = rng.random(p.shape, np.float32) < p
     return np.where(candidates < 0, np.nan, clicked).astype(np.float32)
 
 
