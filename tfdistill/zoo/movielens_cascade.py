@@ -1,0 +1,113 @@
+"""One teacher and three students on MovieLens, jointly and alone.
+
+Run: `python3 scripts/quickstart.py`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tensorflow as tf
+
+from tfdistill.losses import Hint, InBatchSoftmax, ListSoftmaxKL, SigmoidSoftLabel
+from tfdistill.models import CoarseTwoTower, DcnV2, Dnn, Net, TwoTower
+from tfdistill.trainers import Transfer
+from tfdistill.zoo.recipe import Recipe
+
+__all__ = ["STAGES", "alone", "joint"]
+
+STAGES = ("recall", "coarse", "fine")
+"""The students, in the order in which a request passes them."""
+
+ITEM = ("item_id", "year", "genres")
+PROFILE = ("age", "gender", "occupation")
+
+NETS = {
+    "teacher": Net(
+        DcnV2(cross_layers=2, units=(256, 128), dropout=0.2),
+        ("user_id", *PROFILE, "zip", "history", *ITEM),
+    ),
+    "recall": Net(TwoTower(units=(), dim=32), ("user_id", *PROFILE, *ITEM)),
+    "coarse": Net(
+        CoarseTwoTower(units=(32,), dim=16, interaction=8),
+        (*PROFILE, "history", *ITEM),
+    ),
+    "fine": Net(Dnn(units=(32, 16)), (*PROFILE, "history", *ITEM)),
+}
+
+RECALL_LOSS = Transfer(
+    "recall_softmax",
+    source="recall_item",
+    target="recall_query",
+    loss=InBatchSoftmax(),
+    mask="mask",
+    labels=None,
+    inputs={"positive": "positive", "log_q": "log_q", "item_row": "item_row"},
+)
+
+
+def joint(tiny: bool = False) -> Recipe:
+    """Returns the recipe that trains the teacher and the three students in one fit."""
+    warm_up = tf.keras.optimizers.schedules.PolynomialDecay(0.0, 200, 1.0)
+    recipe = Recipe(
+        nets=NETS,
+        transfers=(
+            RECALL_LOSS,
+            Transfer(
+                "recall_list",
+                "teacher",
+                "recall",
+                ListSoftmaxKL(temperature=1.0),
+                weight=warm_up,
+                mask="mask",
+            ),
+            Transfer(
+                "coarse_soft",
+                "teacher",
+                "coarse",
+                SigmoidSoftLabel(),
+                weight=warm_up,
+                mask="mask",
+            ),
+            Transfer(
+                "fine_soft",
+                "teacher",
+                "fine",
+                SigmoidSoftLabel(),
+                weight=warm_up,
+                mask="mask",
+            ),
+            Transfer(
+                "fine_hint",
+                "teacher_hidden",
+                "fine_hint",
+                Hint(),
+                weight=0.001,
+                mask="mask",
+            ),
+        ),
+        hints=(("fine", "teacher"),),
+        booster="teacher",
+    )
+    return dataclasses.replace(recipe, epochs=2) if tiny else recipe
+
+
+def alone(stage: str, tiny: bool = False) -> Recipe:
+    """Returns the recipe of one student without a teacher: the baseline.
+
+    Architecture, features, widths, steps, batches and the way of choosing the epoch are
+    those of `joint`; the tables are its own.
+
+    Args:
+        stage: One of `STAGES`.
+        tiny: Whether to train for as long as `joint(tiny=True)`.
+    """
+    transfers = (RECALL_LOSS,) if stage == "recall" else ()
+    return dataclasses.replace(
+        joint(tiny),
+        nets={stage: NETS[stage]},
+        transfers=transfers,
+        hints=(),
+        booster=None,
+        shared_gradient="both",
+    )

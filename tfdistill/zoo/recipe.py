@@ -1,0 +1,217 @@
+"""Recipe: nets, transfers and settings of one training, and the way to run it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from tfdistill.data.batching import RequestBatches
+from tfdistill.data.requests import PairSet, Requests
+from tfdistill.data.spec import FeatureSpec
+from tfdistill.layers import standalone
+from tfdistill.losses import SigmoidCrossEntropy
+from tfdistill.models import JointNetwork, Net, TwoTower, joint_network
+from tfdistill.optimizers import LazyAdam
+from tfdistill.trainers import Distiller, Transfer
+from tfdistill.trainers.callbacks import Evaluation, SubmodelCheckpoint
+from tfdistill.trainers.fit import fit
+from tfdistill.zoo.judge import Judge, Recaller
+
+__all__ = ["PRIMARY", "Recipe", "TrainedNet", "train"]
+
+PRIMARY = {"recall": "ndcg@10", "ranking": "gauc"}
+"""The validation metric that chooses the epoch of a net, by what the net does."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Everything that makes one training, besides the data and the seed.
+
+    Args:
+        nets: The nets by name. A `TwoTower` is trained for recall by its transfer,
+            every other net is a ranker and learns from the labels.
+        transfers: The terms of distillation, and recall's loss.
+        loss_weights: Factors of the rankers' hard losses; 1 where not given.
+        hints: Pairs `(student, teacher)` that get a projected hidden layer.
+        booster: See `joint_network`.
+        shared_gradient: See `joint_network`.
+        epochs: Passes over the requests.
+        batch_size: Requests in a batch.
+        negatives: Sampled items per request.
+        learning_rate: Of `LazyAdam`.
+        rows_l2: L2 on the gathered rows of the tables.
+    """
+
+    nets: Mapping[str, Net]
+    transfers: tuple[Transfer, ...] = ()
+    loss_weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    hints: tuple[tuple[str, str], ...] = ()
+    booster: str | None = None
+    shared_gradient: str = "both"
+    epochs: int = 12
+    batch_size: int = 64
+    negatives: int = 20
+    learning_rate: float = 1e-3
+    rows_l2: float = 0.0
+
+    @property
+    def rankers(self) -> tuple[str, ...]:
+        """Names of the nets that learn from the labels."""
+        return tuple(name for name in self.nets if self.task(name) == "ranking")
+
+    def task(self, name: str) -> str:
+        """What a net does: `"recall"` or `"ranking"`."""
+        two_tower = isinstance(self.nets[name].architecture, TwoTower)
+        return "recall" if two_tower else "ranking"
+
+    def monitor(self, name: str) -> str:
+        """Name in the logs of the metric that chooses a net's epoch."""
+        return f"val_{name}_{PRIMARY[self.task(name)]}"
+
+    def network(self, spec: FeatureSpec) -> JointNetwork:
+        """Builds the recipe's network over the features of a spec."""
+        return joint_network(
+            spec,
+            self.nets,
+            booster=self.booster,
+            shared_gradient=self.shared_gradient,
+            hints=self.hints,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedNet:
+    """One net of a finished training at its best epoch, sharing nothing.
+
+    Args:
+        models: By output: the ranker, or recall's query and item towers.
+        history: The training's logs, a value for each epoch.
+    """
+
+    models: Mapping[str, tf.keras.Model]
+    history: Mapping[str, list[float]]
+
+
+def train(
+    recipe: Recipe,
+    spec: FeatureSpec,
+    requests: Requests,
+    judge: Judge,
+    directory: Path,
+    *,
+    known: PairSet | None = None,
+    seed: int = 0,
+    verbose: int = 0,
+    callbacks: tuple[Any, ...] = (),
+) -> dict[str, TrainedNet]:
+    """Trains a recipe and returns each net at its own best validation epoch.
+
+    A run that was killed goes on where it stopped when it is called again with the same
+    directory, and a finished one is only read.
+
+    Args:
+        recipe: What to train.
+        spec: The features.
+        requests: The training requests.
+        judge: Validation; it chooses the epoch of each net.
+        directory: Where checkpoints are kept.
+        known: Training pairs, which are no negatives.
+        seed: Seed of the weights, the batches, the negatives and the dropout.
+        verbose: As in Keras.
+        callbacks: Further callbacks.
+
+    Returns:
+        The nets by name.
+    """
+    tf.keras.utils.set_random_seed(seed)
+    network = recipe.network(spec)
+    distiller = Distiller(network.model, recipe.transfers)
+    distiller.compile(
+        LazyAdam(recipe.learning_rate, rows_l2=recipe.rows_l2),
+        loss={name: SigmoidCrossEntropy() for name in recipe.rankers} or None,
+        loss_weights={n: recipe.loss_weights.get(n, 1.0) for n in recipe.rankers}
+        or None,
+    )
+    batches = RequestBatches(
+        requests,
+        batch_size=recipe.batch_size,
+        seed=seed,
+        negatives=recipe.negatives,
+        known=known,
+        outputs=recipe.rankers,
+    )
+    validate = Validation(recipe, network, judge)
+    best = {
+        name: SubmodelCheckpoint(
+            network.part(name),
+            directory / f"{name}.weights.h5",
+            recipe.monitor(name),
+            mode="max",
+        )
+        for name in recipe.nets
+    }
+    history = fit(
+        distiller,
+        batches,
+        steps_per_epoch=batches.steps_per_epoch,
+        epochs=recipe.epochs,
+        callbacks=[Evaluation(validate), *best.values(), *callbacks],
+        backup_dir=directory / "backup",
+        verbose=verbose,
+    ).history
+    trained = {}
+    for name, checkpoint in best.items():
+        checkpoint.restore()
+        trained[name] = TrainedNet(_taken_out(recipe, network, name), history)
+    return trained
+
+
+def _taken_out(
+    recipe: Recipe, network: JointNetwork, name: str
+) -> dict[str, tf.keras.Model]:
+    """The models that serve a net, independent of the network."""
+    if recipe.task(name) == "ranking":
+        return {name: standalone(network.part(name))}
+    return {
+        side: standalone(network.part(name, output=f"{name}_{side}", scope=scope))
+        for side, scope in (("query", "user"), ("item", "item"))
+    }
+
+
+class Validation:
+    """Computes the metrics that choose each net's epoch; made once for a training."""
+
+    def __init__(self, recipe: Recipe, network: JointNetwork, judge: Judge) -> None:
+        self._recipe, self._judge = recipe, judge
+        self._recallers = {
+            name: Recaller(
+                network.part(name, output=f"{name}_query", scope="user"),
+                network.part(name, output=f"{name}_item", scope="item"),
+                judge.requests,
+            )
+            for name in recipe.nets
+            if recipe.task(name) == "recall"
+        }
+        outputs = {name: network.model.output[name] for name in recipe.rankers}
+        inputs = {
+            feature: network.model.input[feature]
+            for feature in network.spec.names
+            if any(feature in recipe.nets[name].features for name in recipe.rankers)
+        }
+        self._rankers = tf.keras.Model(inputs, outputs) if outputs else None
+
+    def __call__(self) -> dict[str, float]:
+        """Returns one metric per net, by name."""
+        recall, ranking = PRIMARY["recall"], PRIMARY["ranking"]
+        found = {
+            f"{name}_{recall}": self._judge.recall(recaller)[recall]
+            for name, recaller in self._recallers.items()
+        }
+        if self._rankers is not None:
+            for name, logits in self._judge.logits(self._rankers).items():
+                found[f"{name}_{ranking}"] = self._judge.ranking(logits)[ranking]
+        return found
