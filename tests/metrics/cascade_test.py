@@ -52,6 +52,11 @@ def test_equal_scores_stay_in_the_candidates_order():
     assert kept.tolist() == [[9, 2]]
 
 
+def test_no_candidate_gives_padding():
+    nothing = np.zeros((2, 0), np.int32)
+    assert rerank(nothing, lambda rows, items: items, 1).tolist() == [[-1], [-1]]
+
+
 def test_survival_counts_pairs_and_never_grows_along_the_cascade():
     relevant = Pairs(np.array([0, 0, 1, 2]), np.array([3, 5, 8, 1]))
     sets = {

@@ -70,7 +70,8 @@ def test_a_catalogue_smaller_than_k_and_items_taken_out_leave_padding():
     assert top.tolist() == [[2, 0, -1, -1, -1]]
 
 
-def test_no_user_gives_no_row():
+def test_no_item_gives_padding_and_no_user_no_row():
+    assert top_k(lambda rows: np.zeros((2, 0)), 2, 2).tolist() == [[-1, -1]] * 2
     assert top_k(lambda rows: np.zeros((0, 3)), 0, 2).shape == (0, 2)
 
 

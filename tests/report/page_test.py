@@ -63,6 +63,7 @@ def test_the_page_says_what_ran_on_what(results, page):
         results.data.source,
         results.data.split,
         results.hardware,
+        "1,440 steps and one trial per model",
         results.warnings[0],
         "tensorflow 2.15.1",
         "0, 1, 2",

@@ -270,8 +270,10 @@ def best_places(scores: np.ndarray, k: int) -> np.ndarray:
         >>> best_places(np.array([[1.0, 3.0, 3.0]]), 2)
         array([[1, 2]])
     """
+    if k == 0:  # no column at all
+        return np.zeros((scores.shape[0], 0), dtype=np.int64)
     rows = np.arange(scores.shape[0])[:, None]
-    chosen = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+    chosen = np.argpartition(scores, -k, axis=1)[:, -k:]
     least = scores[rows, chosen].min(axis=1, keepdims=True)
     # Where the cut runs through a block of ties, take its lowest columns.
     for row in np.flatnonzero((scores >= least).sum(axis=1) > k):

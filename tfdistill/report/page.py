@@ -125,9 +125,10 @@ def _header(results: Results) -> str:
         "Seeds": ", ".join(map(str, results.seeds)),
         "Versions": ", ".join(f"{name} {v}" for name, v in results.versions.items()),
         "Hardware": results.hardware,
+        **results.facts,
     }
     listed = "".join(
-        f"<dt>{name}</dt><dd>{escape(text)}</dd>"
+        f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>"
         for name, text in facts.items()
         if text
     )

@@ -217,6 +217,8 @@ class Results:
         seeds: The training seeds.
         versions: Package -> version.
         hardware: One line.
+        facts: More that a reader must know to compare, such as steps, tuning trials,
+            or wall time: label -> text.
         stages: One entry per stage, in the order of the cascade.
         cascades: The cascade of students alone, of distilled ones, and the teacher.
         costs: The teacher's and each stage's.
@@ -243,6 +245,7 @@ class Results:
     seeds: Sequence[int]
     versions: Mapping[str, str] = field(default_factory=dict)
     hardware: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
     stages: Sequence[Stage] = ()
     cascades: Sequence[Cascade] = ()
     costs: Sequence[Cost] = ()
