@@ -84,9 +84,8 @@ def cascade(rng, name, seeds):
             "survival": near(share),
             "survival_head": near(share + 0.04),
             "survival_tail": near(share * 0.6),
+            "overlap": near(overlap),
         }
-        if name != TEACHER:
-            values["overlap"] = near(overlap)
         stages.append(CascadeStage(part, kept, values))
     page = {"ndcg@10": near(0.07), "recall@10": near(0.11), "ndcg@10_tail": near(0.02)}
     return Cascade(name, page, tuple(stages))

@@ -122,6 +122,7 @@ def test_the_other_tables(results):
     cascade = cascade_table(results)
     heads = [row[0].text for row in cascade.rows if len(row) == 1]
     assert heads == ["Final page", "Recall (200)", "Coarse (50)", "Fine (10)"]
+    assert row_of(cascade, "Overlap")[1].text == "–"
     assert all(
         "tail" not in row[0].text for row in cascade_table(results, brief=True).rows
     )

@@ -89,7 +89,10 @@ def cascade_table(results: Results, *, brief: bool = False) -> Table:
         sections.setdefault("Final page", {})[entry.name] = entry.page
         for stage in entry.stages:
             head = f"{stage.name.capitalize()} ({stage.kept})"
-            sections.setdefault(head, {})[entry.name] = stage.values
+            values = dict(stage.values)
+            if entry.name == TEACHER:  # it is what the overlap is with
+                values.pop("overlap", None)
+            sections.setdefault(head, {})[entry.name] = values
     if brief:
         for models in sections.values():
             models.update({name: _whole(values) for name, values in models.items()})
