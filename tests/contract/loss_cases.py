@@ -149,12 +149,67 @@ _IN_BATCH = {
 
 CASES = [
     *plain(losses.SigmoidSoftLabel, ref.sigmoid_soft_label, temperature=2.5, missing=1),
+    *plain(
+        losses.SoftmaxSoftLabel,
+        ref.softmax_soft_label,
+        shape="vector",
+        temperature=2.5,
+    ),
     *plain(losses.LogitMSE, ref.logit_mse, missing=1),
     *plain(
         losses.SigmoidCrossEntropy, ref.sigmoid_cross_entropy, label=True, missing=2
     ),
     *plain(losses.BPR, ref.bpr, missing=1),
-    *plain(losses.ListSoftmaxKL, ref.list_softmax_kl, temperature=2.5),
+    *plain(
+        losses.GroupedBPR,
+        ref.grouped_bpr,
+        inputs={"group": lambda rng, b, n: rng.integers(0, 2, (b, n)).astype("i")},
+        missing=2,
+    ),
+    *plain(losses.RankNet, ref.ranknet, temperature=2.5),
+    *plain(losses.MarginMSE, ref.margin_mse),
+    *plain(losses.DeltaNDCG, ref.delta_ndcg, topn=2, missing=1),
+    *plain(losses.ListSoftmaxKL, ref.list_divergence, temperature=2.5),
+    *plain(losses.ListSoftmaxKL, ref.list_divergence, divergence="reverse")[1:],
+    *plain(losses.ListSoftmaxKL, ref.list_divergence, divergence="js")[1:],
+    *plain(losses.CalibratedListKL, ref.calibrated_list_kl, missing=1),
+    *plain(losses.RelevanceCrossEntropy, ref.relevance_cross_entropy, missing=1),
+    Case(
+        "RelevanceCrossEntropy(Exponential)",
+        lambda: losses.RelevanceCrossEntropy(losses.Exponential(3.0, topk=3)),
+        lambda s, t, w: ref.relevance_cross_entropy(
+            s, t, w, lambda t: ref.exponential(t, 3.0, topk=3)
+        ),
+        missing=1,
+    ),
+    *plain(losses.PlackettLuce, ref.plackett_luce, topk=2, missing=1),
+    *plain(
+        losses.TopKSoftLabel, ref.top_k_soft_label, topk=2, rest_weight=0.5, missing=2
+    ),
+    *plain(
+        losses.RankingDistillation,
+        ref.ranking_distillation,
+        num_items=500,
+        topk=2,
+        decay=3.0,
+        sharpness=0.01,
+        discrepancy=0.5,
+        missing=2,
+    )[1:],
+    *plain(
+        losses.RankingDistillation,
+        ref.ranking_distillation,
+        num_items=500,
+        topk=2,
+        missing=2,
+    )[1:],
+    *plain(
+        losses.CollaborativeDistillation,
+        ref.collaborative_distillation,
+        temperature=2.0,
+        shift=3.0,
+        missing=2,
+    ),
     *plain(losses.Hint, ref.hint, shape="vector", missing=1),
     Case("approx_ndcg", losses.approx_ndcg, ref.approx_ndcg, missing=1),
     _mapped_ndcg(losses.Exponential(decay=2.0, top=3.0), temperature=0.5),

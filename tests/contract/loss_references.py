@@ -52,14 +52,6 @@ def bpr(s, t, w):
     return sum(pairs) / max(len(pairs), 1)
 
 
-def list_softmax_kl(s, t, w, temperature=1.0):
-    p, q = softmax(t / temperature), softmax(s / temperature)
-    total = 0.0
-    for i in range(len(s)):
-        total += w[i] * (p[i] * math.log(p[i] / q[i]) - p[i] + q[i])
-    return temperature**2 * total
-
-
 def hint(s, t, w):
     return w * 0.5 * sum((a - b) ** 2 for a, b in zip(s, t))
 
@@ -108,3 +100,133 @@ def in_batch_softmax(
         p = softmax(logits)[place]
         losses.append(-weights[u, positive[u]] * math.log(p))
     return sum(losses) / max(len(losses), 1)
+
+
+def softmax_soft_label(s, t, w, temperature=1.0):
+    p, q = softmax(t / temperature), softmax(s / temperature)
+    return -w * temperature**2 * sum(a * math.log(b) for a, b in zip(p, q))
+
+
+def margin_mse(s, t, w):
+    n = len(s)
+    total = 0.0
+    for i in range(n):
+        for j in range(i + 1, n):
+            gap = (s[i] - s[j]) - (t[i] - t[j])
+            total += 0.5 * (w[i] + w[j]) * gap**2
+    return total / max(n * (n - 1) / 2, 1)
+
+
+def ranknet(s, t, w, temperature=1.0):
+    n = len(s)
+    total = 0.0
+    for i in range(n):
+        for j in range(i + 1, n):
+            p = sigmoid((t[i] - t[j]) / temperature)
+            total += 0.5 * (w[i] + w[j]) * bce(p, (s[i] - s[j]) / temperature)
+    return temperature**2 * total / max(n * (n - 1) / 2, 1)
+
+
+def grouped_bpr(s, t, w, group):
+    pairs = [
+        w[i] * softplus(-(s[i] - s[j]))
+        for i in range(len(s))
+        for j in range(len(s))
+        if t[i] > t[j] and group[i] == group[j]
+    ]
+    return sum(pairs) / max(len(pairs), 1)
+
+
+def ideal_dcg(rel, topn):
+    best = sorted(rel, reverse=True)[:topn]
+    return sum((2.0**r - 1.0) / math.log2(1 + k) for k, r in enumerate(best, 1))
+
+
+def delta_ndcg(s, t, w, relevance=rank_linear, topn=None):
+    rel = relevance(t)
+    n = len(s)
+    order = sorted(range(n), key=lambda i: (-s[i], rel[i]))
+    place = {item: k for k, item in enumerate(order, 1)}
+
+    def discount(i):
+        return 1.0 / math.log2(1 + place[i]) if place[i] <= (topn or n) else 0.0
+
+    total = 0.0
+    for i in range(n):
+        for j in range(n):
+            if rel[i] > rel[j]:
+                change = abs(2.0 ** rel[i] - 2.0 ** rel[j])
+                change *= abs(discount(i) - discount(j)) / ideal_dcg(rel, topn)
+                total += w[i] * change * softplus(-(s[i] - s[j]))
+    return total / n
+
+
+def list_kl(p, q, w):
+    return sum(c * (a * math.log(a / b) - a + b) for a, b, c in zip(p, q, w))
+
+
+def list_divergence(s, t, w, temperature=1.0, divergence="forward"):
+    p, q = softmax(t / temperature), softmax(s / temperature)
+    if divergence == "forward":
+        value = list_kl(p, q, w)
+    elif divergence == "reverse":
+        value = list_kl(q, p, w)
+    else:
+        m = (p + q) / 2.0
+        value = (list_kl(p, m, w) + list_kl(q, m, w)) / 2.0
+    return temperature**2 * value
+
+
+def calibrated_list_kl(s, t, w):
+    p, q = np.array([sigmoid(x) for x in t]), np.array([sigmoid(x) for x in s])
+    return list_kl(p / p.sum(), q / q.sum(), w)
+
+
+def exponential(t, decay=10.0, top=4.0, topk=None):
+    ranks = [rank(t, i) for i in range(len(t))]
+    return [top * math.exp((1 - r) / decay) * (r <= (topk or r)) for r in ranks]
+
+
+def relevance_cross_entropy(s, t, w, relevance=rank_linear):
+    rel = relevance(t)
+    q = softmax(s)
+    return -sum(c * r * math.log(p) for c, r, p in zip(w, rel, q)) / sum(rel)
+
+
+def plackett_luce(s, t, w, topk=None):
+    losses = []
+    for i in range(len(s)):
+        if rank(t, i) <= (topk or len(s)):
+            tail = [s[j] for j in range(len(s)) if t[j] <= t[i]]
+            top = max(tail)
+            log_sum = top + math.log(sum(math.exp(x - top) for x in tail))
+            losses.append(w[i] * (log_sum - s[i]))
+    return sum(losses) / len(losses)
+
+
+def top_k_soft_label(s, t, w, topk=10, rest_weight=1.0):
+    total = 0.0
+    for i in range(len(s)):
+        head = rank(t, i) <= topk
+        total += w[i] * (bce(1.0, s[i]) if head else rest_weight * bce(0.0, s[i]))
+    return total / len(s)
+
+
+def ranking_distillation(
+    s, t, w, num_items, topk=10, decay=1.0, sharpness=0.1, discrepancy=1.0
+):
+    head = [i for i in range(len(s)) if rank(t, i) <= topk]
+    rest = [i for i in range(len(s)) if i not in head]
+    weights = []
+    for i in head:
+        above = sum(s[j] > s[i] for j in rest)
+        guess = math.floor((num_items - 1) * above / max(len(rest), 1)) + 1
+        late = math.tanh(max(sharpness * (guess - rank(t, i)), 0.0))
+        position = math.exp(-rank(t, i) / decay)
+        weights.append(position * (1.0 - discrepancy + discrepancy * late))
+    total = sum(weights) or 1.0
+    return sum(w[i] * a * softplus(-s[i]) for i, a in zip(head, weights)) / total
+
+
+def collaborative_distillation(s, t, w, temperature=1.0, shift=0.0):
+    return w * bce(sigmoid((t + shift) / temperature), s)

@@ -14,7 +14,7 @@ __all__ = ["RankingLossAdapter", "approx_ndcg"]
 
 
 @tf.keras.utils.register_keras_serializable(package="tfdistill")
-class RankingLossAdapter(base.DistillationLoss):
+class RankingLossAdapter(relevance.RelevanceLoss):
     """Any `tfr.keras.losses` loss, with the teacher's scores mapped to relevance.
 
     loss = TFR(relevance(z_t), z_s), one value per list. Point- and pair-wise losses of
@@ -27,7 +27,7 @@ class RankingLossAdapter(base.DistillationLoss):
 
     Args:
         loss: A `tfr.keras.losses` instance; its reduction is not used.
-        relevance_map: Map of the teacher's scores; see `tfdistill.losses.relevance`.
+        relevance_map: Map of the teacher's scores; `RankLinear()` if None.
         reduction: See `DistillationLoss`.
         name: Name of the loss.
 
@@ -45,13 +45,10 @@ class RankingLossAdapter(base.DistillationLoss):
         Pasumarthi et al., TF-Ranking, arXiv:1812.00073.
     """
 
-    example_rank = 1
-    not_applicable = {"minimum": "relevance is no logit to be matched"}
-
     def __init__(
         self,
         loss: Any,
-        relevance_map: relevance.RelevanceMap,
+        relevance_map: relevance.RelevanceMap | None = None,
         *,
         reduction: str = base.Reduction.AUTO,
         name: str | None = None,
@@ -63,9 +60,9 @@ class RankingLossAdapter(base.DistillationLoss):
                 f"`loss` must be a tfr.keras.losses instance, received {loss!r}. Use "
                 "the losses of tfdistill directly."
             )
-        super().__init__(reduction=reduction, name=name or f"{loss.name}_distillation")
+        name = name or f"{loss.name}_distillation"
+        super().__init__(relevance_map, reduction=reduction, name=name)
         self.loss = loss
-        self.relevance_map = relevance_map
         self._per_list = copy.copy(loss)
         self._per_list.reduction = base.Reduction.NONE
         self._shift = isinstance(loss, _shift_invariant(tfr))
@@ -76,8 +73,7 @@ class RankingLossAdapter(base.DistillationLoss):
         student = items.student
         if self._shift:
             student -= masking.masked_max(student, items.valid)
-        labels = self.relevance_map(items.teacher, items.valid)
-        labels = tf.where(items.valid, labels, -1.0)
+        labels = tf.where(items.valid, self._grades(items), -1.0)
         shape = tf.shape(student)
         rows = [-1, shape[-1]]
         losses = self._per_list(
@@ -93,20 +89,14 @@ class RankingLossAdapter(base.DistillationLoss):
 
     def get_config(self) -> dict[str, Any]:
         """Returns every constructor argument."""
-        return {
-            **super().get_config(),
-            "loss": tf.keras.saving.serialize_keras_object(self.loss),
-            "relevance_map": tf.keras.saving.serialize_keras_object(self.relevance_map),
-        }
+        packed = tf.keras.saving.serialize_keras_object(self.loss)
+        return {**super().get_config(), "loss": packed}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> RankingLossAdapter:
         """Makes the loss, with its TF-Ranking loss and its map, from `get_config`."""
-        parts = {
-            key: tf.keras.saving.deserialize_keras_object(config[key])
-            for key in ("loss", "relevance_map")
-        }
-        return cls(**{**config, **parts})
+        loss = tf.keras.saving.deserialize_keras_object(config["loss"])
+        return super().from_config({**config, "loss": loss})
 
 
 def approx_ndcg(

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, NamedTuple
 
 import tensorflow as tf
 
-from tfdistill.losses import masking
+from tfdistill.losses import checks, masking
 
-__all__ = ["DistillationLoss", "Items", "reduce_examples"]
+__all__ = ["DistillationLoss", "Items", "TemperedLoss", "reduce_examples"]
 
 Reduction = tf.keras.losses.Reduction
 
@@ -295,6 +295,39 @@ class DistillationLoss(tf.keras.losses.Loss):
         weights = masking.broadcast_items(_dense(weights), shape, rank)
         valid &= weights > 0.0
         return valid, tf.where(valid, weights, 0.0)
+
+
+class TemperedLoss(DistillationLoss):
+    """A loss with a temperature, which a call may override for schedules.
+
+    Args:
+        temperature: T > 0.
+        reduction: See `DistillationLoss`.
+        name: Name of the loss.
+
+    Raises:
+        ValueError: If the temperature is not above 0.
+    """
+
+    overrides = ("temperature",)
+
+    def __init__(
+        self,
+        temperature: float = 1.0,
+        *,
+        reduction: str = Reduction.AUTO,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(reduction=reduction, name=name)
+        self.temperature = checks.positive("temperature", temperature)
+
+    def _temperature(self, items: Items) -> Any:
+        """Returns the call's temperature, or the loss's own."""
+        return items.inputs.get("temperature", self.temperature)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns every constructor argument."""
+        return {**super().get_config(), "temperature": self.temperature}
 
 
 def _dense(values: Any, dtype: tf.DType = tf.float32) -> tf.Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["at_least", "positive"]
+from collections.abc import Sequence
+
+__all__ = ["at_least", "choice", "positive", "share"]
 
 
 def positive(name: str, value: float) -> float:
@@ -50,3 +52,50 @@ def at_least(name: str, value: int, low: int) -> int:
             f"`{name}` must be a whole number of at least {low}, received {value!r}."
         )
     return int(value)
+
+
+def share(name: str, value: float) -> float:
+    """Returns `value` if it lies in [0, 1].
+
+    Args:
+        name: Name of the argument, for the message.
+        value: Value to check.
+
+    Returns:
+        The value as a float.
+
+    Raises:
+        ValueError: If it lies outside.
+
+    Example:
+        >>> share("discrepancy", 1)
+        1.0
+    """
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"`{name}` must lie in [0, 1], received {value!r}.")
+    return float(value)
+
+
+def choice(name: str, value: str, allowed: Sequence[str]) -> str:
+    """Returns `value` if it is one of the allowed names.
+
+    Args:
+        name: Name of the argument, for the message.
+        value: Value to check.
+        allowed: The legal names.
+
+    Returns:
+        The value.
+
+    Raises:
+        ValueError: If it is none of them.
+
+    Example:
+        >>> choice("divergence", "js", ["forward", "js"])
+        'js'
+    """
+    if value not in allowed:
+        raise ValueError(
+            f"`{name}` must be one of {list(allowed)}, received {value!r}."
+        )
+    return value

@@ -7,13 +7,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfdistill.losses import base, checks, masking
+from tfdistill.losses import base, masking
 
 __all__ = ["InBatchSoftmax"]
 
 
 @tf.keras.utils.register_keras_serializable(package="tfdistill")
-class InBatchSoftmax(base.DistillationLoss):
+class InBatchSoftmax(base.TemperedLoss):
     """Sampled softmax of each query over all candidates of the batch: a hard loss.
 
     loss_u = -log softmax_n((q_u . v_n) / T - log_q_n)[positive of u]
@@ -54,7 +54,6 @@ class InBatchSoftmax(base.DistillationLoss):
     example_rank = 1
     item_rank = 1
     inputs = ("positive", "log_q", "item_row")
-    overrides = ("temperature",)
     teacher_gradient = True
     not_applicable = {
         "shift": "queries and candidates are vectors: a shift changes their products",
@@ -71,14 +70,13 @@ class InBatchSoftmax(base.DistillationLoss):
         reduction: str = base.Reduction.AUTO,
         name: str | None = None,
     ) -> None:
-        super().__init__(reduction=reduction, name=name)
+        super().__init__(temperature, reduction=reduction, name=name)
         if reduction == base.Reduction.SUM:
             raise ValueError(
                 "InBatchSoftmax is averaged over users, received reduction "
                 f"{reduction!r}: a sum scales every weight with the batch size. Use "
                 "SUM_OVER_BATCH_SIZE and a weight."
             )
-        self.temperature = checks.positive("temperature", temperature)
 
     def __call__(
         self, y_true: Any, y_pred: Any, sample_weight: Any = None
@@ -120,7 +118,7 @@ class InBatchSoftmax(base.DistillationLoss):
         )
 
     def _per_example(self, items: base.Items) -> tf.Tensor:
-        t = items.inputs.get("temperature", self.temperature)
+        t = self._temperature(items)
         candidates = tf.reshape(items.teacher, [-1, tf.shape(items.teacher)[-1]])
         logits = tf.matmul(items.student, candidates, transpose_b=True) / t
         log_q = tf.where(items.valid, tf.cast(items.inputs["log_q"], tf.float32), 0.0)
@@ -138,10 +136,6 @@ class InBatchSoftmax(base.DistillationLoss):
         positive = _positive(items)
         present = tf.gather(items.valid, tf.maximum(positive, 0), batch_dims=1)
         return (positive >= 0) & present
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns every constructor argument."""
-        return {**super().get_config(), "temperature": self.temperature}
 
 
 def _positive(items: base.Items) -> tf.Tensor:

@@ -8,10 +8,12 @@ import tensorflow as tf
 
 __all__ = [
     "broadcast_items",
+    "count_above",
     "divisor",
     "masked_log_softmax",
     "masked_max",
     "masked_mean",
+    "masked_order",
     "masked_ranks",
 ]
 
@@ -136,25 +138,64 @@ def masked_log_softmax(logits: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
     return tf.where(valid, tf.nn.log_softmax(lowest), 0.0)
 
 
+def count_above(scores: tf.Tensor, among: tf.Tensor) -> tf.Tensor:
+    """For every item, how many of a subset score higher: by sorting, O(L log L).
+
+    Args:
+        scores: float32 `[..., L]`.
+        among: bool `[..., L]`, the subset that is counted.
+
+    Returns:
+        float32 `[..., L]`.
+
+    Example:
+        >>> among = tf.constant([False, True, True])
+        >>> count_above(tf.constant([1., 3., 1.]), among).numpy()
+        array([1., 0., 1.], dtype=float32)
+    """
+    shape = tf.shape(scores)
+    descent = tf.where(among, -scores, scores.dtype.max)
+    others = tf.sort(tf.reshape(descent, [-1, shape[-1]]), axis=-1)
+    above = tf.searchsorted(others, tf.reshape(-scores, [-1, shape[-1]]), side="left")
+    return tf.cast(tf.reshape(above, shape), tf.float32)
+
+
 def masked_ranks(scores: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
     """Ranks from 1 (best) over the valid items; ties share the best of their ranks.
 
-    rank_i = 1 + #{j valid: scores_j > scores_i}, by sorting: O(L log L).
+    rank_i = 1 + #{j valid: scores_j > scores_i}
 
     Args:
         scores: float32 `[..., L]`.
         valid: bool `[..., L]`.
 
     Returns:
-        float32 `[..., L]`; padded items come after all valid ones.
+        float32 `[..., L]`; what padded items get is their place among the valid ones.
 
     Example:
         >>> valid = tf.constant([True, True, True, False])
-        >>> masked_ranks(tf.constant([1., 3., 1., 9.]), valid).numpy()
-        array([2., 1., 2., 4.], dtype=float32)
+        >>> masked_ranks(tf.constant([1., 3., 1., 9.]), valid).numpy()[:3]
+        array([2., 1., 2.], dtype=float32)
     """
-    descent = tf.where(valid, -scores, scores.dtype.max)
-    shape = tf.shape(descent)
-    rows = tf.reshape(descent, [-1, shape[-1]])
-    better = tf.searchsorted(tf.sort(rows, axis=-1), rows, side="left")
-    return tf.cast(tf.reshape(better, shape), tf.float32) + 1.0
+    valid = tf.broadcast_to(valid, tf.shape(scores))
+    return 1.0 + count_above(scores, valid)
+
+
+def masked_order(scores: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+    """Positions of the items from the best to the worst; padded ones come last.
+
+    Args:
+        scores: float32 `[..., L]`.
+        valid: bool `[..., L]`.
+
+    Returns:
+        int32 `[..., L]`; ties keep their order.
+
+    Example:
+        >>> valid = tf.constant([True, True, False])
+        >>> masked_order(tf.constant([1., 3., 9.]), valid).numpy()
+        array([1, 0, 2], dtype=int32)
+    """
+    return tf.argsort(
+        tf.where(valid, scores, scores.dtype.min), direction="DESCENDING", stable=True
+    )

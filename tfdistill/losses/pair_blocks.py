@@ -1,4 +1,4 @@
-"""Means over all pairs of a list, in blocks: memory stays linear in its length."""
+"""Sums over all pairs of a list, in blocks: memory stays linear in its length."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Callable
 
 import tensorflow as tf
 
-__all__ = ["PairTerm", "pair_mean"]
+__all__ = ["PairTerm", "pair_sums"]
 
 PairTerm = Callable[
     [tf.Tensor, Mapping[str, tf.Tensor], Mapping[str, tf.Tensor]],
@@ -21,20 +21,20 @@ Called once per unordered pair, so the term decides by its columns who should wi
 _BLOCK = 128
 
 
-def pair_mean(
+def pair_sums(
     term: PairTerm,
     student: tf.Tensor,
     valid: tf.Tensor,
     columns: Mapping[str, tf.Tensor],
-) -> tf.Tensor:
-    """Averages a term over the counted pairs of valid items of each list.
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Sums a term over the counted pairs of valid items of each list, and counts them.
 
-    mean = sum_{i<j} term(s_i - s_j, x_i, x_j) / max(count(counted pairs), 1)
+    total = sum_{i<j} term(s_i - s_j, x_i, x_j)
 
     Pairs are taken in `[R, R]` blocks of the upper triangle. Each block's gradient is
     taken together with its value and the block is dropped, so a batch of lists needs
-    memory for one block, not for L^2 pairs, and nothing is computed twice. The result
-    can be differentiated once.
+    memory for one block, not for L^2 pairs, and nothing is computed twice. The total
+    can be differentiated once, with respect to the student.
 
     Args:
         term: Loss of a pair; see `PairTerm`.
@@ -43,13 +43,14 @@ def pair_mean(
         columns: Constants of every item, each `[..., L]`.
 
     Returns:
-        float32 `[...]`; 0 for lists without a counted pair.
+        The totals and the numbers of counted pairs, float32 `[...]`.
 
     Example:
         >>> valid = tf.constant([True, True, False])
         >>> squared = lambda d, x, y: (d**2, tf.ones_like(d, tf.bool))
-        >>> pair_mean(squared, tf.constant([3., 1., 9.]), valid, {}).numpy()
-        4.0
+        >>> total, count = pair_sums(squared, tf.constant([3., 1., 9.]), valid, {})
+        >>> total.numpy(), count.numpy()
+        (4.0, 1.0)
     """
     lead = tf.shape(student)[:-1]
     length = student.shape[-1] or tf.shape(student)[-1]
@@ -66,18 +67,17 @@ def pair_mean(
     kept = cut(valid)
 
     @tf.custom_gradient
-    def mean(student: tf.Tensor) -> tuple[tf.Tensor, Callable[..., tf.Tensor]]:
+    def sums(student: tf.Tensor) -> tuple[Any, Callable[..., tf.Tensor]]:
         total, count, slope = _sum_blocks(term, cut(student), kept, constants, size)
-        share = 1.0 / tf.maximum(count, 1.0)
         rows = tf.reshape(tf.transpose(slope, [1, 0, 2]), [-1, blocks * size])
 
-        def gradient(upstream: tf.Tensor) -> tf.Tensor:
-            rate = tf.reshape(upstream, [-1]) * share
-            return tf.reshape(rate[:, tf.newaxis] * rows[:, :length], tf.shape(student))
+        def gradient(upstream: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
+            slopes = tf.reshape(upstream, [-1, 1]) * rows[:, :length]
+            return tf.reshape(slopes, tf.shape(student))
 
-        return tf.reshape(total * share, lead), gradient
+        return (tf.reshape(total, lead), tf.reshape(count, lead)), gradient
 
-    return mean(student)
+    return sums(student)
 
 
 def _sum_blocks(

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import tensorflow as tf
 
-from tfdistill.losses import base, checks
+from tfdistill.losses import base
 
-__all__ = ["LogitMSE", "SigmoidCrossEntropy", "SigmoidSoftLabel"]
+__all__ = ["LogitMSE", "SigmoidCrossEntropy", "SigmoidSoftLabel", "SoftmaxSoftLabel"]
 
 
 @tf.keras.utils.register_keras_serializable(package="tfdistill")
-class SigmoidSoftLabel(base.DistillationLoss):
+class SigmoidSoftLabel(base.TemperedLoss):
     """Cross entropy against the teacher's softened click probability.
 
     loss = T^2 * BCE(sigmoid(z_t / T), sigmoid(z_s / T)), from logits. The factor T^2
@@ -40,29 +38,51 @@ class SigmoidSoftLabel(base.DistillationLoss):
         arXiv:2011.04106.
     """
 
-    overrides = ("temperature",)
     not_applicable = {"shift": base.ABSOLUTE}
 
-    def __init__(
-        self,
-        temperature: float = 1.0,
-        *,
-        reduction: str = base.Reduction.AUTO,
-        name: str | None = None,
-    ) -> None:
-        super().__init__(reduction=reduction, name=name)
-        self.temperature = checks.positive("temperature", temperature)
-
     def _per_example(self, items: base.Items) -> tf.Tensor:
-        t = items.inputs.get("temperature", self.temperature)
+        t = self._temperature(items)
         entropy = tf.nn.sigmoid_cross_entropy_with_logits(
             labels=tf.sigmoid(items.teacher / t), logits=items.student / t
         )
         return items.weights * t**2 * entropy
 
-    def get_config(self) -> dict[str, Any]:
-        """Returns every constructor argument."""
-        return {**super().get_config(), "temperature": self.temperature}
+
+@tf.keras.utils.register_keras_serializable(package="tfdistill")
+class SoftmaxSoftLabel(base.TemperedLoss):
+    """Cross entropy against the teacher's softened classes, the classic of Hinton.
+
+    loss = T^2 * CE(softmax(z_t / T), softmax(z_s / T)), over classes `[..., C]`. The
+    factor T^2 keeps the gradient's scale when T changes, so that the weight between
+    hard and soft loss keeps its meaning.
+
+    For outputs with several classes, such as next-action or rating grades. Classes are
+    not items: the mask says which examples count. For a list of items see
+    `ListSoftmaxKL`.
+
+    Args:
+        temperature: T > 0, usually 2 to 5; a call may override it, for schedules.
+        reduction: See `DistillationLoss`.
+        name: Name of the loss.
+
+    Example:
+        >>> loss = SoftmaxSoftLabel(temperature=2.0)
+        >>> loss(y_true=[[1.0, 1.0]], y_pred=[[0.0, 0.0]]).numpy().round(4)
+        2.7726
+
+    Reference:
+        Hinton et al., Distilling the knowledge in a neural network, arXiv:1503.02531.
+    """
+
+    example_rank = 1
+    item_rank = 1
+
+    def _per_example(self, items: base.Items) -> tf.Tensor:
+        t = self._temperature(items)
+        entropy = tf.nn.softmax_cross_entropy_with_logits(
+            labels=tf.nn.softmax(items.teacher / t), logits=items.student / t
+        )
+        return items.weights * t**2 * entropy
 
 
 @tf.keras.utils.register_keras_serializable(package="tfdistill")

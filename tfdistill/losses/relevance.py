@@ -13,7 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfdistill.losses import checks, masking
+from tfdistill.losses import base, checks, masking
 
 __all__ = [
     "Exponential",
@@ -21,8 +21,11 @@ __all__ = [
     "QuantileBuckets",
     "RankLinear",
     "RankLog",
+    "RelevanceLoss",
     "RelevanceMap",
     "Sigmoid",
+    "discounts",
+    "normalised_gains",
 ]
 
 
@@ -110,11 +113,12 @@ class RankLog(RelevanceMap):
 @tf.keras.utils.register_keras_serializable(package="tfdistill")
 @dataclasses.dataclass(frozen=True)
 class Exponential(RelevanceMap):
-    """top * exp(-(rank - 1) / decay): geometric in the rank.
+    """top * exp(-(rank - 1) / decay): geometric in the rank, 0 below the top K.
 
     Args:
         decay: Ranks over which the relevance falls by e.
         top: Relevance of the best item.
+        topk: How many items get a relevance above 0; None for all.
 
     Example:
         >>> Exponential(decay=1.0, top=1.0)(tf.constant([0., 9.]), True).numpy()
@@ -123,15 +127,19 @@ class Exponential(RelevanceMap):
 
     decay: float = 10.0
     top: float = 4.0
+    topk: int | None = None
 
     def __post_init__(self) -> None:
         checks.positive("decay", self.decay)
         checks.positive("top", self.top)
+        if self.topk is not None:
+            checks.at_least("topk", self.topk, 1)
 
     def __call__(self, scores: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
         """Maps `[..., L]` scores to float32 relevance >= 0; 0 at invalid items."""
         ranks = masking.masked_ranks(scores, valid)
-        return tf.where(valid, self.top * tf.exp((1.0 - ranks) / self.decay), 0.0)
+        head = valid if self.topk is None else valid & (ranks <= self.topk)
+        return tf.where(head, self.top * tf.exp((1.0 - ranks) / self.decay), 0.0)
 
 
 @tf.keras.utils.register_keras_serializable(package="tfdistill")
@@ -214,3 +222,84 @@ class QuantileBuckets(RelevanceMap):
         count = masking.divisor(valid, keepdims=True)
         better = count - masking.masked_ranks(scores, valid)
         return tf.where(valid, tf.floor(self.levels * better / count), 0.0)
+
+
+def discounts(ranks: tf.Tensor, topn: int | None = None) -> tf.Tensor:
+    """Discount of the NDCG: 1 / log2(1 + rank), 0 below the cut.
+
+    Args:
+        ranks: float32 `[..., L]`, from 1; they may be smooth.
+        topn: Cut, None for none.
+
+    Returns:
+        float32 `[..., L]`.
+
+    Example:
+        >>> discounts(tf.constant([1.0, 3.0, 4.0]), topn=3).numpy()
+        array([1. , 0.5, 0. ], dtype=float32)
+    """
+    values = tf.math.log(2.0) / tf.math.log1p(ranks)
+    return values if topn is None else tf.where(ranks > topn, 0.0, values)
+
+
+def normalised_gains(
+    grades: tf.Tensor, valid: tf.Tensor, topn: int | None = None
+) -> tf.Tensor:
+    """Gains (2^r - 1) / ideal DCG, so that their discounted sum is the NDCG.
+
+    Args:
+        grades: float32 `[..., L]`, relevance >= 0, 0 at invalid items.
+        valid: bool `[..., L]`.
+        topn: Cut, None for none.
+
+    Returns:
+        float32 `[..., L]`; 0 for lists without relevance.
+
+    Example:
+        >>> valid = tf.constant([True, True])
+        >>> normalised_gains(tf.constant([0.0, 2.0]), valid).numpy()
+        array([0., 1.], dtype=float32)
+    """
+    gains = tf.where(valid, tf.pow(2.0, grades) - 1.0, 0.0)
+    places = tf.range(1, tf.shape(gains)[-1] + 1, dtype=tf.float32)
+    best = tf.sort(gains, axis=-1, direction="DESCENDING") * discounts(places, topn)
+    return tf.math.divide_no_nan(gains, tf.reduce_sum(best, axis=-1, keepdims=True))
+
+
+class RelevanceLoss(base.DistillationLoss):
+    """A list-wise loss on relevance that a map makes of the teacher's scores.
+
+    Args:
+        relevance_map: Map of the teacher's scores; `RankLinear()` if None.
+        reduction: See `DistillationLoss`.
+        name: Name of the loss.
+    """
+
+    example_rank = 1
+    not_applicable = {"minimum": "relevance is no logit to be matched"}
+
+    def __init__(
+        self,
+        relevance_map: RelevanceMap | None = None,
+        *,
+        reduction: str = base.Reduction.AUTO,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(reduction=reduction, name=name)
+        self.relevance_map = relevance_map or RankLinear()
+
+    def _grades(self, items: base.Items) -> tf.Tensor:
+        """Maps the teacher's scores to relevance, 0 at invalid items."""
+        return self.relevance_map(items.teacher, items.valid)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns every constructor argument."""
+        packed = tf.keras.saving.serialize_keras_object(self.relevance_map)
+        return {**super().get_config(), "relevance_map": packed}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> RelevanceLoss:
+        """Makes the loss, with its relevance map, from `get_config`."""
+        packed = config["relevance_map"]
+        relevance_map = tf.keras.saving.deserialize_keras_object(packed)
+        return cls(**{**config, "relevance_map": relevance_map})
