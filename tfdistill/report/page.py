@@ -45,7 +45,8 @@ def write_report(results: Results, directory: Path) -> Path:
         >>> from tfdistill.report.schema import Data
         >>> data = Data("made up", rows=9, users=3, items=4, split="none", parts=())
         >>> results = Results("Title", "command", data, seeds=(0,))
-        >>> write_report(results, Path(tempfile.mkdtemp())).name
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_report(results, Path(folder)).name
         'report.html'
     """
     directory = Path(directory)
