@@ -59,7 +59,8 @@ class JointNetwork:
             A functional model from the net's features, by name, to `{output: ...}`.
 
         Raises:
-            ValueError: If there is no such net or output.
+            ValueError: If there is no such net or output, or the output depends on
+                more than the features of the part.
         """
         output = output or name
         if name not in self.nets or output not in self.model.output:
@@ -70,7 +71,15 @@ class JointNetwork:
         spec = self.spec.select(self.nets[name].features)
         features = spec.scope(scope) if scope else spec.features
         inputs = {f.name: self.model.input[f.name] for f in features}
-        return tf.keras.Model(inputs, {output: self.model.output[output]}, name=output)
+        outputs = {output: self.model.output[output]}
+        try:
+            return tf.keras.Model(inputs, outputs, name=output)
+        except ValueError as error:
+            raise ValueError(
+                f"The output {output!r} needs more than the features {sorted(inputs)} "
+                f"of net {name!r} with scope={scope!r}; ask its own net for it, or for "
+                "both sides (scope=None)."
+            ) from error
 
 
 def joint_network(
@@ -129,16 +138,7 @@ def joint_network(
     Reference:
         Zhou et al., Rocket Launching, AAAI 2018, arXiv:1708.04106.
     """
-    if shared_gradient not in ("both", "booster_only"):
-        raise ValueError(
-            "shared_gradient must be 'both' or 'booster_only', got "
-            f"{shared_gradient!r}."
-        )
-    if shared_gradient == "booster_only" and booster not in nets:
-        raise ValueError(
-            "shared_gradient='booster_only' needs the name of the booster, one of "
-            f"{sorted(nets)}, got {booster!r}."
-        )
+    _check(nets, booster, shared_gradient)
     spec = spec.select({name for net in nets.values() for name in net.features})
     embeddings = FeatureEmbeddings(spec, name="embeddings")
     inputs = spec.keras_inputs()
@@ -151,10 +151,39 @@ def joint_network(
     for name, net in nets.items():
         vectors = embedded if name == booster else readable
         user, item = _sides(vectors, spec.select(net.features), name)
-        outputs.update(net.architecture(user, item, name=name))
+        _add(outputs, net.architecture(user, item, name=name), name)
     for student, teacher in hints:
-        outputs[f"{student}_hint"] = _hint(outputs, student, teacher)
+        _add(outputs, _hint(outputs, student, teacher), student)
     return JointNetwork(tf.keras.Model(inputs, outputs), spec, dict(nets), embeddings)
+
+
+def _check(nets: Mapping[str, Net], booster: str | None, shared_gradient: str) -> None:
+    if not nets:
+        raise ValueError("joint_network needs at least one net, got none.")
+    if shared_gradient not in ("both", "booster_only"):
+        raise ValueError(
+            "shared_gradient must be 'both' or 'booster_only', got "
+            f"{shared_gradient!r}."
+        )
+    needed = shared_gradient == "booster_only" or booster is not None
+    if needed and booster not in nets:
+        raise ValueError(
+            f"The booster of shared_gradient={shared_gradient!r} must be one of "
+            f"{sorted(nets)}, got {booster!r}."
+        )
+
+
+def _add(
+    outputs: dict[str, tf.Tensor], new: Mapping[str, tf.Tensor], name: str
+) -> None:
+    """Adds the outputs of one net or hint, which must not replace another's."""
+    repeated = sorted(set(outputs) & set(new))
+    if repeated:
+        raise ValueError(
+            f"The outputs {repeated} of {name!r} exist already; give each net another "
+            "name and each student one hint."
+        )
+    outputs.update(new)
 
 
 def _sides(
@@ -174,7 +203,9 @@ def _sides(
     return sides[0], sides[1]
 
 
-def _hint(outputs: Mapping[str, tf.Tensor], student: str, teacher: str) -> tf.Tensor:
+def _hint(
+    outputs: Mapping[str, tf.Tensor], student: str, teacher: str
+) -> dict[str, tf.Tensor]:
     """Projects the student's hidden layer to the width of the teacher's."""
     wanted = (f"{student}_hidden", f"{teacher}_hidden")
     missing = [name for name in wanted if name not in outputs]
@@ -184,6 +215,5 @@ def _hint(outputs: Mapping[str, tf.Tensor], student: str, teacher: str) -> tf.Te
             f"{sorted(outputs)}."
         )
     width = outputs[f"{teacher}_hidden"].shape[-1]
-    return tf.keras.layers.Dense(width, name=f"{student}_hint")(
-        outputs[f"{student}_hidden"]
-    )
+    projection = tf.keras.layers.Dense(width, name=f"{student}_hint")
+    return {projection.name: projection(outputs[f"{student}_hidden"])}
