@@ -1,0 +1,174 @@
+"""Architectures: named outputs of the right shape, and values from their formulas."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfdistill.models import CoarseTwoTower, DcnV2, Dnn, TwoTower
+
+USER, ITEM = 5, 6
+# By architecture: the shape behind [B, L] of each output, "query" has no L.
+CASES = {
+    "dnn": (Dnn((8, 3), dropout=0.2, l2=0.1), {"net": (), "net_hidden": (3,)}),
+    "dcn": (
+        DcnV2(2, (8, 3), dropout=0.2, l2=0.1),
+        {"net": (), "net_hidden": (3,)},
+    ),
+    "two_tower": (
+        TwoTower((8,), dim=4, l2=0.1),
+        {"net": (), "net_query": (4,), "net_item": (4,)},
+    ),
+    "coarse": (
+        CoarseTwoTower((8,), dim=4, interaction=3, l2=0.1),
+        {"net": (), "net_hidden": (3,)},
+    ),
+}
+EVERY = pytest.mark.parametrize("case", CASES)
+
+
+def build(case: str) -> tf.keras.Model:
+    tf.keras.utils.set_random_seed(4)
+    inputs = [tf.keras.Input([USER]), tf.keras.Input([None, ITEM])]
+    model = tf.keras.Model(inputs, CASES[case][0](*inputs, name="net"))
+    for weight in model.trainable_weights:  # biases start at 0: give them a part
+        weight.assign_add(tf.random.normal(weight.shape, stddev=0.1))
+    return model
+
+
+def batch(size: int = 3, length: int = 4) -> list[tf.Tensor]:
+    rng = np.random.default_rng(size)
+    shapes = ([size, USER], [size, length, ITEM])
+    return [tf.constant(rng.normal(size=shape), tf.float32) for shape in shapes]
+
+
+@EVERY
+@pytest.mark.parametrize(("size", "length"), [(1, 1), (3, 7), (2, 0)])
+def test_outputs_have_their_names_and_shapes(case, size, length):
+    found = {k: tuple(v.shape) for k, v in build(case)(batch(size, length)).items()}
+    expected = {
+        name: (size, *last) if name == "net_query" else (size, length, *last)
+        for name, last in CASES[case][1].items()
+    }
+    assert found == expected
+
+
+class Weights:
+    """The dense layers of a model by name, computed in numpy."""
+
+    def __init__(self, model: tf.keras.Model) -> None:
+        self.model = model
+
+    def dense(self, name: str, x: np.ndarray, relu: bool = True) -> np.ndarray:
+        *kernels, bias = (w.numpy() for w in self.model.get_layer(name).weights)
+        out = x @ np.concatenate(kernels) + bias
+        return np.maximum(out, 0) if relu else out
+
+    def logit(self, x: np.ndarray) -> np.ndarray:
+        return self.dense("net_logit", x, relu=False)[..., 0]
+
+    def towers(self, user, item, prefix: str) -> tuple[np.ndarray, np.ndarray]:
+        return tuple(
+            self.dense(
+                f"{prefix}_{side}_vector", self.dense(f"{prefix}_{side}_0", x), False
+            )
+            for side, x in (("query", user), ("item", item))
+        )
+
+
+def dnn(net: Weights, user, item, both) -> dict[str, np.ndarray]:
+    hidden = net.dense("net_0", net.dense("net_folded", both))
+    return {"net": net.logit(hidden), "net_hidden": hidden}
+
+
+def dcn(net: Weights, user, item, both) -> dict[str, np.ndarray]:
+    crossed = both
+    for index in range(2):
+        cross = net.dense(f"net_cross_{index}", crossed, relu=False)
+        crossed = both * cross + crossed
+    hidden = net.dense("net_1", net.dense("net_0", both))
+    logit = net.logit(np.concatenate([crossed, hidden], axis=-1))
+    return {"net": logit, "net_hidden": hidden}
+
+
+def two_tower(net: Weights, user, item, both) -> dict[str, np.ndarray]:
+    query, vectors = net.towers(user, item, "net")
+    scores = np.einsum("bd,bld->bl", query, vectors)
+    return {"net": scores, "net_query": query, "net_item": vectors}
+
+
+def coarse(net: Weights, user, item, both) -> dict[str, np.ndarray]:
+    query, vectors = net.towers(user, item, "net_tower")
+    product = query[:, None] * vectors
+    hidden = net.dense("net_0", product)
+    logit = net.logit(np.concatenate([product, hidden], axis=-1))
+    return {"net": logit, "net_hidden": hidden}
+
+
+@pytest.mark.parametrize("reference", [dnn, dcn, two_tower, coarse])
+def test_outputs_equal_the_formula(reference):
+    model, sides = build(reference.__name__), batch()
+    user, item = (side.numpy() for side in sides)
+    tiled = np.repeat(user[:, None], item.shape[1], axis=1)
+    both = np.concatenate([tiled, item], axis=-1)
+    found = model(sides)
+    for name, expected in reference(Weights(model), user, item, both).items():
+        np.testing.assert_allclose(found[name], expected, rtol=1e-4, atol=1e-5)
+
+
+@EVERY
+def test_a_score_does_not_depend_on_the_rest_of_the_list(case):
+    model, (user, item) = build(case), batch()
+    order = [2, 0, 3]
+    part = model([user, tf.gather(item, order, axis=1)])["net"]
+    whole = tf.gather(model([user, item])["net"], order, axis=1)
+    np.testing.assert_allclose(part, whole, atol=1e-5)
+
+
+@EVERY
+def test_kernels_are_regularised_and_other_weights_are_not(case):
+    model = build(case)
+    kernels = [w for w in model.trainable_weights if "kernel" in w.name]
+    regular = [w for w in kernels if "logit" not in w.name]
+    total = sum(0.1 * float(tf.reduce_sum(w**2)) for w in regular)
+    assert float(tf.add_n(model.losses)) == pytest.approx(total, rel=1e-5)
+
+
+@pytest.mark.parametrize("case", ["dnn", "dcn"])
+def test_dropout_acts_in_training_alone(case):
+    model = build(case)
+    scores = [model(batch())["net"] for _ in range(2)]
+    np.testing.assert_array_equal(*scores)
+    assert np.abs(model(batch(), training=True)["net"] - scores[0]).max() > 0
+
+
+@EVERY
+def test_mixed_precision_keeps_scores_and_vectors_in_float32(case):
+    full = build(case)
+    tf.keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        half = build(case)
+    finally:
+        tf.keras.mixed_precision.set_global_policy("float32")
+    half.set_weights(full.get_weights())
+    outputs = half(batch())
+    for name in outputs:
+        if not name.endswith("hidden"):
+            assert outputs[name].dtype == tf.float32
+    np.testing.assert_allclose(outputs["net"], full(batch())["net"], atol=0.05)
+
+
+@EVERY
+def test_saved_models_score_as_before(case, tmp_path):
+    model = build(case)
+    model.save(tmp_path / "model.keras")
+    loaded = tf.keras.models.load_model(tmp_path / "model.keras")
+    for name, value in model(batch()).items():
+        np.testing.assert_array_equal(loaded(batch())[name], value)
+
+
+def test_a_ranker_without_hidden_layers_is_refused():
+    user, item = tf.keras.Input([USER]), tf.keras.Input([None, ITEM])
+    with pytest.raises(ValueError, match="at least one layer"):
+        Dnn(units=())(user, item, name="net")

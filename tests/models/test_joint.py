@@ -1,0 +1,230 @@
+"""Joint networks: parts stand alone, gradients are blocked where asked, names fit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfdistill.data.spec import Feature, FeatureSpec, Table
+from tfdistill.models import (
+    CoarseTwoTower,
+    DcnV2,
+    Dnn,
+    JointNetwork,
+    Net,
+    TwoTower,
+    joint_network,
+)
+
+SPEC = FeatureSpec(
+    features=(
+        Feature("user_id", "categorical", "user", table="user"),
+        Feature("age", "numeric", "user"),
+        Feature("history", "categorical", "user", table="item", shape=(2,)),
+        Feature("item_id", "categorical", "item", table="item"),
+        Feature("price", "numeric", "item"),
+        Feature("dwell", "categorical", "item", table="dwell", privileged=True),
+        Feature("unread", "categorical", "item", table="unread"),
+    ),
+    tables=(
+        Table("user", 4, size=7),
+        Table("item", 4, size=9),
+        Table("dwell", 4, size=3),
+        Table("unread", 4, size=1000),
+    ),
+)
+READ = tuple(name for name in SPEC.names if name != "unread")
+STUDENT = ("age", "history", "item_id")
+NETS = {
+    "teacher": Net(DcnV2(1, (6,)), READ),
+    "recall": Net(TwoTower((5,), dim=3), STUDENT),
+    "coarse": Net(CoarseTwoTower((5,), dim=3, interaction=2), STUDENT),
+    "fine": Net(Dnn((4,)), (*STUDENT, "price")),
+}
+HINTS = (("fine", "teacher"), ("coarse", "teacher"))
+OUTPUTS = {
+    "teacher": (),
+    "teacher_hidden": (6,),
+    "recall": (),
+    "recall_query": (3,),
+    "recall_item": (3,),
+    "coarse": (),
+    "coarse_hidden": (2,),
+    "coarse_hint": (6,),
+    "fine": (),
+    "fine_hidden": (4,),
+    "fine_hint": (6,),
+}
+
+
+def network(nets=NETS, hints=HINTS, **options: object) -> JointNetwork:
+    tf.keras.utils.set_random_seed(6)
+    return joint_network(SPEC, nets, hints=hints, **options)
+
+
+@pytest.fixture(scope="module")
+def joint() -> JointNetwork:
+    return network()
+
+
+@pytest.fixture(scope="module")
+def blocked() -> JointNetwork:
+    return network(booster="teacher", shared_gradient="booster_only")
+
+
+def batch(names=READ, size: int = 3, length: int = 4) -> dict[str, tf.Tensor]:
+    rng = np.random.default_rng(size)
+    x = {}
+    for name in READ:
+        feature = SPEC[name]
+        lead = (size,) if feature.scope == "user" else (size, length)
+        shape = (*lead, *feature.shape)
+        numeric = feature.kind == "numeric"
+        drawn = rng.normal(size=shape) if numeric else rng.integers(0, 9, shape)
+        x[name] = tf.constant(drawn, feature.dtype)
+    return {name: x[name] for name in names}
+
+
+@pytest.mark.parametrize(("size", "length"), [(1, 1), (3, 6), (2, 0)])
+def test_the_network_has_every_output_and_hints_the_teachers_width(joint, size, length):
+    found = joint.model(batch(READ, size, length))
+    assert {name: tuple(value.shape) for name, value in found.items()} == {
+        name: (size, *last) if name == "recall_query" else (size, length, *last)
+        for name, last in OUTPUTS.items()
+    }
+
+
+def test_the_network_holds_what_some_net_reads_and_no_more(joint):
+    assert joint.spec == SPEC.select(READ)
+    assert set(joint.model.input) == set(READ)
+    assert {k: v.shape[0] for k, v in joint.embeddings.tables.items()} == {"4": 22}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_part_stands_alone_and_scores_as_in_the_network(joint, name):
+    part = joint.part(name)
+    assert set(part.input) == set(NETS[name].features)
+    found = part(batch(NETS[name].features))
+    assert set(found) == {name}
+    np.testing.assert_array_equal(found[name], joint.model(batch())[name])
+    others = [other for other in NETS if other != name]
+    owners = {weight.name.split("_")[0] for weight in part.weights}
+    assert not owners & set(others)
+    shared = {id(weight) for weight in joint.model.weights}
+    assert {id(weight) for weight in part.weights} <= shared
+
+
+@pytest.mark.parametrize(
+    ("scope", "output", "features"),
+    [
+        ("user", "recall_query", ["age", "history"]),
+        ("item", "recall_item", ["item_id"]),
+    ],
+)
+def test_a_tower_is_a_part_of_its_own_side(joint, scope, output, features):
+    tower = joint.part("recall", output=output, scope=scope)
+    assert sorted(tower.input) == features
+    found = tower(batch(features))[output]
+    np.testing.assert_array_equal(found, joint.model(batch())[output])
+
+
+def gradients(joint: JointNetwork, output: str) -> list[np.ndarray]:
+    """Gradients of an output with respect to each *gathered* embedding.
+
+    The embeddings leave the shared layer once per side and audience.
+    """
+    layer = joint.embeddings
+    nodes = range(len(layer.inbound_nodes))
+    calls = [layer.get_output_at(node) for node in nodes]
+    gathered = {
+        f"{node}_{name}": vectors
+        for node, call in enumerate(calls)
+        for name, vectors in call.items()
+        if SPEC[name].kind == "categorical"
+    }
+    seen = tf.keras.Model(
+        joint.model.input, {"out": joint.model.output[output], **gathered}
+    )
+    with tf.GradientTape() as tape:
+        values = seen(batch())
+        loss = tf.reduce_sum(values.pop("out") ** 2)
+    zero = tf.UnconnectedGradients.ZERO
+    found = tape.gradient(loss, values, unconnected_gradients=zero)
+    return [gradient.numpy() for gradient in found.values()]
+
+
+@pytest.mark.parametrize("output", ["recall", "coarse", "fine", "fine_hint"])
+def test_booster_only_gives_exact_zeros_on_the_gathered_embedding(
+    joint, blocked, output
+):
+    assert all((gradient == 0).all() for gradient in gradients(blocked, output))
+    assert any((gradient != 0).any() for gradient in gradients(joint, output))
+
+
+def test_the_booster_trains_every_table_that_it_reads(blocked):
+    found = gradients(blocked, "teacher")
+    assert len(found) == 4  # user_id, history, item_id and dwell
+    assert all((gradient != 0).any() for gradient in found)
+
+
+def test_blocking_changes_no_value(joint, blocked):
+    found = blocked.model(batch())
+    for name, value in joint.model(batch()).items():
+        np.testing.assert_array_equal(found[name], value)
+
+
+def test_a_saved_network_scores_as_before(blocked, tmp_path):
+    blocked.model.save(tmp_path / "joint.keras")
+    loaded = tf.keras.models.load_model(tmp_path / "joint.keras")
+    found = loaded(batch())
+    for name, value in blocked.model(batch()).items():
+        np.testing.assert_array_equal(found[name], value)
+
+
+ONE = {"fine": Net(Dnn((4,)), STUDENT)}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"shared_gradient": "student"}, "'both' or 'booster_only', got 'student'"),
+        ({"shared_gradient": "booster_only"}, "'booster_only' must be .*got None"),
+        (
+            {"shared_gradient": "booster_only", "booster": "techer"},
+            r"one of \['coarse', 'fine', 'recall', 'teacher'\], got 'techer'",
+        ),
+        ({"booster": "techer"}, "got 'techer'"),
+        ({"hints": [("fine", "techer")]}, r"needs the outputs \['techer_hidden'\]"),
+        ({"hints": [("recall", "teacher")]}, r"needs the outputs \['recall_hidden'\]"),
+        ({"hints": [HINTS[0], HINTS[0]]}, "'fine_hint'"),
+        ({"nets": {}, "hints": ()}, "at least one net"),
+        (
+            {"nets": {"fine": Net(Dnn(), ("ages", "item_id"))}},
+            r"No feature \['ages'\]",
+        ),
+        ({"nets": {"fine": Net(Dnn(), ("age",))}}, "'fine' reads no item feature"),
+        ({"nets": {"fine": Net(Dnn(), ("price",))}}, "'fine' reads no user feature"),
+        (
+            {"nets": {**ONE, "fine_hidden": ONE["fine"]}, "hints": ()},
+            "'fine_hidden'",
+        ),
+    ],
+)
+def test_contradictions_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        network(**change)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "fin"}, r"no net 'fin' .*nets: \['coarse'.*outputs: \['coarse'"),
+        ({"name": "fine", "output": "fine_query"}, "an output 'fine_query'"),
+        ({"name": "recall", "scope": "user"}, r"'recall' needs more than.*'history'"),
+        ({"name": "fine", "output": "teacher"}, "'teacher' needs more than"),
+    ],
+)
+def test_parts_that_are_not_there_are_refused(joint, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        joint.part(**arguments)
