@@ -1,1 +1,28 @@
-"""tfdistill.export."""
+"""Export: verified SavedModels of students for a server, and what serving costs."""
+
+from tfdistill.export.cost import Latency, ParameterCount, flops, latency, parameters
+from tfdistill.export.examples import example_batch, tf_examples
+from tfdistill.export.publishing import (
+    ExportReport,
+    export_ranker,
+    export_recall,
+    publish,
+)
+from tfdistill.export.servable import Servable, ranker_servable, recall_servable
+
+__all__ = [
+    "ExportReport",
+    "Latency",
+    "ParameterCount",
+    "Servable",
+    "example_batch",
+    "export_ranker",
+    "export_recall",
+    "flops",
+    "latency",
+    "parameters",
+    "publish",
+    "ranker_servable",
+    "recall_servable",
+    "tf_examples",
+]

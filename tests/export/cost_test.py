@@ -1,0 +1,61 @@
+"""Serving cost: counts against arithmetic by hand, timings of real exports."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from export_fixture import SPEC, batch, towers
+from export_fixture import network as make_network
+
+from tfdistill.export import flops, latency, parameters, ranker_servable
+
+
+@pytest.fixture(scope="module")
+def network():
+    return make_network()
+
+
+def test_parameters_of_tables_and_layers(network):
+    part = network.part("fine")
+    count = parameters(part)
+    assert count.tables == (11 + 4 + 51) * 8 + 20 * 4
+    assert count.rest == (9 + 13) * 16 + 16 + 16 * 8 + 8 + 8 + 1
+    shared = parameters(*towers(network))
+    assert shared.tables == count.tables  # counted once
+
+
+def test_flops_of_the_matrix_products(network):
+    """The folded layer multiplies the user side once and the items 500 times."""
+    part = network.part("fine")
+    products = 2 * (9 * 16 + 500 * (13 * 16 + 16 * 8 + 8))
+    assert products <= flops(part) * 1e6 <= 1.25 * products
+    per_item = flops(part, list_size=501) - flops(part)
+    assert 500 * per_item == pytest.approx(flops(part), rel=0.01)
+    assert flops(network.part("teacher")) > 5 * flops(part)
+
+
+def test_flops_of_one_layer_are_exact():
+    inputs = tf.keras.Input([None, 7], name="x")
+    layer = tf.keras.layers.Dense(3, use_bias=False)
+    assert flops(tf.keras.Model(inputs, layer(inputs)), list_size=10) == 420e-6
+
+
+@pytest.mark.parametrize("threads", [None, 1], ids=["this_process", "fresh_process"])
+def test_latency_of_exports_in_turns(network, tmp_path, threads):
+    paths = {name: tmp_path / name for name in ("teacher", "fine")}
+    for name, path in paths.items():
+        ranker_servable(network.part(name), SPEC, allow_privileged=True).save(path)
+    requests = [batch(1, 500, seed) for seed in (0, 1)]
+    found = latency(paths, requests, baseline="teacher", rounds=4, threads=threads)
+    assert list(found) == ["teacher", "fine"]
+    for times in found.values():
+        assert 0 < times.p50 <= times.p99 and times.mean <= times.p99
+    assert found["teacher"].speedup == 1
+    speedup = found["teacher"].p50 / found["fine"].p50
+    assert found["fine"].speedup == pytest.approx(speedup)
+
+
+def test_latency_needs_a_baseline_and_requests(tmp_path):
+    with pytest.raises(ValueError, match="baseline='teacher', models \\['fine'\\]"):
+        latency({"fine": tmp_path}, [{"x": np.zeros(1)}], baseline="teacher")

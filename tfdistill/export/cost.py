@@ -1,0 +1,169 @@
+"""What serving costs: parameters, FLOPs, and latency of exported models in turns."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfdistill.export.standalone import in_fresh_process, timings
+from tfdistill.layers.embeddings import FeatureEmbeddings
+
+__all__ = ["Latency", "ParameterCount", "flops", "latency", "parameters"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ParameterCount:
+    """Number of parameters.
+
+    Attributes:
+        tables: In embedding tables: memory, hardly any time.
+        rest: In all other layers: time.
+    """
+
+    tables: int
+    rest: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Latency:
+    """Time of a request in milliseconds.
+
+    Attributes:
+        p50: Median.
+        p99: 99th percentile.
+        mean: Mean.
+        speedup: Median of the baseline over this median.
+    """
+
+    p50: float
+    p99: float
+    mean: float
+    speedup: float
+
+
+def parameters(*models: tf.keras.Model) -> ParameterCount:
+    """Counts the floating-point weights of models; shared ones count once.
+
+    Args:
+        *models: Built Keras models.
+
+    Returns:
+        The counts; tables are those of `FeatureEmbeddings` and Keras' `Embedding`.
+
+    Example:
+        >>> inputs = tf.keras.Input([3])
+        >>> parameters(tf.keras.Model(inputs, tf.keras.layers.Dense(2)(inputs)))
+        ParameterCount(tables=0, rest=8)
+    """
+    kinds = (FeatureEmbeddings, tf.keras.layers.Embedding)
+    tables = {
+        id(weight)
+        for model in models
+        for layer in model.submodules
+        if isinstance(layer, kinds)
+        for weight in layer.weights
+    }
+    weights = {id(weight): weight for model in models for weight in model.weights}
+    counts = {True: 0, False: 0}
+    for key, weight in weights.items():
+        if weight.dtype.is_floating:
+            counts[key in tables] += int(np.prod(weight.shape))
+    return ParameterCount(tables=counts[True], rest=counts[False])
+
+
+def flops(model: tf.keras.Model, *, list_size: int = 500) -> float:
+    """Counts the floating-point operations of one request.
+
+    A multiplication and an addition count as two. Lookups and gathers count nothing:
+    they cost time, which `latency` measures.
+
+    Args:
+        model: A functional model with an input for each feature.
+        list_size: Number of candidates L of the request.
+
+    Returns:
+        MFLOP for one user and L candidates.
+
+    Example:
+        >>> inputs = tf.keras.Input([None, 3])
+        >>> layer = tf.keras.layers.Dense(2, use_bias=False)
+        >>> flops(tf.keras.Model(inputs, layer(inputs)), list_size=1000)
+        0.012
+    """
+    sizes = (1, list_size)
+    fixed = {
+        name: tf.TensorSpec(
+            [n or sizes[axis] for axis, n in enumerate(tensor.shape)], tensor.dtype
+        )
+        for name, tensor in zip(model.input_names, model.inputs)
+    }
+    served = tf.function(lambda inputs: model(inputs, training=False))
+    profiler = tf.compat.v1.profiler
+    options = {**profiler.ProfileOptionBuilder.float_operation(), "output": "none"}
+    graph = served.get_concrete_function(fixed).graph
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("ERROR")  # the profiler calls functions that warn of their age
+    try:
+        return float(profiler.profile(graph, options=options).total_float_ops) / 1e6
+    finally:
+        logger.setLevel(level)
+
+
+def latency(
+    paths: Mapping[str, str | Path],
+    requests: Sequence[Mapping[str, Any]],
+    *,
+    baseline: str,
+    rounds: int = 50,
+    threads: int | None = None,
+) -> dict[str, Latency]:
+    """Measures `serving_default` of exported models, which take turns in one process.
+
+    Compare only what one call measured: the load of the machine is then the same for
+    all. Students are fastest with one thread.
+
+    Args:
+        paths: Folders of SavedModels (with the version) by name.
+        requests: Raw features by name, those of all models together: for example user
+            `[1, *shape]` and item `[1, 500, *shape]`.
+        baseline: Name of the model that the others are compared with: the teacher.
+        rounds: How often all requests are sent to each model.
+        threads: Measure in a fresh process with so many threads. By default in this
+            process, with the threads that it has.
+
+    Returns:
+        The latency by name.
+
+    Raises:
+        ValueError: If there is nothing to measure or the baseline is not in `paths`.
+        RuntimeError: If the fresh process fails.
+    """
+    if baseline not in paths or not requests or rounds < 1:
+        raise ValueError(
+            "latency needs a baseline among its models, a request and a round, got "
+            f"baseline={baseline!r}, models {sorted(paths)}, {len(requests)} requests "
+            f"and rounds={rounds}."
+        )
+    folders = [str(path) for path in paths.values()]
+    sent = [{name: np.asarray(x) for name, x in r.items()} for r in requests]
+    if threads is None:
+        spent = timings(folders, sent, rounds)
+    else:
+        arguments = (folders, sent, rounds)
+        spent, _ = in_fresh_process("timings", *arguments, threads=threads)
+    medians = dict(zip(paths, np.median(spent, axis=1)))
+    return {
+        name: Latency(
+            p50=float(medians[name]),
+            p99=float(np.percentile(row, 99)),
+            mean=float(row.mean()),
+            speedup=float(medians[baseline] / medians[name]),
+        )
+        for name, row in zip(paths, spent)
+    }

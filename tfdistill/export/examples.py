@@ -1,0 +1,101 @@
+"""Requests made from a FeatureSpec: a drawn batch, and tf.Examples for a client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfdistill.data.spec import Feature, FeatureSpec
+
+__all__ = ["example_batch", "tf_examples"]
+
+
+def example_batch(
+    spec: FeatureSpec, *, batch_size: int = 2, list_size: int = 5, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Draws raw features: known values, unknown ones and padding.
+
+    Args:
+        spec: The features.
+        batch_size: Number of requests B.
+        list_size: Number of candidates L of each request.
+        seed: Seed of the draws.
+
+    Returns:
+        By name: user features `[B, *shape]`, item features `[B, L, *shape]`.
+
+    Example:
+        >>> from tfdistill.data.spec import Feature, FeatureSpec
+        >>> spec = FeatureSpec((Feature("age", "numeric", "user"),
+        ...                     Feature("price", "numeric", "item")))
+        >>> {name: x.shape for name, x in example_batch(spec).items()}
+        {'age': (2,), 'price': (2, 5)}
+    """
+    rng = np.random.default_rng(seed)
+    sides = {"user": (batch_size,), "item": (batch_size, list_size)}
+    return {
+        f.name: _drawn(f, spec, (*sides[f.scope], *f.shape), rng) for f in spec.features
+    }
+
+
+def tf_examples(features: Mapping[str, Any], spec: FeatureSpec) -> np.ndarray:
+    """Writes requests as the signature `tf_example` reads them: one tf.Example each.
+
+    User features come once, item features as one flat list over the candidates; see
+    `FeatureSpec.parsing_spec`.
+
+    Args:
+        features: Raw features by name, user `[B, *shape]`, item `[B, L, *shape]`.
+        spec: The features to write.
+
+    Returns:
+        Serialized tf.Examples, bytes `[B]`.
+
+    Example:
+        >>> from tfdistill.data.spec import Feature, FeatureSpec
+        >>> spec = FeatureSpec((Feature("age", "numeric", "user"),))
+        >>> record = tf_examples({"age": np.array([31.0])}, spec)[0]
+        >>> tf.io.parse_single_example(record, spec.parsing_spec())["age"].numpy()
+        31.0
+    """
+    columns = {f.name: np.asarray(features[f.name]) for f in spec.features}
+    examples = []
+    for row in range(len(columns[spec.names[0]])):
+        feature = {
+            f.name: _tf_feature(f, np.ravel(columns[f.name][row]).tolist())
+            for f in spec.features
+        }
+        example = tf.train.Example(features=tf.train.Features(feature=feature))
+        examples.append(example.SerializeToString())
+    return np.array(examples, dtype=object)
+
+
+def _tf_feature(feature: Feature, values: list[Any]) -> tf.train.Feature:
+    if feature.dtype == "int64":
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+    if feature.dtype == "float32":
+        return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+    text = [tf.compat.as_bytes(value) for value in values]
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=text))
+
+
+def _drawn(
+    feature: Feature,
+    spec: FeatureSpec,
+    shape: tuple[int, ...],
+    rng: np.random.Generator,
+) -> np.ndarray:
+    if feature.kind == "numeric":
+        drawn = rng.normal(feature.mean, abs(feature.scale), shape)
+        return drawn.astype(np.float32)
+    table = spec.table_of(feature)
+    if feature.dtype == "string":
+        text = [feature.default, *table.vocabulary, "a value that no table lists"]
+        return rng.choice(np.array(text, dtype=object), shape)
+    if table.vocabulary:
+        known = np.array(table.vocabulary, np.int64)
+        return rng.choice([feature.default, *known, known.max() + 1], shape)
+    return rng.integers(-1, table.size + 1, shape)

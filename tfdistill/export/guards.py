@@ -1,0 +1,101 @@
+"""What may leave the training process: declared features, their rows, no teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tfdistill.data.spec import FeatureSpec
+from tfdistill.layers.embeddings import FeatureEmbeddings
+
+__all__ = ["declared_spec", "refuse_variables", "restricted"]
+
+
+def declared_spec(
+    model: tf.keras.Model, spec: FeatureSpec, allow_privileged: bool = False
+) -> FeatureSpec:
+    """Returns the spec of the features that a model reads.
+
+    Args:
+        model: A functional model whose inputs have the features' names.
+        spec: Has these features and may have more.
+        allow_privileged: Accept features that do not exist when serving.
+
+    Returns:
+        The features of the model, in the order of `spec`.
+
+    Raises:
+        ValueError: If the model is not functional or reads a feature that is privileged
+            or not in the spec.
+    """
+    if not getattr(model, "inputs", None) or not hasattr(model, "input_names"):
+        raise ValueError(
+            "Only a functional Keras model with one input per feature can be exported, "
+            f"such as `JointNetwork.part(name)`; got {type(model).__name__}."
+        )
+    declared = spec.select(model.input_names)
+    privileged = [f.name for f in declared.features if f.privileged]
+    if privileged and not allow_privileged:
+        raise ValueError(
+            f"Model {model.name!r} reads the privileged features {privileged}, which "
+            "do not exist when serving. Export a student that was built without them."
+        )
+    return declared
+
+
+def restricted(models: Sequence[tf.keras.Model]) -> list[tf.keras.Model]:
+    """Copies models onto tables with only the rows that their features can reach.
+
+    Args:
+        models: Functional models that are served together.
+
+    Returns:
+        Models with the same scores to the bit: the tables are cut, and shared if they
+        were; all other layers are the same objects.
+
+    Raises:
+        ValueError: If tables lie inside a nested model, where they can't be replaced.
+    """
+    names = {name for model in models for name in model.input_names}
+    copies: dict[int, FeatureEmbeddings] = {}
+
+    def replace(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
+        if not isinstance(layer, FeatureEmbeddings):
+            return layer
+        if id(layer) not in copies:
+            copies[id(layer)] = layer.restrict(names.intersection(layer.spec.names))
+        return copies[id(layer)]
+
+    clones = [tf.keras.models.clone_model(m, clone_function=replace) for m in models]
+    for layer in (layer for clone in clones for layer in clone.submodules):
+        if isinstance(layer, FeatureEmbeddings) and layer not in copies.values():
+            raise ValueError(
+                f"The tables {layer.name!r} lie inside a nested model, where the rows "
+                "of other features can't be cut off. Build the exported model from the "
+                "nested model's tensors, not by calling it as a layer."
+            )
+    return clones
+
+
+def refuse_variables(
+    reachable: Iterable[Any], forbidden: Iterable[tf.keras.Model]
+) -> None:
+    """Raises if something of a forbidden model would be served.
+
+    Args:
+        reachable: Variables that the signatures use.
+        forbidden: The teachers.
+
+    Raises:
+        ValueError: If a variable of a forbidden model is among them.
+    """
+    owned = {id(variable) for model in forbidden for variable in model.variables}
+    found = sorted(v.name for v in reachable if id(v) in owned)
+    if found:
+        raise ValueError(
+            f"The exported graph reaches variables of a forbidden model: {found}. "
+            "Export a part that ends before the teacher, such as "
+            "`JointNetwork.part(student)`."
+        )

@@ -1,0 +1,261 @@
+"""Publishing: written aside, served by another process, compared, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from tfdistill.data.spec import FeatureSpec
+from tfdistill.export.cost import ParameterCount
+from tfdistill.export.servable import Servable, ranker_servable, recall_servable
+from tfdistill.export.standalone import in_fresh_process
+
+__all__ = ["ExportReport", "export_ranker", "export_recall", "publish"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportReport:
+    """What was published; `dataclasses.asdict` of it is JSON.
+
+    Attributes:
+        path: Folder of the SavedModel, version included.
+        version: Its version.
+        signatures: Names of its signatures.
+        parameters: Its parameters; the index of a recall model is none.
+        bytes: Size of its files.
+        max_difference: Largest absolute difference between its answers and the Keras
+            model's, over the example requests of all signatures.
+        process: Who gave the answers.
+    """
+
+    path: str
+    version: int
+    signatures: tuple[str, ...]
+    parameters: ParameterCount
+    bytes: int
+    max_difference: float
+    process: str
+
+
+def publish(
+    servables: Mapping[str | Path, Servable],
+    *,
+    version: int | None = None,
+    tolerance: float = 1e-4,
+) -> dict[str | Path, ExportReport]:
+    """Publishes models together: all of them, or none.
+
+    Every SavedModel is written beside its place under a name that no server loads. One
+    fresh Python process without tfdistill then calls all signatures of all models. Only
+    if every answer equals the Keras model's are they renamed to `directory/version`,
+    so a server that polls the directory never sees a half-written or wrong model.
+
+    Args:
+        servables: The models by directory: a server's base path of that model.
+        version: Version of all of them. By default 1, or the next after the highest
+            that one of the directories has.
+        tolerance: Largest difference to accept, absolute.
+
+    Returns:
+        A report by directory.
+
+    Raises:
+        ValueError: If there is nothing to publish or the version is not a new one.
+        RuntimeError: If the fresh process fails or its answers differ. Nothing is left
+            behind, whatever the error.
+
+    Example:
+        >>> import tempfile
+        >>> from tfdistill.data.spec import Feature, FeatureSpec
+        >>> spec = FeatureSpec((Feature("price", "numeric", "item"),))
+        >>> inputs = spec.keras_inputs()
+        >>> model = tf.keras.Model(inputs, 2.0 * inputs["price"])
+        >>> with tempfile.TemporaryDirectory() as directory:
+        ...     report = publish({directory: ranker_servable(model, spec)})[directory]
+        >>> report.version, report.max_difference, report.process
+        (1, 0.0, 'a fresh Python process, TensorFlow 2.15.1, without tfdistill')
+    """
+    version = _new_version(list(servables), version)
+    with contextlib.ExitStack() as stack:
+        staged = {
+            directory: stack.enter_context(_staging(Path(directory))) / str(version)
+            for directory in servables
+        }
+        for directory, servable in servables.items():
+            servable.save(staged[directory])
+        answers, process = in_fresh_process(
+            "answers",
+            [str(path) for path in staged.values()],
+            [servable.requests for servable in servables.values()],
+        )
+        reports = {}
+        for (directory, servable), answer in zip(servables.items(), answers):
+            difference = servable.difference(answer)
+            if not difference <= tolerance:
+                raise RuntimeError(
+                    f"The SavedModel for {str(directory)!r} answers differently from "
+                    f"the Keras model: by {difference:.3g}, more than the tolerance "
+                    f"{tolerance:g}. Nothing was published."
+                )
+            reports[directory] = ExportReport(
+                path=str(Path(directory, str(version))),
+                version=version,
+                signatures=tuple(servable.signatures),
+                parameters=servable.parameters,
+                bytes=_size(staged[directory]),
+                max_difference=difference,
+                process=process,
+            )
+        _rename_all({staged[d]: Path(r.path) for d, r in reports.items()})
+    return reports
+
+
+def export_ranker(
+    model: tf.keras.Model,
+    spec: FeatureSpec,
+    directory: str | Path,
+    *,
+    version: int | None = None,
+    output: str | None = None,
+    forbidden: Iterable[tf.keras.Model] = (),
+    allow_privileged: bool = False,
+    example: Mapping[str, Any] | None = None,
+) -> ExportReport:
+    """Publishes one ranking model: `ranker_servable`, then `publish`.
+
+    Args:
+        model: See `ranker_servable`, as for the arguments below.
+        spec: The features.
+        directory: A server's base path of the model.
+        version: See `publish`.
+        output: Name of the output that is served.
+        forbidden: Models of which nothing may be served.
+        allow_privileged: Serve privileged features.
+        example: A batch to verify with.
+
+    Returns:
+        The report.
+
+    Raises:
+        ValueError: As `ranker_servable` and `publish`.
+        RuntimeError: As `publish`.
+    """
+    servable = ranker_servable(
+        model,
+        spec,
+        output=output,
+        forbidden=forbidden,
+        allow_privileged=allow_privileged,
+        example=example,
+    )
+    return publish({directory: servable}, version=version)[directory]
+
+
+def export_recall(
+    query_model: tf.keras.Model,
+    item_model: tf.keras.Model,
+    spec: FeatureSpec,
+    items: Mapping[str, Any],
+    ids: Any,
+    directory: str | Path,
+    *,
+    k: int = 100,
+    version: int | None = None,
+    forbidden: Iterable[tf.keras.Model] = (),
+    allow_privileged: bool = False,
+    example: Mapping[str, Any] | None = None,
+) -> ExportReport:
+    """Publishes one recall model with its index: `recall_servable`, then `publish`.
+
+    Args:
+        query_model: See `recall_servable`, as for the arguments below.
+        item_model: The tower of the items.
+        spec: The features.
+        items: Raw item features of the catalogue.
+        ids: What to return for each item.
+        directory: A server's base path of the model.
+        k: Number of items to return.
+        version: See `publish`.
+        forbidden: Models of which nothing may be served.
+        allow_privileged: Serve privileged features.
+        example: A batch of user features to verify with.
+
+    Returns:
+        The report.
+
+    Raises:
+        ValueError: As `recall_servable` and `publish`.
+        RuntimeError: As `publish`.
+    """
+    servable = recall_servable(
+        query_model,
+        item_model,
+        spec,
+        items,
+        ids,
+        k=k,
+        forbidden=forbidden,
+        allow_privileged=allow_privileged,
+        example=example,
+    )
+    return publish({directory: servable}, version=version)[directory]
+
+
+def _new_version(directories: list[str | Path], version: int | None) -> int:
+    """The version to write, checked to be new in all directories."""
+    if not directories:
+        raise ValueError("publish needs at least one model, got none.")
+    existing = {
+        int(path.name)
+        for directory in map(Path, directories)
+        if directory.is_dir()
+        for path in directory.iterdir()
+        if path.name.isdecimal()
+    }
+    version = max(existing, default=0) + 1 if version is None else version
+    if version < 1 or version in existing:
+        raise ValueError(
+            f"version must be a new number from 1, got {version}; the directories have "
+            f"{sorted(existing)}. Leave it out for the next one."
+        )
+    return version
+
+
+@contextlib.contextmanager
+def _staging(directory: Path) -> Iterator[Path]:
+    """A folder on the file system of `directory`, which need not exist; then removed.
+
+    The model is written one level below: the folder itself is readable by its owner
+    only, and a server may be somebody else.
+    """
+    parent = directory.resolve()
+    while not parent.is_dir():
+        parent = parent.parent
+    with tempfile.TemporaryDirectory(dir=parent, prefix=".unverified-") as folder:
+        yield Path(folder)
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _rename_all(places: Mapping[Path, Path]) -> None:
+    """Renames folders; if one can't be, takes the others back."""
+    done: list[Path] = []
+    try:
+        for source, target in places.items():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.rename(source, target)
+            done.append(target)
+    except OSError:
+        for target in done:
+            shutil.rmtree(target)
+        raise

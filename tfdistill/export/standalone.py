@@ -1,0 +1,158 @@
+"""What a server sees: SavedModels run by TensorFlow alone, in a process of its own.
+
+This file is imported by the package and also run as a script. As a script it must work
+without tfdistill, so it imports the standard library, numpy and TensorFlow only.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+__all__ = ["answers", "in_fresh_process", "timings"]
+
+Arrays = Mapping[str, np.ndarray]
+
+_WARM_UP = 5
+_TIMEOUT = 900.0
+
+
+def answers(
+    paths: Sequence[str], requests: Sequence[Mapping[str, Arrays]]
+) -> list[dict[str, dict[str, np.ndarray]]]:
+    """Calls signatures of SavedModels.
+
+    Args:
+        paths: Folders of SavedModels.
+        requests: For each of them, the inputs of each signature to call.
+
+    Returns:
+        For each of them, the outputs of each signature.
+    """
+    results = []
+    for path, calls in zip(paths, requests):
+        loaded = tf.saved_model.load(path)
+        results.append(
+            {
+                signature: {
+                    name: value.numpy()
+                    for name, value in loaded.signatures[signature](
+                        **_tensors(inputs)
+                    ).items()
+                }
+                for signature, inputs in calls.items()
+            }
+        )
+    return results
+
+
+def timings(
+    paths: Sequence[str], requests: Sequence[Arrays], rounds: int
+) -> np.ndarray:
+    """Times `serving_default` of several SavedModels in turns.
+
+    The models take turns within every request, each round in another order, so that
+    whatever else the machine does meets all of them. The tensors are made beforehand.
+
+    Args:
+        paths: Folders of M SavedModels.
+        requests: Inputs by name, those of all models together; each model takes those
+            that its signature names.
+        rounds: How often all requests are sent.
+
+    Returns:
+        Milliseconds `[M, rounds * requests]`.
+    """
+    models = [tf.saved_model.load(path) for path in paths]
+    served = [model.signatures["serving_default"] for model in models]
+    calls = [
+        [
+            _tensors({name: request[name] for name in f.structured_input_signature[1]})
+            for f in served
+        ]
+        for request in requests
+    ]
+    for _ in range(_WARM_UP):
+        for feeds in calls:
+            for function, feed in zip(served, feeds):
+                function(**feed)
+    spent = np.zeros([len(served), rounds * len(calls)])
+    for column in range(spent.shape[1]):
+        feeds = calls[column % len(calls)]
+        for turn in range(len(served)):
+            row = (column + turn) % len(served)
+            start = time.perf_counter()
+            served[row](**feeds[row])
+            spent[row, column] = time.perf_counter() - start
+    return spent * 1e3
+
+
+def in_fresh_process(
+    task: str, *arguments: Any, threads: int | None = None
+) -> tuple[Any, str]:
+    """Runs `answers` or `timings` in a new Python process that has no tfdistill.
+
+    Args:
+        task: Name of the function.
+        *arguments: Its arguments.
+        threads: Threads within and between operations; by default TensorFlow's choice.
+
+    Returns:
+        What the function returned, and a description of the process.
+
+    Raises:
+        RuntimeError: If the process failed; the text has the end of its output.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        job = Path(folder, "job.pickle")
+        job.write_bytes(pickle.dumps((task, arguments, threads)))
+        process = subprocess.run(
+            [sys.executable, os.path.abspath(__file__), str(job)],
+            cwd=folder,
+            # The parent may hold all memory of the GPUs; a server's CPU is the measure.
+            env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT,
+            check=False,
+        )
+        if process.returncode:
+            raise RuntimeError(
+                f"A fresh Python process could not serve the SavedModels (exit code "
+                f"{process.returncode}). Its last lines:\n{process.stderr[-2000:]}"
+            )
+        return pickle.loads(Path(folder, "result.pickle").read_bytes())
+
+
+def _tensors(arrays: Arrays) -> dict[str, tf.Tensor]:
+    return {name: tf.constant(value) for name, value in arrays.items()}
+
+
+def _main(job: Path) -> None:
+    """The script: reads a task, runs it and writes the result beside it."""
+    task, arguments, threads = pickle.loads(job.read_bytes())
+    if threads:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    tasks: dict[str, Callable[..., Any]] = {"answers": answers, "timings": timings}
+    result = tasks[task](*arguments)
+    if "tfdistill" in sys.modules:
+        raise RuntimeError("tfdistill was imported, so this proves nothing.")
+    description = (
+        f"a fresh Python process, TensorFlow {tf.__version__}, without tfdistill"
+    )
+    job.with_name("result.pickle").write_bytes(pickle.dumps((result, description)))
+
+
+if __name__ == "__main__":
+    _main(Path(sys.argv[1]))
