@@ -78,8 +78,8 @@ def requests_from_frame(
             with the default to the feature's shape.
         request: Column that tells the requests apart.
         label: Column of the labels; missing means unlabelled.
-        user: Column of the user, for per-user metrics and known positives. By default
-            every request is another user's.
+        user: Column of the user, for per-user metrics and known positives; users are
+            numbered by their first request. By default every request is another user's.
         item: Column of the item. It makes the catalogue the items of the frame, which
             retrieval and the drawing of negatives need. By default each impression is
             a catalogue row of its own, so that item features may differ between
@@ -299,23 +299,25 @@ def _column(frame: Any, feature: Feature) -> np.ndarray:
     cells = frame[feature.name]
     if not feature.shape:
         return _cast(feature, cells, np.arange(len(cells)))
-    lists = [_as_list(feature, row, cell) for row, cell in enumerate(cells)]
+    lists = [_cut(feature, row, cell) for row, cell in enumerate(cells)]
     length = np.array([len(values) for values in lists])
     row = np.repeat(np.arange(len(lists)), length)
     position = np.arange(len(row)) - np.repeat(np.cumsum(length) - length, length)
     dtype = object if feature.dtype == "string" else feature.dtype
     filled = np.full((len(lists), *feature.shape), feature.default, dtype)
     if len(row):
-        flat = pd.Series(list(itertools.chain.from_iterable(lists)))
+        arrays = all(isinstance(values, np.ndarray) for values in lists)
+        join = np.concatenate if arrays else itertools.chain.from_iterable
+        flat = pd.Series(join(lists)).infer_objects()
         filled[row, position] = _cast(feature, flat, row)
     return filled
 
 
-def _as_list(feature: Feature, row: int, cell: Any) -> list[Any]:
-    if isinstance(cell, (list, tuple, np.ndarray)):
-        return list(cell[: feature.shape[0]])
+def _cut(feature: Feature, row: int, cell: Any) -> Any:
+    if isinstance(cell, (np.ndarray, list, tuple)):
+        return cell[: feature.shape[0]]
     if cell is None or cell is pd.NA or cell != cell:  # NaN
-        return []
+        return np.empty(0, feature.dtype if feature.dtype != "string" else object)
     raise _refused(
         feature.name,
         f"holds {cell!r}",
