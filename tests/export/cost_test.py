@@ -6,14 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from export_fixture import SPEC, batch, towers
-from export_fixture import network as make_network
 
 from tfdistill.export import flops, latency, parameters, ranker_servable
-
-
-@pytest.fixture(scope="module")
-def network():
-    return make_network()
 
 
 def test_parameters_of_tables_and_layers(network):
@@ -33,6 +27,8 @@ def test_flops_of_the_matrix_products(network):
     per_item = flops(part, list_size=501) - flops(part)
     assert 500 * per_item == pytest.approx(flops(part), rel=0.01)
     assert flops(network.part("teacher")) > 5 * flops(part)
+    towers_and_dot = 2 * ((17 + 6) * 8 + 500 * ((13 + 6) * 8 + 6))
+    assert towers_and_dot <= flops(network.part("recall")) * 1e6 < 1.25 * towers_and_dot
 
 
 def test_flops_of_one_layer_are_exact():
@@ -47,6 +43,7 @@ def test_latency_of_exports_in_turns(network, tmp_path, threads):
     for name, path in paths.items():
         ranker_servable(network.part(name), SPEC, allow_privileged=True).save(path)
     requests = [batch(1, 500, seed) for seed in (0, 1)]
+    requests[1]["age"] = requests[1]["age"].numpy().astype(np.float64)  # as in pandas
     found = latency(paths, requests, baseline="teacher", rounds=4, threads=threads)
     assert list(found) == ["teacher", "fine"]
     for times in found.values():

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from export_fixture import FINE, ITEMS, SPEC, batch, catalogue, of, towers
-from export_fixture import network as make_network
 
 from tfdistill.export import (
     export_ranker,
@@ -22,11 +21,6 @@ from tfdistill.export import (
     recall_servable,
     standalone,
 )
-
-
-@pytest.fixture(scope="module")
-def network():
-    return make_network()
 
 
 def same_process(task, *arguments, threads=None):

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from export_fixture import FINE, ITEMS, SENTINEL, SPEC, batch, catalogue, of, towers
-from export_fixture import network as make_network
 
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.export import ranker_servable, recall_servable, tf_examples
@@ -15,11 +14,6 @@ from tfdistill.export.guards import restricted
 USERS = tuple(f.name for f in SPEC.scope("user") if not f.privileged)
 IDS = [f"ID-{row}" for row in range(ITEMS)]
 SENTINEL_BYTES = np.float32(SENTINEL).tobytes()
-
-
-@pytest.fixture(scope="module")
-def network():
-    return make_network()
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,8 @@ def restricted(models: Sequence[tf.keras.Model]) -> list[tf.keras.Model]:
 
     Returns:
         Models with the same scores to the bit: the tables are cut, and shared if they
-        were; all other layers are the same objects.
+        were; all other layers are the same objects. Such a layer now belongs to two
+        models, so `layer.output` is ambiguous; `layer.get_output_at(0)` is the old one.
 
     Raises:
         ValueError: If tables lie inside a nested model, where they can't be replaced.

@@ -70,7 +70,7 @@ def ranker_servable(
     one: parsing costs more than a small student.
 
     Args:
-        model: A functional model such as `JointNetwork.part("fine")`. It isn't changed.
+        model: A functional model such as `JointNetwork.part("fine")`.
         spec: Has the model's features and may have more.
         output: Name of the output that is served; by default the only one.
         forbidden: Models of which nothing may be served: the teachers.

@@ -41,18 +41,13 @@ def answers(
     """
     results = []
     for path, calls in zip(paths, requests):
-        loaded = tf.saved_model.load(path)
-        results.append(
-            {
-                signature: {
-                    name: value.numpy()
-                    for name, value in loaded.signatures[signature](
-                        **_tensors(inputs)
-                    ).items()
-                }
-                for signature, inputs in calls.items()
-            }
-        )
+        loaded = tf.saved_model.load(path)  # must outlive its signatures
+        answer = {}
+        for signature, inputs in calls.items():
+            function = loaded.signatures[signature]
+            outputs = function(**_feed(function, inputs))
+            answer[signature] = {name: x.numpy() for name, x in outputs.items()}
+        results.append(answer)
     return results
 
 
@@ -75,13 +70,7 @@ def timings(
     """
     models = [tf.saved_model.load(path) for path in paths]
     served = [model.signatures["serving_default"] for model in models]
-    calls = [
-        [
-            _tensors({name: request[name] for name in f.structured_input_signature[1]})
-            for f in served
-        ]
-        for request in requests
-    ]
+    calls = [[_feed(function, request) for function in served] for request in requests]
     for _ in range(_WARM_UP):
         for feeds in calls:
             for function, feed in zip(served, feeds):
@@ -134,8 +123,10 @@ def in_fresh_process(
         return pickle.loads(Path(folder, "result.pickle").read_bytes())
 
 
-def _tensors(arrays: Arrays) -> dict[str, tf.Tensor]:
-    return {name: tf.constant(value) for name, value in arrays.items()}
+def _feed(function: Any, arrays: Arrays) -> dict[str, tf.Tensor]:
+    """The tensors that a signature takes, in its dtypes."""
+    inputs = function.structured_input_signature[1]
+    return {name: tf.constant(arrays[name], x.dtype) for name, x in inputs.items()}
 
 
 def _main(job: Path) -> None:

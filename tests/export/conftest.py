@@ -1,0 +1,7 @@
+import export_fixture
+import pytest
+
+
+@pytest.fixture(scope="session")
+def network():
+    return export_fixture.network()
