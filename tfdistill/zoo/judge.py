@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -19,7 +19,12 @@ from tfdistill.metrics import (
     top_k,
 )
 
-__all__ = ["Judge", "Ranker", "Recaller"]
+__all__ = ["RECALL_CUT", "CatalogueJudge", "ListJudge", "Ranker", "Recaller"]
+
+RECALL_CUT = 50
+"""The deepest cut of recall's metrics."""
+
+_PAIRS_AT_ONCE = 20_000  # bounds the memory when a ranker scores a whole catalogue
 
 
 class Ranker:
@@ -37,7 +42,13 @@ class Ranker:
         self._output = output or next(iter(model.output))
         self._user = {k: v for k, v in requests.users.items() if k in model.input}
         self._item = {k: v for k, v in requests.items.items() if k in model.input}
-        self._run = tf.function(lambda x: model(x)[self._output], reduce_retracing=True)
+        signature = {
+            name: tf.TensorSpec(tensor.shape, tensor.dtype)
+            for name, tensor in model.input.items()
+        }
+        self._run = tf.function(
+            lambda x: model(x)[self._output], input_signature=[signature]
+        )
         self._num_items = requests.num_items
 
     def __call__(self, rows: np.ndarray, candidates: np.ndarray) -> np.ndarray:
@@ -79,11 +90,46 @@ class Recaller:
         return _only(self._item(features))[0]
 
 
-class Judge:
-    """One part of the data with all that is needed to judge a net on it.
+class ListJudge:
+    """Judges rankers on the lists of some requests.
 
-    Rankers are judged on the part's lists; recall on the whole catalogue, for each
-    user's first request of the part, without the items of earlier parts.
+    Args:
+        requests: The requests of the part.
+        head: bool `[I]`, the popular items, to judge head and tail apart; or None.
+    """
+
+    def __init__(self, requests: Requests, head: np.ndarray | None = None) -> None:
+        self.requests = requests
+        self.head = head
+        self._labels = np.nan_to_num(requests.labels)
+        self._mask = (requests.candidates >= 0) & ~np.isnan(requests.labels)
+        self._batches = RequestBatches(requests, batch_size=256, shuffle=False)
+
+    def logits(self, model: tf.keras.Model) -> dict[str, np.ndarray]:
+        """Returns each output of the model on the lists, `[R, L]`."""
+        names = list(model.input)
+        features = self._batches.once().map(lambda x, *_: {k: x[k] for k in names})
+        return model.predict(features, verbose=0)
+
+    def ranking(self, logits: np.ndarray) -> dict[str, float]:
+        """Returns all metrics of a ranker, from its logits `[R, L]`."""
+        head = self.head
+        if head is not None:
+            head = head[np.maximum(self.requests.candidates, 0)]
+        return ranking_summary(
+            self._labels, logits, self.requests.group, mask=self._mask, head=head
+        )
+
+    def calibration(self, logits: np.ndarray) -> Reliability:
+        """Returns the reliability bins of a ranker, from its logits `[R, L]`."""
+        return reliability(self._labels, logits, mask=self._mask)
+
+
+class CatalogueJudge(ListJudge):
+    """Judges recall and whole cascades too, over the full catalogue.
+
+    Each user is asked for once, with the features of the first request of the part, and
+    without the items of earlier parts.
 
     Args:
         requests: The requests of the part.
@@ -99,50 +145,15 @@ class Judge:
         seen: PairSet,
         head: np.ndarray,
     ) -> None:
-        self.requests = requests
-        self.head = head
+        super().__init__(requests, head)
         users, self.first = np.unique(requests.group, return_index=True)
         self.relevant = _by_position(users, relevant)
         self.seen = _by_position(users, seen)
-        positive = (requests.labels > 0) & (requests.candidates >= 0)
-        rows, places = np.nonzero(positive)
+        rows, places = np.nonzero(self._mask & (self._labels > 0))
         self.liked = Pairs(
             np.searchsorted(users, requests.group[rows]),
             requests.candidates[rows, places],
         )
-        self._lists = RequestBatches(
-            requests, batch_size=256, outputs=("label",), shuffle=False
-        )
-
-    def logits(self, model: tf.keras.Model) -> dict[str, np.ndarray]:
-        """Returns each output of the model on the part's lists, `[R, L]`."""
-        run = tf.function(model, reduce_retracing=True)
-        found: dict[str, list[np.ndarray]] = {name: [] for name in model.output}
-        for x, _, _ in self._lists.once():
-            outputs = run({name: x[name] for name in model.input})
-            for name, values in outputs.items():
-                found[name].append(values.numpy())
-        return {name: np.concatenate(values) for name, values in found.items()}
-
-    @property
-    def _mask(self) -> np.ndarray:
-        listed = self.requests.candidates >= 0
-        return listed & ~np.isnan(self.requests.labels)
-
-    def ranking(self, logits: np.ndarray) -> dict[str, float]:
-        """Returns all metrics of a ranker, from its logits `[R, L]`."""
-        return ranking_summary(
-            np.nan_to_num(self.requests.labels),
-            logits,
-            self.requests.group,
-            mask=self._mask,
-            head=self.head[np.maximum(self.requests.candidates, 0)],
-        )
-
-    def calibration(self, logits: np.ndarray) -> Reliability:
-        """Returns the reliability bins of a ranker, from its logits `[R, L]`."""
-        labels = np.nan_to_num(self.requests.labels)
-        return reliability(labels, logits, mask=self._mask)
 
     def recalled(self, recaller: Recaller, k: int) -> np.ndarray:
         """Returns each user's best k unseen items of the catalogue, `[U, k]`."""
@@ -151,19 +162,24 @@ class Judge:
 
     def best(self, ranker: Ranker, k: int) -> np.ndarray:
         """Returns each user's best k unseen items by a ranker over the catalogue."""
-        block = max(1, 20_000 // self.requests.num_items)
         return top_k(
             lambda users: ranker.catalogue(self.first[users]),
             len(self.first),
             k,
             seen=self.seen,
-            block=block,
+            block=max(1, _PAIRS_AT_ONCE // self.requests.num_items),
         )
 
     def recall(self, recaller: Recaller) -> dict[str, float]:
         """Returns all metrics of recall over the full catalogue."""
-        top = self.recalled(recaller, 50)
+        top = self.recalled(recaller, RECALL_CUT)
         return retrieval_summary(top, self.relevant, self.head)
+
+    def for_users(
+        self, ranker: Ranker
+    ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+        """Returns the ranker as a function of judged users and candidates."""
+        return lambda users, candidates: ranker(self.first[users], candidates)
 
 
 def _by_position(users: np.ndarray, pairs: PairSet) -> Pairs:

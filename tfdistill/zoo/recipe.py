@@ -19,7 +19,7 @@ from tfdistill.optimizers import LazyAdam
 from tfdistill.trainers import Distiller, Transfer
 from tfdistill.trainers.callbacks import Evaluation, SubmodelCheckpoint
 from tfdistill.trainers.fit import fit
-from tfdistill.zoo.judge import Judge, Recaller
+from tfdistill.zoo.judge import CatalogueJudge, ListJudge, Recaller
 
 __all__ = ["PRIMARY", "Recipe", "TrainedNet", "train"]
 
@@ -100,7 +100,7 @@ def train(
     recipe: Recipe,
     spec: FeatureSpec,
     requests: Requests,
-    judge: Judge,
+    judge: ListJudge,
     directory: Path,
     *,
     known: PairSet | None = None,
@@ -185,8 +185,15 @@ def _taken_out(
 class Validation:
     """Computes the metrics that choose each net's epoch; made once for a training."""
 
-    def __init__(self, recipe: Recipe, network: JointNetwork, judge: Judge) -> None:
+    def __init__(self, recipe: Recipe, network: JointNetwork, judge: ListJudge) -> None:
         self._recipe, self._judge = recipe, judge
+        if len(recipe.rankers) < len(recipe.nets) and not isinstance(
+            judge, CatalogueJudge
+        ):
+            raise ValueError(
+                "A recipe with a two-tower net needs a CatalogueJudge, which ranks the "
+                f"whole catalogue; got {type(judge).__name__}."
+            )
         self._recallers = {
             name: Recaller(
                 network.part(name, output=f"{name}_query", scope="user"),

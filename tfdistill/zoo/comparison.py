@@ -1,0 +1,198 @@
+"""Compares the teacher, students alone and distilled students, stage by stage."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tfdistill.metrics import (
+    Reranker,
+    cascade_summary,
+    retrieval_summary,
+    run_cascade,
+)
+from tfdistill.report import (
+    ALONE,
+    DISTILLED,
+    TEACHER,
+    CalibrationBins,
+    Cascade,
+    CascadeStage,
+    Model,
+    Stage,
+    over_seeds,
+)
+from tfdistill.zoo.judge import RECALL_CUT, CatalogueJudge, Ranker, Recaller
+from tfdistill.zoo.recipe import PRIMARY, TrainedNet
+
+__all__ = ["Sizes", "calibrations", "cascades", "stages"]
+
+Nets = Mapping[str, TrainedNet]
+Sets = Mapping[str, np.ndarray]
+
+_RANKERS = ("coarse", "fine")
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """How many items each stage of the cascade keeps.
+
+    Args:
+        recall: Kept of the catalogue.
+        coarse: Kept of those.
+        page: Shown.
+    """
+
+    recall: int = 200
+    coarse: int = 50
+    page: int = 10
+
+    @classmethod
+    def fitting(cls, num_items: int) -> Sizes:
+        """Returns the usual sizes, 500 -> 100 -> 10 for catalogues of 3,000 or more."""
+        return cls(500, 100) if num_items >= 3000 else cls()
+
+
+def stages(
+    judges: Mapping[str, CatalogueJudge],
+    distilled: Sequence[Nets],
+    alone: Sequence[Nets],
+) -> list[Stage]:
+    """Judges every net on its stage's task, on validation and on test.
+
+    Args:
+        judges: The judges of `"valid"` and `"test"`.
+        distilled: The jointly trained nets, one entry per seed.
+        alone: The students trained alone, one entry per seed.
+
+    Returns:
+        One entry per stage, with the teacher on the same task.
+    """
+    values = {
+        (part, model): [_judged(judge, nets) for nets in runs]
+        for part, judge in judges.items()
+        for model, runs in ((DISTILLED, distilled), (ALONE, alone))
+    }
+    found = []
+    for stage in ("recall", *_RANKERS):
+        rows = []
+        for model, runs, name in (
+            (TEACHER, DISTILLED, f"teacher_{stage}"),
+            (ALONE, ALONE, stage),
+            (DISTILLED, DISTILLED, stage),
+        ):
+            valid, test = (
+                over_seeds([run[name] for run in values[part, runs]])
+                for part in ("valid", "test")
+            )
+            rows.append(Model(model, validation=valid, test=test))
+        primary = PRIMARY["recall" if stage == "recall" else "ranking"]
+        found.append(Stage(stage, primary, rows))
+    return found
+
+
+def cascades(
+    judge: CatalogueJudge,
+    distilled: Sequence[Nets],
+    alone: Sequence[Nets],
+    sizes: Sizes,
+) -> list[Cascade]:
+    """Runs the whole cascade for every test user.
+
+    Args:
+        judge: The judge of the test part.
+        distilled: The jointly trained nets, one entry per seed.
+        alone: The students trained alone, one entry per seed.
+        sizes: What each stage keeps.
+
+    Returns:
+        The teacher over the whole catalogue, and the two cascades; every overlap is
+        with the seed's own teacher.
+    """
+    cuts = {"recall": sizes.recall, "coarse": sizes.coarse, "fine": sizes.page}
+    best = [judge.best(_ranker(n, "teacher", judge), sizes.recall) for n in distilled]
+    runs: dict[str, list[Sets]] = {
+        TEACHER: [{name: top[:, :cut] for name, cut in cuts.items()} for top in best],
+        ALONE: [_cascade(judge, nets, sizes) for nets in alone],
+        DISTILLED: [_cascade(judge, nets, sizes) for nets in distilled],
+    }
+    found = []
+    for model, sets in runs.items():
+        pages = [
+            retrieval_summary(s["fine"], judge.liked, judge.head, cuts=(10,))
+            for s in sets
+        ]
+        summaries = [
+            cascade_summary(s, judge.liked, top, judge.head)
+            for s, top in zip(sets, best)
+        ]
+        kept = [
+            CascadeStage(
+                name, cut, over_seeds([summary[name] for summary in summaries])
+            )
+            for name, cut in cuts.items()
+        ]
+        found.append(Cascade(model, over_seeds(pages), kept))
+    return found
+
+
+def calibrations(
+    judge: CatalogueJudge, distilled: Nets, alone: Nets
+) -> list[CalibrationBins]:
+    """Returns the reliability bins of the rankers of one seed on the test part."""
+    found = []
+    for stage in _RANKERS:
+        nets = (
+            (TEACHER, distilled["teacher"], "teacher"),
+            (ALONE, alone[stage], stage),
+            (DISTILLED, distilled[stage], stage),
+        )
+        for model, net, output in nets:
+            bins = judge.calibration(judge.logits(net.models[output])[output])
+            found.append(
+                CalibrationBins(
+                    stage,
+                    model,
+                    predicted=bins.predicted.tolist(),
+                    observed=bins.observed.tolist(),
+                    count=bins.count.tolist(),
+                )
+            )
+    return found
+
+
+def _judged(judge: CatalogueJudge, nets: Nets) -> dict[str, dict[str, float]]:
+    """All metrics of each net by its stage; the teacher's on every stage's task."""
+    found = {}
+    for name, net in nets.items():
+        if name == "recall":
+            found[name] = judge.recall(_recaller(nets, judge))
+            continue
+        metrics = judge.ranking(judge.logits(net.models[name])[name])
+        if name == "teacher":
+            found.update({f"teacher_{stage}": metrics for stage in _RANKERS})
+            top = judge.best(_ranker(nets, name, judge), RECALL_CUT)
+            found["teacher_recall"] = retrieval_summary(top, judge.relevant, judge.head)
+        else:
+            found[name] = metrics
+    return found
+
+
+def _cascade(judge: CatalogueJudge, nets: Nets, sizes: Sizes) -> Sets:
+    """What each stage keeps for every user of the part."""
+    rerankers = [
+        Reranker(name, judge.for_users(_ranker(nets, name, judge)), keep)
+        for name, keep in (("coarse", sizes.coarse), ("fine", sizes.page))
+    ]
+    return run_cascade(judge.recalled(_recaller(nets, judge), sizes.recall), rerankers)
+
+
+def _ranker(nets: Nets, name: str, judge: CatalogueJudge) -> Ranker:
+    return Ranker(nets[name].models[name], judge.requests)
+
+
+def _recaller(nets: Nets, judge: CatalogueJudge) -> Recaller:
+    models = nets["recall"].models
+    return Recaller(models["query"], models["item"], judge.requests)

@@ -1,0 +1,207 @@
+"""The main job: one teacher and three students on MovieLens, judged and exported."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from tfdistill.data.movielens import MovieLens, load_movielens
+from tfdistill.data.movielens_features import (
+    movielens_requests,
+    movielens_spec,
+    movielens_split,
+)
+from tfdistill.data.spec import FeatureSpec
+from tfdistill.data.windows import RequestParts
+from tfdistill.metrics import head_items
+from tfdistill.report import ALONE, DISTILLED, Data, Part, Results, write_report
+from tfdistill.report.terminal import print_tables
+from tfdistill.zoo import movielens_cascade as zoo
+from tfdistill.zoo.comparison import Sizes, calibrations, cascades, stages
+from tfdistill.zoo.judge import CatalogueJudge
+from tfdistill.zoo.machine import hardware, versions
+from tfdistill.zoo.progress import EpochProgress
+from tfdistill.zoo.recipe import Recipe, TrainedNet, train
+from tfdistill.zoo.serving import exported, served_costs
+
+__all__ = ["Problem", "load_problem", "quickstart"]
+
+_TINY_USERS = 200
+
+Nets = Mapping[str, TrainedNet]
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """The data of the main job, ready to train on and to judge with.
+
+    Args:
+        data: The ratings and features as loaded.
+        parts: Requests of train, valid and test.
+        spec: The features.
+        judges: The judges of valid and test.
+    """
+
+    data: MovieLens
+    parts: RequestParts
+    spec: FeatureSpec
+    judges: Mapping[str, CatalogueJudge]
+
+
+def load_problem(data_dir: Path | None = None, *, tiny: bool = False) -> Problem:
+    """Loads MovieLens, splits it by time and makes requests of it.
+
+    Args:
+        data_dir: Folder with MovieLens-100K or 1M; None fetches MovieLens-100K.
+        tiny: Whether to keep few users only, for a quick look.
+
+    Returns:
+        The problem.
+    """
+    data = load_movielens(data_dir)
+    if tiny:
+        data = _first_users(data, _TINY_USERS)
+    parts = movielens_requests(data, movielens_split(data), negatives=10)
+    counts = np.bincount(parts.known.item, minlength=parts.train.num_items)
+    head = head_items(counts)
+    judges = {
+        part: CatalogueJudge(
+            getattr(parts, part), parts.interactions[part], parts.before(part), head
+        )
+        for part in ("valid", "test")
+    }
+    return Problem(data, parts, movielens_spec(parts), judges)
+
+
+def quickstart(
+    out: Path,
+    *,
+    data_dir: Path | None = None,
+    seeds: Sequence[int] = (0,),
+    tiny: bool = False,
+    console: Console | None = None,
+) -> Results:
+    """Trains, compares, measures and exports; writes the report into a folder.
+
+    Run again with the same folder it goes on where it stopped.
+
+    Args:
+        out: Folder of the run: checkpoints, exports, `report.html`, `results.json`.
+        data_dir: See `load_problem`.
+        seeds: Seeds of the training; the last one's models are exported.
+        tiny: A run of less than a minute that shows the way, not the quality.
+        console: Where progress is printed.
+
+    Returns:
+        Everything that the report shows.
+    """
+    console = console or Console()
+    problem = load_problem(data_dir, tiny=tiny)
+    console.print(problem.data.source)
+    console.print(problem.parts.split.sentence)
+    runs = [_train_seed(problem, out, seed, tiny, console) for seed in seeds]
+    console.print("Judging on the whole catalogue ...")
+    sizes = Sizes.fitting(problem.parts.train.num_items)
+    distilled, alone = [run[DISTILLED] for run in runs], [run[ALONE] for run in runs]
+    console.print("Exporting, and checking each SavedModel in another process ...")
+    exports, paths = exported(problem.spec, problem.parts, runs[-1][DISTILLED], out)
+    results = Results(
+        title=f"One teacher, three students: {problem.data.name}",
+        command=shlex.join(["tfdistill", *sys.argv[1:]]),
+        data=_data(problem),
+        seeds=tuple(seeds),
+        versions=versions(),
+        hardware=hardware(),
+        stages=stages(problem.judges, distilled, alone),
+        cascades=cascades(problem.judges["test"], distilled, alone, sizes),
+        costs=served_costs(paths, runs[-1][DISTILLED], problem.parts),
+        curves=_curves(runs[0]),
+        calibration=calibrations(problem.judges["test"], distilled[0], alone[0]),
+        warnings=_warnings(seeds, tiny),
+        exports=exports,
+    )
+    print_tables(results, console)
+    page = write_report(results, out)
+    console.print(f"Report: {page}")
+    return results
+
+
+def _train_seed(
+    problem: Problem, out: Path, seed: int, tiny: bool, console: Console
+) -> dict[str, Nets]:
+    """Trains all nets jointly, then each student alone, from one seed."""
+
+    def trained(name: str, recipe: Recipe) -> dict[str, TrainedNet]:
+        label = f"seed {seed}, {name}"
+        with EpochProgress(label, recipe, console) as progress:
+            return train(
+                recipe,
+                problem.spec,
+                problem.parts.train,
+                problem.judges["valid"],
+                out / f"seed-{seed}" / name.replace(" ", "-"),
+                known=problem.parts.known,
+                seed=seed,
+                callbacks=(progress,),
+            )
+
+    joint = trained("joint", zoo.joint(tiny))
+    alone = {}
+    for stage in zoo.STAGES:
+        alone.update(trained(f"{stage} alone", zoo.alone(stage, tiny)))
+    return {DISTILLED: joint, ALONE: alone}
+
+
+def _first_users(data: MovieLens, count: int) -> MovieLens:
+    """Keeps the users with the lowest ids, for tiny runs."""
+    users = data.users.sort_values("user_id")[:count].reset_index(drop=True)
+    kept = data.ratings["user_id"].isin(users["user_id"])
+    ratings = data.ratings[kept].reset_index(drop=True)
+    test = None if data.test is None else data.test[kept.to_numpy()]
+    return dataclasses.replace(data, users=users, ratings=ratings, test=test)
+
+
+def _data(problem: Problem) -> Data:
+    counts = problem.parts.split.counts()
+    return Data(
+        source=problem.data.source,
+        rows=len(problem.data.ratings),
+        users=len(problem.data.users),
+        items=len(problem.data.items),
+        split=problem.parts.split.name,
+        parts=[
+            Part(
+                name=name,
+                requests=getattr(problem.parts, name).num_requests,
+                **dataclasses.asdict(count),
+            )
+            for name, count in counts.items()
+        ],
+    )
+
+
+def _curves(run: Mapping[str, Nets]) -> dict[str, list[float]]:
+    history: Mapping[str, Any] = run[DISTILLED]["teacher"].history
+    return {name: list(values) for name, values in history.items()}
+
+
+def _warnings(seeds: Sequence[int], tiny: bool) -> list[str]:
+    found = []
+    if tiny:
+        found.append(
+            "A tiny run: few users and epochs. It shows the way; its numbers say "
+            "nothing about quality."
+        )
+    if len(seeds) == 1:
+        found.append(
+            "One seed: differences of a few thousandths are noise. Use --seeds 5 for "
+            "means, spreads and paired differences."
+        )
+    return found

@@ -1,0 +1,115 @@
+"""Exports the nets of the main job and measures what serving them costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from tfdistill.data.requests import Requests
+from tfdistill.data.spec import FeatureSpec
+from tfdistill.data.windows import RequestParts
+from tfdistill.export import (
+    Servable,
+    flops,
+    latency,
+    parameters,
+    publish,
+    ranker_servable,
+    recall_servable,
+)
+from tfdistill.report import Cost, Export
+from tfdistill.zoo.recipe import TrainedNet
+
+__all__ = ["exported", "served_costs"]
+
+CANDIDATES = 500
+"""Candidates of one request when latency and FLOPs are measured."""
+
+
+def exported(
+    spec: FeatureSpec, parts: RequestParts, nets: Mapping[str, TrainedNet], out: Path
+) -> tuple[list[Export], dict[str, Path]]:
+    """Publishes every net as a SavedModel, all checked in one fresh process.
+
+    Args:
+        spec: The features.
+        parts: The data; the index of recall holds its catalogue.
+        nets: The trained nets.
+        out: Folder of the run; models go to `out/serving/<net>/<version>`.
+
+    Returns:
+        What was exported and how it was checked, and the folder of each net. The
+        teacher is among them only to be measured beside its students.
+    """
+    example = request_of(parts.test, 0, 20)
+    teacher = nets["teacher"].models["teacher"]
+    servables: dict[str | Path, Servable] = {}
+    for name, net in nets.items():
+        if name == "recall":
+            servables[out / "serving" / name] = recall_servable(
+                net.models["query"],
+                net.models["item"],
+                spec,
+                parts.train.items,
+                parts.train.items["item_id"],
+                k=100,
+                forbidden=[teacher],
+                example=example,
+            )
+        else:
+            servables[out / "serving" / name] = ranker_servable(
+                net.models[name],
+                spec,
+                forbidden=[] if name == "teacher" else [teacher],
+                allow_privileged=name == "teacher",
+                example=example,
+            )
+    reports = publish(servables)
+    exports = [
+        Export(Path(d).name, r.path, r.process, r.max_difference)
+        for d, r in reports.items()
+    ]
+    return exports, {Path(d).name: Path(r.path) for d, r in reports.items()}
+
+
+def served_costs(
+    paths: Mapping[str, Path], nets: Mapping[str, TrainedNet], parts: RequestParts
+) -> list[Cost]:
+    """Measures one user and 500 candidates on the exported models, in turns.
+
+    Args:
+        paths: Folders of the SavedModels by net.
+        nets: The nets that were exported.
+        parts: The data that the requests are made of.
+
+    Returns:
+        Parameters, FLOPs and latency of each net. Recall's request is the user alone:
+        its top-K goes over the whole catalogue.
+    """
+    requests = [request_of(parts.test, row, CANDIDATES) for row in range(8)]
+    measured = latency(paths, requests, baseline="teacher", threads=1)
+    costs = []
+    for name, net in nets.items():
+        models = list(net.models.values())
+        counted = parameters(*models)
+        mflops = flops(models[0], list_size=CANDIDATES) if len(models) == 1 else None
+        costs.append(
+            Cost(
+                name,
+                counted.tables + counted.rest,
+                mflops,
+                measured[name].p50,
+                measured[name].p99,
+            )
+        )
+    return costs
+
+
+def request_of(requests: Requests, row: int, candidates: int) -> dict[str, np.ndarray]:
+    """Returns the raw features of one user with so many items of the catalogue."""
+    items = np.arange(candidates) % requests.num_items
+    features = {name: values[[row]] for name, values in requests.users.items()}
+    features.update({k: v[items][np.newaxis] for k, v in requests.items.items()})
+    return features
