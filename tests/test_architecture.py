@@ -1,0 +1,98 @@
+"""Who may import whom, and what no file may do; read from the source with `ast`."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LIBRARY = sorted((ROOT / "tfdistill").rglob("*.py"))
+EVERY = sorted(
+    path
+    for folder in ("tfdistill", "scripts", "benchmarks", "tests", "docs")
+    for path in (ROOT / folder).rglob("*.py")
+)
+# A part of the package may import these parts, or modules of parts, and itself.
+FRONT = {"data", "export", "report", "trainers", "version", "zoo"}
+MAY_IMPORT = {
+    "types": set(),
+    "version": set(),
+    "optimizers": set(),
+    "data": {"types"},
+    "losses": {"types"},
+    "layers": {"types", "data.spec"},
+    "models": {"layers", "data.spec"},
+    "metrics": {"types", "losses.masking"},
+    "trainers": {"data", "losses", "metrics", "types"},
+    "export": {"data.spec", "layers"},
+    "report": {"metrics"},
+    "zoo": {"models", "layers", "losses", "metrics", "optimizers", "types", *FRONT},
+    "cli": FRONT,
+    "__main__": {"cli"},
+    "scripts": FRONT | {"cli"},
+}
+HOSTS = {
+    "tensorflow_ranking": {"losses/adapters.py"},
+    "tensorflow_recommenders": {"export/servable.py", "models/architectures.py"},
+}
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names of everything that a file imports, inside functions too."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno} is a relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def test_parts_import_only_what_lies_below_them():
+    wrong = []
+    for path in [*LIBRARY, *(ROOT / "scripts").glob("*.py")]:
+        where = path.relative_to(ROOT).with_suffix("").parts
+        part = where[1] if where[0] == "tfdistill" else where[0]
+        if part == "__init__":  # the root re-exports what it likes
+            continue
+        allowed = {part, *MAY_IMPORT[part]}
+        for name in imports(path):
+            package, _, rest = f"{name}.".partition(".")
+            if package == "tfdistill" and not any(
+                rest.startswith(f"{other}.") for other in allowed
+            ):
+                wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert not wrong
+
+
+@pytest.mark.parametrize("banned", ["keras", "tf_keras"])
+def test_no_second_keras_is_imported(banned):
+    """Their classes are not those of `tf.keras`."""
+    assert not [p for p in EVERY if any(n.split(".")[0] == banned for n in imports(p))]
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_host_libraries_are_imported_in_a_handful_of_files(host):
+    found = {
+        path.relative_to(ROOT / "tfdistill").as_posix()
+        for path in LIBRARY
+        if any(name.split(".")[0] == host for name in imports(path))
+    }
+    assert found == HOSTS[host]
+
+
+def test_no_file_is_longer_than_400_lines():
+    assert not [p for p in EVERY if len(p.read_text("utf-8").splitlines()) > 400]
+
+
+def test_the_library_raises_errors_and_asserts_nothing():
+    """Python drops assertions with -O."""
+    assert not [
+        f"{path}:{node.lineno}"
+        for path in LIBRARY
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Assert)
+    ]

@@ -1,0 +1,101 @@
+"""Every example in the documentation runs, and everything public has one."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfdistill
+
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(tfdistill.__path__, "tfdistill.")
+    if not module.name.endswith("__main__")
+)
+# Public is what a package exports, and the modules that have no package to do so.
+PUBLIC = [
+    name
+    for name in MODULES
+    if name.count(".") == 1 or name.startswith("tfdistill.data.")
+]
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+NO_EXAMPLE = {
+    "the command line": {"main"},
+    "a contract; each of its members has one": {
+        "Architecture",
+        "DistillationLoss",
+        "RelevanceLoss",
+        "RelevanceMap",
+        "TemperedLoss",
+    },
+    "a record; the function that makes or takes it has one": {
+        "CalibrationBins",
+        "Cascade",
+        "CascadeStage",
+        "Cost",
+        "Data",
+        "Expected",
+        "Export",
+        "ExportReport",
+        "Items",
+        "JointNetwork",
+        "Latency",
+        "Model",
+        "Net",
+        "ParameterCount",
+        "Part",
+        "PartCounts",
+        "RequestParts",
+        "Servable",
+        "Simulation",
+        "Stage",
+    },
+    "it reads files or takes a trained network; its test shows it": {
+        "default_cache_dir",
+        "export_ranker",
+        "export_recall",
+        "latency",
+        "movielens_spec",
+        "movielens_split",
+        "obtain",
+        "read_100k",
+        "read_1m",
+        "read_1m_extract",
+        "read_frame",
+        "read_tfrecords",
+        "recall_servable",
+        "to_json",
+    },
+    "a part of the simulator, whose example runs it": {
+        "feature_spec",
+        "observed_features",
+        "privileged_features",
+    },
+}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_run(name):
+    module = importlib.import_module(name)
+    names = {"np": np, "tf": tf}
+    assert doctest.testmod(module, extraglobs=names, optionflags=FLAGS).failed == 0
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_everything_public_has_an_example(name):
+    module = importlib.import_module(name)
+    public = [getattr(module, name) for name in getattr(module, "__all__", ())]
+    lacking = {
+        value.__name__
+        for value in public
+        if (inspect.isclass(value) or inspect.isfunction(value))
+        and ">>>" not in (inspect.getdoc(value) or "")
+    }
+    assert lacking <= set().union(*NO_EXAMPLE.values())

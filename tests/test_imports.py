@@ -1,0 +1,33 @@
+"""Importing the package changes nothing and pulls in no more than it needs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import os
+import sys
+import tensorflow
+
+environment = dict(os.environ)
+path = list(sys.path)
+import {module}
+
+assert dict(os.environ) == environment
+assert sys.path == path
+for host in {hosts}:
+    assert host not in sys.modules, host
+"""
+HOSTS = ["tensorflow_ranking", "tensorflow_recommenders", "tf_keras", "matplotlib"]
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["tfdistill", "tfdistill.losses", "tfdistill.layers", "tfdistill.trainers"],
+)
+def test_an_import_has_no_side_effects(module):
+    script = SCRIPT.format(module=module, hosts=HOSTS)
+    subprocess.run([sys.executable, "-c", script], check=True)
