@@ -21,7 +21,7 @@ _EXACT = 2.0**53
 
 
 def read_frame(path: str | Path, spec: FeatureSpec, *, separator: str = "|") -> Any:
-    """Reads a file that has a column for each feature.
+    r"""Reads a file that has a column for each feature.
 
     Values are checked where they are turned into arrays, by `requests_from_frame`.
 
@@ -36,6 +36,19 @@ def read_frame(path: str | Path, spec: FeatureSpec, *, separator: str = "|") -> 
 
     Raises:
         ValueError: If the file is missing or damaged, or lacks a column.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "mine.csv"
+        >>> _ = path.write_text("zip,tags\n0170,a|b\n2011,\n")
+        >>> spec = FeatureSpec.from_json('''{"tables": [
+        ...     {"name": "any", "dim": 4, "kind": "hash", "size": 9}], "features": [
+        ...     {"name": "zip", "kind": "categorical", "scope": "user",
+        ...      "table": "any", "dtype": "string"},
+        ...     {"name": "tags", "kind": "categorical", "scope": "item",
+        ...      "table": "any", "dtype": "string", "shape": [3]}]}''')
+        >>> read_frame(path, spec).to_numpy().tolist()
+        [['0170', ['a', 'b']], ['2011', []]]
     """
     path = Path(path)
     if not path.exists():

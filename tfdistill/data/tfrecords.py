@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tfdistill.data.batching import choose_positive, label_targets
 from tfdistill.data.requests import Requests
-from tfdistill.data.spec import Feature, FeatureSpec
+from tfdistill.data.spec import FeatureSpec
 
 __all__ = ["read_tfrecords", "write_tfrecords"]
 
@@ -40,6 +40,7 @@ def write_tfrecords(
 
     Example:
         >>> import tempfile
+        >>> from tfdistill.data.spec import Feature
         >>> spec = FeatureSpec((Feature("price", "numeric", "item"),))
         >>> requests = Requests({}, {"price": np.array([3.0, 5.0], np.float32)},
         ...     candidates=np.array([[1, 0]], np.int32),
@@ -102,51 +103,63 @@ def read_tfrecords(
     Raises:
         ValueError: If a file is missing. Iterating raises `InvalidArgumentError` if a
             request has no candidate, or fewer labels than an item feature has values.
+
+    Example:
+        >>> import tempfile
+        >>> from tfdistill.data.spec import Feature
+        >>> path = tempfile.mkdtemp() + "/mine.tfrecord"
+        >>> floats = {"price": [5.0, 3.0], "click": [1.0, 0.0]}
+        >>> example = tf.train.Example(features=tf.train.Features(feature={
+        ...     name: tf.train.Feature(float_list=tf.train.FloatList(value=values))
+        ...     for name, values in floats.items()}))
+        >>> with tf.io.TFRecordWriter(path) as writer:
+        ...     writer.write(example.SerializeToString())
+        >>> spec = FeatureSpec((Feature("price", "numeric", "item"),))
+        >>> batches = read_tfrecords(path, spec, batch_size=8, label="click")
+        >>> x, y, w = next(iter(batches))
+        >>> x["price"].numpy().tolist(), y["fine"].numpy().tolist()
+        ([[5.0, 3.0]], [[1.0, 0.0]])
     """
     files = [paths] if isinstance(paths, (str, Path)) else list(paths)
     files = [str(file) for file in files]
     missing = [file for file in files if not tf.io.gfile.exists(file)]
     if missing or not files:
         raise ValueError(f"No TFRecord file at {missing or 'the given paths'}.")
-    parsing = {
-        **spec.parsing_spec(),
-        label: tf.io.RaggedFeature(tf.float32, row_splits_dtype=tf.int64),
-        _ITEM_ROW: tf.io.FixedLenSequenceFeature(
-            (), tf.int64, allow_missing=True, default_value=-1
-        ),
-    }
-
-    def parse(serialized: tf.Tensor) -> Any:
-        x = tf.io.parse_example(serialized, parsing)
-        ragged = x.pop(label)
-        labels = ragged.to_tensor(np.nan)  # [B, L]
-        size = tf.shape(labels)[1]
-        x["mask"] = tf.sequence_mask(ragged.row_lengths(), size)
-        tf.debugging.assert_positive(
-            ragged.row_lengths(), f"a request has an empty list of {label}"
-        )
-        for feature in spec.scope("item"):
-            _check_length(feature, x[feature.name], size)
-        rows = tf.cast(x[_ITEM_ROW], tf.int32)  # [B, L], or [B, 0] if not written
-        absent = size - tf.shape(rows)[1]
-        x[_ITEM_ROW] = tf.pad(rows, [[0, 0], [0, absent]], constant_values=-1)
-        x["positive"] = choose_positive(x["mask"], labels, None)
-        y, w = label_targets(labels, x["mask"], outputs)
-        return x, y, w
-
     dataset = tf.data.TFRecordDataset(files)
     if repeat:
         dataset = dataset.repeat()
     dataset = dataset.batch(batch_size, drop_remainder=repeat)
-    return dataset.map(parse).prefetch(tf.data.AUTOTUNE)
+    dataset = dataset.map(lambda batch: _parse(batch, spec, label, outputs))
+    return dataset.prefetch(tf.data.AUTOTUNE)
 
 
-def _check_length(feature: Feature, values: tf.Tensor, size: tf.Tensor) -> None:
-    tf.debugging.assert_equal(
-        tf.shape(values)[1],
-        size,
-        f"item feature {feature.name} and the labels differ in length",
+def _parse(
+    serialized: tf.Tensor, spec: FeatureSpec, label: str, outputs: Sequence[str]
+) -> Any:
+    """Makes `(x, y, w)` of a batch of serialized Examples `[B]`."""
+    item_row = tf.io.FixedLenSequenceFeature(
+        (), tf.int64, allow_missing=True, default_value=-1
     )
+    ragged = tf.io.RaggedFeature(tf.float32, row_splits_dtype=tf.int64)
+    parsing = {**spec.parsing_spec(), label: ragged, _ITEM_ROW: item_row}
+    x = tf.io.parse_example(serialized, parsing)
+    ragged_labels = x.pop(label)
+    length = ragged_labels.row_lengths()
+    tf.debugging.assert_positive(length, f"a request has an empty list of {label}")
+    labels = ragged_labels.to_tensor(np.nan)  # [B, L]
+    size = tf.shape(labels)[1]
+    for feature in spec.scope("item"):
+        tf.debugging.assert_equal(
+            tf.shape(x[feature.name])[1],
+            size,
+            f"item feature {feature.name} and the labels differ in length",
+        )
+    rows = tf.cast(x[_ITEM_ROW], tf.int32)  # [B, L], or [B, 0] if not written
+    absent = size - tf.shape(rows)[1]
+    x[_ITEM_ROW] = tf.pad(rows, [[0, 0], [0, absent]], constant_values=-1)
+    x["mask"] = tf.sequence_mask(length, size)
+    x["positive"] = choose_positive(x["mask"], labels, None)
+    return (x, *label_targets(labels, x["mask"], outputs))
 
 
 def _example(
