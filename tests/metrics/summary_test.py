@@ -74,6 +74,11 @@ def test_unknown_names_are_refused_with_the_known_ones(name):
         metric(name)
 
 
+def test_values_print_with_a_true_minus_and_no_signed_zero():
+    assert metric("auc").show(-0.25) == "−0.2500"
+    assert metric("auc").show(-0.00001, sign=True) == "0.0000"
+
+
 def test_missing_values_print_as_a_dash():
     assert metric("auc").show(float("nan")) == "–"
     assert metric("auc").show(0.00123, sign=True) == "+0.0012"

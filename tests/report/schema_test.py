@@ -8,6 +8,7 @@ from tfdistill.report import (
     ALONE,
     TEACHER,
     CalibrationBins,
+    Cascade,
     Model,
     Stage,
     from_json,
@@ -64,6 +65,8 @@ def test_wrong_names_are_refused():
     model = Model(TEACHER, {"auc": [0.5]}, {"auc": [0.5]})
     with pytest.raises(ValueError, match="'gauc', which 'teacher' lacks"):
         Stage("fine", "gauc", (model,))
+    with pytest.raises(ValueError, match=r"'ndcg@10'; received only \['mrr'\]"):
+        Cascade(TEACHER, {"mrr": [0.5]})
     with pytest.raises(ValueError, match="one entry per bin; received 1, 2 and 1"):
         CalibrationBins("fine", TEACHER, [0.1], [0.1, 0.2], [3])
 

@@ -5,9 +5,18 @@ import math
 import pytest
 from rich.console import Console
 
-from tfdistill.report import ALONE, DISTILLED, TEACHER, Model, Stage, print_tables
+from tfdistill.report import (
+    ALONE,
+    DISTILLED,
+    TEACHER,
+    Cascade,
+    Model,
+    Stage,
+    print_tables,
+)
 from tfdistill.report.tables import (
     cascade_table,
+    cascade_warnings,
     cost_table,
     data_table,
     glossary_table,
@@ -48,7 +57,7 @@ def test_seeds_that_disagree_have_no_colour():
     ("metric", "distilled", "verdict"),
     [
         ("auc", 0.8, "better"),
-        ("auc", 0.7, "equal"),
+        ("auc", 0.70001, "equal"),
         ("log_loss", 0.8, "worse"),
         ("calibration", 1.1, "better"),
         ("calibration", 0.6, "worse"),
@@ -88,12 +97,21 @@ def test_distilling_that_does_not_help_is_a_warning():
     assert "distilling does not help on test" in warning
 
 
+def test_a_cascade_that_distilling_does_not_help_is_a_warning(results):
+    worse = Cascade(DISTILLED, {"ndcg@10": [0.01] * 3})
+    cascades = (*(c for c in results.cascades if c.name != DISTILLED), worse)
+    (warning,) = cascade_warnings(dataclasses.replace(results, cascades=cascades))
+    assert "Cascade: distilling does not help" in warning
+    assert cascade_warnings(dataclasses.replace(results, cascades=())) == []
+
+
 def test_the_overview_gives_the_closed_gap_and_the_savings(results):
     results = dataclasses.replace(
         results, stages=(stage([0.9] * 3, [0.5] * 3, [0.6] * 3),)
     )
     cells = [cell.text for cell in overview_table(results).rows[0]]
     assert cells[7:] == ["25%", "3.3\N{NO-BREAK SPACE}×", "4.1\N{NO-BREAK SPACE}×"]
+    assert overview_table(results).rows[1][0].text == "Cascade"
     no_gap = dataclasses.replace(
         results, stages=(stage([0.5] * 3, [0.5] * 3, [0.6] * 3),), costs=()
     )

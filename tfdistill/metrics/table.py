@@ -50,6 +50,8 @@ class Metric:
         """Returns the value as text, with its sign where asked for; NaN is a dash."""
         if value != value:
             return "–"
+        value = round(value, self.digits) + 0.0  # + 0.0 makes -0.0 positive
+        sign = sign and value != 0.0
         return f"{value:{'+' if sign else ''}.{self.digits}f}".replace("-", "−")
 
     @property

@@ -104,7 +104,9 @@ def compared(shown: Metric, values: Mapping[str, Sequence[float]]) -> list[Cell]
     if ALONE not in known or DISTILLED not in known:
         return [*cells, Cell("–", "muted"), Cell("–", "muted")]
     pairs = list(zip(values[DISTILLED], values[ALONE]))
-    gains = [shown.gain(ours, over=theirs) for ours, theirs in pairs]
+    gains = [
+        round(shown.gain(ours, over=theirs), shown.digits) for ours, theirs in pairs
+    ]
     verdict, tone = _verdict(gains)
     difference = _spread(shown, [ours - theirs for ours, theirs in pairs], sign=True)
     return [*cells, Cell(difference, tone), Cell(verdict, tone)]
@@ -133,7 +135,10 @@ def gap_closed(shown: Metric, values: Mapping[str, Sequence[float]]) -> str:
         return "–"
     teacher, alone, distilled = (mean(values[name]) for name in MODELS)
     lead = shown.gain(teacher, over=alone)
-    return f"{shown.gain(distilled, over=alone) / lead:.0%}" if lead > 0.0 else "–"
+    if not lead > 0.0:
+        return "–"
+    share = shown.gain(distilled, over=alone) / lead
+    return f"{share:.0%}".replace("-", "−")
 
 
 def explained(shown: Metric) -> str:

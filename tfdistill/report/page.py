@@ -105,8 +105,9 @@ def _sections(
         valid = tables.stage_table(stage, len(results.seeds), "validation")
         folded = f"<details><summary>Validation</summary>{_table(valid)}</details>"
         yield test.title, _warned(test) + _table(test) + folded
-    cascade = _table(tables.cascade_table(results))
-    yield "Cascade", figures.get(_CASCADE, "") + cascade
+    cascade = tables.cascade_table(results)
+    picture = figures.get(_CASCADE, "")
+    yield cascade.title, _warned(cascade) + picture + _table(cascade)
     yield "Calibration", figures.get(_CALIBRATION, "")
     yield "Training", figures.get(_CURVES, "")
     cost = tables.cost_table(results)
@@ -120,7 +121,8 @@ def _header(results: Results) -> str:
     """Returns title, command, and what the run ran on."""
     data = results.data
     facts = {
-        "Data": f"{data.source}: {data.rows:,} interactions, {data.users:,} users, "
+        "Data": data.source,
+        "Size": f"{data.rows:,} interactions, {data.users:,} users, "
         f"{data.items:,} items",
         "Split": data.split,
         "Seeds": ", ".join(map(str, results.seeds)),
@@ -140,9 +142,10 @@ def _header(results: Results) -> str:
 
 
 def _all_warnings(results: Results) -> list[str]:
-    """Returns the run's warnings and every stage's."""
+    """Returns the warnings of the run, of every stage and of the cascade."""
     of_stages = [w for stage in results.stages for w in tables.stage_warnings(stage)]
-    return [*tables.run_warnings(results), *of_stages]
+    of_cascade = tables.cascade_warnings(results)
+    return [*tables.run_warnings(results), *of_stages, *of_cascade]
 
 
 def _warnings(warnings: Sequence[str]) -> str:

@@ -83,7 +83,7 @@ def curves_plot(curves: Mapping[str, Sequence[float]]) -> bytes | None:
                     marker="." if len(values) < 30 else "",
                     label="training" if style == "-" else "validation",
                 )
-        axes.set_title(name)
+        axes.set_title(name.replace("_", " "))
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(4))
         axes.set_xlabel("epoch", **_STYLE)
@@ -102,7 +102,7 @@ def calibration_plot(bins: Sequence[CalibrationBins]) -> bytes | None:
     stages = list(dict.fromkeys(entry.stage for entry in bins))
     if not stages:
         return None
-    figure, panels = _panels(len(stages), width=3.9, height=3.9)
+    figure, panels = _panels(len(stages), width=4.4, height=4.6)
     for stage, axes in zip(stages, panels):
         own = [entry for entry in bins if entry.stage == stage]
         rates = [rate for e in own for rate in (*e.predicted, *e.observed)]
@@ -124,7 +124,13 @@ def calibration_plot(bins: Sequence[CalibrationBins]) -> bytes | None:
         axes.set_title(title(stage))
         axes.set_xlabel("mean prediction of the bin", **_STYLE)
         axes.set_ylabel("click rate of the bin", **_STYLE)
-        axes.legend(loc="upper left", fontsize=8, frameon=False)
+        axes.legend(
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.16),
+            ncols=2,
+            fontsize=8,
+            frameon=False,
+        )
     return _png(figure)
 
 

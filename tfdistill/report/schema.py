@@ -129,7 +129,7 @@ class Cascade:
 
     Attributes:
         name: One of `MODELS`.
-        page: Quality of the final page on test, over seeds.
+        page: Quality of the final page on test, over seeds; holds `ndcg@10`.
         stages: What was left after each stage; for the teacher, its best at that cut.
     """
 
@@ -140,6 +140,11 @@ class Cascade:
     def __post_init__(self) -> None:
         _check_model(self.name)
         _check_values(self.page)
+        if "ndcg@10" not in self.page:
+            raise ValueError(
+                f"The final page must be judged by 'ndcg@10'; received only "
+                f"{sorted(self.page)}."
+            )
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
-from tfdistill.metrics import metric
+from tfdistill.metrics import Metric, metric
 from tfdistill.report.cells import (
     COMPARISON,
     SPACE,
@@ -18,30 +19,48 @@ from tfdistill.report.cells import (
     reading,
     title,
 )
-from tfdistill.report.schema import MODELS, TEACHER, Cost, Results, Stage, Values
+from tfdistill.report.schema import (
+    ALONE,
+    DISTILLED,
+    MODELS,
+    TEACHER,
+    Cost,
+    Results,
+    Stage,
+    Values,
+)
+
+_PAGE = "ndcg@10"
+_CASCADE_CAPTION = (
+    "Test. The cascade of students alone against that of distilled ones; the teacher "
+    "ranks the whole catalogue. In brackets: items kept. "
+)
 
 
 def overview_table(results: Results) -> Table:
-    """One row per stage: what distilling gained, and what the student saves."""
+    """A row per stage and for the page: what distilling gains, what students save."""
+    tasks = [
+        (
+            stage.name,
+            stage.primary,
+            {model.name: model.test[stage.primary] for model in stage.models},
+        )
+        for stage in results.stages
+    ]
+    if results.cascades:
+        pages = {entry.name: entry.page[_PAGE] for entry in results.cascades}
+        tasks.append(("cascade", _PAGE, pages))
     rows = []
-    for stage in results.stages:
-        shown = metric(stage.primary)
-        test = {model.name: model.test[stage.primary] for model in stage.models}
-        row = [Cell(title(stage.name)), Cell(shown.label, hint=explained(shown))]
-        row += compared(shown, test)
-        row.append(Cell(gap_closed(shown, test)))
-        row += _savings(results.cost(TEACHER), results.cost(stage.name))
+    for name, primary, values in tasks:
+        shown = metric(primary)
+        row = [Cell(title(name)), Cell(shown.label, hint=explained(shown))]
+        row += compared(shown, values)
+        row.append(Cell(gap_closed(shown, values)))
+        row += _savings(results.cost(TEACHER), results.cost(name))
         rows.append(row)
     return Table(
         "At a glance",
-        [
-            "Stage",
-            "Metric",
-            *COMPARISON[1:],
-            "Gap closed",
-            "Smaller",
-            "Faster",
-        ],
+        ["Stage", "Metric", *COMPARISON[1:], "Gap closed", "Smaller", "Faster"],
         rows,
         caption=f"Test. {reading(len(results.seeds))} Gap closed: the gain of "
         "distilling over the teacher's lead on the student alone. Smaller and faster: "
@@ -72,7 +91,7 @@ def stage_table(stage: Stage, seeds: int, part: str = "test") -> Table:
         title(stage.name),
         COMPARISON,
         comparison(sections),
-        caption=reading(seeds),
+        caption="" if part == "brief" else reading(seeds),
         warnings=stage_warnings(stage),
     )
 
@@ -100,9 +119,8 @@ def cascade_table(results: Results, *, brief: bool = False) -> Table:
         "Cascade",
         COMPARISON,
         comparison(sections),
-        caption="Test. The cascade of students alone against that of distilled ones; "
-        "the teacher ranks the whole catalogue. In brackets: items kept. "
-        + reading(len(results.seeds)),
+        caption="" if brief else _CASCADE_CAPTION + reading(len(results.seeds)),
+        warnings=cascade_warnings(results),
     )
 
 
@@ -167,15 +185,16 @@ def export_table(results: Results) -> Table:
         [
             Cell(title(export.name)),
             Cell(export.path),
-            Cell(export.verified_by),
             Cell(f"{export.max_difference:.1e}" if export.max_difference else "0"),
         ]
         for export in results.exports
     ]
+    checkers = dict.fromkeys(export.verified_by for export in results.exports)
     return Table(
         "Exported models",
-        ["Model", "SavedModel", "Loaded and compared by", "Largest score difference"],
+        ["Model", "SavedModel", "Largest score difference"],
         rows,
+        caption=f"Loaded and compared by: {'; '.join(checkers)}.",
         words=True,
     )
 
@@ -216,14 +235,17 @@ def stage_warnings(stage: Stage) -> list[str]:
                 f"{shown.show(ours)}), so there is little to learn from it."
             )
     if alone and distilled:
-        ours = mean(distilled.test[stage.primary])
-        theirs = mean(alone.test[stage.primary])
-        if not shown.gain(ours, over=theirs) > 0.0:
-            warnings.append(
-                f"{name}: distilling does not help on test ({shown.label} "
-                f"{shown.show(ours)} distilled, {shown.show(theirs)} alone)."
-            )
+        values = (model.test[stage.primary] for model in (alone, distilled))
+        warnings += _no_help(name, shown, *values)
     return warnings
+
+
+def cascade_warnings(results: Results) -> list[str]:
+    """Returns a warning where distilling doesn't help the final page."""
+    pages = {entry.name: entry.page[_PAGE] for entry in results.cascades}
+    if ALONE not in pages or DISTILLED not in pages:
+        return []
+    return _no_help("Cascade", metric(_PAGE), pages[ALONE], pages[DISTILLED])
 
 
 def run_warnings(results: Results) -> list[str]:
@@ -235,6 +257,19 @@ def run_warnings(results: Results) -> list[str]:
             "for spread and paired differences."
         )
     return warnings
+
+
+def _no_help(
+    name: str, shown: Metric, alone: Sequence[float], distilled: Sequence[float]
+) -> list[str]:
+    """Returns a warning where the mean over seeds isn't better after distilling."""
+    before, after = mean(alone), mean(distilled)
+    if shown.gain(after, over=before) > 0.0:
+        return []
+    return [
+        f"{name}: distilling does not help on test ({shown.label} {shown.show(after)} "
+        f"distilled, {shown.show(before)} alone)."
+    ]
 
 
 def _savings(teacher: Cost | None, student: Cost | None) -> list[Cell]:

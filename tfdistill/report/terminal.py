@@ -75,6 +75,8 @@ def print_table(table: Table, console: Console) -> None:
             shown.add_row(*map(_styled, row))
     console.print()
     console.print(shown)
+    if table.caption:
+        console.print(f"[dim]{escape(table.caption)}[/]")
     for warning in table.warnings:
         console.print(f"[yellow]! {escape(warning)}[/]")
 
