@@ -1,32 +1,10 @@
-import doctest
-import importlib
-
 import numpy as np
 import pandas as pd
-import pytest
 
 from tfdistill.data.batching import RequestBatches
 from tfdistill.data.readers import read_frame, requests_from_frame, split_requests
 from tfdistill.data.requests import PairSet
 from tfdistill.data.spec import FeatureSpec
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "batching",
-        "readers",
-        "requests",
-        "synthetic",
-        "synthetic_settings",
-        "tfrecords",
-    ],
-)
-def test_examples_run(name):
-    module = importlib.import_module(f"tfdistill.data.{name}")
-    result = doctest.testmod(module)
-    assert result.attempted > 0
-    assert result.failed == 0
 
 
 SPEC = """{
