@@ -6,7 +6,6 @@ from tfdistill.data.readers import read_frame, requests_from_frame, split_reques
 from tfdistill.data.requests import PairSet
 from tfdistill.data.spec import FeatureSpec
 
-
 SPEC = """{
  "features": [
   {"name": "country", "kind": "categorical", "scope": "user", "table": "country",
