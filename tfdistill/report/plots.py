@@ -102,7 +102,7 @@ def calibration_plot(bins: Sequence[CalibrationBins]) -> bytes | None:
     stages = list(dict.fromkeys(entry.stage for entry in bins))
     if not stages:
         return None
-    figure, panels = _panels(len(stages), width=4.4, height=4.6)
+    figure, panels = _panels(len(stages), width=4.2, height=4.8)
     for stage, axes in zip(stages, panels):
         own = [entry for entry in bins if entry.stage == stage]
         rates = [rate for e in own for rate in (*e.predicted, *e.observed)]
@@ -120,7 +120,7 @@ def calibration_plot(bins: Sequence[CalibrationBins]) -> bytes | None:
             )
         axes.set_xlim(0, end)
         axes.set_ylim(0, end)
-        axes.set_aspect("equal")
+        axes.set_box_aspect(1)
         axes.set_title(title(stage))
         axes.set_xlabel("mean prediction of the bin", **_STYLE)
         axes.set_ylabel("click rate of the bin", **_STYLE)
