@@ -1,0 +1,170 @@
+"""fit: Keras' fit for endless data, which goes on where a killed process was."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tfdistill.trainers.backup import Backup
+from tfdistill.trainers.callbacks import Evaluation
+
+__all__ = ["fit"]
+
+
+def fit(
+    model: tf.keras.Model,
+    batches: Callable[[int], tf.data.Dataset],
+    *,
+    steps_per_epoch: int,
+    epochs: int,
+    callbacks: Sequence[tf.keras.callbacks.Callback] = (),
+    backup_dir: str | os.PathLike[str] | None = None,
+    save_every: int | None = None,
+    config: Mapping[str, Any] | None = None,
+    validation_data: tf.data.Dataset | None = None,
+    verbose: int = 1,
+) -> tf.keras.callbacks.History:
+    """Train a compiled model; with `backup_dir`, resume it bit by bit.
+
+    This is `model.fit`, with two additions.
+
+    **Order.** Every `Evaluation` is called first and every `EarlyStopping` last, the
+    other callbacks between them as given: all see the evaluation's values, and none
+    sees weights that `EarlyStopping` has put back.
+
+    **Resuming.** Run the same program again after the process has died, at whatever
+    moment, and it ends with the weights, optimizer slots, callbacks' states and history
+    of a run that was not broken. What the program has to do for it:
+
+    - `batches(s)` gives the batches from step s on, as `tfdistill.data.RequestBatches`
+      does: they depend on (seed, step), not on the batches before;
+    - what is random in the model depends on checkpointed state: `SteppedDropout`, not
+      `Dropout`; the initial weights on a fixed seed;
+    - schedules read `optimizer.iterations` or the epoch.
+
+    A run that has finished keeps its backup: run again, the program gets the final
+    weights and the whole history back and trains nothing; with more `epochs` it goes
+    on, unless it was stopped at an epoch's end, as by `EarlyStopping`. An epoch that
+    was cut short, as by `TerminateOnNaN`, is not kept: it starts again from the last
+    checkpoint within it, or from its beginning. One process writes to a directory.
+
+    Args:
+        model: A compiled `tf.keras.Model`, such as a `Distiller`.
+        batches: Makes the endless dataset that starts at the given step.
+        steps_per_epoch: Steps in an epoch.
+        epochs: Epochs in total, those of earlier processes included.
+        callbacks: Keras callbacks. Keras' own keep their state, and so does any that
+            names its attributes in `state_attributes`.
+        backup_dir: Directory of the backup; None for none.
+        save_every: Steps between two checkpoints within an epoch, beside the one at
+            the end of each. None suits short epochs.
+        config: JSON values that identify the run, such as seeds and hyper-parameters.
+            The backup of a run with others, with other shapes, callbacks,
+            `steps_per_epoch` or first batch, is refused.
+        validation_data: A finite dataset for `model.evaluate` at each epoch's end.
+        verbose: As in Keras: 0 silent, 1 progress bar, 2 one line per epoch.
+
+    Returns:
+        Keras' `History`, from the first epoch on, whichever process ran it.
+
+    Raises:
+        ValueError: If a number is out of range, `save_every` or `config` is given
+            without `backup_dir`, a dataset is finite, or the backup is another run's.
+
+    Example:
+        >>> def batches(start_step):
+        ...     def batch(step):
+        ...         x = tf.random.stateless_normal([8, 2], seed=[1, step])
+        ...         return x, x[:, :1]
+        ...     return tf.data.Dataset.counter(start_step).map(batch)
+        >>> import tempfile
+        >>> backup_dir = tempfile.mkdtemp()
+        >>> for epochs in (1, 3):
+        ...     model = tf.keras.Sequential([tf.keras.layers.Dense(1)])
+        ...     model.compile("adam", "mse")
+        ...     history = fit(
+        ...         model, batches, steps_per_epoch=5, epochs=epochs,
+        ...         backup_dir=backup_dir, verbose=0,
+        ...     )
+        >>> len(history.history["loss"]), int(model.optimizer.iterations)
+        (3, 15)
+    """
+    _check(steps_per_epoch=steps_per_epoch, epochs=epochs, save_every=save_every)
+    if backup_dir is None and (save_every is not None or config is not None):
+        raise ValueError(
+            "`save_every` and `config` are about the backup. Received: "
+            f"save_every={save_every}, config={config}, backup_dir=None. Give a "
+            "`backup_dir`."
+        )
+    callbacks = [*sorted(callbacks, key=_rank), tf.keras.callbacks.History()]
+    start_step = 0
+    if backup_dir is not None:
+        _warn_of_random_layers(model)
+        backup = Backup(
+            backup_dir,
+            batches,
+            callbacks,
+            steps_per_epoch=steps_per_epoch,
+            save_every=save_every,
+            config=config or {},
+        )
+        callbacks.append(backup)
+        start_step = backup.start_step
+    dataset = _endless(batches(start_step))
+    if start_step:
+        model.evaluate(dataset, steps=1, verbose=0)  # makes every variable and metric
+        model.test_function = None  # traced for these shapes, it would round otherwise
+    try:
+        return model.fit(
+            dataset,
+            steps_per_epoch=steps_per_epoch,
+            epochs=epochs,
+            callbacks=callbacks,
+            validation_data=validation_data,
+            verbose=verbose,
+        )
+    finally:
+        model._training_state = None
+
+
+def _rank(callback: tf.keras.callbacks.Callback) -> int:
+    if isinstance(callback, Evaluation):
+        return 0
+    return 2 if isinstance(callback, tf.keras.callbacks.EarlyStopping) else 1
+
+
+def _check(**numbers: int | None) -> None:
+    for name, number in numbers.items():
+        if number is not None and number < 1:
+            raise ValueError(f"`{name}` must be at least 1. Received: {name}={number}.")
+
+
+def _endless(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    if isinstance(dataset, tf.data.Dataset) and dataset.cardinality() >= 0:
+        raise ValueError(
+            "`batches` must give an endless dataset. Received: one of "
+            f"{int(dataset.cardinality())} batches. An epoch would start at another "
+            "batch in a resumed run; repeat() it, then skip(start_step)."
+        )
+    return dataset
+
+
+def _warn_of_random_layers(model: tf.keras.Model) -> None:
+    kinds = (
+        tf.keras.layers.Dropout,
+        tf.keras.layers.AlphaDropout,
+        tf.keras.layers.GaussianDropout,
+        tf.keras.layers.GaussianNoise,
+    )
+    names = sorted(m.name for m in model.submodules if isinstance(m, kinds))
+    if names:
+        warnings.warn(
+            f"The layers {names} draw from a generator that no checkpoint holds: a "
+            "resumed run will differ from an unbroken one. Use "
+            "tfdistill.layers.SteppedDropout.",
+            stacklevel=3,
+        )
