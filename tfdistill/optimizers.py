@@ -14,7 +14,7 @@ __all__ = ["LazyAdam"]
 class LazyAdam(tf.keras.optimizers.Adam):
     r"""Adam that reads and writes only the table rows a batch has gathered.
 
-    For a gathered row with gradient ``g`` (the sum over its occurrences) at step t:
+    For a gathered row with gradient `g` (the sum over its occurrences) at step t:
 
         g += rows_l2 * row
         m  = beta_1 m + (1 - beta_1) g
@@ -22,7 +22,7 @@ class LazyAdam(tf.keras.optimizers.Adam):
         row -= lr * sqrt(1 - beta_2^t) / (1 - beta_1^t) * m / (sqrt(v) + epsilon)
 
     A row that was not gathered keeps its value and its slots bit by bit. That is the
-    difference from ``tf.keras.optimizers.Adam``, which decays both slots of every row
+    difference from `tf.keras.optimizers.Adam`, which decays both slots of every row
     and moves every row by its old momentum at every step: three passes over the whole
     table. Where a step gathers every row, the two are the same. Dense variables are
     updated as in Keras.
@@ -32,24 +32,24 @@ class LazyAdam(tf.keras.optimizers.Adam):
     cast, sliced or regularised copy of it, which makes the gradient a full table.
 
     Args:
-        learning_rate: A float or a ``LearningRateSchedule`` of ``iterations``.
+        learning_rate: A float or a `LearningRateSchedule` of `iterations`.
         beta_1: Decay of the first moment, in [0, 1).
         beta_2: Decay of the second moment, in [0, 1).
         epsilon: Added to the root of the second moment.
-        rows_l2: Weight of an L2 penalty ``rows_l2 / 2 * |row|^2`` on the distinct rows
-            of each step; not on dense variables, which have ``kernel_regularizer``.
+        rows_l2: Weight of an L2 penalty `rows_l2 / 2 * |row|^2` on the distinct rows
+            of each step; not on dense variables, which have `kernel_regularizer`.
         clipnorm: Upper bound of each gradient's norm. As everywhere in Keras, the norm
             of a sparse gradient counts the occurrences of a row one by one.
         clipvalue: Upper bound of each gradient element's size.
         global_clipnorm: Upper bound of the norm of all gradients together.
         amsgrad: Only False: the maximum is kept over every row.
-        weight_decay: Only None: it rewrites every row. Use ``rows_l2``.
+        weight_decay: Only None: it rewrites every row. Use `rows_l2`.
         use_ema: Only False: the average is kept over every row.
         jit_compile: Only False: XLA turns the row updates into full-table ones.
         name: Name of the optimizer and its scope.
 
     Raises:
-        ValueError: An option that would touch the whole table, or ``rows_l2`` < 0.
+        ValueError: An option that would touch the whole table, or `rows_l2` < 0.
 
     Example:
         >>> table = tf.Variable([[1.0], [2.0], [3.0]])
@@ -108,8 +108,8 @@ class LazyAdam(tf.keras.optimizers.Adam):
         """Update one variable; called by Keras with the rows already de-duplicated.
 
         Args:
-            gradient: ``[rows, dim]`` tensor, or IndexedSlices with distinct indices.
-            variable: ``[rows, dim]`` variable.
+            gradient: `[rows, dim]` tensor, or IndexedSlices with distinct indices.
+            variable: `[rows, dim]` variable.
         """
         if not isinstance(gradient, tf.IndexedSlices):
             super().update_step(gradient, variable)
@@ -145,7 +145,7 @@ class LazyAdam(tf.keras.optimizers.Adam):
         config: Mapping[str, Any],
         custom_objects: Mapping[str, Any] | None = None,
     ) -> LazyAdam:
-        """Make the optimizer from ``get_config()``, without what belongs to EMA."""
+        """Make the optimizer from `get_config()`, without what belongs to EMA."""
         unused = {"ema_momentum", "ema_overwrite_frequency", "is_legacy_optimizer"}
         config = {k: v for k, v in config.items() if k not in unused}
         return super().from_config(config, custom_objects)
