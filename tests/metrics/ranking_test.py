@@ -3,6 +3,7 @@ import math
 
 import numpy as np
 import pytest
+import tensorflow_ranking as tfr
 
 from tfdistill.metrics import auc, gauc, log_loss, mrr, ndcg_at_k, recall_at_k
 
@@ -236,3 +237,20 @@ def test_wrong_groups_and_cuts_are_named():
         gauc(np.zeros((2, 3)), np.zeros((2, 3)), np.zeros(3, int))
     with pytest.raises(ValueError, match="`k` must be at least 1; received 0"):
         ndcg_at_k(np.ones((1, 1)), np.ones((1, 1)), 0)
+
+
+def test_without_ties_ndcg_and_mrr_equal_tf_ranking_s():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 4, (40, 12)).astype(np.float32)
+    labels[:3] = 0.0  # TF-Ranking counts lists without a relevant item as 0
+    scores = rng.permuted(np.tile(np.arange(12.0, dtype=np.float32), (40, 1)), axis=1)
+    mask = rng.random((40, 12)) < 0.8
+    ndcg = ndcg_at_k(labels, scores, 5, mask=mask)
+    for theirs, relevance, mean in (
+        (tfr.keras.metrics.NDCGMetric(topn=5), labels, ndcg),
+        (tfr.keras.metrics.MRRMetric(), labels > 0, mrr(labels, scores, mask=mask)),
+    ):
+        theirs.update_state(np.where(mask, relevance, -1.0), scores)  # -1 is padding
+        assert mean.over == 37
+        expected = float(theirs.result()) * 40
+        assert mean.value * mean.over == pytest.approx(expected, rel=1e-5)

@@ -157,6 +157,7 @@ def ndcg_at_k(
     `DCG@k = sum_{r <= k} (2^y_r - 1) / log2(r + 1)`, over the DCG of the best order.
     Items with equal scores share the mean discount of their places: the expectation
     over the orders of ties, so that constant scores earn what a random order earns.
+    Lists without a relevant item are left out; TF-Ranking's metric counts them as 0.
 
     Args:
         labels: Graded relevance >= 0, `[R, L]`.
