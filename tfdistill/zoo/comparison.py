@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from tfdistill.metrics import (
 from tfdistill.report import (
     ALONE,
     DISTILLED,
+    MODELS,
     TEACHER,
     CalibrationBins,
     Cascade,
@@ -27,9 +29,10 @@ from tfdistill.report import (
 from tfdistill.zoo.judge import RECALL_CUT, CatalogueJudge, Ranker, Recaller
 from tfdistill.zoo.recipe import PRIMARY, TrainedNet
 
-__all__ = ["Sizes", "calibrations", "cascades", "stages"]
+__all__ = ["Sizes", "calibrations", "cascades", "stages", "three_models"]
 
 Nets = Mapping[str, TrainedNet]
+Runs = Sequence[Nets]
 Sets = Mapping[str, np.ndarray]
 
 _RANKERS = ("coarse", "fine")
@@ -75,22 +78,39 @@ def stages(
         for part, judge in judges.items()
         for model, runs in ((DISTILLED, distilled), (ALONE, alone))
     }
-    found = []
-    for stage in ("recall", *_RANKERS):
-        rows = []
-        for model, runs, name in (
-            (TEACHER, DISTILLED, f"teacher_{stage}"),
-            (ALONE, ALONE, stage),
-            (DISTILLED, DISTILLED, stage),
-        ):
-            valid, test = (
-                over_seeds([run[name] for run in values[part, runs]])
-                for part in ("valid", "test")
-            )
-            rows.append(Model(model, validation=valid, test=test))
-        primary = PRIMARY["recall" if stage == "recall" else "ranking"]
-        found.append(Stage(stage, primary, rows))
-    return found
+
+    def judged(stage: str, part: str, model: str) -> list[dict[str, float]]:
+        runs = values[part, ALONE if model == ALONE else DISTILLED]
+        name = f"teacher_{stage}" if model == TEACHER else stage
+        return [run[name] for run in runs]
+
+    return [
+        three_models(stage, functools.partial(judged, stage))
+        for stage in ("recall", *_RANKERS)
+    ]
+
+
+def three_models(
+    stage: str, judged: Callable[[str, str], Sequence[Mapping[str, float]]]
+) -> Stage:
+    """Puts the teacher, the student alone and the distilled student side by side.
+
+    Args:
+        stage: Name of the stage.
+        judged: Part and model to the metrics of each seed.
+
+    Returns:
+        The stage of a report.
+    """
+    models = [
+        Model(
+            model,
+            validation=over_seeds(judged("valid", model)),
+            test=over_seeds(judged("test", model)),
+        )
+        for model in MODELS
+    ]
+    return Stage(stage, PRIMARY["recall" if stage == "recall" else "ranking"], models)
 
 
 def cascades(
@@ -121,11 +141,11 @@ def cascades(
     found = []
     for model, sets in runs.items():
         pages = [
-            retrieval_summary(s["fine"], judge.liked, judge.head, cuts=(10,))
+            retrieval_summary(s["fine"], judge.liked, judge.popular, cuts=(10,))
             for s in sets
         ]
         summaries = [
-            cascade_summary(s, judge.liked, top, judge.head)
+            cascade_summary(s, judge.liked, top, judge.popular)
             for s, top in zip(sets, best)
         ]
         kept = [
@@ -174,7 +194,9 @@ def _judged(judge: CatalogueJudge, nets: Nets) -> dict[str, dict[str, float]]:
         if name == "teacher":
             found.update({f"teacher_{stage}": metrics for stage in _RANKERS})
             top = judge.best(_ranker(nets, name, judge), RECALL_CUT)
-            found["teacher_recall"] = retrieval_summary(top, judge.relevant, judge.head)
+            found["teacher_recall"] = retrieval_summary(
+                top, judge.relevant, judge.popular
+            )
         else:
             found[name] = metrics
     return found

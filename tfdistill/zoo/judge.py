@@ -146,6 +146,7 @@ class CatalogueJudge(ListJudge):
         head: np.ndarray,
     ) -> None:
         super().__init__(requests, head)
+        self.popular = head
         users, self.first = np.unique(requests.group, return_index=True)
         self.relevant = _by_position(users, relevant)
         self.seen = _by_position(users, seen)
@@ -172,8 +173,11 @@ class CatalogueJudge(ListJudge):
 
     def recall(self, recaller: Recaller) -> dict[str, float]:
         """Returns all metrics of recall over the full catalogue."""
-        top = self.recalled(recaller, RECALL_CUT)
-        return retrieval_summary(top, self.relevant, self.head)
+        return self.retrieval(self.recalled(recaller, RECALL_CUT))
+
+    def retrieval(self, top: np.ndarray) -> dict[str, float]:
+        """Returns all metrics of recall of given items `[U, RECALL_CUT]`."""
+        return retrieval_summary(top, self.relevant, self.popular)
 
     def for_users(
         self, ranker: Ranker

@@ -102,12 +102,4 @@ def alone(stage: str, tiny: bool = False) -> Recipe:
         stage: One of `STAGES`.
         tiny: Whether to train for as long as `joint(tiny=True)`.
     """
-    transfers = (RECALL_LOSS,) if stage == "recall" else ()
-    return dataclasses.replace(
-        joint(tiny),
-        nets={stage: NETS[stage]},
-        transfers=transfers,
-        hints=(),
-        booster=None,
-        shared_gradient="both",
-    )
+    return joint(tiny).only(stage)

@@ -111,7 +111,8 @@ def quickstart(
     sizes = Sizes.fitting(problem.parts.train.num_items)
     distilled, alone = [run[DISTILLED] for run in runs], [run[ALONE] for run in runs]
     console.print("Exporting, and checking each SavedModel in another process ...")
-    exports, paths = exported(problem.spec, problem.parts, runs[-1][DISTILLED], out)
+    test = problem.parts.test
+    exports, paths = exported(problem.spec, test, distilled[-1], out)
     results = Results(
         title=f"One teacher, three students: {problem.data.name}",
         command=shlex.join(["tfdistill", *sys.argv[1:]]),
@@ -121,7 +122,7 @@ def quickstart(
         hardware=hardware(),
         stages=stages(problem.judges, distilled, alone),
         cascades=cascades(problem.judges["test"], distilled, alone, sizes),
-        costs=served_costs(paths, runs[-1][DISTILLED], problem.parts),
+        costs=served_costs(paths, distilled[-1], test),
         curves=_curves(runs[0]),
         calibration=calibrations(problem.judges["test"], distilled[0], alone[0]),
         warnings=_warnings(seeds, tiny),

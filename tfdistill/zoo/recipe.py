@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ __all__ = ["PRIMARY", "Recipe", "TrainedNet", "train"]
 
 PRIMARY = {"recall": "ndcg@10", "ranking": "gauc"}
 """The validation metric that chooses the epoch of a net, by what the net does."""
+
+_TOWERS = (("query", "user"), ("item", "item"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +74,25 @@ class Recipe:
     def monitor(self, name: str) -> str:
         """Name in the logs of the metric that chooses a net's epoch."""
         return f"val_{name}_{PRIMARY[self.task(name)]}"
+
+    def only(self, name: str) -> Recipe:
+        """Returns the recipe of one net alone, otherwise the same: the baseline.
+
+        It keeps the transfers between the net's own outputs, which are hard losses such
+        as recall's, and the features, widths, steps and way of choosing the epoch.
+        """
+        if name not in self.nets:
+            raise ValueError(f"The recipe has no net {name!r}, only {list(self.nets)}.")
+        own = ("", "_query", "_item", "_hidden")
+        outputs = {f"{name}{ending}" for ending in own}
+        return dataclasses.replace(
+            self,
+            nets={name: self.nets[name]},
+            transfers=tuple(t for t in self.transfers if t.source in outputs),
+            hints=(),
+            booster=None,
+            shared_gradient="both",
+        )
 
     def network(self, spec: FeatureSpec) -> JointNetwork:
         """Builds the recipe's network over the features of a spec."""
@@ -178,7 +200,7 @@ def _taken_out(
         return {name: standalone(network.part(name))}
     return {
         side: standalone(network.part(name, output=f"{name}_{side}", scope=scope))
-        for side, scope in (("query", "user"), ("item", "item"))
+        for side, scope in _TOWERS
     }
 
 
@@ -186,39 +208,43 @@ class Validation:
     """Computes the metrics that choose each net's epoch; made once for a training."""
 
     def __init__(self, recipe: Recipe, network: JointNetwork, judge: ListJudge) -> None:
-        self._recipe, self._judge = recipe, judge
-        if len(recipe.rankers) < len(recipe.nets) and not isinstance(
-            judge, CatalogueJudge
-        ):
-            raise ValueError(
-                "A recipe with a two-tower net needs a CatalogueJudge, which ranks the "
-                f"whole catalogue; got {type(judge).__name__}."
-            )
-        self._recallers = {
-            name: Recaller(
-                network.part(name, output=f"{name}_query", scope="user"),
-                network.part(name, output=f"{name}_item", scope="item"),
-                judge.requests,
-            )
-            for name in recipe.nets
-            if recipe.task(name) == "recall"
-        }
-        outputs = {name: network.model.output[name] for name in recipe.rankers}
+        self._judge = judge
+        self._recalls = {}
+        for name in recipe.nets:
+            if recipe.task(name) == "recall":
+                self._recalls[name] = _recall_of(network, name, judge)
+        nets = [recipe.nets[name] for name in recipe.rankers]
         inputs = {
             feature: network.model.input[feature]
             for feature in network.spec.names
-            if any(feature in recipe.nets[name].features for name in recipe.rankers)
+            if any(feature in net.features for net in nets)
         }
+        outputs = {name: network.model.output[name] for name in recipe.rankers}
         self._rankers = tf.keras.Model(inputs, outputs) if outputs else None
 
     def __call__(self) -> dict[str, float]:
         """Returns one metric per net, by name."""
         recall, ranking = PRIMARY["recall"], PRIMARY["ranking"]
         found = {
-            f"{name}_{recall}": self._judge.recall(recaller)[recall]
-            for name, recaller in self._recallers.items()
+            f"{n}_{recall}": judged()[recall] for n, judged in self._recalls.items()
         }
         if self._rankers is not None:
             for name, logits in self._judge.logits(self._rankers).items():
                 found[f"{name}_{ranking}"] = self._judge.ranking(logits)[ranking]
         return found
+
+
+def _recall_of(
+    network: JointNetwork, name: str, judge: ListJudge
+) -> Callable[[], dict[str, float]]:
+    """A function that judges a two-tower net as it is at the time of the call."""
+    if not isinstance(judge, CatalogueJudge):
+        raise ValueError(
+            f"Net {name!r} is trained for recall, which needs a CatalogueJudge: it "
+            f"ranks the whole catalogue; got {type(judge).__name__}."
+        )
+    query, item = (
+        network.part(name, output=f"{name}_{side}", scope=scope)
+        for side, scope in _TOWERS
+    )
+    return functools.partial(judge.recall, Recaller(query, item, judge.requests))

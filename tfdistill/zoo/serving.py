@@ -9,7 +9,6 @@ import numpy as np
 
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
-from tfdistill.data.windows import RequestParts
 from tfdistill.export import (
     Servable,
     flops,
@@ -29,13 +28,13 @@ CANDIDATES = 500
 
 
 def exported(
-    spec: FeatureSpec, parts: RequestParts, nets: Mapping[str, TrainedNet], out: Path
+    spec: FeatureSpec, requests: Requests, nets: Mapping[str, TrainedNet], out: Path
 ) -> tuple[list[Export], dict[str, Path]]:
     """Publishes every net as a SavedModel, all checked in one fresh process.
 
     Args:
         spec: The features.
-        parts: The data; the index of recall holds its catalogue.
+        requests: Requests to check with; the index of recall holds their catalogue.
         nets: The trained nets.
         out: Folder of the run; models go to `out/serving/<net>/<version>`.
 
@@ -43,7 +42,7 @@ def exported(
         What was exported and how it was checked, and the folder of each net. The
         teacher is among them only to be measured beside its students.
     """
-    example = request_of(parts.test, 0, 20)
+    example = request_of(requests, 0, 20)
     teacher = nets["teacher"].models["teacher"]
     servables: dict[str | Path, Servable] = {}
     for name, net in nets.items():
@@ -52,8 +51,8 @@ def exported(
                 net.models["query"],
                 net.models["item"],
                 spec,
-                parts.train.items,
-                parts.train.items["item_id"],
+                requests.items,
+                requests.items["item_id"],
                 k=100,
                 forbidden=[teacher],
                 example=example,
@@ -75,21 +74,22 @@ def exported(
 
 
 def served_costs(
-    paths: Mapping[str, Path], nets: Mapping[str, TrainedNet], parts: RequestParts
+    paths: Mapping[str, Path], nets: Mapping[str, TrainedNet], requests: Requests
 ) -> list[Cost]:
     """Measures one user and 500 candidates on the exported models, in turns.
 
     Args:
         paths: Folders of the SavedModels by net.
         nets: The nets that were exported.
-        parts: The data that the requests are made of.
+        requests: The data that the measured requests are made of.
 
     Returns:
         Parameters, FLOPs and latency of each net. Recall's request is the user alone:
         its top-K goes over the whole catalogue.
     """
-    requests = [request_of(parts.test, row, CANDIDATES) for row in range(8)]
-    measured = latency(paths, requests, baseline="teacher", threads=1)
+    rows = range(min(8, requests.num_requests))
+    sent = [request_of(requests, row, CANDIDATES) for row in rows]
+    measured = latency(paths, sent, baseline="teacher", threads=1)
     costs = []
     for name, net in nets.items():
         models = list(net.models.values())

@@ -1,0 +1,176 @@
+"""Distils a fine ranker from a table of impressions and a feature spec."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from tfdistill.data.readers import read_frame, requests_from_frame, split_requests
+from tfdistill.data.requests import Requests
+from tfdistill.data.spec import FeatureSpec
+from tfdistill.report import (
+    ALONE,
+    DISTILLED,
+    TEACHER,
+    Data,
+    Part,
+    Results,
+    Stage,
+    print_tables,
+    write_report,
+)
+from tfdistill.zoo import ranking_pair
+from tfdistill.zoo.comparison import three_models
+from tfdistill.zoo.judge import ListJudge
+from tfdistill.zoo.machine import hardware, versions
+from tfdistill.zoo.progress import EpochProgress
+from tfdistill.zoo.recipe import Recipe, TrainedNet, train
+from tfdistill.zoo.serving import exported, served_costs
+
+__all__ = ["distill"]
+
+_PARTS = ("train", "valid", "test")
+
+Runs = Mapping[str, Mapping[str, TrainedNet]]
+
+
+def distill(
+    table: Path,
+    spec: FeatureSpec,
+    out: Path,
+    *,
+    request: str,
+    label: str,
+    user: str | None = None,
+    time: str | None = None,
+    without: Collection[str] = (),
+    epochs: int = 10,
+    seeds: Sequence[int] = (0,),
+    console: Console | None = None,
+) -> Results:
+    """Trains a teacher and a student, compares the student to itself alone, exports.
+
+    Args:
+        table: Parquet or CSV file with one row per impression.
+        spec: The features; the student reads none that is privileged.
+        out: Folder of the run: checkpoints, `serving/`, `report.html`.
+        request: Column that tells the requests apart.
+        label: Column of the labels, 0 or 1.
+        user: Column of the user, for GAUC per user; per request by default.
+        time: Column of the time; the last tenths of the requests are then validation
+            and test. By default the split is random.
+        without: Features that the student does without.
+        epochs: Passes over the requests.
+        seeds: Seeds of the training; the last one's models are exported.
+        console: Where progress is printed.
+
+    Returns:
+        Everything that the report shows.
+    """
+    console = console or Console()
+    requests = requests_from_frame(
+        read_frame(table, spec),
+        spec,
+        request=request,
+        label=label,
+        user=user,
+        time=time,
+    )
+    seed = None if time else 0
+    parts = dict(zip(_PARTS, split_requests(requests, [0.8, 0.1, 0.1], seed=seed)))
+    impressions = int(np.sum(requests.candidates >= 0))
+    console.print(f"{impressions} impressions, {requests.num_requests} requests.")
+    recipes = {
+        DISTILLED: ranking_pair.joint(spec, without=without, epochs=epochs),
+        ALONE: ranking_pair.alone(spec, without=without, epochs=epochs),
+    }
+    runs = [
+        {
+            name: _train(recipe, name, spec, parts, out, seed, console)
+            for name, recipe in recipes.items()
+        }
+        for seed in seeds
+    ]
+    nets = runs[-1][DISTILLED]
+    exports, paths = exported(spec, parts["test"], nets, out)
+    results = Results(
+        title=f"Teacher and student on {table.name}",
+        command=shlex.join(["tfdistill", *sys.argv[1:]]),
+        data=_data(table, parts, impressions, "by time" if time else "at random"),
+        seeds=tuple(seeds),
+        versions=versions(),
+        hardware=hardware(),
+        stages=[_stage(parts, runs)],
+        costs=served_costs(paths, nets, parts["test"]),
+        curves={k: list(v) for k, v in nets["teacher"].history.items()},
+        exports=exports,
+    )
+    print_tables(results, console)
+    console.print(f"Report: {write_report(results, out)}")
+    return results
+
+
+def _train(
+    recipe: Recipe,
+    name: str,
+    spec: FeatureSpec,
+    parts: Mapping[str, Requests],
+    out: Path,
+    seed: int,
+    console: Console,
+) -> dict[str, TrainedNet]:
+    with EpochProgress(f"seed {seed}, {name}", recipe, console) as progress:
+        return train(
+            recipe,
+            spec,
+            parts["train"],
+            ListJudge(parts["valid"]),
+            out / f"seed-{seed}" / name.replace(" ", "-"),
+            seed=seed,
+            callbacks=(progress,),
+        )
+
+
+def _stage(parts: Mapping[str, Requests], runs: Sequence[Runs]) -> Stage:
+    """Judges teacher, student alone and distilled student on validation and test."""
+    judges = {name: ListJudge(parts[name]) for name in ("valid", "test")}
+
+    def judged(part: str, model: str) -> list[dict[str, float]]:
+        judge, net = judges[part], "teacher" if model == TEACHER else "fine"
+        run = ALONE if model == ALONE else DISTILLED
+        models = [seed[run][net].models[net] for seed in runs]
+        return [judge.ranking(judge.logits(model)[net]) for model in models]
+
+    return three_models("fine", judged)
+
+
+def _data(table: Path, parts: Mapping[str, Requests], rows: int, how: str) -> Data:
+    trained = set(parts["train"].group.tolist())
+    counted = []
+    for name, part in parts.items():
+        users = set(part.group.tolist())
+        counted.append(
+            Part(
+                name=name,
+                requests=part.num_requests,
+                interactions=int(np.sum(part.candidates >= 0)),
+                warm_users=len(users & trained),
+                cold_users=len(users - trained),
+                warm_items=part.num_items,
+                cold_items=0,
+            )
+        )
+    users = set().union(*(part.group.tolist() for part in parts.values()))
+    return Data(
+        source=f"Read from {table.name}.",
+        rows=rows,
+        users=len(users),
+        items=parts["train"].num_items,
+        split=f"requests {how}, 80 / 10 / 10 %",
+        parts=counted,
+    )

@@ -1,0 +1,69 @@
+"""A fine ranker of your own features under a teacher that is trained with it.
+
+Run: `tfdistill distill mine.parquet --spec spec.json --request request --label click`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from tfdistill.data.spec import FeatureSpec
+from tfdistill.losses import Hint, SigmoidSoftLabel
+from tfdistill.models import DcnV2, Dnn, Net
+from tfdistill.trainers import Transfer
+from tfdistill.zoo.recipe import Recipe
+
+__all__ = ["alone", "joint"]
+
+
+def joint(
+    spec: FeatureSpec, *, without: Collection[str] = (), epochs: int = 10
+) -> Recipe:
+    """Returns the recipe of a DCN-v2 teacher and a small DNN student.
+
+    The teacher reads all features; the student none that is privileged. The student
+    reads the teacher's tables and trains them too.
+
+    Args:
+        spec: The features.
+        without: Further features that the student does without.
+        epochs: Passes over the requests.
+
+    Raises:
+        ValueError: If a name in `without` is no feature.
+    """
+    hidden = set(spec.select(without).names) if without else set()
+    served = [n for n in spec.non_privileged().names if n not in hidden]
+    return Recipe(
+        nets={
+            "teacher": Net(DcnV2(units=(256, 128), dropout=0.2), spec.names),
+            "fine": Net(Dnn(units=(32, 16)), tuple(served)),
+        },
+        transfers=(
+            Transfer("fine_soft", "teacher", "fine", SigmoidSoftLabel(), mask="mask"),
+            Transfer(
+                "fine_hint",
+                "teacher_hidden",
+                "fine_hint",
+                Hint(),
+                weight=1e-3,
+                mask="mask",
+            ),
+        ),
+        hints=(("fine", "teacher"),),
+        epochs=epochs,
+        negatives=0,
+    )
+
+
+def alone(
+    spec: FeatureSpec, *, without: Collection[str] = (), epochs: int = 10
+) -> Recipe:
+    """Returns the recipe of the same student without a teacher: the baseline.
+
+    Args:
+        spec: As for `joint`.
+        without: As for `joint`.
+        epochs: As for `joint`.
+    """
+    return joint(spec, without=without, epochs=epochs).only("fine")
