@@ -24,10 +24,12 @@ class Case:
         make: Builds the loss.
         reference: Loss of one example without its invalid items (of the whole batch if
             `whole`), in float64.
-        shape: "score" for `[B, L]`, "vector" for `[N, H]`.
+        shape: "score" for `[B, L]`, "vector" for `[N, H]`, "in_batch" for queries and
+            candidates, "towers" for queries in front of their candidates.
         whole: The reference takes the batch: examples are not independent.
         inputs: Further inputs of a batch: name -> draw(rng, B, L).
         label: The second signal is a label in {0, 1}.
+        noise: Relative difference between two calls that draw.
         missing: How many properties are n/a.
     """
 
@@ -40,6 +42,7 @@ class Case:
         default_factory=dict
     )
     label: bool = False
+    noise: float = 0.0
     missing: int = 0
 
     def loss(self) -> losses.DistillationLoss:
@@ -59,13 +62,15 @@ class Case:
             shapes = dict.fromkeys(shapes, (BATCH, WIDTH))
         if self.shape == "in_batch":
             shapes = {"student": (BATCH, WIDTH), "teacher": (BATCH, LENGTH, WIDTH)}
+        if self.shape == "towers":
+            shapes = dict.fromkeys(shapes, (BATCH, 1 + LENGTH, WIDTH))
         batch = {key: rng.normal(0, 1.5, shape) for key, shape in shapes.items()}
         batch |= {"mask": mask, "weights": weights}
         batch["labels"] = (rng.uniform(size=mask.shape) < 0.4) * 1.0
         if self.label:
             batch["teacher"] = batch["labels"]
         for name, draw in self.inputs.items():
-            batch[name] = draw(rng, *mask.shape)
+            batch[name] = draw(rng, *mask.shape, *[0] * (2 - mask.ndim))
         return {k: v.astype("f") if v.dtype == "d" else v for k, v in batch.items()}
 
     def expected(self, batch: Mapping[str, np.ndarray]) -> float:
@@ -87,7 +92,7 @@ class Case:
 
 def plain(cls: type, reference: Callable[..., float], **options: Any) -> list[Case]:
     """A loss under its default arguments and, if given, under others."""
-    keys = ("shape", "whole", "inputs", "label", "missing")
+    keys = ("shape", "whole", "inputs", "label", "noise", "missing")
     case = {key: options.pop(key) for key in keys if key in options}
     cases = [Case(cls.__name__, cls, reference, **case)]
     if options:
@@ -139,6 +144,11 @@ def _softmax_loss(s: Any, t: Any, w: Any) -> float:
 
 def _mean_squared(s: Any, t: Any, w: Any) -> float:
     return sum(c * (a - ref.sigmoid(b)) ** 2 for a, b, c in zip(s, t, w)) / len(s)
+
+
+def _orders(rng: np.random.Generator, b: int, n: int) -> np.ndarray:
+    orders = [[rng.permutation(n)[:3] for _ in range(2)] for _ in range(b)]
+    return np.array(orders, np.int32)
 
 
 _IN_BATCH = {
@@ -215,6 +225,60 @@ CASES = [
     _mapped_ndcg(losses.Exponential(decay=2.0, top=3.0), temperature=0.5),
     _adapted(tfr.keras.losses.SoftmaxLoss(), _softmax_loss, "SoftmaxLoss", 1),
     _adapted(tfr.keras.losses.MeanSquaredLoss(), _mean_squared, "MeanSquaredLoss", 2),
+    *plain(losses.CosineHint, ref.cosine_hint, shape="vector", missing=1),
+    *plain(
+        losses.ClassifierTransfer,
+        ref.classifier_transfer,
+        shape="vector",
+        widths=[2, 3],
+        coefficients=[1.0, 0.5],
+        missing=1,
+    )[1:],
+    *plain(
+        losses.ClassifierTransfer,
+        ref.classifier_transfer,
+        shape="vector",
+        widths=[2, 3],
+        missing=1,
+    )[1:],
+    *plain(
+        losses.FullTopology, ref.full_topology, shape="vector", whole=True, missing=2
+    ),
+    *plain(
+        losses.HierarchicalTopology,
+        ref.hierarchical_topology,
+        shape="vector",
+        whole=True,
+        inputs={
+            "assignment": lambda rng, b, n: np.eye(3)[rng.integers(0, 2, b)].astype("f")
+        },
+        missing=3,
+    ),
+    *plain(
+        losses.Contrastive,
+        ref.contrastive,
+        shape="vector",
+        whole=True,
+        temperature=0.5,
+        missing=3,
+    ),
+    *plain(
+        losses.RankDistil,
+        ref.rank_distil,
+        whole=True,
+        inputs={"orders": _orders},
+        noise=0.3,
+        missing=1,
+    ),
+    *plain(
+        losses.InBatchDistillation,
+        ref.in_batch_distillation,
+        shape="towers",
+        whole=True,
+        inputs={key: _IN_BATCH[key] for key in ("log_q", "item_row")},
+        temperature=2.0,
+        missing=3,
+    ),
     *plain(
         losses.InBatchSoftmax,
         ref.in_batch_softmax,

@@ -230,3 +230,109 @@ def ranking_distillation(
 
 def collaborative_distillation(s, t, w, temperature=1.0, shift=0.0):
     return w * bce(sigmoid((t + shift) / temperature), s)
+
+
+def rank_distil(student, teacher, mask, weights, labels, orders):
+    values = []
+    for b in range(len(student)):
+        s, w = student[b], weights[b]
+        valid = {i for i in range(len(s)) if mask[b, i] and w[i] > 0}
+        likelihoods = []
+        for order in orders[b]:
+            left, terms = set(valid), []
+            for i in order:
+                if i in valid:
+                    top = max(s[j] for j in left)
+                    total = sum(math.exp(s[j] - top) for j in left)
+                    terms.append(w[i] * (top + math.log(total) - s[i]))
+                    left.remove(i)
+            likelihoods.append(sum(terms) / max(len(terms), 1))
+        if valid:
+            values.append(np.mean(likelihoods))
+    return float(np.mean(values)) if values else 0.0
+
+
+def in_batch_distillation(
+    student, teacher, mask, weights, labels, log_q, item_row, temperature=1.0
+):
+    users, length = mask.shape
+    real = mask & (weights > 0)
+    losses = []
+    for u in range(users):
+        own = {item_row[u, k] for k in range(length) if real[u, k]}
+        z = {"student": [], "teacher": []}
+        for v, k in np.argwhere(real):
+            if v == u or item_row[v, k] not in own:
+                for name, towers in (("student", student), ("teacher", teacher)):
+                    dot = float(towers[u, 0] @ towers[v, 1 + k])
+                    z[name].append(dot / temperature - log_q[v, k])
+        if own:
+            p, q = softmax(z["teacher"]), softmax(z["student"])
+            weight = np.mean(weights[u][real[u]])
+            losses.append(weight * temperature**2 * list_kl(p, q, np.ones(len(p))))
+    return sum(losses) / max(len(losses), 1)
+
+
+def cosine(a, b):
+    return float(a @ b) / math.sqrt(float(a @ a) * float(b @ b))
+
+
+def cosine_hint(s, t, w):
+    return w * (1.0 - cosine(s, t))
+
+
+def classifier_transfer(s, t, w, widths, coefficients=None):
+    total, start = 0.0, 0
+    for n, c in zip(widths, coefficients or [1.0] * len(widths)):
+        total += c * np.mean((s[start : start + n] - t[start : start + n]) ** 2)
+        start += n
+    return w * total
+
+
+def rows_in(mask, weights):
+    return [i for i in range(len(mask)) if mask[i] and weights[i] > 0]
+
+
+def full_topology(student, teacher, mask, weights, labels):
+    rows, losses = rows_in(mask, weights), []
+    for i in rows:
+        gaps = [
+            (cosine(student[i], student[j]) - cosine(teacher[i], teacher[j])) ** 2
+            for j in rows
+        ]
+        losses.append(weights[i] * np.mean(gaps))
+    return float(np.mean(losses)) if losses else 0.0
+
+
+def hierarchical_topology(student, teacher, mask, weights, labels, assignment):
+    rows, losses = rows_in(mask, weights), []
+    groups = [k for k in range(assignment.shape[1]) if assignment[rows, k].sum() > 0]
+
+    def centre(x, k):
+        share = assignment[rows, k]
+        return sum(a * x[i] for a, i in zip(share, rows)) / share.sum()
+
+    for i in rows:
+        to_centres = [
+            (
+                cosine(student[i], centre(student, k))
+                - cosine(teacher[i], centre(teacher, k))
+            )
+            ** 2
+            for k in groups
+        ]
+        within = [
+            (cosine(student[i], student[j]) - cosine(teacher[i], teacher[j])) ** 2
+            for j in rows
+            if np.argmax(assignment[i]) == np.argmax(assignment[j])
+        ]
+        losses.append(weights[i] * (np.mean(to_centres) + np.mean(within)))
+    return float(np.mean(losses)) if losses else 0.0
+
+
+def contrastive(student, teacher, mask, weights, labels, temperature=0.1):
+    rows, losses = rows_in(mask, weights), []
+    for i in rows:
+        z = [cosine(student[i], teacher[j]) / temperature for j in rows]
+        losses.append(-weights[i] * math.log(softmax(z)[rows.index(i)]))
+    return float(np.mean(losses)) if losses else 0.0

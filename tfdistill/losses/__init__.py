@@ -9,8 +9,8 @@ from tfdistill.losses.base import (
     TemperedLoss,
     reduce_examples,
 )
-from tfdistill.losses.embedding import Hint
-from tfdistill.losses.in_batch import InBatchSoftmax
+from tfdistill.losses.embedding import ClassifierTransfer, CosineHint, Hint
+from tfdistill.losses.in_batch import InBatchDistillation, InBatchSoftmax
 from tfdistill.losses.listwise import (
     CalibratedListKL,
     ListSoftmaxKL,
@@ -23,6 +23,12 @@ from tfdistill.losses.pointwise import (
     SigmoidCrossEntropy,
     SigmoidSoftLabel,
     SoftmaxSoftLabel,
+)
+from tfdistill.losses.rank_distil import RankDistil, draw_orders
+from tfdistill.losses.relational import (
+    Contrastive,
+    FullTopology,
+    HierarchicalTopology,
 )
 from tfdistill.losses.relevance import (
     Exponential,
@@ -43,12 +49,18 @@ from tfdistill.losses.top_k import (
 __all__ = [
     "BPR",
     "CalibratedListKL",
+    "ClassifierTransfer",
     "CollaborativeDistillation",
+    "Contrastive",
+    "CosineHint",
     "DeltaNDCG",
     "DistillationLoss",
     "Exponential",
+    "FullTopology",
     "GroupedBPR",
+    "HierarchicalTopology",
     "Hint",
+    "InBatchDistillation",
     "InBatchSoftmax",
     "Items",
     "ListSoftmaxKL",
@@ -57,6 +69,7 @@ __all__ = [
     "MinMax",
     "PlackettLuce",
     "QuantileBuckets",
+    "RankDistil",
     "RankLinear",
     "RankLog",
     "RankNet",
@@ -72,5 +85,6 @@ __all__ = [
     "TemperedLoss",
     "TopKSoftLabel",
     "approx_ndcg",
+    "draw_orders",
     "reduce_examples",
 ]

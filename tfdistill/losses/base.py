@@ -262,12 +262,7 @@ class DistillationLoss(tf.keras.losses.Loss):
             present = tf.ones_like(student, tf.bool).to_tensor(False)
             mask = present if mask is None else present & _dense(mask, tf.bool)
         student = _dense(student)
-        if not student.shape.is_compatible_with(teacher.shape):
-            raise ValueError(
-                f"{self.name} needs a teacher shaped as the student, received student "
-                f"{student.shape} and teacher {teacher.shape}. Project or gather one "
-                "of them to the other's shape first."
-            )
+        self._check_shapes(student, teacher)
         valid, weights = self._align(student, mask, weights)
         present = valid
         for _ in range(self.item_rank):
@@ -280,6 +275,15 @@ class DistillationLoss(tf.keras.losses.Loss):
             weights,
             inputs,
         )
+
+    def _check_shapes(self, student: tf.Tensor, teacher: tf.Tensor) -> None:
+        """Raises if the teacher isn't shaped as the student."""
+        if not student.shape.is_compatible_with(teacher.shape):
+            raise ValueError(
+                f"{self.name} needs a teacher shaped as the student, received student "
+                f"{student.shape} and teacher {teacher.shape}. Project or gather one "
+                "of them to the other's shape first."
+            )
 
     def _align(
         self, student: tf.Tensor, mask: Any, weights: Any
@@ -309,7 +313,7 @@ class TemperedLoss(DistillationLoss):
         ValueError: If the temperature is not above 0.
     """
 
-    overrides = ("temperature",)
+    overrides: ClassVar[tuple[str, ...]] = ("temperature",)
 
     def __init__(
         self,

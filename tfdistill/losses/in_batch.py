@@ -7,13 +7,87 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfdistill.losses import base, masking
+from tfdistill.losses import base, listwise, masking, replicas
 
-__all__ = ["InBatchSoftmax"]
+__all__ = ["InBatchDistillation", "InBatchSoftmax"]
+
+
+class _InBatchLoss(base.TemperedLoss):
+    """What the two in-batch losses share: candidates, corrections, hits, gathering."""
+
+    item_rank = 1
+    not_applicable: Mapping[str, str] = {
+        "shift": "queries and candidates are vectors: a shift changes their products",
+        "keras": "ids and sampling shares don't fit (y_true, y_pred)",
+        "leading": "every query meets every candidate: the batch is one axis",
+    }
+
+    def __init__(
+        self,
+        temperature: float = 1.0,
+        *,
+        gather: bool = False,
+        reduction: str = base.Reduction.AUTO,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(temperature, reduction=reduction, name=name)
+        if reduction == base.Reduction.SUM:
+            raise ValueError(
+                f"{self.name} is averaged over users, received reduction "
+                f"{reduction!r}: a sum scales every weight with the batch size. Use "
+                "SUM_OVER_BATCH_SIZE and a weight."
+            )
+        self.gather = gather
+
+    def __call__(
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> tf.Tensor:
+        """Refuses the Keras path, which can't carry ids and positives."""
+        raise ValueError(
+            f"{self.name} needs the inputs {list(self.inputs)}, received (y_true, "
+            "y_pred). Call `reduce(...)`, or use it in a Transfer."
+        )
+
+    def _gathered(self, rows: tf.Tensor) -> tf.Tensor:
+        """Rows of all replicas with `gather`, of this one without."""
+        return replicas.gather_rows(rows) if self.gather else rows
+
+    def _logits(
+        self, queries: tf.Tensor, candidates: tf.Tensor, items: base.Items
+    ) -> tf.Tensor:
+        """Corrected logits of every query for all candidates: `[B, B * L]`."""
+        flat = tf.reshape(self._gathered(candidates), [-1, tf.shape(candidates)[-1]])
+        logits = tf.matmul(queries, flat, transpose_b=True) / self._temperature(items)
+        log_q = tf.where(items.valid, tf.cast(items.inputs["log_q"], tf.float32), 0.0)
+        return logits - tf.reshape(self._gathered(log_q), [-1])
+
+    def _columns(self, items: base.Items) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns bool `[B * L]` real candidates, int32 `[B]` first own columns."""
+        valid = tf.reshape(self._gathered(items.valid), [-1])
+        first = replicas.first_row(items.valid) if self.gather else 0
+        users, length = tf.unstack(tf.shape(items.valid))
+        return valid, (first + tf.range(users)) * length
+
+    def _hits(self, items: base.Items, known: tf.Tensor) -> tf.Tensor:
+        """Finds candidates that are known items `[B, L]` of a user: `[B, B * L]`.
+
+        Looked up in the user's sorted known rows, without a `[B, B * L, L]` cube.
+        """
+        rows = tf.cast(items.inputs["item_row"], tf.int32)
+        users, length = tf.unstack(tf.shape(rows))
+        known = tf.sort(tf.where(known & items.valid, rows, rows.dtype.max), axis=-1)
+        everyone = tf.reshape(self._gathered(rows), [1, -1])
+        everyone = tf.broadcast_to(everyone, [users, tf.size(everyone)])
+        place = tf.minimum(tf.searchsorted(known, everyone), length - 1)
+        return tf.equal(tf.gather(known, place, batch_dims=1), everyone)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns every constructor argument."""
+        return {**super().get_config(), "gather": self.gather}
 
 
 @tf.keras.utils.register_keras_serializable(package="tfdistill")
-class InBatchSoftmax(base.TemperedLoss):
+class InBatchSoftmax(_InBatchLoss):
     """Sampled softmax of each query over all candidates of the batch: a hard loss.
 
     loss_u = -log softmax_n((q_u . v_n) / T - log_q_n)[positive of u]
@@ -25,12 +99,16 @@ class InBatchSoftmax(base.TemperedLoss):
     applied to the positive too. Averaged over users with a positive, never summed, so
     that its weight does not change with the batch size.
 
-    The base loss of two-tower recall. `student` holds the queries and `teacher` the
-    candidates: both are trained, so unlike a distillation loss it passes gradient to
-    `teacher` (`teacher_gradient`).
+    The base loss of two-tower recall. `student` holds the queries `[B, d]`, `teacher`
+    the candidates `[B, L, d]`; both are trained, so unlike a distillation loss it
+    passes gradient to `teacher` (`teacher_gradient`). Inputs: `positive` int `[B]`, the
+    list position of the user's one positive, -1 for none; `log_q` `[B, L]`; `item_row`
+    int `[B, L]`. The weight of a user is that of the positive. Under a distribution
+    strategy a replica sees its own candidates, unless `gather`.
 
     Args:
         temperature: T > 0, usually 1 for dot products and 0.05 to 0.2 for cosines.
+        gather: Whether candidates of all replicas serve as negatives.
         reduction: See `DistillationLoss`; `SUM` is refused.
         name: Name of the loss.
 
@@ -52,84 +130,47 @@ class InBatchSoftmax(base.TemperedLoss):
     """
 
     example_rank = 1
-    item_rank = 1
     inputs = ("positive", "log_q", "item_row")
     teacher_gradient = True
     not_applicable = {
-        "shift": "queries and candidates are vectors: a shift changes their products",
-        "keras": "two vector sets, ids and positives don't fit (y_true, y_pred)",
+        **_InBatchLoss.not_applicable,
         "minimum": "a hard loss: the second argument holds candidates, not targets",
         "teacher_gradient": "the candidates are trained by it as well",
-        "leading": "every query meets every candidate: the batch is one axis",
     }
-
-    def __init__(
-        self,
-        temperature: float = 1.0,
-        *,
-        reduction: str = base.Reduction.AUTO,
-        name: str | None = None,
-    ) -> None:
-        super().__init__(temperature, reduction=reduction, name=name)
-        if reduction == base.Reduction.SUM:
-            raise ValueError(
-                "InBatchSoftmax is averaged over users, received reduction "
-                f"{reduction!r}: a sum scales every weight with the batch size. Use "
-                "SUM_OVER_BATCH_SIZE and a weight."
-            )
-
-    def __call__(
-        self, y_true: Any, y_pred: Any, sample_weight: Any = None
-    ) -> tf.Tensor:
-        """Refuses the Keras path, which can't carry ids and positives."""
-        raise ValueError(
-            "InBatchSoftmax needs queries, candidates, `positive`, `log_q` and "
-            "`item_row`, received (y_true, y_pred). Call `reduce(...)`, or use it in a "
-            "Transfer."
-        )
 
     def _enter(
         self,
         student: Any,
-        teacher: Any,
+        teacher: tf.Tensor,
         labels: Any,
         mask: Any,
         weights: Any,
         inputs: Mapping[str, Any],
     ) -> base.Items:
-        """Aligns mask and weights with the candidates `[B, L]`, not the queries."""
+        """Aligns mask and weights with the candidates, not the queries."""
         student = tf.cast(tf.convert_to_tensor(student), tf.float32)
-        teacher = tf.cast(tf.convert_to_tensor(teacher), tf.float32)
         if student.shape.rank != 2 or teacher.shape.rank != 3:
             raise ValueError(
                 f"{self.name} takes queries [B, d] and candidates [B, L, d], received "
                 f"{student.shape} and {teacher.shape}."
             )
-        valid, weights = self._align(teacher, mask, weights)
-        present = valid[..., tf.newaxis]
-        users = tf.reduce_any(valid, axis=-1, keepdims=True)
-        return base.Items(
-            tf.where(users, student, 0.0),
-            tf.where(present, teacher, 0.0),
-            None if labels is None else tf.cast(labels, tf.float32),
-            valid,
-            weights,
-            inputs,
-        )
+        items = super()._enter(teacher, teacher, labels, mask, weights, inputs)
+        users = tf.reduce_any(items.valid, axis=-1, keepdims=True)
+        return items._replace(student=tf.where(users, student, 0.0))
 
     def _per_example(self, items: base.Items) -> tf.Tensor:
-        t = self._temperature(items)
-        candidates = tf.reshape(items.teacher, [-1, tf.shape(items.teacher)[-1]])
-        logits = tf.matmul(items.student, candidates, transpose_b=True) / t
-        log_q = tf.where(items.valid, tf.cast(items.inputs["log_q"], tf.float32), 0.0)
-        logits -= tf.reshape(log_q, [-1])
-        users, length = tf.unstack(tf.shape(items.valid))
-        own = tf.range(users) * length + tf.maximum(_positive(items), 0)
-        chosen = tf.range(users * length) == own[:, tf.newaxis]
-        negative = tf.reshape(items.valid, [-1]) & ~_accidental_hits(items)
-        allowed = self._valid_examples(items)[:, tf.newaxis] & (chosen | negative)
+        logits = self._logits(items.student, items.teacher, items)
+        positive = _positive(items)
+        valid, first = self._columns(items)
+        own = first + tf.maximum(positive, 0)
+        known = tf.range(tf.shape(items.valid)[1]) == positive[:, tf.newaxis]
+        if items.labels is not None:
+            known |= items.labels > 0.0
+        chosen = tf.range(tf.size(valid)) == own[:, tf.newaxis]
+        allowed = chosen | (valid & ~self._hits(items, known))
+        allowed &= self._valid_examples(items)[:, tf.newaxis]
         log_p = masking.masked_log_softmax(logits, allowed)
-        weight = tf.gather(tf.reshape(items.weights, [-1]), own)
+        weight = tf.gather(items.weights, tf.maximum(positive, 0), batch_dims=1)
         return -weight * tf.gather(log_p, own, batch_dims=1)
 
     def _valid_examples(self, items: base.Items) -> tf.Tensor:
@@ -138,25 +179,87 @@ class InBatchSoftmax(base.TemperedLoss):
         return (positive >= 0) & present
 
 
+@tf.keras.utils.register_keras_serializable(package="tfdistill")
+class InBatchDistillation(_InBatchLoss):
+    """KL between the teacher's and the student's softmax over the batch's candidates.
+
+    loss_u = T^2 KL(p_u || q_u), p_u = softmax_n((q^t_u . v^t_n) / T - log_q_n), q_u
+    likewise with the student's towers
+
+    over the user's own list and the lists of all others, without items that the own
+    list holds already (accidental hits). Both sides carry the same correction, so the
+    two distributions estimate those over the whole catalogue. Sampled negatives are
+    further items of the lists.
+
+    Each side is one tensor `[B, 1 + L, d]` with the query in front of its candidates,
+    `tf.concat([query[:, tf.newaxis], candidates], 1)`; the widths of teacher and
+    student may differ. `mask`, `weights`, `log_q` and `item_row` are `[B, L]`; a user's
+    weight is the mean over the own valid items. Under a distribution strategy a replica
+    sees its own candidates, unless `gather`.
+
+    Args:
+        temperature: T > 0; a call may override it, for schedules.
+        gather: Whether candidates of all replicas are compared.
+        reduction: See `DistillationLoss`; `SUM` is refused.
+        name: Name of the loss.
+
+    Example:
+        >>> towers = tf.random.normal([4, 1 + 3, 8])
+        >>> rows = tf.reshape(tf.range(12), [4, 3])
+        >>> InBatchDistillation().reduce(
+        ...     student=towers, teacher=towers, log_q=tf.zeros([4, 3]), item_row=rows
+        ... ).numpy()
+        0.0
+
+    Reference:
+        Yi et al., RecSys 2019, for the correction; Hinton et al., arXiv:1503.02531.
+    """
+
+    example_rank = 2
+    inputs = ("log_q", "item_row")
+
+    def _enter(
+        self,
+        student: Any,
+        teacher: tf.Tensor,
+        labels: Any,
+        mask: Any,
+        weights: Any,
+        inputs: Mapping[str, Any],
+    ) -> base.Items:
+        """Aligns mask and weights with the candidates behind the queries."""
+        student = tf.cast(tf.convert_to_tensor(student), tf.float32)
+        if not student.shape[:-1].is_compatible_with(teacher.shape[:-1]):
+            raise ValueError(
+                f"{self.name} takes student and teacher [B, 1 + L, d], query first, "
+                f"received {student.shape} and {teacher.shape}."
+            )
+        valid, weights = self._align(student[:, 1:], mask, weights)
+        users = tf.reduce_any(valid, axis=-1, keepdims=True)
+        present = tf.concat([users, valid], axis=1)[..., tf.newaxis]
+        student = tf.where(present, student, 0.0)
+        teacher = tf.where(present, teacher, 0.0)
+        return base.Items(student, teacher, labels, valid, weights, inputs)
+
+    def _per_example(self, items: base.Items) -> tf.Tensor:
+        valid, first = self._columns(items)
+        length = tf.shape(items.valid)[1]
+        place = tf.range(tf.size(valid)) - first[:, tf.newaxis]
+        own = (place >= 0) & (place < length)
+        allowed = valid & (own | ~self._hits(items, items.valid))
+        allowed &= tf.reduce_any(items.valid, axis=1, keepdims=True)
+        log_p, log_q = (
+            masking.masked_log_softmax(
+                self._logits(towers[:, 0], towers[:, 1:], items), allowed
+            )
+            for towers in (items.teacher, items.student)
+        )
+        weight = masking.masked_mean(items.weights, items.valid)
+        t = self._temperature(items)
+        same = tf.cast(allowed, tf.float32)
+        return weight * t**2 * listwise.generalised_kl(log_p, log_q, same)
+
+
 def _positive(items: base.Items) -> tf.Tensor:
     """Returns the list position of every user's positive, -1 for none."""
     return tf.cast(items.inputs["positive"], tf.int32)
-
-
-def _accidental_hits(items: base.Items) -> tf.Tensor:
-    """Finds candidates that are known items of the user: bool `[B, B * L]`.
-
-    Known are the user's positive and the items of the own list with a label above 0.
-    Looked up in the user's sorted known rows: O(B^2 L log L), no `[B, B L, L]` cube.
-    """
-    rows = tf.cast(items.inputs["item_row"], tf.int32)
-    length = tf.shape(rows)[1]
-    known = tf.range(length) == _positive(items)[:, tf.newaxis]
-    if items.labels is not None:
-        known |= items.labels > 0.0
-    known = tf.sort(tf.where(known & items.valid, rows, rows.dtype.max), axis=-1)
-    everyone = tf.broadcast_to(
-        tf.reshape(rows, [1, -1]), [tf.shape(rows)[0], tf.size(rows)]
-    )
-    place = tf.minimum(tf.searchsorted(known, everyone), length - 1)
-    return tf.equal(tf.gather(known, place, batch_dims=1), everyone)

@@ -1,0 +1,157 @@
+"""RankDistil: orders drawn from the teacher, their likelihood under the student."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfdistill.losses import base, checks, listwise, masking
+
+__all__ = ["RankDistil", "draw_orders"]
+
+
+@tf.keras.utils.register_keras_serializable(package="tfdistill")
+class RankDistil(base.TemperedLoss):
+    """Minus the likelihood of orders that are drawn from the teacher (Plackett-Luce).
+
+    loss = -E_{pi ~ PL(z_t / T)} sum_{k <= K} w_k log PL(pi_k | pi_<k, z_s) / min(K, n)
+
+    `PlackettLuce` learns the teacher's one best order; here its doubts count too: items
+    that the teacher finds equal are drawn in either order. The expectation is a mean
+    over `samples` draws by Gumbel top K. Unlike TF-Ranking's `CoupledRankDistilLoss`,
+    negative scores are legal and every step draws other orders.
+
+    Args:
+        topk: K, how many items are drawn.
+        samples: How many orders are drawn per list.
+        temperature: T > 0 of the teacher; a call may override it.
+        seed: Seed of the draws. With the override `step` they are a function of
+            (seed, step), which a resumed run repeats; without, they are TensorFlow's
+            random numbers.
+        reduction: See `DistillationLoss`.
+        name: Name of the loss.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+        >>> loss = RankDistil(topk=1)
+        >>> value = loss.reduce(student=[[0.0, 0.0]], teacher=[[5.0, -5.0]], step=3)
+        >>> value.numpy().round(4)
+        0.6931
+
+    Reference:
+        Reddi et al., RankDistil: knowledge distillation for ranking, AISTATS 2021.
+    """
+
+    example_rank = 1
+    overrides = ("temperature", "step", "orders")
+    not_applicable = {"minimum": "a mean over drawn orders is not at its minimum there"}
+
+    def __init__(
+        self,
+        topk: int = 10,
+        samples: int = 8,
+        *,
+        temperature: float = 1.0,
+        seed: int = 0,
+        reduction: str = base.Reduction.AUTO,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(temperature, reduction=reduction, name=name)
+        self.topk = checks.at_least("topk", topk, 1)
+        self.samples = checks.at_least("samples", samples, 1)
+        self.seed = seed
+
+    def _per_example(self, items: base.Items) -> tf.Tensor:
+        orders = items.inputs.get("orders")
+        if orders is None:
+            orders = self._draw(items)
+        shape = tf.concat([tf.shape(orders)[:-1], tf.shape(items.valid)[-1:]], 0)
+
+        def per_order(values: tf.Tensor) -> tf.Tensor:
+            """`[..., L]` -> `[..., S, L]`."""
+            return tf.broadcast_to(values[..., tf.newaxis, :], shape)
+
+        lowest = items.student.dtype.min
+        picked = tf.maximum(orders, 0)
+        student, valid = per_order(items.student), per_order(items.valid)
+        drawn = (orders >= 0) & tf.gather(valid, picked, batch_dims=-1)
+        ours = tf.gather(student, picked, batch_dims=-1)
+        rest = valid & ~_chosen(tf.where(drawn, orders, -1), shape)
+        others = tf.reduce_logsumexp(
+            tf.where(rest, student, lowest), axis=-1, keepdims=True
+        )
+        line = tf.concat([tf.where(drawn, ours, lowest), others], -1)
+        tails = listwise.log_tail_sums(line)[..., :-1]
+        weights = tf.gather(per_order(items.weights), picked, batch_dims=-1)
+        losses = masking.masked_mean(weights * (tails - ours), drawn)
+        return tf.reduce_mean(losses, axis=-1)
+
+    def _draw(self, items: base.Items) -> tf.Tensor:
+        """Draws orders by (seed, step) if the call has a step."""
+        seed = None
+        if "step" in items.inputs:
+            seed = tf.stack([self.seed, tf.cast(items.inputs["step"], tf.int32)])
+        scores = items.teacher / self._temperature(items)
+        return draw_orders(scores, items.valid, self.topk, self.samples, seed)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns every constructor argument."""
+        return {
+            **super().get_config(),
+            "topk": self.topk,
+            "samples": self.samples,
+            "seed": self.seed,
+        }
+
+
+def draw_orders(
+    scores: tf.Tensor,
+    valid: tf.Tensor,
+    topk: int,
+    samples: int,
+    seed: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """Draws the heads of Plackett-Luce orders, by adding Gumbel noise and sorting.
+
+    Args:
+        scores: float32 `[..., L]` logits.
+        valid: bool `[..., L]`.
+        topk: K, length of the heads; at most L are drawn.
+        samples: S, how many orders per list.
+        seed: int32 `[2]` of a stateless draw; None for TensorFlow's random numbers.
+
+    Returns:
+        int32 `[..., S, min(K, L)]` positions, -1 where a list is shorter.
+
+    Example:
+        >>> valid = tf.constant([True, True, False])
+        >>> draw_orders(tf.constant([90., 0., 99.]), valid, 3, 1, [0, 1]).numpy()
+        array([[ 0,  1, -1]], dtype=int32)
+    """
+    shape = tf.shape(scores)
+    shape = tf.concat([shape[:-1], [samples], shape[-1:]], 0)
+    low = tf.keras.backend.epsilon() ** 3
+    if seed is None:
+        uniform = tf.random.uniform(shape, minval=low)
+    else:
+        uniform = tf.random.stateless_uniform(shape, seed, minval=low)
+    noisy = scores[..., tf.newaxis, :] - tf.math.log(-tf.math.log(uniform))
+    noisy = tf.where(valid[..., tf.newaxis, :], noisy, noisy.dtype.min)
+    length = scores.shape[-1] or tf.shape(scores)[-1]
+    best, orders = tf.math.top_k(noisy, tf.minimum(topk, length))
+    return tf.where(best > noisy.dtype.min, orders, -1)
+
+
+def _chosen(orders: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
+    """Marks positions `[..., K]` (-1 for none) in a bool tensor `[..., L]`."""
+    rows = tf.reshape(orders, [-1, tf.shape(orders)[-1]])
+    count, length = tf.shape(rows)[0], shape[-1]
+    # One more column takes the -1s.
+    places = tf.where(rows < 0, length, rows)
+    places += tf.range(count)[:, tf.newaxis] * (length + 1)
+    places = tf.reshape(places, [-1, 1])
+    marks = tf.scatter_nd(places, tf.ones_like(places[:, 0]), [count * (length + 1)])
+    return tf.reshape(tf.reshape(marks, [count, length + 1])[:, :-1], shape) > 0
