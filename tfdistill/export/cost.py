@@ -150,7 +150,7 @@ def latency(
             f"baseline={baseline!r}, models {sorted(paths)}, {len(requests)} requests "
             f"and rounds={rounds}."
         )
-    folders = [str(path) for path in paths.values()]
+    folders = [str(Path(path).resolve()) for path in paths.values()]
     sent = [{name: np.asarray(x) for name, x in r.items()} for r in requests]
     if threads is None:
         spent = timings(folders, sent, rounds)

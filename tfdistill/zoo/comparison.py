@@ -141,11 +141,11 @@ def cascades(
     found = []
     for model, sets in runs.items():
         pages = [
-            retrieval_summary(s["fine"], judge.liked, judge.popular, cuts=(10,))
+            retrieval_summary(s["fine"], judge.relevant, judge.popular, cuts=(10,))
             for s in sets
         ]
         summaries = [
-            cascade_summary(s, judge.liked, top, judge.popular)
+            cascade_summary(s, judge.relevant, top, judge.popular)
             for s, top in zip(sets, best)
         ]
         kept = [

@@ -129,29 +129,29 @@ class CatalogueJudge(ListJudge):
     """Judges recall and whole cascades too, over the full catalogue.
 
     Each user is asked for once, with the features of the first request of the part, and
-    without the items of earlier parts.
+    without the items of earlier parts. Relevant are the items with a label above 0: the
+    implicit positives that recall is trained on.
 
     Args:
         requests: The requests of the part.
-        relevant: All (user, item) pairs of the part, whatever their label.
-        seen: The pairs of the parts before it.
+        seen: The (user, item) pairs of the parts before it.
         head: bool `[I]`, the popular items, by training interactions.
     """
 
     def __init__(
         self,
         requests: Requests,
-        relevant: PairSet,
         seen: PairSet,
         head: np.ndarray,
     ) -> None:
         super().__init__(requests, head)
         self.popular = head
         users, self.first = np.unique(requests.group, return_index=True)
-        self.relevant = _by_position(users, relevant)
-        self.seen = _by_position(users, seen)
+        judged = np.isin(seen.group, users)
+        position = np.searchsorted(users, seen.group)
+        self.seen = Pairs(position[judged], seen.item[judged])
         rows, places = np.nonzero(self._mask & (self._labels > 0))
-        self.liked = Pairs(
+        self.relevant = Pairs(
             np.searchsorted(users, requests.group[rows]),
             requests.candidates[rows, places],
         )
@@ -184,13 +184,6 @@ class CatalogueJudge(ListJudge):
     ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
         """Returns the ranker as a function of judged users and candidates."""
         return lambda users, candidates: ranker(self.first[users], candidates)
-
-
-def _by_position(users: np.ndarray, pairs: PairSet) -> Pairs:
-    """Pairs of the judged users, by their position among them."""
-    position = np.searchsorted(users, pairs.group)
-    judged = np.isin(pairs.group, users)
-    return Pairs(position[judged], pairs.item[judged])
 
 
 def _only(outputs: Mapping[str, tf.Tensor]) -> np.ndarray:

@@ -41,7 +41,7 @@ RECALL_LOSS = Transfer(
     target="recall_query",
     loss=InBatchSoftmax(),
     mask="mask",
-    labels=None,
+    labels="recall",
     inputs={"positive": "positive", "log_q": "log_q", "item_row": "item_row"},
 )
 

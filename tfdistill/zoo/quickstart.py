@@ -72,9 +72,7 @@ def load_problem(data_dir: Path | None = None, *, tiny: bool = False) -> Problem
     counts = np.bincount(parts.known.item, minlength=parts.train.num_items)
     head = head_items(counts)
     judges = {
-        part: CatalogueJudge(
-            getattr(parts, part), parts.interactions[part], parts.before(part), head
-        )
+        part: CatalogueJudge(getattr(parts, part), parts.before(part), head)
         for part in ("valid", "test")
     }
     return Problem(data, parts, movielens_spec(parts), judges)

@@ -164,7 +164,7 @@ def train(
         seed=seed,
         negatives=recipe.negatives,
         known=known,
-        outputs=recipe.rankers,
+        outputs=tuple(recipe.nets),
     )
     validate = Validation(recipe, network, judge)
     best = {
