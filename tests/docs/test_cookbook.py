@@ -1,0 +1,36 @@
+"""The pages of the cookbook run as they are printed, and stay as short as they say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+COOKBOOK = Path(__file__).parents[2] / "docs" / "cookbook"
+PAGES = sorted(page.name for page in COOKBOOK.glob("*.md") if page.name != "README.md")
+BLOCK = re.compile(r"^```python( added)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+ADDED_LINES = 15
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_page_runs_from_top_to_bottom(name):
+    page = COOKBOOK / name
+    text = page.read_text(encoding="utf-8")
+    namespace = {"__name__": "__main__"}
+    for block in BLOCK.finditer(text):
+        # Blank lines in front: a traceback then names the line of the page.
+        blank = "\n" * text.count("\n", 0, block.start(2))
+        exec(compile(blank + block[2], str(page), "exec"), namespace)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_what_is_added_is_short(name):
+    text = (COOKBOOK / name).read_text(encoding="utf-8")
+    added = [block[2] for block in BLOCK.finditer(text) if block[1]]
+    assert len(added) == 1
+    lines = [line for line in added[0].splitlines() if line.strip()]
+    assert len(lines) <= ADDED_LINES
+    assert max(map(len, lines)) <= 88
+    for word in ("FeatureEmbeddings(", "GradientBlock(", "Distiller(", "Transfer("):
+        assert word in added[0]
