@@ -56,3 +56,11 @@ def test_latency_of_exports_in_turns(network, tmp_path, threads):
 def test_latency_needs_a_baseline_and_requests(tmp_path):
     with pytest.raises(ValueError, match="baseline='teacher', models \\['fine'\\]"):
         latency({"fine": tmp_path}, [{"x": np.zeros(1)}], baseline="teacher")
+
+
+def test_a_request_without_a_feature_is_named(network, tmp_path):
+    ranker_servable(network.part("fine"), SPEC).save(tmp_path)
+    request = batch(1, 500)
+    del request["age"]
+    with pytest.raises(ValueError, match=r"takes .*; the request lacks \['age'\]"):
+        latency({"fine": tmp_path}, [request], baseline="fine")

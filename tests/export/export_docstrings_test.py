@@ -5,9 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfdistill.export import publishing
+
 
 @pytest.mark.parametrize("name", ["cost", "examples", "publishing", "servable"])
-def test_examples_run(name):
+def test_examples_run(name, monkeypatch, same_process):
+    monkeypatch.setattr(publishing, "in_fresh_process", same_process)
     module = importlib.import_module(f"tfdistill.export.{name}")
     result = doctest.testmod(module, extraglobs={"np": np, "tf": tf})
     assert result.failed == 0

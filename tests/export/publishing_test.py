@@ -23,13 +23,13 @@ from tfdistill.export import (
 )
 
 
-def same_process(task, *arguments, threads=None):
-    """Stands in for the fresh process where the test is about something else."""
-    return getattr(standalone, task)(*arguments), "this process"
+@pytest.fixture(scope="module")
+def fine(network):
+    return ranker_servable(network.part("fine"), SPEC)
 
 
 @pytest.fixture
-def fast(monkeypatch):
+def fast(monkeypatch, same_process):
     monkeypatch.setattr(publishing, "in_fresh_process", same_process)
 
 
@@ -82,20 +82,19 @@ def test_export_functions_publish_one_model(network, tmp_path, fast):
     assert report.version == 1 and (tmp_path / "b" / "1").is_dir()
 
 
-def test_models_of_one_call_get_one_new_version(network, tmp_path, fast):
-    servable = ranker_servable(network.part("fine"), SPEC)
+def test_models_of_one_call_get_one_new_version(fine, tmp_path, fast):
     for name in ("a/9", "b/10", "b/not-a-version"):
         (tmp_path / name).mkdir(parents=True)
-    reports = publish({tmp_path / name: servable for name in "abc"})
+    reports = publish({tmp_path / name: fine for name in "abc"})
     assert {report.version for report in reports.values()} == {11}
     with pytest.raises(ValueError, match=r"got 9; the directories have \[9, 11\]"):
-        publish({tmp_path / "a": servable}, version=9)
+        publish({tmp_path / "a": fine}, version=9)
     with pytest.raises(ValueError, match="at least one model"):
         publish({})
 
 
-def test_another_user_may_read_what_was_published(network, tmp_path, fast):
-    report = export_ranker(network.part("fine"), SPEC, tmp_path / "fine")
+def test_another_user_may_read_what_was_published(fine, tmp_path, fast):
+    (report,) = publish({tmp_path / "fine": fine}).values()
     (tmp_path / "made").mkdir()
     wanted = stat.S_IMODE((tmp_path / "made").stat().st_mode)
     assert stat.S_IMODE(os.stat(report.path).st_mode) == wanted
@@ -109,21 +108,18 @@ def tampered(network):
     return servable
 
 
-def test_wrong_scores_in_the_fresh_process_are_found(network, tmp_path):
-    right = ranker_servable(network.part("fine"), SPEC)
+def test_wrong_scores_in_the_fresh_process_are_found(network, fine, tmp_path):
     with pytest.raises(RuntimeError, match="wrong' answers differently.*by 0?[1-9.]"):
-        publish({tmp_path / "right": right, tmp_path / "wrong": tampered(network)})
+        publish({tmp_path / "right": fine, tmp_path / "wrong": tampered(network)})
     assert not list(tmp_path.iterdir())
 
 
-def test_a_model_that_no_process_can_load_is_not_published(network, tmp_path):
-    servable = ranker_servable(network.part("fine"), SPEC)
-
+def test_a_model_that_no_process_can_load_is_not_published(fine, tmp_path):
     class Damaged:
-        requests = servable.requests
+        requests = fine.requests
 
         def save(self, path):
-            servable.save(path)
+            fine.save(path)
             (path / "saved_model.pb").write_bytes(b"damaged")
 
     with pytest.raises(RuntimeError, match=r"exit code 1.*\n(.*\n)*.*saved_model"):
@@ -131,33 +127,30 @@ def test_a_model_that_no_process_can_load_is_not_published(network, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_disk_error_leaves_nothing(network, tmp_path, fast):
-    servable = ranker_servable(network.part("fine"), SPEC)
-
+def test_a_disk_error_leaves_nothing(fine, tmp_path, fast):
     class Full:
-        requests = servable.requests
+        requests = fine.requests
 
         def save(self, path):
-            servable.save(path)
+            fine.save(path)
             raise OSError("No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
-        publish({tmp_path / "a": servable, tmp_path / "b": Full()})
+        publish({tmp_path / "a": fine, tmp_path / "b": Full()})
     assert not list(tmp_path.iterdir())
 
 
-def test_a_failed_rename_takes_the_others_back(network, tmp_path, fast):
-    servable = ranker_servable(network.part("fine"), SPEC)
+def test_a_failed_rename_takes_the_others_back(fine, tmp_path, fast):
     (tmp_path / "b").write_text("a file where the directory should be")
     with pytest.raises(OSError):
-        publish({tmp_path / "a": servable, tmp_path / "b": servable})
+        publish({tmp_path / "a": fine, tmp_path / "b": fine})
     left = [p.name for p in tmp_path.rglob("*")]
     assert not [name for name in left if name.isdecimal() or "unverified" in name]
 
 
-def test_a_vocabulary_needs_no_file_beside_the_model(network, tmp_path, fast):
-    report = export_ranker(network.part("fine"), SPEC, tmp_path / "before")
-    os.rename(report.path, tmp_path / "moved")
+def test_a_vocabulary_needs_no_file_beside_the_model(network, fine, tmp_path):
+    fine.save(tmp_path / "before")
+    os.rename(tmp_path / "before", tmp_path / "moved")
     loaded = tf.saved_model.load(str(tmp_path / "moved"))
     features = of(batch(), FINE)
     np.testing.assert_allclose(

@@ -141,8 +141,23 @@ def latency(
         The latency by name.
 
     Raises:
-        ValueError: If there is nothing to measure or the baseline is not in `paths`.
+        ValueError: If there is nothing to measure, the baseline is not in `paths` or a
+            request lacks a feature.
         RuntimeError: If the fresh process fails.
+
+    Example:
+        >>> import tempfile
+        >>> from tfdistill.data.spec import Feature, FeatureSpec
+        >>> from tfdistill.export import example_batch, ranker_servable
+        >>> spec = FeatureSpec((Feature("price", "numeric", "item"),))
+        >>> inputs = spec.keras_inputs()
+        >>> model = tf.keras.Model(inputs, 2.0 * inputs["price"])
+        >>> with tempfile.TemporaryDirectory() as path:
+        ...     ranker_servable(model, spec).save(path)
+        ...     request = example_batch(spec, batch_size=1, list_size=500)
+        ...     found = latency({"fine": path}, [request], baseline="fine", rounds=3)
+        >>> found["fine"].speedup
+        1.0
     """
     if baseline not in paths or not requests or rounds < 1:
         raise ValueError(

@@ -160,6 +160,26 @@ def recall_servable(
     Raises:
         ValueError: As `ranker_servable`, and if a tower reads features of the other
             side or the catalogue does not fit.
+
+    Example:
+        >>> from tfdistill.data.spec import Feature, FeatureSpec, Table
+        >>> from tfdistill.models import Net, TwoTower, joint_network
+        >>> spec = FeatureSpec(
+        ...     features=(
+        ...         Feature("age", "numeric", "user"),
+        ...         Feature("item_id", "categorical", "item", table="item"),
+        ...     ),
+        ...     tables=(Table("item", dim=4, size=9),),
+        ... )
+        >>> network = joint_network(spec, {"recall": Net(TwoTower((8,)), spec.names)})
+        >>> query, item = (
+        ...     network.part("recall", output=f"recall_{tower}", scope=scope)
+        ...     for tower, scope in (("query", "user"), ("item", "item"))
+        ... )
+        >>> items = {"item_id": np.arange(9)}
+        >>> servable = recall_servable(query, item, spec, items, items["item_id"], k=3)
+        >>> sorted(servable.signatures)
+        ['item', 'query', 'serving_default', 'tf_example']
     """
     users, items_spec = (
         _one_side(declared_spec(model, spec, allow_privileged), scope)

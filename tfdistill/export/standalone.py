@@ -126,6 +126,11 @@ def in_fresh_process(
 def _feed(function: Any, arrays: Arrays) -> dict[str, tf.Tensor]:
     """The tensors that a signature takes, in its dtypes."""
     inputs = function.structured_input_signature[1]
+    missing = sorted(set(inputs) - set(arrays))
+    if missing:
+        raise ValueError(
+            f"The signature takes {sorted(inputs)}; the request lacks {missing}."
+        )
     return {name: tf.constant(arrays[name], x.dtype) for name, x in inputs.items()}
 
 
