@@ -99,9 +99,10 @@ def joint_network(
     Args:
         spec: All features; each net reads those that it names.
         nets: The nets by name; a name is also the name of the net's output.
-        booster: Name of the net that trains the tables under `"booster_only"`.
+        booster: Name of the net that trains its tables alone under `"booster_only"`.
         shared_gradient: `"both"` (every net trains the shared tables, AAAI 2018) or
-            `"booster_only"` (the others read them behind a gradient block).
+            `"booster_only"` (the others read the booster's tables behind a gradient
+            block; tables that the booster does not read are trained by their readers).
         hints: Pairs `(student, teacher)`: adds the output `student_hint`, the student's
             last hidden layer projected to the width of `teacher_hidden`.
 
@@ -144,9 +145,9 @@ def joint_network(
     inputs = spec.keras_inputs()
     uses = {name: net.features for name, net in nets.items()}
     embedded = embed_features(embeddings, inputs, uses)
-    readable = dict(embedded)
+    readable = embedded
     if shared_gradient == "booster_only":
-        readable = {name: GradientBlock()(x) for name, x in embedded.items()}
+        readable = _blocked(embedded, spec, nets[str(booster)])
     outputs: dict[str, tf.Tensor] = {}
     for name, net in nets.items():
         vectors = embedded if name == booster else readable
@@ -171,6 +172,17 @@ def _check(nets: Mapping[str, Net], booster: str | None, shared_gradient: str) -
             f"The booster of shared_gradient={shared_gradient!r} must be one of "
             f"{sorted(nets)}, got {booster!r}."
         )
+
+
+def _blocked(
+    embedded: Mapping[str, tf.Tensor], spec: FeatureSpec, booster: Net
+) -> dict[str, tf.Tensor]:
+    """Blocks the gradient to every table that the booster reads."""
+    tables = {table.name for table in spec.select(booster.features).tables}
+    return {
+        name: GradientBlock()(vectors) if spec[name].table in tables else vectors
+        for name, vectors in embedded.items()
+    }
 
 
 def _add(
