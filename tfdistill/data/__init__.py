@@ -1,1 +1,58 @@
-"""tfdistill.data."""
+"""Data: the feature spec, requests and batches, readers, public sets, a simulator."""
+
+from tfdistill.data.batching import RequestBatches
+from tfdistill.data.movielens import (
+    MovieLens,
+    load_movielens,
+    load_movielens_1m,
+    load_movielens_100k,
+)
+from tfdistill.data.movielens_features import (
+    movielens_requests,
+    movielens_spec,
+    movielens_split,
+)
+from tfdistill.data.readers import read_frame, requests_from_frame, split_requests
+from tfdistill.data.requests import PairSet, Requests
+from tfdistill.data.spec import Feature, FeatureSpec, Table
+from tfdistill.data.splits import (
+    Split,
+    fixed_test_split,
+    global_temporal_split,
+    per_user_temporal_split,
+)
+from tfdistill.data.synthetic import Oracle, Simulation, simulate
+from tfdistill.data.synthetic_settings import SimulatorConfig
+from tfdistill.data.tfrecords import read_tfrecords, write_tfrecords
+from tfdistill.data.windows import RequestParts, windows
+
+__all__ = [
+    "Feature",
+    "FeatureSpec",
+    "MovieLens",
+    "Oracle",
+    "PairSet",
+    "RequestBatches",
+    "RequestParts",
+    "Requests",
+    "Simulation",
+    "SimulatorConfig",
+    "Split",
+    "Table",
+    "fixed_test_split",
+    "global_temporal_split",
+    "load_movielens",
+    "load_movielens_100k",
+    "load_movielens_1m",
+    "movielens_requests",
+    "movielens_spec",
+    "movielens_split",
+    "per_user_temporal_split",
+    "read_frame",
+    "read_tfrecords",
+    "requests_from_frame",
+    "simulate",
+    "split_requests",
+    "windows",
+    "write_tfrecords",
+]
