@@ -9,7 +9,7 @@ from export_fixture import FINE, ITEMS, SENTINEL, SPEC, batch, catalogue, of, to
 
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.export import ranker_servable, recall_servable, tf_examples
-from tfdistill.export.guards import restricted
+from tfdistill.layers import restricted
 
 USERS = tuple(f.name for f in SPEC.scope("user") if not f.privileged)
 IDS = [f"ID-{row}" for row in range(ITEMS)]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import tensorflow as tf
 
 from tfdistill.data.spec import FeatureSpec
-from tfdistill.layers.embeddings import FeatureEmbeddings
 
-__all__ = ["declared_spec", "refuse_variables", "restricted"]
+__all__ = ["declared_spec", "refuse_variables"]
 
 
 def declared_spec(
@@ -43,41 +42,6 @@ def declared_spec(
             "do not exist when serving. Export a student that was built without them."
         )
     return declared
-
-
-def restricted(models: Sequence[tf.keras.Model]) -> list[tf.keras.Model]:
-    """Copies models onto tables with only the rows that their features can reach.
-
-    Args:
-        models: Functional models that are served together.
-
-    Returns:
-        Models with the same scores to the bit: the tables are cut, and shared if they
-        were; all other layers are the same objects. Such a layer now belongs to two
-        models, so `layer.output` is ambiguous; `layer.get_output_at(0)` is the old one.
-
-    Raises:
-        ValueError: If tables lie inside a nested model, where they can't be replaced.
-    """
-    names = {name for model in models for name in model.input_names}
-    copies: dict[int, FeatureEmbeddings] = {}
-
-    def replace(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
-        if not isinstance(layer, FeatureEmbeddings):
-            return layer
-        if id(layer) not in copies:
-            copies[id(layer)] = layer.restrict(names.intersection(layer.spec.names))
-        return copies[id(layer)]
-
-    clones = [tf.keras.models.clone_model(m, clone_function=replace) for m in models]
-    for layer in (layer for clone in clones for layer in clone.submodules):
-        if isinstance(layer, FeatureEmbeddings) and layer not in copies.values():
-            raise ValueError(
-                f"The tables {layer.name!r} lie inside a nested model, where the rows "
-                "of other features can't be cut off. Build the exported model from the "
-                "nested model's tensors, not by calling it as a layer."
-            )
-    return clones
 
 
 def refuse_variables(

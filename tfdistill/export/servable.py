@@ -14,8 +14,9 @@ import tensorflow_recommenders as tfrs
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.export.cost import ParameterCount, parameters
 from tfdistill.export.examples import example_batch, tf_examples
-from tfdistill.export.guards import declared_spec, refuse_variables, restricted
+from tfdistill.export.guards import declared_spec, refuse_variables
 from tfdistill.export.signatures import columnar, from_examples
+from tfdistill.layers.extraction import restricted
 
 __all__ = ["Servable", "ranker_servable", "recall_servable"]
 

@@ -2,7 +2,7 @@
 
 from tfdistill.layers.dropout import SteppedDropout
 from tfdistill.layers.embeddings import FeatureEmbeddings, embed_features
-from tfdistill.layers.extraction import standalone
+from tfdistill.layers.extraction import restricted, standalone
 from tfdistill.layers.gradients import GradientBlock
 from tfdistill.layers.towers import (
     ConcatUserItem,
@@ -22,5 +22,6 @@ __all__ = [
     "embed_features",
     "folded_mlp",
     "mlp",
+    "restricted",
     "standalone",
 ]

@@ -92,19 +92,27 @@ def served_costs(
     measured = latency(paths, sent, baseline="teacher", threads=1)
     costs = []
     for name, net in nets.items():
-        models = list(net.models.values())
-        counted = parameters(*models)
-        mflops = flops(models[0], list_size=CANDIDATES) if len(models) == 1 else None
+        counted = parameters(*net.models.values())
         costs.append(
             Cost(
                 name,
                 counted.tables + counted.rest,
-                mflops,
+                _mflops(net, requests.num_items),
                 measured[name].p50,
                 measured[name].p99,
             )
         )
     return costs
+
+
+def _mflops(net: TrainedNet, catalogue: int) -> float:
+    """A ranker's over the candidates; recall's for a query against the catalogue."""
+    if "query" not in net.models:
+        (model,) = net.models.values()
+        return flops(model, list_size=CANDIDATES)
+    query = net.models["query"]
+    (vector,) = query.outputs
+    return flops(query) + 2e-6 * catalogue * vector.shape[-1]
 
 
 def request_of(requests: Requests, row: int, candidates: int) -> dict[str, np.ndarray]:
