@@ -287,15 +287,14 @@ def _copy(initializer: Any) -> Any:
 
 def _lookup_layer(table: Table) -> tf.keras.layers.Layer:
     """The Keras lookup of a vocabulary table: unknown values first, then the listed."""
-    kind = (
-        tf.keras.layers.StringLookup
-        if isinstance(table.vocabulary[0], str)
-        else tf.keras.layers.IntegerLookup
-    )
+    text = isinstance(table.vocabulary[0], str)
+    kind = tf.keras.layers.StringLookup if text else tf.keras.layers.IntegerLookup
     return kind(
         vocabulary=list(table.vocabulary),
         num_oov_indices=table.oov,
         mask_token=None,
+        # Keras' own tokens, "[UNK]" and -1, may well be values of a column.
+        oov_token="\0" if text else tf.int64.min,
         name=f"{table.name}_lookup",
     )
 
