@@ -21,7 +21,7 @@ assert sys.path == path
 for host in {hosts}:
     assert host not in sys.modules, host
 """
-HOSTS = ["tensorflow_ranking", "tensorflow_recommenders", "tf_keras", "matplotlib"]
+HOSTS = ["tensorflow_ranking", "tensorflow_recommenders", "matplotlib"]
 
 
 @pytest.mark.parametrize(

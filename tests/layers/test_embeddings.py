@@ -139,6 +139,17 @@ def test_unknown_ids_go_to_the_rows_kept_for_them(kind, oov, dtype):
     assert set(rows[~known]) == set(range(oov))
 
 
+@pytest.mark.parametrize("listed", [(-1, 0, 5), ("[UNK]", "", "a")])
+def test_every_listed_value_has_a_row_of_its_own(listed):
+    dtype = "string" if isinstance(listed[0], str) else "int64"
+    spec = FeatureSpec(
+        (Feature("f", "categorical", "user", table="t", dtype=dtype),),
+        (Table("t", 2, kind="vocabulary", vocabulary=listed),),
+    )
+    rows = build(spec).rows(spec["f"], tf.constant(listed, dtype))
+    assert rows.numpy().tolist() == [1, 2, 3]
+
+
 @pytest.mark.parametrize("dtype", [np.int32, np.int64])
 def test_a_hash_of_ids_stays_inside_and_spreads(dtype):
     table, limits = Table("t", 2, kind="hash", size=50), np.iinfo(dtype)
