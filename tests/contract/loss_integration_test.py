@@ -65,6 +65,7 @@ def compiled():
         w[output(i)] = batch["weights"]
     model = tf.keras.Model(model.inputs, {k: model.output[k] for k in y})
     model.compile("sgd", loss={output(i): c.loss() for i, c in enumerate(KERAS)})
+    model.optimizer.build(model.trainable_variables)  # else all is traced twice
     return model.train_on_batch(x, y, w, return_dict=True)
 
 
@@ -90,6 +91,7 @@ def distilled():
         )
     model = Distiller(network(CASES), transfers)
     model.compile("sgd", loss={})
+    model.optimizer.build(model.network.trainable_variables)
     data = tf.data.Dataset.from_tensors((x, y, w))
     return model.fit(data, verbose=0).history
 
