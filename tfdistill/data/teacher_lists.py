@@ -1,0 +1,175 @@
+"""Lists for recall distillation, drawn anew for every batch of a tf.data pipeline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfdistill.data import samplers
+
+__all__ = ["TeacherLists"]
+
+
+class TeacherLists:
+    """A tf.data transformation that adds a list per user: teacher's head and a rest.
+
+    Per user, `interesting` items are drawn from the teacher's head (all of it if it is
+    no longer than that) and `uninteresting` ones from the rest of the catalogue. The
+    batch's features get
+
+    * `list_row` int32 `[B, K + L]`, catalogue rows, -1 for padding;
+    * `list_score` float32 `[B, K + L]`: K, K - 1, ... 1 down the teacher's order and 0
+      for the rest, a score for `PlackettLuce(topk=K)`, `TopKSoftLabel(topk=K)` and all
+      losses by rank;
+    * `list_mask` bool `[B, K + L]`.
+
+    Batch s is drawn from (seed, s) alone: `lists(data, start_step)` continues where a
+    run stopped.
+
+    Args:
+        head: int `[U, M]` rows of every user's teacher ranking, best first, -1 padded;
+            see `samplers.teacher_head`.
+        num_items: N, size of the catalogue.
+        interesting: K, how many items of the head; all if None.
+        uninteresting: L, how many others.
+        weights: float `[U, M]` or `[M]`, by which the interesting items are drawn; see
+            `samplers.rank_weights`. None for the first K.
+        rest_weights: float `[U, M]`, by which the others are drawn from the head, as
+            dual correction does; None for a uniform rest of the catalogue.
+        user_key: Feature with the user's row in `head`.
+        seed: Seed of all draws.
+
+    Raises:
+        ValueError: If a size doesn't fit.
+
+    Example:
+        >>> lists = TeacherLists([[4, 2, 0]], 6, interesting=2, uninteresting=1)
+        >>> data = tf.data.Dataset.from_tensors(({"user": [0]}, {}, {}))
+        >>> x, _, _ = next(iter(lists(data)))
+        >>> x["list_row"].numpy()[0, :2], x["list_score"].numpy()
+        (array([4, 2], dtype=int32), array([[2., 1., 0.]], dtype=float32))
+
+    Reference:
+        Kang et al., DE-RRD, arXiv:2012.04357; Lee and Kim, arXiv:2109.03459.
+    """
+
+    def __init__(
+        self,
+        head: Any,
+        num_items: int,
+        *,
+        interesting: int | None = None,
+        uninteresting: int = 0,
+        weights: Any = None,
+        rest_weights: Any = None,
+        user_key: str = "user",
+        seed: int = 0,
+    ) -> None:
+        self.head = np.asarray(head, np.int32)
+        if self.head.ndim != 2 or self.head.max() >= num_items:
+            raise ValueError(
+                f"`head` must be [users, M] with rows below {num_items}, received "
+                f"shape {self.head.shape} and a largest row of {self.head.max()}."
+            )
+        size = self.head.shape[1]
+        self.interesting = size if interesting is None else interesting
+        if not 1 <= self.interesting <= size or uninteresting < 0:
+            raise ValueError(
+                f"A head of {size} items gives 1 .. {size} interesting items, received "
+                f"interesting={interesting!r} and uninteresting={uninteresting!r}."
+            )
+        self.num_items = num_items
+        self.uninteresting = uninteresting
+        self.user_key = user_key
+        self.seed = seed
+        first = (np.arange(size) < self.interesting).astype(np.float32)
+        self.weights = self._per_user(first if weights is None else weights)
+        self.rest_weights = None
+        if rest_weights is not None:
+            self.rest_weights = self._per_user(rest_weights)
+
+    def refreshed(self, student_scores: Any, *, sharpness: float = 0.1) -> TeacherLists:
+        """Returns lists of what a student still gets wrong (dual correction).
+
+        Args:
+            student_scores: float `[U, N]`, the student's scores of all items.
+            sharpness: See `samplers.discrepancy_weights`.
+
+        Returns:
+            Lists whose interesting items are the under-estimated ones of the head and
+            whose others are the over-estimated ones.
+        """
+        ranks = samplers.ranks_of(student_scores, self.head)
+        places = np.arange(1, self.head.shape[1] + 1)
+        under, over = samplers.discrepancy_weights(ranks, places, sharpness=sharpness)
+        return TeacherLists(
+            self.head,
+            self.num_items,
+            interesting=self.interesting,
+            uninteresting=self.uninteresting,
+            weights=under,
+            rest_weights=over,
+            user_key=self.user_key,
+            seed=self.seed,
+        )
+
+    def __call__(
+        self, dataset: tf.data.Dataset, start_step: int = 0
+    ) -> tf.data.Dataset:
+        """Adds the lists to batches `(features, labels, weights)`.
+
+        Args:
+            dataset: The batches.
+            start_step: Number of the first batch, the restored step after a crash.
+
+        Returns:
+            The dataset with three more features.
+        """
+        return dataset.enumerate(start_step).map(self._add)
+
+    def _add(self, step: tf.Tensor, batch: Any) -> Any:
+        features, *rest = batch
+        users = tf.cast(tf.reshape(features[self.user_key], [-1]), tf.int32)
+        rows, scores = self._draw(users, step)
+        lists = {"list_row": rows, "list_score": scores, "list_mask": rows >= 0}
+        return ({**features, **lists}, *rest)
+
+    def _draw(self, users: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns rows `[B, K + L]` and scores."""
+        head = tf.gather(self.head, users)
+
+        def drawn(weights: np.ndarray, count: int, stream: int) -> tf.Tensor:
+            seed = tf.stack([tf.constant(2 * self.seed + stream, tf.int64), step])
+            usable = tf.where(head >= 0, tf.gather(weights, users), 0.0)
+            places = samplers.draw_positions(usable, count, seed=seed)
+            rows = tf.gather(head, tf.maximum(places, 0), batch_dims=1)
+            return tf.where(places >= 0, rows, -1)
+
+        rows = drawn(self.weights, self.interesting, 0)
+        order = tf.range(self.interesting, 0, -1, dtype=tf.float32)
+        scores = tf.broadcast_to(order, tf.shape(rows))
+        if self.uninteresting:
+            if self.rest_weights is None:
+                seed = tf.stack([tf.constant(2 * self.seed + 1, tf.int64), step])
+                others = samplers.draw_rest(
+                    head, self.num_items, self.uninteresting, seed=seed
+                )
+            else:
+                others = drawn(self.rest_weights, self.uninteresting, 1)
+                twice = tf.equal(others[:, :, tf.newaxis], rows[:, tf.newaxis, :])
+                others = tf.where(tf.reduce_any(twice, axis=-1), -1, others)
+            rows = tf.concat([rows, others], axis=1)
+            scores = tf.concat([scores, tf.zeros_like(others, tf.float32)], axis=1)
+        return rows, scores
+
+    def _per_user(self, weights: Any) -> np.ndarray:
+        """Broadcasts weights `[M]` or `[U, M]` to `[U, M]`."""
+        weights = np.asarray(weights, np.float32)
+        if weights.shape not in (self.head.shape, self.head.shape[1:]):
+            raise ValueError(
+                f"Weights must be [M] or [users, M] for a head of shape "
+                f"{self.head.shape}, received shape {weights.shape}."
+            )
+        return np.broadcast_to(weights, self.head.shape)
