@@ -57,20 +57,14 @@ NO_EXAMPLE = {
         "Simulation",
         "Stage",
     },
-    "it reads files or takes a trained network; its test shows it": {
+    "it needs files; its test shows it": {
         "default_cache_dir",
-        "export_ranker",
-        "export_recall",
-        "latency",
         "movielens_spec",
         "movielens_split",
         "obtain",
         "read_100k",
         "read_1m",
         "read_1m_extract",
-        "read_frame",
-        "read_tfrecords",
-        "recall_servable",
         "to_json",
     },
     "a part of the simulator, whose example runs it": {
