@@ -34,6 +34,9 @@ class FoldedDense(tf.keras.layers.Layer):
     Returns:
         `[B, L, units]`.
 
+    Raises:
+        ValueError: If there are no units, or the inputs are not one user per list.
+
     Example:
         >>> FoldedDense(8)((tf.ones([2, 3]), tf.ones([2, 5, 4]))).shape
         TensorShape([2, 5, 8])
@@ -57,6 +60,7 @@ class FoldedDense(tf.keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         """Creates the two kernels and the bias."""
+        _check_sides(self.name, input_shape)
         user, item = int(input_shape[0][-1]), int(input_shape[1][-1])
 
         def rows_of_kernel(start: int, size: int) -> Any:
@@ -118,10 +122,18 @@ class ConcatUserItem(tf.keras.layers.Layer):
     Returns:
         `[B, L, d_u + d_i]`.
 
+    Raises:
+        ValueError: If the inputs are not one user per list.
+
     Example:
         >>> ConcatUserItem()((tf.ones([2, 3]), tf.ones([2, 5, 4]))).shape
         TensorShape([2, 5, 7])
     """
+
+    def build(self, input_shape: Any) -> None:
+        """Checks the two sides."""
+        _check_sides(self.name, input_shape)
+        super().build(input_shape)
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         """Tiles and concatenates."""
@@ -246,6 +258,15 @@ def folded_mlp(
         seed=seed + 1,
         kernel_regularizer=kernel_regularizer,
     )
+
+
+def _check_sides(name: str, shapes: Any) -> None:
+    """Refuses pairs `[B, d]` for lists: they would broadcast to every user and item."""
+    if [len(shape) for shape in shapes] != [2, 3]:
+        raise ValueError(
+            f"{name} takes a user [B, d_u] and items [B, L, d_i], got the shapes "
+            f"{[tuple(shape) for shape in shapes]}. Give pairs as lists of one item."
+        )
 
 
 def _dropped(hidden: tf.Tensor, rate: float, seed: int, name: str) -> tf.Tensor:
