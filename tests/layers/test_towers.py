@@ -186,6 +186,14 @@ def test_what_cannot_be_folded_is_refused(change, message):
         folded_mlp(keras.Input([5]), keras.Input([None, 6]), **arguments)
 
 
+@pytest.mark.parametrize("layer", [FoldedDense(7), ConcatUserItem()])
+@pytest.mark.parametrize("shapes", [[(4, 5), (4, 6)], [(4, 4, 5), (4, 4, 6)]])
+def test_pairs_and_tiled_users_are_refused(layer, shapes):
+    """They would broadcast every user to every item."""
+    with pytest.raises(ValueError, match=r"user \[B, d_u\].*got the shapes \[\(4, "):
+        layer(tuple(tf.ones(shape) for shape in shapes))
+
+
 def test_a_layer_without_units_is_refused():
     with pytest.raises(ValueError, match="units must be at least 1, got 0"):
         FoldedDense(0)
