@@ -69,9 +69,12 @@ def quickstart(
     trained jointly; each student also alone, for comparison. Run again, it goes on
     where it stopped.
     """
+    from tfdistill.data.movielens import load_movielens
+    from tfdistill.zoo.quickstart import make_problem
     from tfdistill.zoo.quickstart import quickstart as run
 
-    run(out, data_dir=data_dir, seeds=range(seeds), tiny=tiny, console=Console())
+    problem = make_problem(load_movielens(data_dir), tiny=tiny)
+    run(problem, out, seeds=range(seeds), tiny=tiny, console=Console())
 
 
 @app.command()

@@ -86,8 +86,12 @@ def joint(tiny: bool = False) -> Recipe:
                 mask="mask",
             ),
         ),
+        loss_weights={"coarse": 0.3, "fine": 0.3},
         hints=(("fine", "teacher"),),
         booster="teacher",
+        epochs=20,
+        learning_rate=3e-3,
+        rows_l2=1e-4,
     )
     return dataclasses.replace(recipe, epochs=2) if tiny else recipe
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from tfdistill.data.movielens import MovieLens, load_movielens
+from tfdistill.data.movielens import MovieLens
 from tfdistill.data.movielens_features import (
     movielens_requests,
     movielens_spec,
@@ -31,7 +31,7 @@ from tfdistill.zoo.progress import EpochProgress
 from tfdistill.zoo.recipe import Recipe, TrainedNet, train
 from tfdistill.zoo.serving import exported, served_costs
 
-__all__ = ["Problem", "load_problem", "quickstart"]
+__all__ = ["Problem", "make_problem", "quickstart"]
 
 _TINY_USERS = 200
 
@@ -55,17 +55,16 @@ class Problem:
     judges: Mapping[str, CatalogueJudge]
 
 
-def load_problem(data_dir: Path | None = None, *, tiny: bool = False) -> Problem:
-    """Loads MovieLens, splits it by time and makes requests of it.
+def make_problem(data: MovieLens, *, tiny: bool = False) -> Problem:
+    """Splits ratings by time and makes requests and judges of them.
 
     Args:
-        data_dir: Folder with MovieLens-100K or 1M; None fetches MovieLens-100K.
+        data: What `load_movielens` gave.
         tiny: Whether to keep few users only, for a quick look.
 
     Returns:
         The problem.
     """
-    data = load_movielens(data_dir)
     if tiny:
         data = _first_users(data, _TINY_USERS)
     parts = movielens_requests(data, movielens_split(data), negatives=10)
@@ -79,9 +78,9 @@ def load_problem(data_dir: Path | None = None, *, tiny: bool = False) -> Problem
 
 
 def quickstart(
+    problem: Problem,
     out: Path,
     *,
-    data_dir: Path | None = None,
     seeds: Sequence[int] = (0,),
     tiny: bool = False,
     console: Console | None = None,
@@ -91,17 +90,16 @@ def quickstart(
     Run again with the same folder it goes on where it stopped.
 
     Args:
+        problem: What `make_problem` gave.
         out: Folder of the run: checkpoints, exports, `report.html`, `results.json`.
-        data_dir: See `load_problem`.
         seeds: Seeds of the training; the last one's models are exported.
-        tiny: A run of less than a minute that shows the way, not the quality.
+        tiny: Two epochs only: it shows the way, not the quality.
         console: Where progress is printed.
 
     Returns:
         Everything that the report shows.
     """
     console = console or Console()
-    problem = load_problem(data_dir, tiny=tiny)
     console.print(problem.data.source)
     console.print(problem.parts.split.sentence)
     runs = [_train_seed(problem, out, seed, tiny, console) for seed in seeds]

@@ -89,6 +89,7 @@ class Recipe:
             self,
             nets={name: self.nets[name]},
             transfers=tuple(t for t in self.transfers if t.source in outputs),
+            loss_weights={},
             hints=(),
             booster=None,
             shared_gradient="both",
