@@ -199,7 +199,8 @@ class Backup(tf.keras.callbacks.Callback):
     def _restore(self) -> None:
         self._compare(self._run["identity"], self._identity())
         self.model.optimizer.build(self.model.trainable_variables)
-        self._checkpoint().read(self._path).assert_existing_objects_matched()
+        status = self._checkpoint().read(self._path)
+        status.assert_existing_objects_matched().expect_partial()
         for key, state in self._run["callbacks"].items():
             for name, value in state.items():
                 setattr(self._stateful[key], name, value)

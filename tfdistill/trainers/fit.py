@@ -46,6 +46,11 @@ def fit(
       `Dropout`; the initial weights on a fixed seed;
     - schedules read `optimizer.iterations` or the epoch.
 
+    One number may differ in its last bit, as between any two runs: the total `loss` and
+    `val_loss` of a model with several losses. TensorFlow adds three or more scalars in
+    the order in which other threads let go of them, even with
+    `enable_op_determinism()`. Monitor one output's loss, or an `Evaluation`.
+
     A run that has finished keeps its backup: run again, the program gets the final
     weights and the whole history back and trains nothing; with more `epochs` it goes
     on, unless it was stopped at an epoch's end, as by `EarlyStopping`. An epoch that
@@ -117,7 +122,7 @@ def fit(
     dataset = _endless(batches(start_step))
     if start_step:
         model.evaluate(dataset, steps=1, verbose=0)  # makes every variable and metric
-        model.test_function = None  # traced for these shapes, it would round otherwise
+        model.test_function = None  # or evaluation would keep a trace that fits both
     try:
         return model.fit(
             dataset,
