@@ -1,0 +1,202 @@
+"""Step cost by table size: LazyAdam, Keras' Adam and a bare gather and scatter.
+
+One training step of a 64-32 student over one embedding table, once with few rows and
+once with many, at the same number of distinct ids: the ids of the large table are those
+of the small one, spread over it. All six variants run in one process, round by round in
+turn, on one thread; the table gives medians. "bare" gathers what the forward pass
+gathers, then reads and writes the distinct rows of three tables (weights and two
+slots): what no optimizer that keeps two slots can avoid.
+
+    python benchmarks/optimizer_step.py [--rounds 21] [--rerun]
+
+A finished run is one line of benchmarks/results/optimizer_step.jsonl, and isn't
+repeated without --rerun.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import datetime
+import json
+import os
+import pathlib
+import platform
+import statistics
+import time
+from typing import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from tfdistill.optimizers import LazyAdam
+
+RESULTS = pathlib.Path(__file__).parent / "results" / "optimizer_step.jsonl"
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What is measured; a run with equal settings and versions is the same run."""
+
+    rows: tuple[int, int] = (100_000, 4_000_000)
+    batch: int = 2048
+    fields: int = 26
+    dim: int = 16
+    zipf: float = 1.2
+    batches: int = 4
+    rounds: int = 21
+
+
+def draw_ids(settings: Settings) -> list[np.ndarray]:
+    """Batches of ids `[batch, fields]` of the small table, by a bounded Zipf law."""
+    rng = np.random.default_rng(0)
+    share = np.arange(1, settings.rows[0] + 1) ** -settings.zipf
+    edges = np.cumsum(share / share.sum())
+    order = rng.permutation(settings.rows[0])  # frequent rows are not neighbours
+    uniform = rng.random((settings.batches, settings.batch, settings.fields))
+    return list(order[np.minimum(np.searchsorted(edges, uniform), len(order) - 1)])
+
+
+def training_step(
+    rows: int, settings: Settings, optimizer: tf.keras.optimizers.Optimizer
+) -> Callable[[tf.Tensor], None]:
+    """One step of the student, as a function of ids `[batch, fields]`."""
+    table = tf.Variable(tf.random.normal([rows, settings.dim], stddev=0.01))
+    mlp = tf.keras.Sequential(
+        [tf.keras.layers.Dense(n, activation="relu") for n in (64, 32)]
+        + [tf.keras.layers.Dense(1)]
+    )
+    mlp.build([None, settings.fields * settings.dim])
+    labels = tf.constant(np.arange(settings.batch)[:, np.newaxis] % 2, tf.float32)
+    variables = [table, *mlp.trainable_variables]
+    optimizer.build(variables)
+
+    @tf.function
+    def step(ids: tf.Tensor) -> None:
+        with tf.GradientTape() as tape:
+            embedded = tf.gather(table, ids)
+            flat = tf.reshape(embedded, [-1, settings.fields * settings.dim])
+            loss = tf.nn.sigmoid_cross_entropy_with_logits(labels, mlp(flat))
+            loss = tf.reduce_mean(loss)
+        gradients = tape.gradient(loss, variables)
+        optimizer.apply_gradients(zip(gradients, variables))
+
+    return step
+
+
+def bare_step(rows: int, settings: Settings) -> Callable[[tf.Tensor], None]:
+    """The memory traffic alone, as a function of ids `[batch, fields]`."""
+    shape = [rows, settings.dim]
+    tables = [tf.Variable(tf.random.normal(shape)) for _ in range(3)]
+
+    @tf.function
+    def step(ids: tf.Tensor) -> tf.Tensor:
+        embedded = tf.gather(tables[0], ids)
+        unique, _ = tf.unique(tf.reshape(ids, [-1]))
+        for table in tables:
+            changed = tf.IndexedSlices(tf.gather(table, unique) * 0.999, unique)
+            table.scatter_update(changed)
+        return tf.reduce_sum(embedded)
+
+    return step
+
+
+def measure(settings: Settings) -> list[dict[str, object]]:
+    """Median CPU and wall milliseconds of a step, by variant and table size."""
+    small = draw_ids(settings)
+    variants = []
+    for rows in settings.rows:
+        ids = [tf.constant(batch * (rows // settings.rows[0])) for batch in small]
+        steps = {
+            "bare": bare_step(rows, settings),
+            "LazyAdam": training_step(rows, settings, LazyAdam()),
+            "Adam": training_step(
+                rows, settings, tf.keras.optimizers.Adam(jit_compile=False)
+            ),
+        }
+        variants += [(name, rows, step, ids) for name, step in steps.items()]
+    times: dict[tuple[str, int], list[tuple[float, float]]] = {}
+    for round_ in range(settings.rounds + 1):
+        for name, rows, step, ids in variants:
+            cpu, wall = time.process_time(), time.perf_counter()
+            for batch in ids:
+                step(batch)
+            spent = time.process_time() - cpu, time.perf_counter() - wall
+            if round_:  # the first one traces
+                each = tuple(1000 * t / len(ids) for t in spent)
+                times.setdefault((name, rows), []).append(each)
+    return [
+        {
+            "variant": name,
+            "rows": rows,
+            "cpu_ms": round(statistics.median(cpu for cpu, _ in pairs), 3),
+            "wall_ms": round(statistics.median(wall for _, wall in pairs), 3),
+        }
+        for (name, rows), pairs in times.items()
+    ]
+
+
+def hardware() -> dict[str, object]:
+    """The processor, by Linux' name where there is one, and its load."""
+    cpuinfo = pathlib.Path("/proc/cpuinfo")
+    names = [
+        line.split(":")[1].strip()
+        for line in (cpuinfo.read_text().splitlines() if cpuinfo.exists() else [])
+        if line.startswith("model name")
+    ]
+    return {
+        "cpu": names[0] if names else platform.processor(),
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
+    }
+
+
+def show(run: dict) -> None:
+    """Print a run's table: milliseconds of both sizes and their ratio."""
+    print(f"run {run['id']}, {run['unique_ids']:.0f} distinct ids a batch")
+    steps = {(r["variant"], r["rows"]): r for r in run["steps"]}
+    small, large = run["settings"]["rows"]
+    print(f"{'':10}{'rows':>12}{'rows':>12}")
+    print(f"{'':10}{small:>12,}{large:>12,}{'ratio':>8}")
+    for clock in ("cpu_ms", "wall_ms"):
+        print(clock)
+        for name in ("bare", "LazyAdam", "Adam"):
+            one, other = (steps[name, rows][clock] for rows in (small, large))
+            print(f"  {name:8}{one:>12.2f}{other:>12.2f}{other / one:>8.2f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=Settings.rounds)
+    parser.add_argument("--rerun", action="store_true", help="measure again")
+    options = parser.parse_args()
+    settings = Settings(rounds=options.rounds)
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+    versions = {"tensorflow": tf.__version__, "python": platform.python_version()}
+    wanted = json.loads(
+        json.dumps({"settings": dataclasses.asdict(settings), "versions": versions})
+    )
+    lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
+    runs = [json.loads(line) for line in lines]
+    done = [run for run in runs if all(run[k] == v for k, v in wanted.items())]
+    if done and not options.rerun:
+        show(done[-1])
+        return
+    run = {
+        "id": f"optimizer_step-{len(runs) + 1}",
+        "date": datetime.date.today().isoformat(),
+        "hardware": hardware(),
+        **wanted,
+        "unique_ids": float(np.mean([len(np.unique(b)) for b in draw_ids(settings)])),
+        "steps": measure(settings),
+    }
+    RESULTS.parent.mkdir(exist_ok=True)
+    with RESULTS.open("a") as file:
+        file.write(json.dumps(run) + "\n")
+    show(run)
+
+
+if __name__ == "__main__":
+    main()
