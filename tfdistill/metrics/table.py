@@ -81,7 +81,7 @@ METRICS = {
     ),
     "logit_rmse": Metric("Logit RMSE", "distance from the teacher's logits", _LOWER, 3),
     "survival": Metric(
-        "Survival", "share of all relevant items still there after the stage", digits=3
+        "Survival", "share of all relevant items still there after the stage"
     ),
     "overlap": Metric(
         "Overlap",
