@@ -7,10 +7,10 @@ turn, on one thread; the table gives medians. "bare" gathers what the forward pa
 gathers, then reads and writes the distinct rows of three tables (weights and two
 slots): what no optimizer that keeps two slots can avoid.
 
-    python benchmarks/optimizer_step.py [--rounds 21] [--rerun]
+    python benchmarks/optimizer_step.py [--rerun]
 
-A finished run is one line of benchmarks/results/optimizer_step.jsonl, and isn't
-repeated without --rerun.
+A finished run is one line of benchmarks/results/optimizer_step.jsonl. The last one is
+printed; --rerun measures another one.
 """
 
 from __future__ import annotations
@@ -18,25 +18,24 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime
-import json
 import os
-import pathlib
-import platform
 import statistics
 import time
-from typing import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
+import store
 import tensorflow as tf
 
 from tfdistill.optimizers import LazyAdam
 
-RESULTS = pathlib.Path(__file__).parent / "results" / "optimizer_step.jsonl"
+NAME = "optimizer_step"
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What is measured; a run with equal settings and versions is the same run."""
+    """What is measured."""
 
     rows: tuple[int, int] = (100_000, 4_000_000)
     batch: int = 2048
@@ -101,9 +100,8 @@ def bare_step(rows: int, settings: Settings) -> Callable[[tf.Tensor], None]:
     return step
 
 
-def measure(settings: Settings) -> list[dict[str, object]]:
+def measure(settings: Settings, small: list[np.ndarray]) -> list[dict[str, Any]]:
     """Median CPU and wall milliseconds of a step, by variant and table size."""
-    small = draw_ids(settings)
     variants = []
     for rows in settings.rows:
         ids = [tf.constant(batch * (rows // settings.rows[0])) for batch in small]
@@ -136,28 +134,12 @@ def measure(settings: Settings) -> list[dict[str, object]]:
     ]
 
 
-def hardware() -> dict[str, object]:
-    """The processor, by Linux' name where there is one, and its load."""
-    cpuinfo = pathlib.Path("/proc/cpuinfo")
-    names = [
-        line.split(":")[1].strip()
-        for line in (cpuinfo.read_text().splitlines() if cpuinfo.exists() else [])
-        if line.startswith("model name")
-    ]
-    return {
-        "cpu": names[0] if names else platform.processor(),
-        "cores": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 1),
-    }
-
-
-def show(run: dict) -> None:
+def show(run: Mapping[str, Any]) -> None:
     """Print a run's table: milliseconds of both sizes and their ratio."""
-    print(f"run {run['id']}, {run['unique_ids']:.0f} distinct ids a batch")
-    steps = {(r["variant"], r["rows"]): r for r in run["steps"]}
     small, large = run["settings"]["rows"]
-    print(f"{'':10}{'rows':>12}{'rows':>12}")
-    print(f"{'':10}{small:>12,}{large:>12,}{'ratio':>8}")
+    steps = {(step["variant"], step["rows"]): step for step in run["steps"]}
+    print(f"{run['run']}: {run['unique_ids']:.0f} distinct ids a batch")
+    print(f"{'rows':10}{small:>12,}{large:>12,}{'ratio':>8}")
     for clock in ("cpu_ms", "wall_ms"):
         print(clock)
         for name in ("bare", "LazyAdam", "Adam"):
@@ -167,35 +149,23 @@ def show(run: dict) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=Settings.rounds)
-    parser.add_argument("--rerun", action="store_true", help="measure again")
+    parser.add_argument("--rerun", action="store_true", help="measure once more")
     options = parser.parse_args()
-    settings = Settings(rounds=options.rounds)
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-
-    versions = {"tensorflow": tf.__version__, "python": platform.python_version()}
-    wanted = json.loads(
-        json.dumps({"settings": dataclasses.asdict(settings), "versions": versions})
-    )
-    lines = RESULTS.read_text().splitlines() if RESULTS.exists() else []
-    runs = [json.loads(line) for line in lines]
-    done = [run for run in runs if all(run[k] == v for k, v in wanted.items())]
-    if done and not options.rerun:
-        show(done[-1])
-        return
-    run = {
-        "id": f"optimizer_step-{len(runs) + 1}",
-        "date": datetime.date.today().isoformat(),
-        "hardware": hardware(),
-        **wanted,
-        "unique_ids": float(np.mean([len(np.unique(b)) for b in draw_ids(settings)])),
-        "steps": measure(settings),
-    }
-    RESULTS.parent.mkdir(exist_ok=True)
-    with RESULTS.open("a") as file:
-        file.write(json.dumps(run) + "\n")
-    show(run)
+    runs = store.finished(NAME)
+    if options.rerun or not runs:
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        settings = Settings()
+        ids = draw_ids(settings)
+        values = {
+            "date": datetime.date.today().isoformat(),
+            "settings": dataclasses.asdict(settings),
+            "unique_ids": float(np.mean([len(np.unique(batch)) for batch in ids])),
+            "load": round(os.getloadavg()[0], 1),
+            "steps": measure(settings, ids),
+        }
+        store.append(NAME, f"{NAME}-{len(runs) + 1}", values)
+    show(list(store.finished(NAME).values())[-1])
 
 
 if __name__ == "__main__":
