@@ -23,6 +23,14 @@ def test_drops_the_share_it_says_and_keeps_the_mean():
         assert abs((mask == 0).mean() - 0.3) < 0.05
 
 
+def test_seeds_that_are_not_given_follow_the_global_one_and_differ_by_layer():
+    drawn = []
+    for _ in range(2):
+        tf.keras.utils.set_random_seed(5)
+        drawn.append([SteppedDropout(0.5).seed for _ in range(3)])
+    assert drawn[0] == drawn[1] and len(set(drawn[0])) == 3
+
+
 def test_every_step_and_every_seed_draws_another_mask():
     drawn = masks(SteppedDropout(0.5, seed=1), 4) + masks(SteppedDropout(0.5, 2), 4)
     assert len({mask.tobytes() for mask in drawn}) == 8

@@ -148,7 +148,7 @@ def test_the_gradient_block_passes_values_and_no_gradient():
 
 def test_a_stack_has_the_layers_it_was_asked_for():
     user, item = keras.Input([5]), keras.Input([None, 6])
-    options = {"dropout": 0.5, "seed": 3, "kernel_regularizer": keras.regularizers.L2()}
+    options = {"dropout": 0.5, "kernel_regularizer": keras.regularizers.L2()}
     out = folded_mlp(user, item, (8, 4, 2), name="net", **options)
     model = keras.Model([user, item], out)
     assert out.shape.as_list() == [None, None, 2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import tensorflow as tf
@@ -29,8 +30,9 @@ class SteppedDropout(tf.keras.layers.Layer):
 
     Args:
         rate: Share of elements set to 0, in [0, 1).
-        seed: An integer; layers with equal seeds draw equal numbers, so give each
-            layer of a model another one.
+        seed: An integer; layers with equal seeds draw equal numbers. By default one is
+            drawn for each layer from Python's `random`, which
+            `tf.keras.utils.set_random_seed` seeds together with the initial weights.
         name: Name of the layer.
         dtype: The layer's dtype or `tf.keras.mixed_precision` policy.
         trainable: Kept for Keras' configs; the layer has nothing to train.
@@ -57,7 +59,7 @@ class SteppedDropout(tf.keras.layers.Layer):
     def __init__(
         self,
         rate: float,
-        seed: int,
+        seed: int | None = None,
         *,
         name: str | None = None,
         dtype: Any = None,
@@ -70,7 +72,7 @@ class SteppedDropout(tf.keras.layers.Layer):
                 "elements that is dropped."
             )
         self.rate = rate
-        self.seed = seed
+        self.seed = random.getrandbits(31) if seed is None else seed
         self.step = self.add_weight(
             name="step",
             shape=(),

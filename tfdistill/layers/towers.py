@@ -169,7 +169,6 @@ def mlp(
     *,
     name: str,
     dropout: float = 0.0,
-    seed: int = 0,
     kernel_regularizer: Any = None,
 ) -> tf.Tensor:
     """Stacks dense ReLU layers, each followed by dropout.
@@ -179,7 +178,6 @@ def mlp(
         units: Width of each layer; none gives the inputs back.
         name: Prefix of the layers' names.
         dropout: Rate of the dropout after each layer.
-        seed: Seed of the dropout.
         kernel_regularizer: Regulariser of each kernel.
 
     Returns:
@@ -194,7 +192,7 @@ def mlp(
         hidden = tf.keras.layers.Dense(
             size, "relu", kernel_regularizer=kernel_regularizer, name=f"{name}_{index}"
         )(hidden)
-        hidden = _dropped(hidden, dropout, seed + index, f"{name}_{index}")
+        hidden = _dropped(hidden, dropout, f"{name}_{index}")
     return hidden
 
 
@@ -205,7 +203,6 @@ def folded_mlp(
     *,
     name: str,
     dropout: float = 0.0,
-    seed: int = 0,
     kernel_regularizer: Any = None,
     input_dropout: float = 0.0,
     input_normalization: Any = None,
@@ -218,7 +215,6 @@ def folded_mlp(
         units: Width of each layer, at least one.
         name: Prefix of the layers' names.
         dropout: Rate of the dropout after each layer.
-        seed: Seed of the dropout.
         kernel_regularizer: Regulariser of each kernel.
         input_dropout: Must stay 0; see Raises.
         input_normalization: Must stay None; see Raises.
@@ -249,13 +245,12 @@ def folded_mlp(
     hidden = FoldedDense(
         units[0], "relu", kernel_regularizer=kernel_regularizer, name=f"{name}_folded"
     )((user, item))
-    hidden = _dropped(hidden, dropout, seed, f"{name}_folded")
+    hidden = _dropped(hidden, dropout, f"{name}_folded")
     return mlp(
         hidden,
         units[1:],
         name=name,
         dropout=dropout,
-        seed=seed + 1,
         kernel_regularizer=kernel_regularizer,
     )
 
@@ -269,8 +264,8 @@ def _check_sides(name: str, shapes: Any) -> None:
         )
 
 
-def _dropped(hidden: tf.Tensor, rate: float, seed: int, name: str) -> tf.Tensor:
+def _dropped(hidden: tf.Tensor, rate: float, name: str) -> tf.Tensor:
     """Applies dropout that a resumed run repeats, or nothing at rate 0."""
     if not rate:
         return hidden
-    return SteppedDropout(rate, seed=seed, name=f"{name}_dropout")(hidden)
+    return SteppedDropout(rate, name=f"{name}_dropout")(hidden)

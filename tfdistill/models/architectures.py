@@ -38,7 +38,6 @@ class Dnn:
         units: Widths of the hidden layers.
         dropout: Rate of the dropout after each layer.
         l2: L2 on the kernels.
-        seed: Seed of the dropout.
 
     Example:
         >>> net = Dnn(units=(16, 8))
@@ -50,7 +49,6 @@ class Dnn:
     units: tuple[int, ...] = (64, 32)
     dropout: float = 0.0
     l2: float = 0.0
-    seed: int = 0
 
     def __call__(
         self, user: tf.Tensor, item: tf.Tensor, *, name: str
@@ -62,7 +60,6 @@ class Dnn:
             self.units,
             name=name,
             dropout=self.dropout,
-            seed=self.seed,
             kernel_regularizer=_l2(self.l2),
         )
         return _ranker_outputs(hidden, name)
@@ -80,7 +77,6 @@ class DcnV2:
         units: Widths of the deep part.
         dropout: Rate of the dropout after each deep layer.
         l2: L2 on the kernels.
-        seed: Seed of the dropout.
 
     Example:
         >>> net = DcnV2(cross_layers=2, units=(32, 16))
@@ -96,7 +92,6 @@ class DcnV2:
     units: tuple[int, ...] = (256, 128)
     dropout: float = 0.0
     l2: float = 0.0
-    seed: int = 0
 
     def __call__(
         self, user: tf.Tensor, item: tf.Tensor, *, name: str
@@ -113,7 +108,6 @@ class DcnV2:
             self.units,
             name=name,
             dropout=self.dropout,
-            seed=self.seed,
             kernel_regularizer=_l2(self.l2),
         )
         both = tf.keras.layers.Concatenate(name=f"{name}_both")([crossed, hidden])
