@@ -8,10 +8,11 @@ import platform
 import re
 from pathlib import Path
 
+from tfdistill.version import __version__
+
 __all__ = ["hardware", "versions"]
 
 _PACKAGES = (
-    "tfdistill",
     "tensorflow",
     "tensorflow-recommenders",
     "tensorflow-ranking",
@@ -21,7 +22,7 @@ _PACKAGES = (
 
 def versions() -> dict[str, str]:
     """Returns the versions of Python and of the packages that numbers depend on."""
-    found = {"python": platform.python_version()}
+    found = {"tfdistill": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)

@@ -34,6 +34,10 @@ from tfdistill.zoo.serving import exported, served_costs
 __all__ = ["Problem", "make_problem", "quickstart"]
 
 _TINY_USERS = 200
+_TINY_WARNING = (
+    "A tiny run: few users and epochs. It shows the way; its numbers say nothing about "
+    "quality."
+)
 
 Nets = Mapping[str, TrainedNet]
 
@@ -116,12 +120,13 @@ def quickstart(
         seeds=tuple(seeds),
         versions=versions(),
         hardware=hardware(),
+        facts=_facts(problem, tiny),
         stages=stages(problem.judges, distilled, alone),
         cascades=cascades(problem.judges["test"], distilled, alone, sizes),
         costs=served_costs(paths, distilled[-1], test),
         curves=_curves(runs[0]),
         calibration=calibrations(problem.judges["test"], distilled[0], alone[0]),
-        warnings=_warnings(seeds, tiny),
+        warnings=[_TINY_WARNING] if tiny else [],
         exports=exports,
     )
     print_tables(results, console)
@@ -189,16 +194,15 @@ def _curves(run: Mapping[str, Nets]) -> dict[str, list[float]]:
     return {name: list(values) for name, values in history.items()}
 
 
-def _warnings(seeds: Sequence[int], tiny: bool) -> list[str]:
-    found = []
-    if tiny:
-        found.append(
-            "A tiny run: few users and epochs. It shows the way; its numbers say "
-            "nothing about quality."
-        )
-    if len(seeds) == 1:
-        found.append(
-            "One seed: differences of a few thousandths are noise. Use --seeds 5 for "
-            "means, spreads and paired differences."
-        )
-    return found
+def _facts(problem: Problem, tiny: bool) -> dict[str, str]:
+    """What a reader must know to compare the three models of a stage."""
+    recipe = zoo.joint(tiny)
+    steps = -(-problem.parts.train.num_requests // recipe.batch_size) * recipe.epochs
+    return {
+        "Split": problem.parts.split.sentence,
+        "Training": f"{steps:,} steps for every model, joint or alone, of "
+        f"{recipe.batch_size} requests with {recipe.negatives} sampled items each.",
+        "Choice": "Every net keeps its best epoch on validation: NDCG@10 over the "
+        "catalogue for recall, GAUC for the rankers.",
+        "Tuning": zoo.TUNING,
+    }

@@ -5,6 +5,7 @@ Run: `tfdistill distill mine.parquet --spec spec.json --request request --label 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection
 
 from tfdistill.data.spec import FeatureSpec
@@ -13,13 +14,13 @@ from tfdistill.models import DcnV2, Dnn, Net
 from tfdistill.trainers import Transfer
 from tfdistill.zoo.recipe import Recipe
 
-__all__ = ["alone", "joint"]
+__all__ = ["alone", "distilled", "joint", "teacher"]
 
 
 def joint(
     spec: FeatureSpec, *, without: Collection[str] = (), epochs: int = 10
 ) -> Recipe:
-    """Returns the recipe of a DCN-v2 teacher and a small DNN student.
+    """Returns the recipe of a DCN-v2 teacher and a small DNN student, trained jointly.
 
     The teacher reads all features; the student none that is privileged. The student
     reads the teacher's tables and trains them too.
@@ -34,26 +35,33 @@ def joint(
     """
     hidden = set(spec.select(without).names) if without else set()
     served = [n for n in spec.non_privileged().names if n not in hidden]
+    soft = Transfer("fine_soft", "teacher", "fine", SigmoidSoftLabel(), mask="mask")
+    hint = Transfer(
+        "fine_hint", "teacher_hidden", "fine_hint", Hint(), weight=1e-3, mask="mask"
+    )
     return Recipe(
         nets={
             "teacher": Net(DcnV2(units=(256, 128), dropout=0.2), spec.names),
             "fine": Net(Dnn(units=(32, 16)), tuple(served)),
         },
-        transfers=(
-            Transfer("fine_soft", "teacher", "fine", SigmoidSoftLabel(), mask="mask"),
-            Transfer(
-                "fine_hint",
-                "teacher_hidden",
-                "fine_hint",
-                Hint(),
-                weight=1e-3,
-                mask="mask",
-            ),
-        ),
+        transfers=(soft, hint),
+        loss_weights={"fine": 0.3},
         hints=(("fine", "teacher"),),
         epochs=epochs,
         negatives=0,
+        learning_rate=2e-3,
+        rows_l2=1e-4,
     )
+
+
+def teacher(spec: FeatureSpec, *, epochs: int = 10) -> Recipe:
+    """Returns the recipe of the teacher alone: the first of two stages.
+
+    Args:
+        spec: As for `joint`.
+        epochs: As for `joint`.
+    """
+    return joint(spec, epochs=epochs).only("teacher")
 
 
 def alone(
@@ -67,3 +75,21 @@ def alone(
         epochs: As for `joint`.
     """
     return joint(spec, without=without, epochs=epochs).only("fine")
+
+
+def distilled(
+    spec: FeatureSpec, *, without: Collection[str] = (), epochs: int = 10
+) -> Recipe:
+    """Returns the recipe of the student under a trained teacher: the second stage.
+
+    Give `train` a teacher with the signal `"score"`, such as
+    `FrozenTeacher(model, {"score": "teacher"})`.
+
+    Args:
+        spec: As for `joint`.
+        without: As for `joint`.
+        epochs: As for `joint`.
+    """
+    soft = Transfer("fine_soft", "score", "fine", SigmoidSoftLabel(), mask="mask")
+    student = alone(spec, without=without, epochs=epochs)
+    return dataclasses.replace(student, transfers=(soft,), loss_weights={"fine": 0.3})

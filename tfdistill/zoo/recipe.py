@@ -20,6 +20,7 @@ from tfdistill.optimizers import LazyAdam
 from tfdistill.trainers import Distiller, Transfer
 from tfdistill.trainers.callbacks import Evaluation, SubmodelCheckpoint
 from tfdistill.trainers.fit import fit
+from tfdistill.types import Teacher
 from tfdistill.zoo.judge import CatalogueJudge, ListJudge, Recaller
 
 __all__ = ["PRIMARY", "Recipe", "TrainedNet", "train"]
@@ -127,6 +128,7 @@ def train(
     directory: Path,
     *,
     known: PairSet | None = None,
+    teacher: Teacher | None = None,
     seed: int = 0,
     verbose: int = 0,
     callbacks: tuple[Any, ...] = (),
@@ -143,6 +145,7 @@ def train(
         judge: Validation; it chooses the epoch of each net.
         directory: Where checkpoints are kept.
         known: Training pairs, which are no negatives.
+        teacher: A teacher that is not trained, for transfers from its signals.
         seed: Seed of the weights, the batches, the negatives and the dropout.
         verbose: As in Keras.
         callbacks: Further callbacks.
@@ -152,7 +155,7 @@ def train(
     """
     tf.keras.utils.set_random_seed(seed)
     network = recipe.network(spec)
-    distiller = Distiller(network.model, recipe.transfers)
+    distiller = Distiller(network.model, recipe.transfers, teacher=teacher)
     distiller.compile(
         LazyAdam(recipe.learning_rate, rows_l2=recipe.rows_l2),
         loss={name: SigmoidCrossEntropy() for name in recipe.rankers} or None,
