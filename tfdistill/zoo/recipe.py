@@ -89,7 +89,9 @@ class Recipe:
         return dataclasses.replace(
             self,
             nets={name: self.nets[name]},
-            transfers=tuple(t for t in self.transfers if t.source in outputs),
+            transfers=tuple(
+                t for t in self.transfers if {t.source, t.target} <= outputs
+            ),
             loss_weights={},
             hints=(),
             booster=None,
