@@ -1,12 +1,9 @@
 """LazyAdam against a numpy loop, against Keras' Adam, and inside Keras' machinery."""
 
-import doctest
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
-import tfdistill.optimizers
 from tfdistill.optimizers import LazyAdam
 
 ROWS, DIM = 11, 3
@@ -189,8 +186,3 @@ def test_a_saved_model_continues_with_the_same_slots(tmp_path):
     for one in (model, restored):
         one.fit(x, y, verbose=0)
     np.testing.assert_array_equal(model.get_weights()[0], restored.get_weights()[0])
-
-
-def test_docstring_examples():
-    result = doctest.testmod(tfdistill.optimizers)
-    assert result.attempted and not result.failed

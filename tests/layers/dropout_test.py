@@ -1,12 +1,9 @@
 """SteppedDropout: masks follow (seed, step) wherever the layer runs."""
 
-import doctest
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
-import tfdistill.layers.dropout
 from tfdistill.layers.dropout import SteppedDropout
 
 SHAPE = (40, 50)
@@ -149,8 +146,3 @@ def test_serialises_inside_a_model(tmp_path):
 def test_refuses_a_rate_outside_the_interval(rate):
     with pytest.raises(ValueError, match=f"Received: rate={rate}"):
         SteppedDropout(rate, seed=1)
-
-
-def test_docstring_examples():
-    result = doctest.testmod(tfdistill.layers.dropout)
-    assert result.attempted and not result.failed

@@ -1,13 +1,11 @@
 """Evaluation and SubmodelCheckpoint inside Keras' fit."""
 
-import doctest
 import os
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-import tfdistill.trainers.callbacks
 from tfdistill.trainers.callbacks import Evaluation, SubmodelCheckpoint
 from tfdistill.trainers.fit import fit
 
@@ -161,8 +159,3 @@ def test_refuses_wrong_arguments(path, mode, text):
         SubmodelCheckpoint(joint()[1][0], path, "loss", mode)
     with pytest.raises(ValueError, match="Received: every=0"):
         Evaluation(dict, every=0)
-
-
-def test_docstring_examples():
-    result = doctest.testmod(tfdistill.trainers.callbacks)
-    assert result.attempted and not result.failed

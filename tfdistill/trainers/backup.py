@@ -213,6 +213,7 @@ class Backup(tf.keras.callbacks.Callback):
             "first_batch": self._first_batch,
             "callbacks": list(self._stateful),
             "optimizer": type(self.model.optimizer).__name__,
+            "seeds": _seeds(self.model),
             "weights": _shapes(self.model.weights),
             "metrics": _shapes(_metric_variables(self.model)),
             **{f"config[{key!r}]": value for key, value in self._config.items()},
@@ -275,6 +276,12 @@ def _state_attributes(callback: tf.keras.callbacks.Callback) -> tuple[str, ...]:
 
 def _metric_variables(model: tf.keras.Model) -> list[tf.Variable]:
     return [variable for metric in model.metrics for variable in metric.variables]
+
+
+def _seeds(model: tf.keras.Model) -> list[int]:
+    """Give the seeds that layers were made with, such as `SteppedDropout`'s."""
+    seeds = (getattr(module, "seed", None) for module in model.submodules)
+    return [seed for seed in seeds if isinstance(seed, int)]
 
 
 def _shapes(variables: Sequence[tf.Variable]) -> str:

@@ -162,8 +162,8 @@ class SubmodelCheckpoint(tf.keras.callbacks.Callback):
         """
         if not os.path.exists(self.path):
             raise ValueError(
-                f"SubmodelCheckpoint: there is no file {self.path!r}. Train for at "
-                "least one epoch first."
+                f"SubmodelCheckpoint: there is no file {self.path!r}. Train first; a "
+                "finished training whose file was deleted needs its backup deleted too."
             )
         self.submodel.load_weights(self.path)
 

@@ -68,8 +68,8 @@ def fit(
         save_every: Steps between two checkpoints within an epoch, beside the one at
             the end of each. None suits short epochs.
         config: JSON values that identify the run, such as seeds and hyper-parameters.
-            The backup of a run with others, with other shapes, callbacks,
-            `steps_per_epoch` or first batch, is refused.
+            The backup of a run with others, with other shapes, layers' seeds,
+            callbacks, `steps_per_epoch` or first batch, is refused.
         validation_data: A finite dataset for `model.evaluate` at each epoch's end.
         verbose: As in Keras: 0 silent, 1 progress bar, 2 one line per epoch.
 
