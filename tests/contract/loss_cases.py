@@ -1,13 +1,13 @@
 """The losses under contract: each with default and with other arguments."""
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import loss_references as ref
 import numpy as np
-import tensorflow as tf
 import tensorflow_ranking as tfr
 
 from tfdistill import losses
@@ -111,19 +111,24 @@ def _arguments(function: Callable[..., Any]) -> set[str]:
     return set(inspect.signature(function).parameters)
 
 
-def _mapped_ndcg(relevance_map: losses.RelevanceMap, **options: Any) -> Case:
-    def reference(s: Any, t: Any, w: Any) -> float:
-        def rel(t: Any) -> list[float]:
-            return relevance_map(tf.constant(t, tf.float32), True).numpy().tolist()
-
-        return ref.approx_ndcg(s, t, w, rel, **options)
-
-    return Case(
-        f"approx_ndcg({type(relevance_map).__name__})",
-        lambda: losses.approx_ndcg(relevance_map, **options),
-        reference,
-        missing=1,
-    )
+def mapped(cls: type, reference: Callable[..., float]) -> list[Case]:
+    """A loss over each of the relevance maps."""
+    maps = {
+        losses.RankLog(cutoff=4, top=3.0): lambda t: ref.rank_log(t, 4, 3.0),
+        losses.Exponential(3.0, topk=3): lambda t: ref.exponential(t, 3.0, topk=3),
+        losses.Sigmoid(2.0, top=3.0): lambda t: [3 * ref.sigmoid(x / 2.0) for x in t],
+        losses.MinMax(top=3.0): ref.min_max,
+        losses.QuantileBuckets(levels=3): ref.quantile_buckets,
+    }
+    return [
+        Case(
+            f"{cls.__name__}({type(relevance).__name__})",
+            functools.partial(cls, relevance),
+            functools.partial(reference, relevance=grades),
+            missing=1,
+        )
+        for relevance, grades in maps.items()
+    ]
 
 
 def _adapted(
@@ -140,6 +145,16 @@ def _adapted(
 def _softmax_loss(s: Any, t: Any, w: Any) -> float:
     labels = [ref.sigmoid(x) for x in t]
     return -sum(a * b * np.log(q) for a, b, q in zip(labels, w, ref.softmax(s)))
+
+
+def _tfr_pairs(s: Any, t: Any, w: Any) -> float:
+    pairs = [
+        w[i] * ref.softplus(-(s[i] - s[j]))
+        for i in range(len(s))
+        for j in range(len(s))
+        if t[i] > t[j]
+    ]
+    return sum(pairs) / len(s)
 
 
 def _mean_squared(s: Any, t: Any, w: Any) -> float:
@@ -184,14 +199,6 @@ CASES = [
     *plain(losses.ListSoftmaxKL, ref.list_divergence, divergence="js")[1:],
     *plain(losses.CalibratedListKL, ref.calibrated_list_kl, missing=1),
     *plain(losses.RelevanceCrossEntropy, ref.relevance_cross_entropy, missing=1),
-    Case(
-        "RelevanceCrossEntropy(Exponential)",
-        lambda: losses.RelevanceCrossEntropy(losses.Exponential(3.0, topk=3)),
-        lambda s, t, w: ref.relevance_cross_entropy(
-            s, t, w, lambda t: ref.exponential(t, 3.0, topk=3)
-        ),
-        missing=1,
-    ),
     *plain(losses.PlackettLuce, ref.plackett_luce, topk=2, missing=1),
     *plain(
         losses.TopKSoftLabel, ref.top_k_soft_label, topk=2, rest_weight=0.5, missing=2
@@ -221,8 +228,11 @@ CASES = [
         missing=2,
     ),
     *plain(losses.Hint, ref.hint, shape="vector", missing=1),
-    Case("approx_ndcg", losses.approx_ndcg, ref.approx_ndcg, missing=1),
-    _mapped_ndcg(losses.Exponential(decay=2.0, top=3.0), temperature=0.5),
+    *plain(losses.ApproxNDCG, ref.approx_ndcg, temperature=0.5, missing=1),
+    *mapped(losses.ApproxNDCG, ref.approx_ndcg),
+    *mapped(losses.DeltaNDCG, ref.delta_ndcg),
+    *mapped(losses.RelevanceCrossEntropy, ref.relevance_cross_entropy),
+    _adapted(tfr.keras.losses.PairwiseLogisticLoss(), _tfr_pairs, "Pairwise", 1),
     _adapted(tfr.keras.losses.SoftmaxLoss(), _softmax_loss, "SoftmaxLoss", 1),
     _adapted(tfr.keras.losses.MeanSquaredLoss(), _mean_squared, "MeanSquaredLoss", 2),
     *plain(losses.CosineHint, ref.cosine_hint, shape="vector", missing=1),

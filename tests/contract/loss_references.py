@@ -71,9 +71,8 @@ def approx_ndcg(s, t, w, relevance=rank_linear, temperature=0.1):
         smooth = 1.0 + sum(
             sigmoid((s[j] - s[i]) / temperature) for j in range(len(s)) if j != i
         )
-        dcg += (2.0 ** rel[i] - 1.0) / math.log2(1.0 + smooth)
-    weight = sum(a * b for a, b in zip(w, rel)) / sum(rel)
-    return -weight * dcg / ideal if sum(rel) > 0 else 0.0
+        dcg += w[i] * (2.0 ** rel[i] - 1.0) / math.log2(1.0 + smooth)
+    return -dcg / ideal if sum(rel) > 0 else 0.0
 
 
 def in_batch_softmax(
@@ -187,10 +186,27 @@ def exponential(t, decay=10.0, top=4.0, topk=None):
     return [top * math.exp((1 - r) / decay) * (r <= (topk or r)) for r in ranks]
 
 
+def rank_log(t, cutoff, top):
+    best = math.log(1 + cutoff)
+    ranks = [min(rank(t, i), cutoff) for i in range(len(t))]
+    return [top * (best - math.log(r)) / best for r in ranks]
+
+
+def min_max(t, top=3.0):
+    low, high = min(t), max(t)
+    return [top * (x - low) / (high - low) if high > low else 0.0 for x in t]
+
+
+def quantile_buckets(t, levels=3):
+    n = len(t)
+    return [math.floor(levels * (n - rank(t, i)) / n) for i in range(n)]
+
+
 def relevance_cross_entropy(s, t, w, relevance=rank_linear):
     rel = relevance(t)
     q = softmax(s)
-    return -sum(c * r * math.log(p) for c, r, p in zip(w, rel, q)) / sum(rel)
+    total = sum(rel) or 1.0
+    return -sum(c * r * math.log(p) for c, r, p in zip(w, rel, q)) / total
 
 
 def plackett_luce(s, t, w, topk=None):

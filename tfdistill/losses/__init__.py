@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tfdistill.losses.adapters import RankingLossAdapter, approx_ndcg
+from tfdistill.losses.adapters import RankingLossAdapter
 from tfdistill.losses.base import (
     DistillationLoss,
     Items,
@@ -17,6 +17,7 @@ from tfdistill.losses.listwise import (
     PlackettLuce,
     RelevanceCrossEntropy,
 )
+from tfdistill.losses.ndcg import ApproxNDCG
 from tfdistill.losses.pairwise import BPR, DeltaNDCG, GroupedBPR, MarginMSE, RankNet
 from tfdistill.losses.pointwise import (
     LogitMSE,
@@ -47,6 +48,7 @@ from tfdistill.losses.top_k import (
 )
 
 __all__ = [
+    "ApproxNDCG",
     "BPR",
     "CalibratedListKL",
     "ClassifierTransfer",
@@ -84,7 +86,6 @@ __all__ = [
     "SoftmaxSoftLabel",
     "TemperedLoss",
     "TopKSoftLabel",
-    "approx_ndcg",
     "draw_orders",
     "reduce_examples",
 ]

@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Callable
 
 import tensorflow as tf
 
 from tfdistill.losses import base, masking, relevance
 
-__all__ = ["RankingLossAdapter", "approx_ndcg"]
+__all__ = ["RankingLossAdapter"]
+
+# Pairs per chunk of lists: 16 MB for each of TF-Ranking's [lists, L, L] tensors.
+_PAIRS = 2**22
 
 
 @tf.keras.utils.register_keras_serializable(package="tfdistill")
 class RankingLossAdapter(relevance.RelevanceLoss):
-    """Any `tfr.keras.losses` loss, with the teacher's scores mapped to relevance.
+    """Any `tfr.keras.losses` loss on one logit per item, over the teacher's relevance.
 
     loss = TFR(relevance(z_t), z_s), one value per list. Point- and pair-wise losses of
-    TF-Ranking are summed over the list and divided by its count of valid items.
+    TF-Ranking are summed over the list and divided by its count of valid items; list-
+    wise ones are as they are. Losses that draw samples are averaged over them.
 
     TF-Ranking reads negative labels as padding and pads logits with log(1e-10), which a
     student near -60 loses against. So the map must give relevance >= 0, padding is
     marked after it, and shift-invariant losses see the student's list shifted to a
-    maximum of 0.
+    maximum of 0. Weights count as TF-Ranking counts them: most list-wise losses average
+    a list's weights by relevance.
+
+    TF-Ranking holds several [L, L] tensors per list. Lists go through it in chunks
+    whose gradient is taken at once, which bounds memory up to L of about 2,000; the
+    losses of tfdistill itself need no such limit. Can be differentiated once.
 
     Args:
         loss: A `tfr.keras.losses` instance; its reduction is not used.
@@ -63,9 +72,15 @@ class RankingLossAdapter(relevance.RelevanceLoss):
         name = name or f"{loss.name}_distillation"
         super().__init__(relevance_map, reduction=reduction, name=name)
         self.loss = loss
-        self._per_list = copy.copy(loss)
-        self._per_list.reduction = base.Reduction.NONE
-        self._shift = isinstance(loss, _shift_invariant(tfr))
+        self._each = copy.copy(loss)
+        self._each.reduction = base.Reduction.NONE
+        self._of_lists = isinstance(
+            loss,
+            (_family(tfr, "_ListwiseLoss"), tfr.keras.losses.CoupledRankDistilLoss),
+        )
+        self._shift = isinstance(loss, _shift_invariant(tfr)) and not isinstance(
+            loss, tfr.keras.losses.CalibratedSoftmaxLoss
+        )
         if not self._shift:
             self.not_applicable = {**self.not_applicable, "shift": base.ABSOLUTE}
 
@@ -75,17 +90,24 @@ class RankingLossAdapter(relevance.RelevanceLoss):
             student -= masking.masked_max(student, items.valid)
         labels = tf.where(items.valid, self._grades(items), -1.0)
         shape = tf.shape(student)
-        rows = [-1, shape[-1]]
-        losses = self._per_list(
-            tf.reshape(labels, rows),
+        rows = [-1, student.shape[-1] or shape[-1]]
+        values = _in_chunks(
+            self._per_list,
             tf.reshape(student, rows),
-            tf.reshape(items.weights, rows),
+            (tf.reshape(labels, rows), tf.reshape(items.weights, rows)),
         )
-        losses = tf.reshape(losses, tf.concat([shape[:-1], [-1]], 0))
-        total = tf.reduce_sum(losses, axis=-1)
-        if losses.shape[-1] != 1:
-            total /= masking.divisor(items.valid)
-        return total
+        return tf.reshape(values, shape[:-1])
+
+    def _per_list(
+        self, student: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
+    ) -> tf.Tensor:
+        """One value per list from TF-Ranking's per list, per item or per sample."""
+        count, length = tf.unstack(tf.shape(student))
+        each = self._each(labels, student, weights)
+        if self._of_lists:
+            return tf.reduce_mean(tf.reshape(each, [count, -1]), axis=-1)
+        each = tf.reduce_sum(tf.reshape(each, [count, -1, length]), axis=-1)
+        return tf.reduce_mean(each, axis=-1) / masking.divisor(labels >= 0.0)
 
     def get_config(self) -> dict[str, Any]:
         """Returns every constructor argument."""
@@ -99,42 +121,48 @@ class RankingLossAdapter(relevance.RelevanceLoss):
         return super().from_config({**config, "loss": loss})
 
 
-def approx_ndcg(
-    relevance_map: relevance.RelevanceMap | None = None,
-    *,
-    temperature: float = 0.1,
-    reduction: str = base.Reduction.AUTO,
-    name: str | None = "approx_ndcg",
-) -> RankingLossAdapter:
-    """Minus a smooth NDCG of the student's order, relevance by the teacher.
+def _in_chunks(
+    function: Callable[..., tf.Tensor],
+    student: tf.Tensor,
+    constants: tuple[tf.Tensor, tf.Tensor],
+) -> tf.Tensor:
+    """`function(student, *constants)` `[N]` of `[N, L]`, chunk by chunk of lists."""
+    count, length = tf.unstack(tf.shape(student))
+    lists = tf.clip_by_value(_PAIRS // (length * length), 1, tf.maximum(count, 1))
+    chunks = -(-count // lists)
 
-    Args:
-        relevance_map: Map of the teacher's scores; `RankLinear()` if None.
-        temperature: Width of the smooth ranks, in units of the student's logits.
-        reduction: See `DistillationLoss`.
-        name: Name of the loss.
+    def cut(rows: tf.Tensor, padding: float) -> tf.Tensor:
+        """`[N, L]` -> `[chunks, lists, L]`."""
+        extra = [[0, chunks * lists - count], [0, 0]]
+        rows = tf.pad(rows, extra, constant_values=padding)
+        return tf.reshape(rows, [chunks, lists, student.shape[-1] or length])
 
-    Returns:
-        The adapted `tfr.keras.losses.ApproxNDCGLoss`.
+    labels, weights = constants
 
-    Example:
-        >>> loss = approx_ndcg()
-        >>> loss(y_true=[[2.0, -1.0]], y_pred=[[9.0, 0.0]]).numpy().round(4)
-        -1.0
+    @tf.custom_gradient
+    def values(student: tf.Tensor) -> tuple[tf.Tensor, Callable[..., tf.Tensor]]:
+        def chunk(parts: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
+            rows, *rest = parts
+            with tf.GradientTape() as tape:
+                tape.watch(rows)
+                losses = function(rows, *rest)
+            zero = tf.UnconnectedGradients.ZERO
+            return losses, tape.gradient(losses, rows, unconnected_gradients=zero)
 
-    Reference:
-        Qin et al., A general approximation framework for direct optimization of
-        information retrieval measures, 2010; Bruch et al., Revisiting approximate
-        metric optimization in the age of deep neural networks, SIGIR 2019.
-    """
-    import tensorflow_ranking as tfr
+        losses, slopes = tf.map_fn(
+            chunk,
+            (cut(student, 0.0), cut(labels, -1.0), cut(weights, 0.0)),
+            fn_output_signature=(tf.float32, tf.float32),
+            parallel_iterations=1,
+        )
 
-    return RankingLossAdapter(
-        tfr.keras.losses.ApproxNDCGLoss(temperature=temperature),
-        relevance_map or relevance.RankLinear(),
-        reduction=reduction,
-        name=name,
-    )
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            rows = tf.reshape(slopes, [chunks * lists, -1])[:count]
+            return upstream[:, tf.newaxis] * rows
+
+        return tf.reshape(losses, [-1])[:count], gradient
+
+    return values(student)
 
 
 def _shift_invariant(tfr: Any) -> tuple[Any, ...]:
@@ -152,5 +180,6 @@ def _shift_invariant(tfr: Any) -> tuple[Any, ...]:
 
 def _family(tfr: Any, name: str) -> Any:
     """Returns one of TF-Ranking's base classes, which it does not export."""
-    bases = tfr.keras.losses.PairwiseLogisticLoss.__mro__
+    members = (tfr.keras.losses.PairwiseLogisticLoss, tfr.keras.losses.SoftmaxLoss)
+    bases = [base for member in members for base in member.__mro__]
     return next(base for base in bases if base.__name__ == name)

@@ -192,17 +192,16 @@ class PlackettLuce(base.DistillationLoss):
         self.topk = None if topk is None else checks.at_least("topk", topk, 1)
 
     def _per_example(self, items: base.Items) -> tf.Tensor:
-        ranks = masking.masked_ranks(items.teacher, items.valid)
-        order = masking.masked_order(items.teacher, items.valid)
-        padded = tf.where(items.valid, items.student, items.student.dtype.min)
-        sums = log_tail_sums(tf.gather(padded, order, batch_dims=-1))
+        order, ranks = masking.masked_sort(items.teacher, items.valid)
+        student = tf.gather(items.student, order, batch_dims=-1)
+        sums = log_tail_sums(tf.where(ranks > 0, student, student.dtype.min))
         # A rank is that of the first among ties: the tail from there holds them all.
-        tails = tf.gather(sums, tf.cast(ranks, tf.int32) - 1, batch_dims=-1)
-        ordered = items.valid
+        tails = tf.gather(sums, tf.maximum(ranks - 1, 0), batch_dims=-1)
+        ordered = ranks > 0
         if self.topk is not None:
             ordered &= ranks <= self.topk
-        losses = items.weights * (tails - items.student)
-        return masking.masked_mean(losses, ordered)
+        weights = tf.gather(items.weights, order, batch_dims=-1)
+        return masking.masked_mean(weights * (tails - student), ordered)
 
     def get_config(self) -> dict[str, Any]:
         """Returns every constructor argument."""

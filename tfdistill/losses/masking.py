@@ -13,8 +13,8 @@ __all__ = [
     "masked_log_softmax",
     "masked_max",
     "masked_mean",
-    "masked_order",
     "masked_ranks",
+    "masked_sort",
 ]
 
 
@@ -181,21 +181,27 @@ def masked_ranks(scores: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
     return 1.0 + count_above(scores, valid)
 
 
-def masked_order(scores: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
-    """Positions of the items from the best to the worst; padded ones come last.
+def masked_sort(scores: tf.Tensor, valid: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Sorts items from the best to the worst; padded ones come last.
 
     Args:
         scores: float32 `[..., L]`.
         valid: bool `[..., L]`.
 
     Returns:
-        int32 `[..., L]`; ties keep their order.
+        Positions int32 `[..., L]` in sorted order (ties keep theirs), and the ranks of
+        the items there, int32 `[..., L]`: from 1, ties share the best, 0 for padding.
 
     Example:
-        >>> valid = tf.constant([True, True, False])
-        >>> masked_order(tf.constant([1., 3., 9.]), valid).numpy()
-        array([1, 0, 2], dtype=int32)
+        >>> valid = tf.constant([True, True, True, False])
+        >>> order, ranks = masked_sort(tf.constant([1., 3., 1., 9.]), valid)
+        >>> order.numpy(), ranks.numpy()
+        (array([1, 0, 2, 3], dtype=int32), array([1, 2, 2, 0], dtype=int32))
     """
-    return tf.argsort(
-        tf.where(valid, scores, scores.dtype.min), direction="DESCENDING", stable=True
-    )
+    shape, length = tf.shape(scores), scores.shape[-1] or tf.shape(scores)[-1]
+    rows = tf.reshape(tf.where(valid, scores, scores.dtype.min), [-1, length])
+    best, order = tf.math.top_k(rows, length)
+    ranks = 1 + tf.searchsorted(-best, -best, side="left")
+    count = tf.math.count_nonzero(valid, axis=-1, keepdims=True, dtype=tf.int32)
+    real = tf.range(length) < tf.reshape(count, [-1, 1])
+    return tf.reshape(order, shape), tf.reshape(tf.where(real, ranks, 0), shape)

@@ -7,118 +7,181 @@ from typing import Any, Callable
 
 import tensorflow as tf
 
-__all__ = ["PairTerm", "pair_sums"]
+__all__ = ["PairTerm", "pair_sums", "smooth_ranks"]
 
 PairTerm = Callable[
     [tf.Tensor, Mapping[str, tf.Tensor], Mapping[str, tf.Tensor]],
     "tuple[tf.Tensor, tf.Tensor]",
 ]
-"""`(s_i - s_j, columns of i, columns of j) -> (loss, counted)`, all `[N, R, R]`.
+"""`(s_j - s_i, columns of i, columns of j) -> (loss, d loss / d s_j)`, `[N, R, R]`.
 
-Called once per unordered pair, so the term decides by its columns who should win.
+It must be 0 unless i comes before j in the list, and for pairs that don't count, such
+as those with padding (whose columns are 0 beyond the list's end).
 """
 
+# For 64 lists a block's temporaries are 4 MB each.
 _BLOCK = 128
 
 
-def pair_sums(
-    term: PairTerm,
-    student: tf.Tensor,
-    valid: tf.Tensor,
-    columns: Mapping[str, tf.Tensor],
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Sums a term over the counted pairs of valid items of each list, and counts them.
-
-    total = sum_{i<j} term(s_i - s_j, x_i, x_j)
-
-    Pairs are taken in `[R, R]` blocks of the upper triangle. Each block's gradient is
-    taken together with its value and the block is dropped, so a batch of lists needs
-    memory for one block, not for L^2 pairs, and nothing is computed twice. The total
-    can be differentiated once, with respect to the student.
+class _Blocks:
+    """Cuts lists `[..., L]` into `[blocks, N, R]` and back.
 
     Args:
-        term: Loss of a pair; see `PairTerm`.
+        like: float32 `[..., L]`.
+    """
+
+    def __init__(self, like: tf.Tensor) -> None:
+        self.shape = tf.shape(like)
+        self.length = like.shape[-1] or self.shape[-1]
+        self.count = -(-self.length // _BLOCK)
+        self.size = -(-self.length // self.count)
+
+    def cut(self, values: tf.Tensor) -> tf.Tensor:
+        """`[..., L]` -> `[blocks, N, R]`, padded with zeros."""
+        rows = tf.reshape(values, [-1, self.length])
+        rows = tf.pad(rows, [[0, 0], [0, self.count * self.size - self.length]])
+        return tf.transpose(tf.reshape(rows, [-1, self.count, self.size]), [1, 0, 2])
+
+    def join(self, blocks: tf.Tensor) -> tf.Tensor:
+        """`[blocks, N, R]` -> `[..., L]`."""
+        rows = tf.transpose(blocks, [1, 0, 2])
+        rows = tf.reshape(rows, [-1, self.count * self.size])[:, : self.length]
+        return tf.reshape(rows, self.shape)
+
+    def each_pair(self, body: Callable[..., Any], state: tuple[tf.Tensor, ...]) -> Any:
+        """Runs `body(a, b, *state) -> state` for all blocks a <= b, one by one."""
+
+        def step(a: tf.Tensor, b: tf.Tensor, *state: tf.Tensor) -> tuple[Any, ...]:
+            state = body(a, b, *state)
+            last = tf.equal(b + 1, self.count)
+            after = tf.where(last, a + 1, b + 1)
+            return (tf.where(last, a + 1, a), after, *state)
+
+        _, _, *state = tf.while_loop(
+            lambda a, *_: a < self.count,
+            step,
+            (tf.constant(0), tf.constant(0), *state),
+            parallel_iterations=1,
+            maximum_iterations=self.count * (self.count + 1) // 2,
+        )
+        return state
+
+
+def pair_sums(
+    term: PairTerm, student: tf.Tensor, columns: Mapping[str, tf.Tensor]
+) -> tf.Tensor:
+    """Sums a term over the pairs of each list.
+
+    total = sum_{i<j} term(s_j - s_i, x_i, x_j)
+
+    Pairs are taken in `[R, R]` blocks of the upper triangle. The term gives its slope
+    with its value and the block is dropped, so a batch of lists needs memory for one
+    block, not for L^2 pairs, and nothing is computed twice. The total can be
+    differentiated once, with respect to the student.
+
+    Args:
+        term: Loss and slope of a pair; see `PairTerm`.
         student: float32 `[..., L]`.
-        valid: bool `[..., L]`.
         columns: Constants of every item, each `[..., L]`.
 
     Returns:
-        The totals and the numbers of counted pairs, float32 `[...]`.
+        float32 `[...]`.
+
+    Example:
+        >>> def falling(lead, i, j):
+        ...     counts = tf.cast(i["teacher"] > j["teacher"], tf.float32)
+        ...     return counts * lead**2, counts * 2.0 * lead
+        >>> teacher = tf.constant([5., 4., 4.])
+        >>> pair_sums(falling, tf.constant([3., 1., 0.]), {"teacher": teacher}).numpy()
+        13.0
+    """
+    blocks = _Blocks(student)
+    constants = {name: blocks.cut(values) for name, values in columns.items()}
+
+    @tf.custom_gradient
+    def total(student: tf.Tensor) -> tuple[tf.Tensor, Callable[..., tf.Tensor]]:
+        rows = blocks.cut(student)
+
+        def body(
+            a: tf.Tensor, b: tf.Tensor, value: tf.Tensor, slope: tf.Tensor
+        ) -> tuple[tf.Tensor, tf.Tensor]:
+            i = {k: tf.gather(v, a)[:, :, tf.newaxis] for k, v in constants.items()}
+            j = {k: tf.gather(v, b)[:, tf.newaxis, :] for k, v in constants.items()}
+            loss, rate = term(_leads(rows, a, b), i, j)
+            both = tf.stack([-tf.reduce_sum(rate, 2), tf.reduce_sum(rate, 1)])
+            slope = tf.tensor_scatter_nd_add(slope, [[a], [b]], both)
+            return value + tf.reduce_sum(loss, [1, 2]), slope
+
+        zeros = (tf.zeros_like(rows[0, :, 0]), tf.zeros_like(rows))
+        value, slope = blocks.each_pair(body, zeros)
+        slope = blocks.join(slope)
+
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            return upstream[..., tf.newaxis] * slope
+
+        return tf.reshape(value, blocks.shape[:-1]), gradient
+
+    return total(student)
+
+
+def smooth_ranks(student: tf.Tensor, valid: tf.Tensor, temperature: float) -> tf.Tensor:
+    """Differentiable ranks, from 1: how many items probably come before each.
+
+    r_i = 1 + sum_{j != i} sigmoid((s_j - s_i) / T)
+        = (1 + n + sum_j tanh((s_j - s_i) / 2T)) / 2
+
+    over the n valid items, in blocks: tanh is odd, so one block serves its rows and its
+    columns; the blocks are computed again for the gradient, so memory is linear in L.
+
+    Args:
+        student: float32 `[..., L]`.
+        valid: bool `[..., L]`.
+        temperature: T, width of the steps in units of the scores.
+
+    Returns:
+        float32 `[..., L]`; meaningless at invalid items.
 
     Example:
         >>> valid = tf.constant([True, True, False])
-        >>> squared = lambda d, x, y: (d**2, tf.ones_like(d, tf.bool))
-        >>> total, count = pair_sums(squared, tf.constant([3., 1., 9.]), valid, {})
-        >>> total.numpy(), count.numpy()
-        (4.0, 1.0)
+        >>> smooth_ranks(tf.constant([3., 1., 9.]), valid, 0.1).numpy()[:2]
+        array([1., 2.], dtype=float32)
     """
-    lead = tf.shape(student)[:-1]
-    length = student.shape[-1] or tf.shape(student)[-1]
-    blocks = -(-length // _BLOCK)
-    size = -(-length // blocks)
+    blocks = _Blocks(student)
+    real = blocks.cut(tf.cast(valid, tf.float32))
 
-    def cut(values: tf.Tensor) -> tf.Tensor:
-        """`[..., L]` -> `[blocks, N, size]`, padded with zeros."""
-        rows = tf.reshape(values, [-1, length])
-        rows = tf.pad(rows, [[0, 0], [0, blocks * size - length]])
-        return tf.transpose(tf.reshape(rows, [-1, blocks, size]), [1, 0, 2])
+    def sums(
+        rows: tf.Tensor, curve: Callable[..., tf.Tensor], sign: float, x: tf.Tensor
+    ) -> tf.Tensor:
+        """Products of a pair matrix with x `[blocks, N, R, C]`, (anti)symmetric."""
 
-    constants = {name: cut(values) for name, values in columns.items()}
-    kept = cut(valid)
+        def body(a: tf.Tensor, b: tf.Tensor, out: tf.Tensor) -> tuple[tf.Tensor]:
+            pairs = curve(tf.tanh(_leads(rows, a, b)))
+            for_b = sign * tf.matmul(pairs, tf.gather(x, a), transpose_a=True)
+            for_b *= tf.cast(a < b, tf.float32)
+            both = tf.stack([tf.matmul(pairs, tf.gather(x, b)), for_b])
+            return (tf.tensor_scatter_nd_add(out, [[a], [b]], both),)
+
+        return blocks.each_pair(body, (tf.zeros_like(x),))[0]
 
     @tf.custom_gradient
-    def sums(student: tf.Tensor) -> tuple[Any, Callable[..., tf.Tensor]]:
-        total, count, slope = _sum_blocks(term, cut(student), kept, constants, size)
-        rows = tf.reshape(tf.transpose(slope, [1, 0, 2]), [-1, blocks * size])
+    def ranks(student: tf.Tensor) -> tuple[tf.Tensor, Callable[..., tf.Tensor]]:
+        rows = blocks.cut(student) / (2.0 * temperature)
+        before = sums(rows, lambda t: t, -1.0, real[..., tf.newaxis])[..., 0]
+        count = tf.reduce_sum(tf.cast(valid, tf.float32), axis=-1, keepdims=True)
 
-        def gradient(upstream: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
-            slopes = tf.reshape(upstream, [-1, 1]) * rows[:, :length]
-            return tf.reshape(slopes, tf.shape(student))
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            slope = blocks.cut(upstream)
+            x = tf.stack([slope * real, real], axis=-1)
+            products = sums(rows, lambda t: 1.0 - t * t, 1.0, x)
+            change = real * (products[..., 0] - slope * products[..., 1])
+            return blocks.join(change) / (4.0 * temperature)
 
-        return (tf.reshape(total, lead), tf.reshape(count, lead)), gradient
+        return 0.5 * (1.0 + count + blocks.join(before)), gradient
 
-    return sums(student)
+    return ranks(student)
 
 
-def _sum_blocks(
-    term: PairTerm,
-    student: tf.Tensor,
-    valid: tf.Tensor,
-    columns: Mapping[str, tf.Tensor],
-    size: Any,
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Returns totals `[N]`, counts `[N]` and slopes `[blocks, N, size]`."""
-    blocks = tf.shape(student)[0]
-    before = tf.range(size)[:, tf.newaxis] < tf.range(size)
-
-    def body(
-        a: tf.Tensor, b: tf.Tensor, total: tf.Tensor, count: tf.Tensor, slope: tf.Tensor
-    ) -> tuple[tf.Tensor, ...]:
-        ours = {k: tf.gather(v, a)[:, :, tf.newaxis] for k, v in columns.items()}
-        theirs = {k: tf.gather(v, b)[:, tf.newaxis, :] for k, v in columns.items()}
-        pairs = tf.gather(valid, a)[:, :, tf.newaxis]
-        pairs &= tf.gather(valid, b)[:, tf.newaxis, :] & (before | (a < b))
-        s_a, s_b = tf.gather(student, a), tf.gather(student, b)
-        with tf.GradientTape() as tape:
-            tape.watch([s_a, s_b])
-            gap = s_a[:, :, tf.newaxis] - s_b[:, tf.newaxis, :]
-            loss, counted = term(gap, ours, theirs)
-            pairs &= counted
-            block = tf.reduce_sum(tf.where(pairs, loss, 0.0), axis=[1, 2])
-        slope = tf.tensor_scatter_nd_add(
-            slope, [[a], [b]], tf.stack(tape.gradient(block, [s_a, s_b]))
-        )
-        count += tf.math.count_nonzero(pairs, axis=[1, 2], dtype=tf.float32)
-        last = tf.equal(b + 1, blocks)
-        after = tf.where(last, a + 1, b + 1)
-        return tf.where(last, a + 1, a), after, total + block, count, slope
-
-    zeros = tf.zeros_like(student[0, :, 0])
-    *_, total, count, slope = tf.while_loop(
-        lambda a, *_: a < blocks,
-        body,
-        (tf.constant(0), tf.constant(0), zeros, zeros, tf.zeros_like(student)),
-        parallel_iterations=1,
-        maximum_iterations=blocks * (blocks + 1) // 2,
-    )
-    return total, count, slope
+def _leads(rows: tf.Tensor, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """s_j - s_i for the rows i of block a and j of block b: `[N, R, R]`."""
+    ours = tf.gather(rows, a)[:, :, tf.newaxis]
+    return tf.gather(rows, b)[:, tf.newaxis, :] - ours

@@ -1,0 +1,103 @@
+"""Smooth NDCG: the metric itself, with soft ranks in the place of ranks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from tfdistill.losses import base, checks, pair_blocks, relevance
+
+__all__ = ["ApproxNDCG"]
+
+
+@tf.keras.utils.register_keras_serializable(package="tfdistill")
+class ApproxNDCG(relevance.RelevanceLoss):
+    """Minus the NDCG of the student's list, with smooth ranks and the teacher's grades.
+
+    loss = -sum_i w_i (2^r_i - 1) / log2(1 + k_i) / ideal DCG
+    k_i = 1 + sum_{j != i} sigmoid((s_j - s_i) / T)
+
+    for the relevance r of the teacher's scores. Optimises the head of the list and
+    nothing else: use it beside a point- or list-wise loss, or to fine-tune. The value
+    is TF-Ranking's `ApproxNDCGLoss` on the same grades (for equal weights in a list),
+    in blocks: time is O(L^2), memory O(L); O(L) in time as well where the map grades
+    32 items of a list at most.
+
+    Args:
+        relevance_map: Map of the teacher's scores; `RankLinear()` if None.
+        temperature: T > 0 of the ranks, in units of the student's logits; a call may
+            override it. A small T is exact and hard to train.
+        reduction: See `DistillationLoss`.
+        name: Name of the loss.
+
+    Example:
+        >>> loss = ApproxNDCG()
+        >>> loss(y_true=[[2.0, -1.0]], y_pred=[[9.0, 0.0]]).numpy().round(4)
+        -1.0
+
+    Reference:
+        Qin et al., A general approximation framework for direct optimization of
+        information retrieval measures, 2010; Bruch et al., Revisiting approximate
+        metric optimization in the age of deep neural networks, SIGIR 2019.
+    """
+
+    overrides = ("temperature",)
+
+    def __init__(
+        self,
+        relevance_map: relevance.RelevanceMap | None = None,
+        *,
+        temperature: float = 0.1,
+        reduction: str = base.Reduction.AUTO,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(relevance_map, reduction=reduction, name=name)
+        self.temperature = checks.positive("temperature", temperature)
+
+    def _per_example(self, items: base.Items) -> tf.Tensor:
+        gains = relevance.normalised_gains(self._grades(items), items.valid)
+        t = items.inputs.get("temperature", self.temperature)
+
+        def graded() -> tf.Tensor:
+            top, rows = tf.math.top_k(gains, few)
+            student = tf.gather(items.student, rows, batch_dims=-1)
+            weights = tf.gather(items.weights, rows, batch_dims=-1)
+            ranks = _smooth_ranks_of(student, items.student, items.valid, t)
+            return _dcg(weights * top, ranks)
+
+        def everyone() -> tf.Tensor:
+            ranks = pair_blocks.smooth_ranks(items.student, items.valid, t)
+            return _dcg(items.weights * gains, tf.where(items.valid, ranks, 1.0))
+
+        # Most maps grade few items, and the ranks of the others don't matter.
+        few = _few(items.student)
+        most = tf.math.count_nonzero(gains, axis=-1, dtype=tf.int32)
+        return -tf.cond(tf.reduce_all(most <= few), graded, everyone)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns every constructor argument."""
+        return {**super().get_config(), "temperature": self.temperature}
+
+
+def _few(student: tf.Tensor) -> Any:
+    """For how many items of a list ranks are computed without blocks."""
+    length = student.shape[-1]
+    if length is None:
+        length = tf.shape(student)[-1]
+        return tf.where(length <= 128, length, 32)
+    return length if length <= 128 else 32
+
+
+def _smooth_ranks_of(
+    rows: tf.Tensor, student: tf.Tensor, valid: tf.Tensor, temperature: Any
+) -> tf.Tensor:
+    """`pair_blocks.smooth_ranks` for some scores `[..., K]` of the lists."""
+    leads = student[..., tf.newaxis, :] - rows[..., tf.newaxis]
+    real = tf.cast(valid, tf.float32)
+    before = tf.linalg.matvec(tf.tanh(leads / (2.0 * temperature)), real)
+    return 0.5 * (1.0 + tf.reduce_sum(real, axis=-1, keepdims=True) + before)
+
+
+def _dcg(gains: tf.Tensor, ranks: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_sum(gains * relevance.discounts(ranks), axis=-1)
