@@ -285,6 +285,9 @@ def test_refuses_wrong_arguments(tmp_path, options, text):
         train(tmp_path, **options)
     with pytest.raises(ValueError, match="Give a `backup_dir`"):
         train(None, save_every=2)
+    keras = tf.keras.callbacks.BackupAndRestore(str(tmp_path / "keras"))
+    with pytest.raises(ValueError, match="Received: a BackupAndRestore"):
+        train(tmp_path, callbacks=[keras])
 
 
 def test_config_holds_json_values(tmp_path):

@@ -78,7 +78,8 @@ def fit(
 
     Raises:
         ValueError: If a number is out of range, `save_every` or `config` is given
-            without `backup_dir`, a dataset is finite, or the backup is another run's.
+            without `backup_dir`, `batches` gives a finite dataset, Keras'
+            `BackupAndRestore` is among the callbacks, or the backup is another run's.
 
     Example:
         >>> def batches(start_step):
@@ -99,12 +100,7 @@ def fit(
         (3, 15)
     """
     _check(steps_per_epoch=steps_per_epoch, epochs=epochs, save_every=save_every)
-    if backup_dir is None and (save_every is not None or config is not None):
-        raise ValueError(
-            "`save_every` and `config` are about the backup. Received: "
-            f"save_every={save_every}, config={config}, backup_dir=None. Give a "
-            "`backup_dir`."
-        )
+    _check_resuming(callbacks, backup_dir, save_every, config)
     callbacks = [*sorted(callbacks, key=_rank), tf.keras.callbacks.History()]
     start_step = 0
     if backup_dir is not None:
@@ -146,6 +142,25 @@ def _check(**numbers: int | None) -> None:
     for name, number in numbers.items():
         if number is not None and number < 1:
             raise ValueError(f"`{name}` must be at least 1. Received: {name}={number}.")
+
+
+def _check_resuming(
+    callbacks: Sequence[tf.keras.callbacks.Callback],
+    backup_dir: Any,
+    save_every: int | None,
+    config: Mapping[str, Any] | None,
+) -> None:
+    if backup_dir is None and (save_every is not None or config is not None):
+        raise ValueError(
+            "`save_every` and `config` are about the backup. Received: "
+            f"save_every={save_every}, config={config}, backup_dir=None. Give a "
+            "`backup_dir`."
+        )
+    if any(isinstance(c, tf.keras.callbacks.BackupAndRestore) for c in callbacks):
+        raise ValueError(
+            "`fit` resumes by itself. Received: a BackupAndRestore among `callbacks`, "
+            "which would read the data from the first batch again. Give a `backup_dir`."
+        )
 
 
 def _endless(dataset: tf.data.Dataset) -> tf.data.Dataset:
