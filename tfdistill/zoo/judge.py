@@ -39,16 +39,9 @@ class Ranker:
     def __init__(
         self, model: tf.keras.Model, requests: Requests, output: str | None = None
     ) -> None:
-        self._output = output or next(iter(model.output))
+        self._model, self._output = model, output or next(iter(model.output))
         self._user = {k: v for k, v in requests.users.items() if k in model.input}
         self._item = {k: v for k, v in requests.items.items() if k in model.input}
-        signature = {
-            name: tf.TensorSpec(tensor.shape, tensor.dtype)
-            for name, tensor in model.input.items()
-        }
-        self._run = tf.function(
-            lambda x: model(x)[self._output], input_signature=[signature]
-        )
         self._num_items = requests.num_items
 
     def __call__(self, rows: np.ndarray, candidates: np.ndarray) -> np.ndarray:
@@ -56,7 +49,7 @@ class Ranker:
         present = np.maximum(candidates, 0)
         features = {name: values[rows] for name, values in self._user.items()}
         features.update({name: v[present] for name, v in self._item.items()})
-        return self._run({k: tf.constant(v) for k, v in features.items()}).numpy()
+        return self._model(features)[self._output].numpy()
 
     def catalogue(self, rows: np.ndarray) -> np.ndarray:
         """Scores the whole catalogue `[b, I]` for the request rows `[b]`."""
@@ -107,9 +100,11 @@ class ListJudge:
 
     def logits(self, model: tf.keras.Model) -> dict[str, np.ndarray]:
         """Returns each output of the model on the lists, `[R, L]`."""
-        names = list(model.input)
-        features = self._batches.once().map(lambda x, *_: {k: x[k] for k in names})
-        return model.predict(features, verbose=0)
+        found: dict[str, list[np.ndarray]] = {name: [] for name in model.output}
+        for x, _, _ in self._batches.once():
+            for name, values in model({k: x[k] for k in model.input}).items():
+                found[name].append(values.numpy())
+        return {name: np.concatenate(values) for name, values in found.items()}
 
     def ranking(self, logits: np.ndarray) -> dict[str, float]:
         """Returns all metrics of a ranker, from its logits `[R, L]`."""

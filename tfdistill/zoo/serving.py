@@ -53,7 +53,7 @@ def exported(
                 spec,
                 requests.items,
                 requests.items["item_id"],
-                k=100,
+                k=min(100, requests.num_items),
                 forbidden=[teacher],
                 example=example,
             )
