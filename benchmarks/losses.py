@@ -1,0 +1,255 @@
+"""Cost of the losses beside TF-Ranking's: forward and gradient, time and memory.
+
+Each loss is measured in a process of its own, in turn with its counterpart of
+TF-Ranking (which gets its labels by the same or a cheaper relevance map, since it can't
+take a teacher's logits) and with itself under XLA. The table gives medians of CPU time
+and of wall time, ratios within one process, and the peak of the process above what it
+held before the first step, from a process per variant that may use 12 GB at most.
+
+    python benchmarks/losses.py [--rerun]
+
+A finished row is one line of benchmarks/results/losses.jsonl and is not measured again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import store
+import tensorflow as tf
+import tensorflow_ranking as tfr
+
+from tfdistill import losses
+
+NAME = "losses"
+LISTS = 64
+SIZES = (100, 1000)
+SECONDS = 6.0
+MEMORY = 12 * 2**30
+K = tfr.keras.losses
+LAMBDA = {"lambda_weight": K.NDCGLambdaWeight(smooth_fraction=1.0)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Rival:
+    """A loss, what TF-Ranking has in its place, and the map for that."""
+
+    ours: Callable[[int], losses.DistillationLoss]
+    theirs: Callable[[int], Any] | None = None
+    relevance_map: losses.RelevanceMap = losses.MinMax()
+
+
+RIVALS: dict[str, Rival] = {
+    "SigmoidSoftLabel": Rival(
+        lambda n: losses.SigmoidSoftLabel(), lambda n: K.SigmoidCrossEntropyLoss()
+    ),
+    "LogitMSE": Rival(lambda n: losses.LogitMSE(), lambda n: K.MeanSquaredLoss()),
+    "TopKSoftLabel": Rival(lambda n: losses.TopKSoftLabel()),
+    "RankingDistillation": Rival(lambda n: losses.RankingDistillation(10_000)),
+    "BPR": Rival(lambda n: losses.BPR(), lambda n: K.PairwiseLogisticLoss()),
+    "RankNet": Rival(lambda n: losses.RankNet(), lambda n: K.PairwiseLogisticLoss()),
+    "MarginMSE": Rival(lambda n: losses.MarginMSE(), lambda n: K.PairwiseMSELoss()),
+    "DeltaNDCG": Rival(
+        lambda n: losses.DeltaNDCG(losses.MinMax()),
+        lambda n: K.PairwiseLogisticLoss(**LAMBDA),
+    ),
+    "ListSoftmaxKL": Rival(lambda n: losses.ListSoftmaxKL(), lambda n: K.SoftmaxLoss()),
+    "CalibratedListKL": Rival(
+        lambda n: losses.CalibratedListKL(), lambda n: K.SoftmaxLoss()
+    ),
+    "RelevanceCrossEntropy": Rival(
+        lambda n: losses.RelevanceCrossEntropy(losses.Exponential(20.0, topk=100)),
+        lambda n: K.SoftmaxLoss(),
+        losses.Exponential(20.0, topk=100),
+    ),
+    "PlackettLuce": Rival(lambda n: losses.PlackettLuce(), lambda n: K.ListMLELoss()),
+    "PlackettLuce(50)": Rival(
+        lambda n: losses.PlackettLuce(50), lambda n: K.ListMLELoss()
+    ),
+    "PlackettLuce / RankDistil": Rival(
+        lambda n: losses.PlackettLuce(), lambda n: K.CoupledRankDistilLoss(8)
+    ),
+    "ApproxNDCG": Rival(
+        lambda n: losses.ApproxNDCG(), lambda n: K.ApproxNDCGLoss(), losses.RankLinear()
+    ),
+    "ApproxNDCG(MinMax)": Rival(
+        lambda n: losses.ApproxNDCG(losses.MinMax()), lambda n: K.ApproxNDCGLoss()
+    ),
+    "RankDistil(10)": Rival(
+        lambda n: losses.RankDistil(10), lambda n: K.CoupledRankDistilLoss(8, topk=10)
+    ),
+    "RankDistil(L)": Rival(
+        lambda n: losses.RankDistil(n), lambda n: K.CoupledRankDistilLoss(8)
+    ),
+    "Adapter(Pairwise)": Rival(
+        lambda n: losses.RankingLossAdapter(K.PairwiseLogisticLoss(), losses.MinMax()),
+        lambda n: K.PairwiseLogisticLoss(),
+    ),
+    "Adapter(Gumbel)": Rival(
+        lambda n: losses.RankingLossAdapter(K.GumbelApproxNDCGLoss(), losses.MinMax()),
+        lambda n: K.GumbelApproxNDCGLoss(),
+    ),
+}
+
+Step = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+
+def step_of(loss: Callable[..., tf.Tensor], jit: bool = False) -> Step:
+    """One value and gradient, as a function of student and teacher `[B, L]`."""
+
+    @tf.function(jit_compile=jit or None)
+    def step(student: tf.Tensor, teacher: tf.Tensor) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(student)
+            value = loss(teacher, student)
+        return value, tape.gradient(value, student)
+
+    return step
+
+
+def steps_of(name: str, size: int) -> dict[str, Step]:
+    """The variants of a row: ours, TF-Ranking's and ours under XLA."""
+    rival = RIVALS[name]
+    ours = rival.ours(size)
+    steps = {"ours": step_of(ours)}
+    if rival.theirs is not None:
+        theirs = rival.theirs(size)
+
+        def mapped(teacher: tf.Tensor, student: tf.Tensor) -> tf.Tensor:
+            valid = tf.ones_like(teacher, tf.bool)
+            return theirs(rival.relevance_map(teacher, valid), student)
+
+        steps["theirs"] = step_of(mapped)
+    steps["xla"] = step_of(ours, jit=True)
+    return steps
+
+
+def inputs(size: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Student and teacher logits."""
+    shape = [LISTS, size]
+    student = tf.random.stateless_normal(shape, [0, 1])
+    return student, student + tf.random.stateless_normal(shape, [0, 2])
+
+
+def measure_time(name: str, size: int) -> dict[str, Any]:
+    """Median milliseconds of the variants, in turn."""
+    student, teacher = inputs(size)
+    steps = {}
+    for variant, step in steps_of(name, size).items():
+        if variant == "theirs" and name.endswith("RankDistil(L)") and size > 500:
+            continue
+        value, gradient = step(student, teacher)  # traces
+        steps[variant] = step, float(value), gradient
+    spent: dict[str, list[tuple[float, float]]] = {variant: [] for variant in steps}
+    end = time.perf_counter() + SECONDS
+    while time.perf_counter() < end or len(spent["ours"]) < 3:
+        for variant, (step, _, _) in steps.items():
+            cpu, wall = time.process_time(), time.perf_counter()
+            step(student, teacher)[1].numpy()
+            pair = time.process_time() - cpu, time.perf_counter() - wall
+            spent[variant].append(pair)
+    row: dict[str, Any] = {}
+    for variant, pairs in spent.items():
+        for clock, times in zip(("cpu_ms", "wall_ms"), zip(*pairs)):
+            row[f"{variant}_{clock}"] = round(1000 * statistics.median(times), 3)
+    _, value, gradient = steps["ours"]
+    _, other, slope = steps["xla"]
+    if "RankDistil(" not in name and "Gumbel" not in name:  # they draw
+        row["xla_value_error"] = abs(value - other) / max(abs(value), 1e-6)
+        row["xla_gradient_error"] = float(
+            tf.reduce_max(tf.abs(gradient - slope)) / tf.reduce_max(tf.abs(gradient))
+        )
+    return row
+
+
+def measure_memory(name: str, size: int, variant: str) -> dict[str, Any]:
+    """Peak megabytes above what the process held before the first step."""
+    student, teacher = inputs(size)
+    step_of(losses.LogitMSE())(student, teacher)  # TensorFlow's own warm-up
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    steps_of(name, size)[variant](student, teacher)[1].numpy()
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {f"{variant}_mb": round((after - before) / 1024)}
+
+
+def worker(*arguments: Any) -> dict[str, Any]:
+    """Runs one measurement in a fresh process; {} if that runs out of memory."""
+    command = [sys.executable, __file__, "--worker", *map(str, arguments)]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    root = str(pathlib.Path(__file__).parents[1])
+    environment["PYTHONPATH"] = os.pathsep.join(
+        [root, environment.get("PYTHONPATH", "")]
+    )
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    lines = done.stdout.splitlines()
+    return json.loads(lines[-1]) if done.returncode == 0 else {}
+
+
+def show(rows: Mapping[str, Mapping[str, Any]]) -> None:
+    """Prints the table."""
+    print(f"{LISTS} lists; milliseconds of CPU (wall); ratio = TF-Ranking / ours")
+    head = ("ours", "TF-Ranking", "ratio", "XLA", "MB", "MB TFR")
+    print(f"{'loss':26}{'L':>5}" + "".join(f"{text:>19}" for text in head))
+    for row in rows.values():
+        cells = [f"{row['loss']:26}{row['size']:>5}"]
+        for variant in ("ours", "theirs"):
+            cpu, wall = (row.get(f"{variant}_{c}_ms") for c in ("cpu", "wall"))
+            cells.append("-" if cpu is None else f"{cpu:.1f} ({wall:.1f})")
+        if "theirs_cpu_ms" in row:
+            ratios = (
+                row[f"theirs_{c}"] / row[f"ours_{c}"] for c in ("cpu_ms", "wall_ms")
+            )
+            cells.append("{:.1f} ({:.1f})".format(*ratios))
+        else:
+            cells.append("-")
+        cells.append(f"{row['xla_cpu_ms'] / row['ours_cpu_ms']:.2f} of ours")
+        cells += [str(row.get(f"{variant}_mb", "-")) for variant in ("ours", "theirs")]
+        print(cells[0] + "".join(f"{cell:>19}" for cell in cells[1:]))
+    for name in RIVALS:
+        small, large = (rows.get(f"{NAME}-{name}-{size}") for size in SIZES)
+        if small and large:
+            each = (large["ours_cpu_ms"] / SIZES[1]) / (small["ours_cpu_ms"] / SIZES[0])
+            print(f"{name:26} time per item at {SIZES[1]} over {SIZES[0]}: {each:.2f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rerun", action="store_true", help="measure all rows again")
+    parser.add_argument("--worker", nargs="+", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        name, size, *variant = options.worker
+        tf.config.threading.set_intra_op_parallelism_threads(2)
+        measure = measure_memory if variant else measure_time
+        print(json.dumps(measure(name, int(size), *variant)))
+        return
+    done = {} if options.rerun else store.finished(NAME)
+    for size in SIZES:
+        for name, rival in RIVALS.items():
+            run = f"{NAME}-{name}-{size}"
+            if run in done:
+                continue
+            row = {"loss": name, "size": size, **worker(name, size)}
+            if size == SIZES[-1]:
+                for variant in ("ours", "theirs")[: 1 + (rival.theirs is not None)]:
+                    row |= worker(name, size, variant)
+            row["load"] = round(os.getloadavg()[0], 1)
+            store.append(NAME, run, row)
+            print(run, flush=True)
+    show(store.finished(NAME))
+
+
+if __name__ == "__main__":
+    main()
