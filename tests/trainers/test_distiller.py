@@ -214,17 +214,16 @@ def test_ways_to_run_agree_with_the_graph(options):
     )
 
 
-def test_two_replicas_equal_one_device():
+def test_two_replicas_equal_one_device(two_replicas):
     x, y, w = batch()
     x["mask"] = tf.ones_like(x["mask"])  # equal counts: Keras averages replica means
     data = tf.data.Dataset.from_tensor_slices(
         (x, y, tf.nest.map_structure(tf.ones_like, w))
     )
     data = data.batch(8, drop_remainder=True).repeat(3)
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    with strategy.scope():
+    with two_replicas.scope():
         mirrored = compiled(joint=network())
-    assert strategy.num_replicas_in_sync == 2
+    assert two_replicas.num_replicas_in_sync == 2
     plain = compiled(joint=network())
     one, two = (d.fit(data, verbose=0).history["loss"] for d in (plain, mirrored))
     assert one == pytest.approx(two, rel=1e-5)

@@ -1,14 +1,19 @@
-"""Training: the Distiller, its transfers and teachers that are not trained."""
+"""Training: Distiller, transfers, teachers that are not trained, resumable fit."""
 
+from tfdistill.trainers.callbacks import Evaluation, SubmodelCheckpoint
 from tfdistill.trainers.distiller import Distiller
+from tfdistill.trainers.fit import fit
 from tfdistill.trainers.teachers import EnsembleTeacher, FrozenTeacher, LoggedTeacher
 from tfdistill.trainers.transfer import Schedule, Transfer
 
 __all__ = [
     "Distiller",
     "EnsembleTeacher",
+    "Evaluation",
     "FrozenTeacher",
     "LoggedTeacher",
     "Schedule",
+    "SubmodelCheckpoint",
     "Transfer",
+    "fit",
 ]

@@ -17,9 +17,13 @@ from tfdistill.layers import standalone
 from tfdistill.losses import SigmoidCrossEntropy
 from tfdistill.models import JointNetwork, Net, TwoTower, joint_network
 from tfdistill.optimizers import LazyAdam
-from tfdistill.trainers import Distiller, Transfer
-from tfdistill.trainers.callbacks import Evaluation, SubmodelCheckpoint
-from tfdistill.trainers.fit import fit
+from tfdistill.trainers import (
+    Distiller,
+    Evaluation,
+    SubmodelCheckpoint,
+    Transfer,
+    fit,
+)
 from tfdistill.types import Teacher
 from tfdistill.zoo.judge import CatalogueJudge, ListJudge, Recaller
 
@@ -75,6 +79,17 @@ class Recipe:
     def monitor(self, name: str) -> str:
         """Name in the logs of the metric that chooses a net's epoch."""
         return f"val_{name}_{PRIMARY[self.task(name)]}"
+
+    def settings(self) -> dict[str, str]:
+        """Returns what identifies a run of this recipe; more epochs may follow."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        del fields["epochs"]
+        fields["transfers"] = [
+            (t.name, t.source, t.target, t.loss.get_config(), t.hint_gradient)
+            + ((t.weight,) if isinstance(t.weight, float) else ())
+            for t in self.transfers
+        ]
+        return {name: repr(value) for name, value in fields.items()}
 
     def only(self, name: str) -> Recipe:
         """Returns the recipe of one net alone, otherwise the same: the baseline.
@@ -189,6 +204,7 @@ def train(
         epochs=recipe.epochs,
         callbacks=[Evaluation(validate), *best.values(), *callbacks],
         backup_dir=directory / "backup",
+        config={"seed": seed, **recipe.settings()},
         verbose=verbose,
     ).history
     trained = {}
