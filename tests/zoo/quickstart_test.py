@@ -79,5 +79,5 @@ def test_the_baseline_is_the_student_without_its_teacher(stage):
     joint, alone = zoo.joint(), zoo.alone(stage)
     assert alone.nets == {stage: joint.nets[stage]}
     assert not any("teacher" in t.source for t in alone.transfers)
-    for same in ("epochs", "batch_size", "negatives", "learning_rate", "rows_l2"):
+    for same in ("epochs", "batch_size", "negatives", "learning_rate"):
         assert getattr(joint, same) == getattr(alone, same)
