@@ -229,8 +229,6 @@ CASES = [
     ),
     *plain(losses.Hint, ref.hint, shape="vector", missing=1),
     *plain(losses.ApproxNDCG, ref.approx_ndcg, temperature=0.5, missing=1),
-    *mapped(losses.ApproxNDCG, ref.approx_ndcg),
-    *mapped(losses.DeltaNDCG, ref.delta_ndcg),
     *mapped(losses.RelevanceCrossEntropy, ref.relevance_cross_entropy),
     _adapted(tfr.keras.losses.PairwiseLogisticLoss(), _tfr_pairs, "Pairwise", 1),
     _adapted(tfr.keras.losses.SoftmaxLoss(), _softmax_loss, "SoftmaxLoss", 1),

@@ -261,6 +261,12 @@ def test_item_weights_keep_the_minimum_of_the_kl():
             r"unknown: \['grop'\]",
         ),
         (
+            lambda: losses.RankNet().reduce(
+                student=[[1.0]], teacher=[[1.0]], teacher_gradient=True
+            ),
+            "takes the teacher as a constant",
+        ),
+        (
             lambda: losses.Hint().reduce(student=[[1.0]], teacher=[[1.0, 2.0]]),
             "Project or gather",
         ),

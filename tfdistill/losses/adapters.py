@@ -54,6 +54,8 @@ class RankingLossAdapter(relevance.RelevanceLoss):
         Pasumarthi et al., TF-Ranking, arXiv:1812.00073.
     """
 
+    constant_teacher = True
+
     def __init__(
         self,
         loss: Any,

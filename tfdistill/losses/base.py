@@ -93,6 +93,7 @@ class DistillationLoss(tf.keras.losses.Loss):
     * `inputs`: further keywords it needs; `overrides`: arguments a call may replace,
       such as a scheduled temperature;
     * `teacher_gradient`: whether its gradient reaches the teacher by default;
+    * `constant_teacher`: whether it takes the teacher as a constant at all times;
     * `not_applicable`: properties of the test contract that do not hold, with reasons.
 
     Args:
@@ -106,6 +107,7 @@ class DistillationLoss(tf.keras.losses.Loss):
     inputs: ClassVar[tuple[str, ...]] = ()
     overrides: ClassVar[tuple[str, ...]] = ()
     teacher_gradient: ClassVar[bool] = False
+    constant_teacher: ClassVar[bool] = False
     not_applicable: Mapping[str, str] = {}
 
     def __init__(
@@ -243,6 +245,12 @@ class DistillationLoss(tf.keras.losses.Loss):
             )
         teacher = _dense(teacher)
         passes = self.teacher_gradient if teacher_gradient is None else teacher_gradient
+        if passes and self.constant_teacher:
+            raise ValueError(
+                f"{self.name} takes the teacher as a constant, received "
+                "teacher_gradient=True. Use MarginMSE or ListSoftmaxKL for mutual "
+                "learning."
+            )
         if not passes:
             teacher = tf.stop_gradient(teacher)
         items = self._enter(student, teacher, labels, mask, weights, inputs)

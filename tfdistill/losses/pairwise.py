@@ -42,6 +42,7 @@ class BPR(base.DistillationLoss):
     """
 
     example_rank = 1
+    constant_teacher = True
     not_applicable = {"minimum": _ORDER_ONLY}
 
     def _per_example(self, items: base.Items) -> tf.Tensor:
@@ -80,6 +81,7 @@ class GroupedBPR(base.DistillationLoss):
     """
 
     example_rank = 1
+    constant_teacher = True
     inputs = ("group",)
     not_applicable = {
         "minimum": _ORDER_ONLY,
@@ -120,6 +122,7 @@ class RankNet(base.TemperedLoss):
     """
 
     example_rank = 1
+    constant_teacher = True
 
     def _per_example(self, items: base.Items) -> tf.Tensor:
         t = self._temperature(items)
@@ -215,6 +218,8 @@ class DeltaNDCG(relevance.RelevanceLoss):
     Reference:
         Burges, From RankNet to LambdaRank to LambdaMART, MSR-TR-2010-82.
     """
+
+    constant_teacher = True
 
     def __init__(
         self,
