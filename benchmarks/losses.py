@@ -50,6 +50,14 @@ class Rival:
     relevance_map: losses.RelevanceMap = losses.MinMax()
 
 
+class SoftTarget(losses.RelevanceMap):
+    """The teacher's softmax as labels, which makes TF-Ranking's softmax loss a KL."""
+
+    def __call__(self, scores: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
+        """Maps `[..., L]` scores to shares of the list."""
+        return tf.nn.softmax(scores)
+
+
 RIVALS: dict[str, Rival] = {
     "SigmoidSoftLabel": Rival(
         lambda n: losses.SigmoidSoftLabel(), lambda n: K.SigmoidCrossEntropyLoss()
@@ -64,10 +72,10 @@ RIVALS: dict[str, Rival] = {
         lambda n: losses.DeltaNDCG(losses.MinMax()),
         lambda n: K.PairwiseLogisticLoss(**LAMBDA),
     ),
-    "ListSoftmaxKL": Rival(lambda n: losses.ListSoftmaxKL(), lambda n: K.SoftmaxLoss()),
-    "CalibratedListKL": Rival(
-        lambda n: losses.CalibratedListKL(), lambda n: K.SoftmaxLoss()
+    "ListSoftmaxKL": Rival(
+        lambda n: losses.ListSoftmaxKL(), lambda n: K.SoftmaxLoss(), SoftTarget()
     ),
+    "CalibratedListKL": Rival(lambda n: losses.CalibratedListKL()),
     "RelevanceCrossEntropy": Rival(
         lambda n: losses.RelevanceCrossEntropy(losses.Exponential(20.0, topk=100)),
         lambda n: K.SoftmaxLoss(),

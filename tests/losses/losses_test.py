@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tfdistill import losses
-from tfdistill.losses import in_batch, masking, pair_blocks
+from tfdistill.losses import in_batch, listwise, masking, pair_blocks
 
 
 def normal(*shape, seed=0):
@@ -307,6 +307,16 @@ def test_ranks_and_sorting_handle_ties_and_padding():
     order, ranks = masking.masked_sort(scores, valid)
     np.testing.assert_array_equal(order, [[1, 2, 4, 0, 3]])
     np.testing.assert_array_equal(ranks, [[1, 1, 3, 4, 0]])
+
+
+def test_tail_sums_are_exact_over_a_wide_range():
+    rng = np.random.default_rng(0)
+    logits = np.sort(rng.uniform(-600.0, 60.0, (3, 50)), axis=1)[:, ::-1].astype("f")
+    expected = np.logaddexp.accumulate(logits[:, ::-1].astype("d"), axis=1)[:, ::-1]
+    tails = listwise.log_tail_sums(logits)
+    np.testing.assert_allclose(tails, expected, rtol=1e-6, atol=1e-4)
+    far = listwise.log_tail_sums(tf.constant([[1e4, -1e4, -2e4]]))
+    np.testing.assert_array_equal(far, [[1e4, -1e4, -2e4]])
 
 
 def test_hits_are_found_anywhere_in_the_batch():
