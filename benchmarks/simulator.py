@@ -38,7 +38,7 @@ SETTINGS = {
     "equal features, ample data": EQUAL_FEATURES_AMPLE_DATA,
     "bad teacher": BAD_TEACHER,
 }
-EPOCHS = 8
+EPOCHS = 5
 
 
 def measure(config: SimulatorConfig, seed: int, work: pathlib.Path) -> dict[str, float]:

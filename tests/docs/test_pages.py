@@ -1,0 +1,60 @@
+"""What README and the pages show is true: code runs, specs load, options exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tfdistill.cli import app
+from tfdistill.data.spec import FeatureSpec
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    text = page.read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.M | re.S)
+
+
+def test_the_readme_code_runs():
+    (code,) = blocks(ROOT / "README.md", "python")
+    exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+
+
+def test_the_documented_spec_is_one():
+    (text,) = blocks(ROOT / "docs" / "own_data.md", "json")
+    spec = FeatureSpec.from_json(text)
+    assert (
+        spec.non_privileged().names
+        == spec.names[:-1]
+        == (
+            "age",
+            "city",
+            "history",
+            "item_id",
+            "genres",
+        )
+    )
+
+
+@pytest.mark.parametrize("command", ["quickstart", "distill"])
+def test_documented_options_exist(command):
+    shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"})
+    assert shown.exit_code == 0
+    for page in PAGES:
+        for block in blocks(page, "bash"):
+            for line in block.splitlines():
+                if f"tfdistill {command}" in line:
+                    for option in re.findall(r"--[a-z-]+", line):
+                        assert option in shown.output, (page.name, option)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
