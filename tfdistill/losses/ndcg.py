@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable
 
 import tensorflow as tf
 
 from tfdistill.losses import base, checks, pair_blocks, relevance
 
 __all__ = ["ApproxNDCG"]
+
+# So many graded items of a list get their ranks without those of the others, and lists
+# up to this length get theirs without blocks.
+_FEW, _SHORT = 32, 128
 
 
 @tf.keras.utils.register_keras_serializable(package="tfdistill")
@@ -58,44 +62,49 @@ class ApproxNDCG(relevance.RelevanceLoss):
     def _per_example(self, items: base.Items) -> tf.Tensor:
         gains = relevance.normalised_gains(self._grades(items), items.valid)
         t = items.inputs.get("temperature", self.temperature)
+        length = items.student.shape[-1] or tf.shape(items.student)[-1]
 
         def graded() -> tf.Tensor:
-            top, rows = tf.math.top_k(gains, few)
+            top, rows = tf.math.top_k(gains, _FEW)
             student = tf.gather(items.student, rows, batch_dims=-1)
             weights = tf.gather(items.weights, rows, batch_dims=-1)
-            ranks = _smooth_ranks_of(student, items.student, items.valid, t)
-            return _dcg(weights * top, ranks)
+            return _dcg(weights * top, _smooth_ranks_of(student, items, t))
 
-        def everyone() -> tf.Tensor:
+        def short() -> tf.Tensor:
+            ranks = _smooth_ranks_of(items.student, items, t)
+            return _dcg(items.weights * gains, ranks)
+
+        def long() -> tf.Tensor:
             ranks = pair_blocks.smooth_ranks(items.student, items.valid, t)
             return _dcg(items.weights * gains, tf.where(items.valid, ranks, 1.0))
 
+        def everyone() -> tf.Tensor:
+            return _choose(length <= _SHORT, short, long)
+
         # Most maps grade few items, and the ranks of the others don't matter.
-        few = _few(items.student)
         most = tf.math.count_nonzero(gains, axis=-1, dtype=tf.int32)
-        return -tf.cond(tf.reduce_all(most <= few), graded, everyone)
+        few = tf.reduce_all(most <= _FEW)
+        return -_choose(length <= _FEW, short, lambda: tf.cond(few, graded, everyone))
 
     def get_config(self) -> dict[str, Any]:
         """Returns every constructor argument."""
         return {**super().get_config(), "temperature": self.temperature}
 
 
-def _few(student: tf.Tensor) -> Any:
-    """For how many items of a list ranks are computed without blocks."""
-    length = student.shape[-1]
-    if length is None:
-        length = tf.shape(student)[-1]
-        return tf.where(length <= 128, length, 32)
-    return length if length <= 128 else 32
+def _choose(when: Any, one: Callable[[], Any], other: Callable[[], Any]) -> tf.Tensor:
+    """`tf.cond`, without a branch where the length is known while tracing."""
+    if isinstance(when, bool):
+        return one() if when else other()
+    return tf.cond(when, one, other)
 
 
-def _smooth_ranks_of(
-    rows: tf.Tensor, student: tf.Tensor, valid: tf.Tensor, temperature: Any
-) -> tf.Tensor:
+def _smooth_ranks_of(rows: tf.Tensor, items: base.Items, temperature: Any) -> tf.Tensor:
     """`pair_blocks.smooth_ranks` for some scores `[..., K]` of the lists."""
-    leads = student[..., tf.newaxis, :] - rows[..., tf.newaxis]
-    real = tf.cast(valid, tf.float32)
-    before = tf.linalg.matvec(tf.tanh(leads / (2.0 * temperature)), real)
+    leads = items.student[..., tf.newaxis, :] - rows[..., tf.newaxis]
+    real = tf.cast(items.valid, tf.float32)
+    before = tf.reduce_sum(
+        tf.tanh(leads / (2.0 * temperature)) * real[..., tf.newaxis, :], axis=-1
+    )
     return 0.5 * (1.0 + tf.reduce_sum(real, axis=-1, keepdims=True) + before)
 
 

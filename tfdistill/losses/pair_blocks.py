@@ -13,14 +13,16 @@ PairTerm = Callable[
     [tf.Tensor, Mapping[str, tf.Tensor], Mapping[str, tf.Tensor]],
     "tuple[tf.Tensor, tf.Tensor]",
 ]
-"""`(s_j - s_i, columns of i, columns of j) -> (loss, d loss / d s_j)`, `[N, R, R]`.
+"""`(s_j - s_i, columns of i, columns of j) -> (loss, d loss / d s_j)`.
 
-It must be 0 unless i comes before j in the list, and for pairs that don't count, such
-as those with padding (whose columns are 0 beyond the list's end).
+From a block `[N, R, R]` of leads to the losses' sum `[N]` and each pair's slope. Pairs
+count 0 unless i comes before j in the list, and so do those with padding (whose columns
+are 0 beyond the list's end).
 """
 
-# For 64 lists a block's temporaries are 4 MB each.
-_BLOCK = 128
+# For 64 lists a block's temporaries are 4 MB each; and 2^120 is still a float32.
+_BLOCK = 120
+_FAR = -1e30
 
 
 class _Blocks:
@@ -36,10 +38,11 @@ class _Blocks:
         self.count = -(-self.length // _BLOCK)
         self.size = -(-self.length // self.count)
 
-    def cut(self, values: tf.Tensor) -> tf.Tensor:
-        """`[..., L]` -> `[blocks, N, R]`, padded with zeros."""
+    def cut(self, values: tf.Tensor, padding: float = 0.0) -> tf.Tensor:
+        """`[..., L]` -> `[blocks, N, R]`, padded at the end."""
         rows = tf.reshape(values, [-1, self.length])
-        rows = tf.pad(rows, [[0, 0], [0, self.count * self.size - self.length]])
+        surplus = [[0, 0], [0, self.count * self.size - self.length]]
+        rows = tf.pad(rows, surplus, constant_values=tf.cast(padding, rows.dtype))
         return tf.transpose(tf.reshape(rows, [-1, self.count, self.size]), [1, 0, 2])
 
     def join(self, blocks: tf.Tensor) -> tf.Tensor:
@@ -80,7 +83,7 @@ def pair_sums(
     differentiated once, with respect to the student.
 
     Args:
-        term: Loss and slope of a pair; see `PairTerm`.
+        term: Loss and slopes of a block; see `PairTerm`.
         student: float32 `[..., L]`.
         columns: Constants of every item, each `[..., L]`.
 
@@ -90,7 +93,7 @@ def pair_sums(
     Example:
         >>> def falling(lead, i, j):
         ...     counts = tf.cast(i["teacher"] > j["teacher"], tf.float32)
-        ...     return counts * lead**2, counts * 2.0 * lead
+        ...     return tf.reduce_sum(counts * lead**2, [1, 2]), counts * 2.0 * lead
         >>> teacher = tf.constant([5., 4., 4.])
         >>> pair_sums(falling, tf.constant([3., 1., 0.]), {"teacher": teacher}).numpy()
         13.0
@@ -110,7 +113,7 @@ def pair_sums(
             loss, rate = term(_leads(rows, a, b), i, j)
             both = tf.stack([-tf.reduce_sum(rate, 2), tf.reduce_sum(rate, 1)])
             slope = tf.tensor_scatter_nd_add(slope, [[a], [b]], both)
-            return value + tf.reduce_sum(loss, [1, 2]), slope
+            return value + loss, slope
 
         zeros = (tf.zeros_like(rows[0, :, 0]), tf.zeros_like(rows))
         value, slope = blocks.each_pair(body, zeros)
@@ -147,36 +150,39 @@ def smooth_ranks(student: tf.Tensor, valid: tf.Tensor, temperature: float) -> tf
         array([1., 2.], dtype=float32)
     """
     blocks = _Blocks(student)
-    real = blocks.cut(tf.cast(valid, tf.float32))
+    count = tf.reduce_sum(tf.cast(valid, tf.float32), axis=-1, keepdims=True)
+    padded = tf.cast(blocks.count * blocks.size, tf.float32) - count
 
-    def sums(
-        rows: tf.Tensor, curve: Callable[..., tf.Tensor], sign: float, x: tf.Tensor
-    ) -> tf.Tensor:
-        """Products of a pair matrix with x `[blocks, N, R, C]`, (anti)symmetric."""
+    def row_sums(matrix: Callable[..., tf.Tensor], like: tf.Tensor) -> tf.Tensor:
+        """Row sums of an antisymmetric matrix of pairs, given block by block."""
 
-        def body(a: tf.Tensor, b: tf.Tensor, out: tf.Tensor) -> tuple[tf.Tensor]:
-            pairs = curve(tf.tanh(_leads(rows, a, b)))
-            for_b = sign * tf.matmul(pairs, tf.gather(x, a), transpose_a=True)
-            for_b *= tf.cast(a < b, tf.float32)
-            both = tf.stack([tf.matmul(pairs, tf.gather(x, b)), for_b])
-            return (tf.tensor_scatter_nd_add(out, [[a], [b]], both),)
+        def body(a: tf.Tensor, b: tf.Tensor, sums: tf.Tensor) -> tuple[tf.Tensor]:
+            pairs = matrix(a, b)
+            for_b = -tf.reduce_sum(pairs, 1) * tf.cast(a < b, tf.float32)
+            both = tf.stack([tf.reduce_sum(pairs, 2), for_b])
+            return (tf.tensor_scatter_nd_add(sums, [[a], [b]], both),)
 
-        return blocks.each_pair(body, (tf.zeros_like(x),))[0]
+        return blocks.each_pair(body, (tf.zeros_like(like),))[0]
 
     @tf.custom_gradient
     def ranks(student: tf.Tensor) -> tuple[tf.Tensor, Callable[..., tf.Tensor]]:
-        rows = blocks.cut(student) / (2.0 * temperature)
-        before = sums(rows, lambda t: t, -1.0, real[..., tf.newaxis])[..., 0]
-        count = tf.reduce_sum(tf.cast(valid, tf.float32), axis=-1, keepdims=True)
+        # Padding lies so far below that its tanh is -1 and the slope there 0.
+        far = tf.where(valid, student / (2.0 * temperature), _FAR)
+        rows = blocks.cut(far, _FAR)
+        real = tf.cast(rows > _FAR, tf.float32)
+        before = row_sums(lambda a, b: tf.tanh(_leads(rows, a, b)), rows)
 
         def gradient(upstream: tf.Tensor) -> tf.Tensor:
-            slope = blocks.cut(upstream)
-            x = tf.stack([slope * real, real], axis=-1)
-            products = sums(rows, lambda t: 1.0 - t * t, 1.0, x)
-            change = real * (products[..., 0] - slope * products[..., 1])
-            return blocks.join(change) / (4.0 * temperature)
+            slope = blocks.cut(upstream) * real
 
-        return 0.5 * (1.0 + count + blocks.join(before)), gradient
+            def change(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+                flat = 1.0 - tf.square(tf.tanh(_leads(rows, a, b)))
+                return _leads(slope, a, b) * flat
+
+            changes = blocks.join(row_sums(change, rows) * real)
+            return changes / (4.0 * temperature)
+
+        return 0.5 * (1.0 + count + padded + blocks.join(before)), gradient
 
     return ranks(student)
 

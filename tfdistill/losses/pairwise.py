@@ -133,7 +133,8 @@ class RankNet(base.TemperedLoss):
             # (w_i + w_j) / 2 if both are valid and i comes first, else 0.
             weight = 0.5 * (i["weight"] * j["valid"] + i["valid"] * j["weight"])
             weight *= tf.cast(i["place"] < j["place"], tf.float32)
-            return weight * (loss - target * lead / t), weight * (rate - target) / t
+            losses = weight * (loss - target * lead / t)
+            return tf.reduce_sum(losses, [1, 2]), weight * (rate - target) / t
 
         valid = tf.cast(items.valid, tf.float32)
         place = tf.broadcast_to(tf.range(tf.shape(valid)[-1]), tf.shape(valid))
@@ -275,37 +276,49 @@ def _softplus(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return value, 0.5 + 0.5 * t
 
 
-def _logistic(lead: tf.Tensor, weight: tf.Tensor) -> _Pairs:
-    """Weighted softplus of the lead of the worse item, and its slope."""
-    loss, rate = _softplus(lead)
-    return weight * loss, weight * rate
-
-
-def _counts(i: _Columns, j: _Columns) -> tf.Tensor:
+def _order(i: _Columns, j: _Columns) -> tf.Tensor:
     """1 where i ranks above j, else 0; wrong for padding as i, whose weight is 0."""
     return tf.cast(j["rank"] > i["rank"], tf.float32)
 
 
+def _order_in_group(i: _Columns, j: _Columns) -> tf.Tensor:
+    """`_order` for the pairs of one group, else 0."""
+    return _order(i, j) * tf.cast(tf.equal(i["group"], j["group"]), tf.float32)
+
+
+def _logistic(lead: tf.Tensor, counts: tf.Tensor, i: _Columns) -> _Pairs:
+    """Logistic loss of the pairs that count (1 or 0), by the better item's weight.
+
+    `_softplus` with a logarithm per row: factors 1 + |t| of pairs that count lie in
+    [1, 2], the others are 1, so that the product of a block's row is finite.
+    """
+    lead *= counts
+    t = tf.tanh(0.5 * lead)
+    rows = tf.reduce_sum(tf.nn.relu(lead), 2) + math.log(2.0) * tf.reduce_sum(counts, 2)
+    rows -= tf.math.log(tf.reduce_prod(1.0 + tf.abs(t), 2))
+    loss = tf.reduce_sum(i["weight"][:, :, 0] * rows, 1)
+    return loss, (counts + t) * (0.5 * i["weight"])
+
+
 def _ordered(lead: tf.Tensor, i: _Columns, j: _Columns) -> _Pairs:
     """Logistic loss of the pairs that the teacher orders."""
-    return _logistic(lead, _counts(i, j) * i["weight"])
-
-
-def _same_group(i: _Columns, j: _Columns) -> tf.Tensor:
-    return _counts(i, j) * tf.cast(tf.equal(i["group"], j["group"]), tf.float32)
+    return _logistic(lead, _order(i, j), i)
 
 
 def _ordered_in_group(lead: tf.Tensor, i: _Columns, j: _Columns) -> _Pairs:
     """Logistic loss of the ordered pairs of one group."""
-    return _logistic(lead, _same_group(i, j) * i["weight"])
+    return _logistic(lead, _order_in_group(i, j), i)
 
 
 def _count_in_group(lead: tf.Tensor, i: _Columns, j: _Columns) -> _Pairs:
     """One for every ordered pair of one group."""
-    return _same_group(i, j) * tf.sign(i["weight"]), tf.zeros_like(lead)
+    counts = _order_in_group(i, j) * tf.sign(i["weight"])
+    return tf.reduce_sum(counts, [1, 2]), tf.zeros_like(lead)
 
 
 def _delta_weighted(lead: tf.Tensor, i: _Columns, j: _Columns) -> _Pairs:
     """Logistic loss, weighted by the change of the NDCG."""
-    change = tf.abs((i["gain"] - j["gain"]) * (i["discount"] - j["discount"]))
-    return _logistic(lead, _counts(i, j) * change * i["weight"])
+    weight = _order(i, j) * i["weight"] * (i["gain"] - j["gain"])
+    weight *= tf.abs(i["discount"] - j["discount"])
+    loss, rate = _softplus(lead)
+    return tf.reduce_sum(weight * loss, [1, 2]), weight * rate
