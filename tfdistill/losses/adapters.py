@@ -71,7 +71,7 @@ class RankingLossAdapter(relevance.RelevanceLoss):
                 f"`loss` must be a tfr.keras.losses instance, received {loss!r}. Use "
                 "the losses of tfdistill directly."
             )
-        name = name or f"{loss.name}_distillation"
+        name = name or f"{loss.name or type(loss).__name__}_distillation"
         super().__init__(relevance_map, reduction=reduction, name=name)
         self.loss = loss
         self._each = copy.copy(loss)
