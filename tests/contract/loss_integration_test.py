@@ -40,12 +40,12 @@ def output(index: int) -> str:
 def network(cases: list[Case]) -> tf.keras.Model:
     """A model that passes its inputs on, so that the losses see known numbers."""
     inputs, outputs = {}, {}
+    scale = tf.keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")
     for i, case in enumerate(cases):
         batch = case.batch()
         for key in ("student", "teacher"):
             shape = batch[key].shape[1:]
             inputs[f"{key}_{i}"] = tf.keras.Input(shape, name=f"{key}_{i}")
-            scale = tf.keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")
             passed = scale(inputs[f"{key}_{i}"][..., tf.newaxis])[..., 0]
             name = output(i) if key == "student" else f"source_{i}"
             outputs[name] = tf.keras.layers.Activation("linear", name=name)(passed)

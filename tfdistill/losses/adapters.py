@@ -32,7 +32,8 @@ class RankingLossAdapter(relevance.RelevanceLoss):
 
     TF-Ranking holds several [L, L] tensors per list. Lists go through it in chunks
     whose gradient is taken at once, which bounds memory up to L of about 2,000; the
-    losses of tfdistill itself need no such limit. Can be differentiated once.
+    losses of tfdistill itself need no such limit. Can be differentiated once. XLA can't
+    compile the losses that draw samples.
 
     Args:
         loss: A `tfr.keras.losses` instance; its reduction is not used.
