@@ -2,7 +2,7 @@
 
     python benchmarks/movielens_cascade.py [--seeds 5] [--data-dir DIR] [--work DIR]
 
-Each seed is one line of benchmarks/results/movielens_cascade.jsonl and isn't run again.
+Each seed is one line of benchmarks/results/cascade.jsonl and isn't run again.
 Prints mean and standard deviation over seeds, and paired differences.
 """
 
@@ -18,7 +18,7 @@ from tfdistill.data import load_movielens
 from tfdistill.report import ALONE, DISTILLED, MODELS, Results
 from tfdistill.zoo.quickstart import make_problem, quickstart
 
-NAME = "movielens_cascade"
+NAME = "cascade"
 SHOWN = {
     "recall": ("ndcg@10", "recall@50"),
     "coarse": ("gauc", "log_loss"),

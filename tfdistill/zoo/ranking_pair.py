@@ -1,6 +1,20 @@
 """A fine ranker of your own features under a teacher that is trained with it.
 
 Run: `tfdistill distill mine.parquet --spec spec.json --request request --label click`.
+
+Two stages (`teacher`, then `distilled` beside `alone`) on the simulator, 3 seeds; what
+`benchmarks/simulator.py` measured, by run. A good teacher helps, most where it sees
+more; a bad one harms:
+
+    simulator: main/seed-0..2 teacher/auc = 0.7812 ± 0.0058
+    simulator: main/seed-0..2 alone/auc = 0.7089 ± 0.0100
+    simulator: main/seed-0..2 distilled/auc = 0.7247 ± 0.0123
+    simulator: equal features, ample data/seed-0..2 teacher/auc = 0.7807 ± 0.0085
+    simulator: equal features, ample data/seed-0..2 alone/auc = 0.7555 ± 0.0174
+    simulator: equal features, ample data/seed-0..2 distilled/auc = 0.7753 ± 0.0105
+    simulator: bad teacher/seed-0..2 teacher/auc = 0.5683 ± 0.0071
+    simulator: bad teacher/seed-0..2 alone/auc = 0.7089 ± 0.0100
+    simulator: bad teacher/seed-0..2 distilled/auc = 0.6790 ± 0.0081
 """
 
 from __future__ import annotations
