@@ -19,6 +19,9 @@ TESTS = ["pytest", "-n", "2", "--dist", "worksteal"]
 
 def main(arguments):
     """Runs the checks one after the other and stops at the first that fails."""
+    if arguments in (["-h"], ["--help"]):
+        print(__doc__)
+        return 0
     python = _environment.environment("dev")
     if arguments:
         return _environment.run(python, ["-m", "pytest", *arguments], _environment.ROOT)
