@@ -1,0 +1,78 @@
+"""Reads a delimited text file of interactions and checks what came out."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from typing import IO
+
+import pandas as pd
+
+from tfdistill.data.movielens import Expected
+
+__all__ = ["read_interactions"]
+
+
+def read_interactions(
+    file: IO[bytes],
+    source: str,
+    columns: Mapping[str, str],
+    expected: Expected,
+    *,
+    separator: str,
+    header: bool,
+) -> pd.DataFrame:
+    r"""Reads the interactions of a public data set.
+
+    Args:
+        file: The open file, unpacked.
+        source: What the file is called in errors.
+        columns: Dtype by column, in the order of the file; `user_id` and `item_id` are
+            two of them. A header's own names are not used.
+        expected: Rows, users and items that the file must have.
+        separator: Stands between two fields.
+        header: Whether the first line holds names.
+
+    Returns:
+        A frame with these columns, in the order of the file.
+
+    Raises:
+        ValueError: If the file is corrupt, truncated or of another format.
+
+    Example:
+        >>> import io
+        >>> read_interactions(
+        ...     io.BytesIO(b"7,3,0.5\n"), "mine.csv",
+        ...     {"user_id": "int64", "item_id": "int64", "watch_ratio": "float32"},
+        ...     Expected(rows=2, users=1, items=2), separator=",", header=False,
+        ... )  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ValueError: 'mine.csv' has 1 rows, 1 users and 1 items, expected 2, 1 and 2; ...
+    """
+    try:
+        frame = pd.read_csv(
+            file,
+            sep=separator,
+            header=0 if header else None,
+            keep_default_na=False,
+        )
+        if frame.shape[1] != len(columns):
+            raise ValueError(
+                f"expected the {len(columns)} columns {list(columns)}, got "
+                f"{frame.shape[1]}"
+            )
+        frame = frame.set_axis(list(columns), axis=1).astype(dict(columns))
+    except (ValueError, OSError, EOFError, zlib.error) as error:
+        raise ValueError(
+            f"{source!r} is corrupt, truncated or of another format: {error}. Fetch "
+            "the file again."
+        ) from error
+    found = (len(frame), frame["user_id"].nunique(), frame["item_id"].nunique())
+    wanted = (expected.rows, expected.users, expected.items)
+    if found != wanted:
+        raise ValueError(
+            f"{source!r} has {found[0]} rows, {found[1]} users and {found[2]} items, "
+            f"expected {wanted[0]}, {wanted[1]} and {wanted[2]}; it is truncated or of "
+            "another data set. Fetch the file again."
+        )
+    return frame
