@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tfdistill.data.checks import (
+    check_array,
+    check_feature,
+    check_rows,
+    check_where,
+)
+
 __all__ = ["PairSet", "Requests"]
+
+PairScorer = Callable[[dict[str, np.ndarray]], Any]
+"""A function from features of N pairs `[N, *shape]` to their scores `[N]`."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,10 +38,17 @@ class Requests:
         labels: float32 `[R, L]`; NaN is unlabelled, and ignored where padded.
         group: int64 `[R]`, the user of each request, >= 0: the groups of GAUC, and
             whom `PairSet` means.
+        tasks: Labels of further tasks by name, each like `labels`, for example whether
+            a click satisfied.
+        scores: A teacher's logged signals by name, float32 `[R, L]`, such as logits;
+            NaN is missing, and where padded they are ignored.
+        weights: float32 `[R, L]`, >= 0, how much each label counts; ignored where
+            padded. None is 1 everywhere.
 
     Raises:
         ValueError: If shapes or dtypes don't fit, a candidate is no row of `items`, a
-            request has no candidate, or a numeric feature holds NaN.
+            request has no candidate, a numeric feature holds NaN, a score has the name
+            of a feature or is infinite, or a weight is negative or not finite.
 
     Example:
         >>> requests = Requests(
@@ -52,42 +69,87 @@ class Requests:
     candidates: np.ndarray
     labels: np.ndarray
     group: np.ndarray
+    tasks: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    scores: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    weights: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        for field, array, dtype, ndim in (
-            ("candidates", self.candidates, np.int32, 2),
-            ("labels", self.labels, np.float32, 2),
-            ("group", self.group, np.int64, 1),
-        ):
-            _check_array(field, array, dtype, ndim)
+        check_array("candidates", self.candidates, np.int32, 2)
+        check_array("group", self.group, np.int64, 1)
         if not self.num_requests:
             raise ValueError("Requests: there is no request; give at least one.")
-        if self.labels.shape != self.candidates.shape:
-            raise ValueError(
-                "Requests: labels and candidates must have one shape [R, L], got "
-                f"{self.labels.shape} and {self.candidates.shape}."
-            )
+        for field, values in self._per_candidate():
+            check_array(field, values, np.float32, 2)
+            if values.shape != self.candidates.shape:
+                raise ValueError(
+                    f"Requests: {field} and candidates must have one shape [R, L], got "
+                    f"{values.shape} and {self.candidates.shape}."
+                )
         if not self.items:
             raise ValueError(
                 "Requests: items has no feature, so the catalogue has no size; give at "
                 "least one item feature."
             )
-        _check_rows("group", self.group, self.num_requests, "requests")
+        check_rows("group", self.group, self.num_requests, "requests")
         for name, values in self.users.items():
-            _check_feature("users", name, values, self.num_requests, "requests")
+            check_feature("users", name, values, self.num_requests, "requests")
         for name, values in self.items.items():
-            _check_feature("items", name, values, self.num_items, "catalogue rows")
+            check_feature("items", name, values, self.num_items, "catalogue rows")
+        self._check_names()
+        self._check_candidates()
+        self._check_values()
+        if self.group.min() < 0:
+            raise ValueError(
+                f"Requests: group must be >= 0, got {self.group.min()}; number the "
+                "users from 0."
+            )
+
+    def _per_candidate(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Every array of one float32 per candidate, and what to call it."""
+        yield "labels", self.labels
+        for field in ("tasks", "scores"):
+            for name, values in getattr(self, field).items():
+                yield f"{field}[{name!r}]", values
+        if self.weights is not None:
+            yield "weights", self.weights
+
+    def _check_names(self) -> None:
         both = sorted(set(self.users) & set(self.items))
         if both:
             raise ValueError(
                 f"Requests: {both} are in users and in items; a feature has one scope, "
                 "so rename one of the two."
             )
-        self._check_candidates()
-        if self.group.min() < 0:
+        clash = sorted(set(self.scores) & {*self.users, *self.items})
+        if clash:
             raise ValueError(
-                f"Requests: group must be >= 0, got {self.group.min()}; number the "
-                "users from 0."
+                f"Requests: the scores {clash} have the names of features; both go to "
+                "the features of a batch, so rename the scores."
+            )
+        if "" in self.tasks:
+            raise ValueError(
+                "Requests: tasks has the name '', which means the labels; give the "
+                "task a name of its own."
+            )
+
+    def _check_values(self) -> None:
+        """Refuses scores and weights that would make a loss infinite or NaN."""
+        present = self.candidates >= 0
+        for name, values in self.scores.items():
+            check_where(
+                f"scores[{name!r}]",
+                values,
+                present & np.isinf(values),
+                "must be finite, or NaN where it is missing; clip a probability before "
+                "you take its logit",
+            )
+        if self.weights is not None:
+            check_where(
+                "weights",
+                self.weights,
+                present & ~((self.weights >= 0) & (self.weights < np.inf)),
+                "must be >= 0 and finite wherever there is a candidate; 0 leaves a "
+                "label out",
             )
 
     def _check_candidates(self) -> None:
@@ -131,13 +193,83 @@ class Requests:
             The S requests; the item features are shared, not copied.
         """
         index = np.arange(self.num_requests)[rows]
-        return Requests(
-            users={name: values[index] for name, values in self.users.items()},
-            items=self.items,
-            candidates=self.candidates[index],
-            labels=self.labels[index],
-            group=self.group[index],
-        )
+        chosen = {
+            field.name: _rows_of(getattr(self, field.name), index)
+            for field in dataclasses.fields(self)
+            if field.name != "items"
+        }
+        return dataclasses.replace(self, **chosen)
+
+    def pairs(self) -> dict[str, np.ndarray]:
+        """Returns the features of each request and candidate as one row of a table.
+
+        It is what a model reads that knows no lists, such as boosted trees;
+        `values[requests.candidates >= 0]` puts labels, scores and weights in the same
+        order.
+
+        Returns:
+            User and item features `[N, *shape]` of the N candidates, request by
+            request and without padding.
+
+        Example:
+            >>> requests = Requests(
+            ...     users={"age": np.array([31, 47])},
+            ...     items={"item_id": np.array([10, 11, 12])},
+            ...     candidates=np.array([[0, 2], [1, -1]], np.int32),
+            ...     labels=np.array([[1, 0], [0, np.nan]], np.float32),
+            ...     group=np.array([0, 1]),
+            ... )
+            >>> {name: values.tolist() for name, values in requests.pairs().items()}
+            {'age': [31, 31, 47], 'item_id': [10, 12, 11]}
+        """
+        row, position = np.nonzero(self.candidates >= 0)
+        item = self.candidates[row, position]
+        return {**_rows_of(self.users, row), **_rows_of(self.items, item)}
+
+    def with_scores(self, scores: Mapping[str, np.ndarray | PairScorer]) -> Requests:
+        """Returns the same requests with a teacher's scores, beside those they have.
+
+        Args:
+            scores: By the name of the signal, float `[R, L]` with NaN where missing, or
+                a function from the features `[N, *shape]` of `pairs` to scores `[N]`.
+                The name is the key of a batch's features under which a `LoggedTeacher`
+                finds the signal.
+
+        Returns:
+            The requests; all else is shared, not copied.
+
+        Raises:
+            ValueError: If the scores don't fit; see `Requests`.
+
+        Example:
+            >>> requests = Requests({}, {"price": np.array([3.0, 5.0], np.float32)},
+            ...     candidates=np.array([[1, 0], [0, -1]], np.int32),
+            ...     labels=np.zeros([2, 2], np.float32), group=np.array([0, 1]))
+            >>> scored = requests.with_scores({"cheap": lambda x: 4 - x["price"]})
+            >>> scored.scores["cheap"]
+            array([[-1.,  1.],
+                   [ 1., nan]], dtype=float32)
+        """
+        made = {
+            name: self._scored(name, given)
+            if callable(given)
+            else np.asarray(given, np.float32)
+            for name, given in scores.items()
+        }
+        return dataclasses.replace(self, scores={**self.scores, **made})
+
+    def _scored(self, name: str, scorer: PairScorer) -> np.ndarray:
+        """Scores `[R, L]` by a function of pairs, NaN where padded."""
+        present = self.candidates >= 0
+        computed = np.asarray(scorer(self.pairs()), np.float32)
+        if computed.shape != (present.sum(),):
+            raise ValueError(
+                f"Requests: the function of scores[{name!r}] must return one score for "
+                f"each of the {present.sum()} pairs, got shape {computed.shape}."
+            )
+        scores = np.full(self.candidates.shape, np.nan, np.float32)
+        scores[present] = computed
+        return scores
 
 
 class PairSet:
@@ -240,48 +372,8 @@ class PairSet:
         return inside & (tf.reshape(found, tf.shape(keys)) == keys)
 
 
-def _check_array(field: str, array: Any, dtype: Any, ndim: int) -> None:
-    if not isinstance(array, np.ndarray) or array.ndim != ndim or array.dtype != dtype:
-        got = (
-            f"{array.dtype} {list(array.shape)}"
-            if isinstance(array, np.ndarray)
-            else type(array).__name__
-        )
-        raise ValueError(
-            f"Requests: {field} must be a numpy array of {ndim} axes and dtype "
-            f"{np.dtype(dtype)}, got {got}; convert it with np.asarray(..., "
-            f"np.{np.dtype(dtype)})."
-        )
-
-
-def _check_rows(field: str, array: np.ndarray, rows: int, what: str) -> None:
-    if array.ndim < 1 or len(array) != rows:
-        raise ValueError(
-            f"Requests: {field} has shape {array.shape}, but there are {rows} {what}."
-        )
-
-
-def _check_feature(
-    side: str, name: str, values: np.ndarray, rows: int, what: str
-) -> None:
-    field = f"{side}[{name!r}]"
-    dtype = getattr(values, "dtype", None)
-    if dtype not in (np.float32, np.int64) and getattr(dtype, "kind", "") not in "USO":
-        raise ValueError(
-            f"Requests: {field} must be a numpy array of float32, int64 or strings, as "
-            f"in the feature spec, got {dtype or type(values).__name__}; convert it."
-        )
-    _check_rows(field, values, rows, what)
-    if values.dtype.kind == "f" and np.isnan(values).any():
-        row = np.argwhere(np.isnan(values))[0][0]
-        raise ValueError(
-            f"Requests: {field} is NaN in row {row} (of {what}); fill it, for example "
-            "with the feature's default, before building Requests."
-        )
-    if values.dtype.kind == "O":
-        strange = {type(v).__name__ for v in values.flat} - {"str", "bytes"}
-        if strange:
-            raise ValueError(
-                f"Requests: {field} holds objects of type {sorted(strange)}; an object "
-                "array may hold strings only."
-            )
+def _rows_of(values: Any, rows: np.ndarray) -> Any:
+    """The rows of an array, of each array of a mapping, or None of None."""
+    if isinstance(values, Mapping):
+        return {name: array[rows] for name, array in values.items()}
+    return None if values is None else values[rows]

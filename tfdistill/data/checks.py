@@ -1,0 +1,67 @@
+"""What `Requests` refuses, and how it says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def check_where(field: str, values: np.ndarray, bad: np.ndarray, rule: str) -> None:
+    """Refuses the first value where `bad`, and says what the rule is."""
+    if bad.any():
+        row, position = np.argwhere(bad)[0]
+        raise ValueError(
+            f"Requests: {field} is {values[row, position]} in request {row}, position "
+            f"{position}; it {rule}."
+        )
+
+
+def check_array(field: str, array: Any, dtype: Any, ndim: int) -> None:
+    """Refuses what is no array of this dtype and number of axes."""
+    if not isinstance(array, np.ndarray) or array.ndim != ndim or array.dtype != dtype:
+        got = (
+            f"{array.dtype} {list(array.shape)}"
+            if isinstance(array, np.ndarray)
+            else type(array).__name__
+        )
+        raise ValueError(
+            f"Requests: {field} must be a numpy array of {ndim} axes and dtype "
+            f"{np.dtype(dtype)}, got {got}; convert it with np.asarray(..., "
+            f"np.{np.dtype(dtype)})."
+        )
+
+
+def check_rows(field: str, array: np.ndarray, rows: int, what: str) -> None:
+    """Refuses an array that does not have this many rows."""
+    if array.ndim < 1 or len(array) != rows:
+        raise ValueError(
+            f"Requests: {field} has shape {array.shape}, but there are {rows} {what}."
+        )
+
+
+def check_feature(
+    side: str, name: str, values: np.ndarray, rows: int, what: str
+) -> None:
+    """Refuses values that can't be a feature: another dtype, length or NaN."""
+    field = f"{side}[{name!r}]"
+    dtype = getattr(values, "dtype", None)
+    if dtype not in (np.float32, np.int64) and getattr(dtype, "kind", "") not in "USO":
+        raise ValueError(
+            f"Requests: {field} must be a numpy array of float32, int64 or strings, as "
+            f"in the feature spec, got {dtype or type(values).__name__}; convert it."
+        )
+    check_rows(field, values, rows, what)
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        row = np.argwhere(np.isnan(values))[0][0]
+        raise ValueError(
+            f"Requests: {field} is NaN in row {row} (of {what}); fill it, for example "
+            "with the feature's default, before building Requests."
+        )
+    if values.dtype.kind == "O":
+        strange = {type(v).__name__ for v in values.flat} - {"str", "bytes"}
+        if strange:
+            raise ValueError(
+                f"Requests: {field} holds objects of type {sorted(strange)}; an object "
+                "array may hold strings only."
+            )
