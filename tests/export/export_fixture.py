@@ -41,7 +41,7 @@ def network() -> JointNetwork:
         "fine": Net(Dnn(units=(16, 8), dropout=0.1), FINE),
         "recall": Net(TwoTower(units=(8,), dim=6), SERVED),
     }
-    joint = joint_network(SPEC, nets, hints=[("fine", "teacher")])
+    joint = joint_network(SPEC, nets, hints=[("fine_hidden", "teacher_hidden")])
     rng = np.random.default_rng(0)
     for weight in joint.model.trainable_weights:
         weight.assign(rng.normal(0, 0.3, weight.shape).astype(np.float32))

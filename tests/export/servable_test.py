@@ -159,10 +159,12 @@ def test_a_privileged_feature_is_refused(network):
 
 def test_a_variable_of_the_teacher_is_refused(network):
     """Here the student reads a layer of the teacher, not only the shared tables."""
-    served = network.model.get_layer("fine_hint")
+    served = network.model.get_layer("fine_hidden_hint")
     cheat = tf.keras.Model(network.part("fine").input, served.output)
     teacher = tf.keras.Model(served.input, served.output, name="teacher")
-    with pytest.raises(ValueError, match=r"forbidden model: \['fine_hint/bias:0'"):
+    with pytest.raises(
+        ValueError, match=r"forbidden model: \['fine_hidden_hint/bias:0'"
+    ):
         ranker_servable(cheat, SPEC, forbidden=[teacher])
 
 

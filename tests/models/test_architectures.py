@@ -6,15 +6,21 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdistill.models import CoarseTwoTower, DcnV2, Dnn, TwoTower
+from tfdistill.models import CoarseTwoTower, DcnV2, Dnn, NetInputs, TwoTower
 
 USER, ITEM = 5, 6
+RANKER = {
+    "net": (),
+    "net_hidden": (3,),
+    "net_hidden_0": (8,),
+    "net_hidden_1": (3,),
+}
 # By architecture: the shape behind [B, L] of each output, "query" has no L.
 CASES = {
-    "dnn": (Dnn((8, 3), dropout=0.2, l2=0.1), {"net": (), "net_hidden": (3,)}),
+    "dnn": (Dnn((8, 3), dropout=0.2, l2=0.1), RANKER),
     "dcn": (
         DcnV2(2, (8, 3), dropout=0.2, l2=0.1),
-        {"net": (), "net_hidden": (3,)},
+        RANKER,
     ),
     "two_tower": (
         TwoTower((8,), dim=4, l2=0.1),
@@ -22,7 +28,7 @@ CASES = {
     ),
     "coarse": (
         CoarseTwoTower((8,), dim=4, interaction=3, l2=0.1),
-        {"net": (), "net_hidden": (3,)},
+        {"net": (), "net_hidden": (3,), "net_hidden_0": (3,)},
     ),
 }
 EVERY = pytest.mark.parametrize("case", CASES)
@@ -31,7 +37,8 @@ EVERY = pytest.mark.parametrize("case", CASES)
 def build(case: str) -> tf.keras.Model:
     tf.keras.utils.set_random_seed(4)
     inputs = [tf.keras.Input([USER]), tf.keras.Input([None, ITEM])]
-    model = tf.keras.Model(inputs, CASES[case][0](*inputs, name="net"))
+    read = NetInputs({"user": inputs[0]}, {"item": inputs[1]})
+    model = tf.keras.Model(inputs, CASES[case][0](read, name="net"))
     for weight in model.trainable_weights:  # biases start at 0: give them a part
         weight.assign_add(tf.random.normal(weight.shape, stddev=0.1))
     return model
@@ -87,7 +94,7 @@ def dcn(net: Weights, user, item, both) -> dict[str, np.ndarray]:
     for index in range(2):
         cross = net.dense(f"net_cross_{index}", crossed, relu=False)
         crossed = both * cross + crossed
-    hidden = net.dense("net_1", net.dense("net_0", both))
+    hidden = net.dense("net_0", net.dense("net_folded", both))
     logit = net.logit(np.concatenate([crossed, hidden], axis=-1))
     return {"net": logit, "net_hidden": hidden}
 
@@ -154,7 +161,7 @@ def test_mixed_precision_keeps_scores_and_vectors_in_float32(case):
     half.set_weights(full.get_weights())
     outputs = half(batch())
     for name in outputs:
-        if not name.endswith("hidden"):
+        if "hidden" not in name:
             assert outputs[name].dtype == tf.float32
     np.testing.assert_allclose(outputs["net"], full(batch())["net"], atol=0.05)
 
@@ -171,4 +178,4 @@ def test_saved_models_score_as_before(case, tmp_path):
 def test_a_ranker_without_hidden_layers_is_refused():
     user, item = tf.keras.Input([USER]), tf.keras.Input([None, ITEM])
     with pytest.raises(ValueError, match="at least one layer"):
-        Dnn(units=())(user, item, name="net")
+        Dnn(units=())(NetInputs({"u": user}, {"i": item}), name="net")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -13,6 +15,8 @@ from tfdistill.models import (
     Dnn,
     JointNetwork,
     Net,
+    NetInputs,
+    Representation,
     TwoTower,
     joint_network,
 )
@@ -42,19 +46,25 @@ NETS = {
     "coarse": Net(CoarseTwoTower((5,), dim=3, interaction=2), STUDENT),
     "fine": Net(Dnn((4,)), (*STUDENT, "price")),
 }
-HINTS = (("fine", "teacher"), ("coarse", "teacher"))
+HINTS = (
+    ("fine_hidden", "teacher_hidden"),
+    ("coarse_hidden", "teacher_hidden_0"),
+)
 OUTPUTS = {
     "teacher": (),
     "teacher_hidden": (6,),
+    "teacher_hidden_0": (6,),
     "recall": (),
     "recall_query": (3,),
     "recall_item": (3,),
     "coarse": (),
     "coarse_hidden": (2,),
-    "coarse_hint": (6,),
+    "coarse_hidden_0": (2,),
+    "coarse_hidden_hint": (6,),
     "fine": (),
     "fine_hidden": (4,),
-    "fine_hint": (6,),
+    "fine_hidden_0": (4,),
+    "fine_hidden_hint": (6,),
 }
 
 
@@ -152,7 +162,7 @@ def trains(joint: JointNetwork, output: str) -> dict[str, bool]:
     }
 
 
-@pytest.mark.parametrize("output", ["recall", "coarse", "fine", "fine_hint"])
+@pytest.mark.parametrize("output", ["recall", "coarse", "fine", "fine_hidden_hint"])
 def test_booster_only_gives_exact_zeros_on_the_gathered_embedding(
     joint, blocked, output
 ):
@@ -177,6 +187,121 @@ def test_a_table_that_the_booster_does_not_read_is_trained_by_its_reader():
     joint = network(nets, (), booster="teacher", shared_gradient="booster_only")
     expected = {"user_id": True, "history": False, "item_id": False}
     assert trains(joint, "fine") == expected
+
+
+SHARED = Representation(3, "relu")
+
+
+@pytest.mark.parametrize("booster_only", [False, True])
+def test_a_shared_representation_is_trained_by_the_booster_or_by_both(booster_only):
+    """Exact zeros for the light net, in kernels too; what is its own learns."""
+    nets = {
+        "teacher": Net(DcnV2(1, (6,)), ("age", "item_id", "dwell")),
+        "fine": Net(Dnn((4,)), (*STUDENT, "price")),
+    }
+    sharing = "booster_only" if booster_only else "both"
+    joint = network(
+        nets, (), booster="teacher", shared_gradient=sharing, representation=SHARED
+    )
+    found = {}
+    for output in ("fine", "teacher"):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(joint.model(batch(joint.spec.names))[output] ** 2)
+        variables = [w for w in joint.model.trainable_weights if "kernel" in w.name]
+        for weight, gradient in zip(variables, tape.gradient(loss, variables)):
+            name = weight.name.split("/")[-1].removesuffix("_kernel:0")
+            if name in joint.spec.names:
+                learns = gradient is not None and bool((gradient.numpy() != 0).any())
+                found[output, name] = learns
+    own, shared = ("history", "price"), ("age", "item_id")
+    expected = {("fine", name): True for name in own}
+    expected |= {("fine", name): not booster_only for name in shared}
+    expected |= {("teacher", name): name not in own for name in joint.spec.names}
+    assert found == {("fine", "dwell"): False} | expected
+    assert trains(joint, "fine")["history"] is not booster_only
+    assert set(joint.part("fine").input) == {*STUDENT, "price"}
+
+
+@dataclasses.dataclass(frozen=True)
+class MeanOfSequence:
+    """An architecture that reads a sequence and the target item's embedding."""
+
+    def __call__(self, inputs: NetInputs, *, name: str) -> dict[str, tf.Tensor]:
+        vectors, mask = inputs.sequence("history")
+        weights = tf.cast(mask, tf.float32)[..., tf.newaxis]
+        total = tf.reduce_sum(vectors * weights, axis=1, keepdims=True)
+        score = tf.reduce_sum(total * inputs.vector("item_id"), axis=-1)
+        return {name: tf.keras.layers.Activation("linear", name=name)(score)}
+
+
+@pytest.mark.parametrize("representation", [None, SHARED])
+@pytest.mark.parametrize("booster", [None, "teacher"])
+def test_a_sequence_reaches_a_net_unpooled(representation, booster):
+    nets = {
+        "teacher": Net(DcnV2(1, (6,)), ("age", "item_id")),
+        "fine": Net(MeanOfSequence(), STUDENT),
+    }
+    sharing = "both" if booster is None else "booster_only"
+    joint = network(
+        nets,
+        (),
+        booster=booster,
+        shared_gradient=sharing,
+        representation=representation,
+    )
+    x = batch(joint.spec.names)
+    table = joint.embeddings.tables["4"].numpy()
+    rows, target = (
+        joint.embeddings.rows(SPEC[name], x[name]).numpy()
+        for name in ("history", "item_id")
+    )
+    seen = (x["history"].numpy() != SPEC["history"].default)[..., None]
+    total = (table[rows] * seen).sum(axis=1, keepdims=True)
+    expected = (total * table[target]).sum(axis=-1)
+    np.testing.assert_allclose(joint.model(x)["fine"], expected, rtol=1e-5, atol=1e-6)
+    weights = joint.embeddings.trainable_weights
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(joint.model(x)["fine"])
+    assert (tape.gradient(loss, weights)[0] is None) is (booster is not None)
+
+
+def test_an_auxiliary_head_reads_the_trunk_and_is_not_served():
+    joint = network(auxiliary=["fine"])
+    part = joint.part("fine")
+    assert not [w.name for w in part.weights if "aux" in w.name]
+    kernel, bias = (w.numpy() for w in joint.model.get_layer("fine_aux_logit").weights)
+    found = joint.model(batch())
+    expected = (found["fine_hidden"].numpy() @ kernel + bias)[..., 0]
+    np.testing.assert_allclose(found["fine_aux"], expected, rtol=1e-5, atol=1e-6)
+    assert joint.part("fine", output="fine_aux").input.keys() == part.input.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("age", r"net 'fine' reads no user sequence 'age', only \['history'\]"),
+        ("dwell", "reads no user sequence 'dwell'"),
+    ],
+)
+def test_a_sequence_that_a_net_does_not_read_is_refused(name, message):
+    def wants(inputs: NetInputs, *, name: str) -> dict[str, tf.Tensor]:
+        return {name: inputs.sequence(wanted)[0]}
+
+    wanted = name
+    with pytest.raises(ValueError, match=f"(?i){message}"):
+        network({"fine": Net(wants, STUDENT)}, ())
+
+
+def test_tensors_of_your_own_have_no_sequences_and_need_both_sides():
+    user, item = {"user": tf.ones([2, 3])}, {"item": tf.ones([2, 4, 5])}
+    with pytest.raises(ValueError, match="made without `unpooled`"):
+        NetInputs(user, item).sequence("history")
+    with pytest.raises(ValueError, match=r"'age', only \['item', 'user'\]"):
+        NetInputs(user, item).vector("age")
+    with pytest.raises(ValueError, match=r"no item feature, only \['user'\]"):
+        NetInputs(user, {})
+    with pytest.raises(ValueError, match=r"widths \[3, 5\].*representation="):
+        NetInputs(user, item).fields()
 
 
 def test_blocking_changes_no_value(joint, blocked):
@@ -206,16 +331,28 @@ ONE = {"fine": Net(Dnn((4,)), STUDENT)}
             r"one of \['coarse', 'fine', 'recall', 'teacher'\], got 'techer'",
         ),
         ({"booster": "techer"}, "got 'techer'"),
-        ({"hints": [("fine", "techer")]}, r"needs the outputs \['techer_hidden'\]"),
-        ({"hints": [("recall", "teacher")]}, r"needs the outputs \['recall_hidden'\]"),
-        ({"hints": [HINTS[0], HINTS[0]]}, "'fine_hint'"),
+        (
+            {"hints": [("fine_hidden", "techer_hidden")]},
+            r"needs the outputs \['techer_hidden'\]",
+        ),
+        (
+            {"hints": [("recall_hidden", "teacher_hidden")]},
+            r"needs the outputs \['recall_hidden'\]",
+        ),
+        ({"hints": [HINTS[0], HINTS[0]]}, "'fine_hidden_hint'"),
         ({"nets": {}, "hints": ()}, "at least one net"),
         (
             {"nets": {"fine": Net(Dnn(), ("ages", "item_id"))}},
             r"No feature \['ages'\]",
         ),
-        ({"nets": {"fine": Net(Dnn(), ("age",))}}, "'fine' reads no item feature"),
-        ({"nets": {"fine": Net(Dnn(), ("price",))}}, "'fine' reads no user feature"),
+        (
+            {"nets": {"fine": Net(Dnn(), ("age",))}},
+            "reads no item feature, only \\['age'\\]",
+        ),
+        (
+            {"nets": {"fine": Net(Dnn(), ("price",))}},
+            "reads no user feature, only \\['price'\\]",
+        ),
         (
             {"nets": {**ONE, "fine_hidden": ONE["fine"]}, "hints": ()},
             "'fine_hidden'",

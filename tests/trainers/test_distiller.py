@@ -33,7 +33,9 @@ def network(**options: object) -> JointNetwork:
         "teacher": Net(DcnV2(cross_layers=1, units=(6,)), SPEC.names),
         "fine": Net(Dnn(units=(3,)), ("age", "item_id")),
     }
-    return joint_network(SPEC, nets, hints=[("fine", "teacher")], **options)
+    return joint_network(
+        SPEC, nets, hints=[("fine_hidden", "teacher_hidden")], **options
+    )
 
 
 def batch(size: int = 8, length: int = 5, seed: int = 0):
@@ -52,7 +54,9 @@ def batch(size: int = 8, length: int = 5, seed: int = 0):
 
 
 SOFT = Transfer("soft", "teacher", "fine", SigmoidSoftLabel(2.0), mask="mask")
-HINT = Transfer("hint", "teacher_hidden", "fine_hint", Hint(), weight=0.5, mask="mask")
+HINT = Transfer(
+    "hint", "teacher_hidden", "fine_hidden_hint", Hint(), weight=0.5, mask="mask"
+)
 HARD_FINE = {"fine": SigmoidCrossEntropy()}
 HARD = {"teacher": SigmoidCrossEntropy(), "fine": SigmoidCrossEntropy()}
 
@@ -82,7 +86,7 @@ def test_the_loss_is_the_sum_of_hard_losses_and_weighted_transfers():
     soft = 4 * bce(tf.sigmoid(z["teacher"] / 2), z["fine"] / 2)
     soft = float(tf.reduce_sum(soft * w["fine"])) / count
     valid = x["mask"].numpy()
-    gap = (z["fine_hint"] - z["teacher_hidden"]).numpy()[valid]
+    gap = (z["fine_hidden_hint"] - z["teacher_hidden"]).numpy()[valid]
     logs = distiller.evaluate(tf.data.Dataset.from_tensors((x, y, w)), return_dict=True)
     assert logs["transfer_soft"] == pytest.approx(soft, rel=1e-5)
     hint = 0.5 * (gap**2).sum(-1).mean()
@@ -129,7 +133,8 @@ def test_a_frozen_teacher_is_never_trained_nor_saved(tmp_path):
     distiller.save_weights(str(tmp_path / "weights"))
     saved = [name for name, _ in tf.train.list_variables(str(tmp_path / "weights"))]
     assert saved and not any("teacher" in name for name in saved)
-    assert set(distiller.predict(data, verbose=0)) == {"fine", "fine_hidden"}
+    outputs = {"fine", "fine_hidden", "fine_hidden_0"}
+    assert set(distiller.predict(data, verbose=0)) == outputs
 
 
 def test_logged_scores_with_nan_are_left_out():

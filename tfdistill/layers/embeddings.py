@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfdistill.data.spec import Feature, FeatureSpec, Table
 
-__all__ = ["FeatureEmbeddings", "embed_features"]
+__all__ = ["FeatureEmbeddings", "audiences", "embed_features"]
 
 # Knuth's multiplicative hash for 64 bits: the odd integer next to 2^64 / golden ratio.
 _HASH_MULTIPLIER = -7046029254386353131
@@ -54,10 +54,13 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
 
     Call arguments:
         inputs: Raw features by name, user `[B, *shape]` or item `[B, L, *shape]`.
+        pool: Whether a sequence becomes a mean; for attention over it, False.
 
     Returns:
         By name: `[B, d]` or `[B, L, d]` with the width d of the feature's table; a
-        numeric feature is standardised to `[B, n]` or `[B, L, n]`.
+        numeric feature is standardised to `[B, n]` or `[B, L, n]`. With `pool=False` a
+        sequence gives the pair of its vectors `[..., n, d]` and its bool mask
+        `[..., n]`.
 
     Raises:
         ValueError: If a call has an unknown feature or mixes the two sides.
@@ -100,7 +103,9 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         }
         super().build(input_shape)
 
-    def call(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def call(
+        self, inputs: Mapping[str, tf.Tensor], pool: bool = True
+    ) -> dict[str, Any]:
         """Embeds the features of one side."""
         features = self.spec.select(inputs).features
         if len({feature.scope for feature in features}) > 1:
@@ -108,7 +113,7 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
                 f"A call takes features of one side, got both: {sorted(inputs)}. Call "
                 "the layer once for the user features and once for the item features."
             )
-        outputs = {}
+        outputs: dict[str, Any] = {}
         by_dim: dict[int, list[Feature]] = {}
         for feature in features:
             if feature.kind == "numeric":
@@ -117,7 +122,7 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
                 dim = self.spec.table_of(feature).dim
                 by_dim.setdefault(dim, []).append(feature)
         for dim, group in by_dim.items():
-            outputs.update(self._gather(dim, group, inputs))
+            outputs.update(self._gather(dim, group, inputs, pool))
         return {feature.name: outputs[feature.name] for feature in features}
 
     def _numeric(self, feature: Feature, values: tf.Tensor) -> tf.Tensor:
@@ -126,8 +131,12 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         return tf.cast(values, self.compute_dtype)
 
     def _gather(
-        self, dim: int, features: Sequence[Feature], inputs: Mapping[str, tf.Tensor]
-    ) -> dict[str, tf.Tensor]:
+        self,
+        dim: int,
+        features: Sequence[Feature],
+        inputs: Mapping[str, tf.Tensor],
+        pool: bool,
+    ) -> dict[str, Any]:
         """Gathers all features of one width at once: rows `[..., slots]`."""
         raw = [inputs[feature.name] for feature in features]
         raw = [x if f.shape else x[..., tf.newaxis] for f, x in zip(features, raw)]
@@ -135,14 +144,15 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         gathered = tf.gather(self.tables[str(dim)], tf.concat(rows, axis=-1))
         gathered = tf.cast(gathered, self.compute_dtype)
         slots = [feature.shape[0] if feature.shape else 1 for feature in features]
-        outputs = {}
+        outputs: dict[str, Any] = {}
         parts = tf.split(gathered, slots, axis=-2)
         for feature, values, vectors in zip(features, raw, parts):
-            outputs[feature.name] = (
-                _masked_mean(vectors, values != feature.default)
-                if feature.shape
-                else tf.squeeze(vectors, axis=-2)
-            )
+            if not feature.shape:
+                outputs[feature.name] = tf.squeeze(vectors, axis=-2)
+            else:
+                mask = values != feature.default
+                pooled = _masked_mean(vectors, mask) if pool else (vectors, mask)
+                outputs[feature.name] = pooled
         return outputs
 
     def rows(self, feature: Feature, values: tf.Tensor) -> tf.Tensor:
@@ -260,24 +270,50 @@ def embed_features(
         >>> vectors["item_id"].shape
         TensorShape([None, None, 4])
     """
-    readers: dict[str, list[str]] = {}
-    for model, names in uses.items():
-        for feature in embeddings.spec.select(names).features:
-            readers.setdefault(feature.name, []).append(model)
-    missing = sorted(set(readers) - set(inputs))
+    groups = audiences(embeddings.spec, uses)
+    missing = sorted({name for group in groups for name in group} - set(inputs))
     if missing:
         raise ValueError(
             f"There is no input for the features {missing}; inputs: {sorted(inputs)}."
         )
-    calls: dict[tuple[str, ...], dict[str, tf.Tensor]] = {}
-    for feature in embeddings.spec.features:
+    embedded: dict[str, tf.Tensor] = {}
+    for group in groups:
+        embedded.update(embeddings({name: inputs[name] for name in group}))
+    return embedded
+
+
+def audiences(
+    spec: FeatureSpec, uses: Mapping[str, Iterable[str]]
+) -> list[tuple[str, ...]]:
+    """Groups the features of one side that are read by the same models.
+
+    Args:
+        spec: The features.
+        uses: For each model, the names of the features that it reads.
+
+    Returns:
+        The groups of names, in the order of the spec; unread features are in none.
+
+    Raises:
+        ValueError: If a model reads a feature that is not in the spec.
+
+    Example:
+        >>> from tfdistill.data.spec import Feature, FeatureSpec
+        >>> names = ("age", "income", "hour")
+        >>> spec = FeatureSpec(tuple(Feature(n, "numeric", "user") for n in names), ())
+        >>> audiences(spec, {"teacher": names, "fine": ["age", "hour"]})
+        [('age', 'hour'), ('income',)]
+    """
+    readers: dict[str, list[str]] = {}
+    for model, names in uses.items():
+        for feature in spec.select(names).features:
+            readers.setdefault(feature.name, []).append(model)
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for feature in spec.features:
         if feature.name in readers:
             audience = (feature.scope, *readers[feature.name])
-            calls.setdefault(audience, {})[feature.name] = inputs[feature.name]
-    embedded: dict[str, tf.Tensor] = {}
-    for call in calls.values():
-        embedded.update(embeddings(call))
-    return embedded
+            groups.setdefault(audience, []).append(feature.name)
+    return [tuple(group) for group in groups.values()]
 
 
 def _copy(initializer: Any) -> Any:

@@ -170,30 +170,31 @@ def mlp(
     name: str,
     dropout: float = 0.0,
     kernel_regularizer: Any = None,
-) -> tf.Tensor:
+) -> list[tf.Tensor]:
     """Stacks dense ReLU layers, each followed by dropout.
 
     Args:
         inputs: `[..., d]`.
-        units: Width of each layer; none gives the inputs back.
+        units: Width of each layer.
         name: Prefix of the layers' names.
         dropout: Rate of the dropout after each layer.
         kernel_regularizer: Regulariser of each kernel.
 
     Returns:
-        `[..., units[-1]]`.
+        The inputs and the output of each layer; the last is what the stack gives.
 
     Example:
-        >>> mlp(tf.keras.Input([4]), (16, 8), name="tower").shape
-        TensorShape([None, 8])
+        >>> layers = mlp(tf.keras.Input([4]), (16, 8), name="tower")
+        >>> [layer.shape[-1] for layer in layers]
+        [4, 16, 8]
     """
-    hidden = inputs
+    layers = [inputs]
     for index, size in enumerate(units):
         hidden = tf.keras.layers.Dense(
             size, "relu", kernel_regularizer=kernel_regularizer, name=f"{name}_{index}"
-        )(hidden)
-        hidden = _dropped(hidden, dropout, f"{name}_{index}")
-    return hidden
+        )(layers[-1])
+        layers.append(_dropped(hidden, dropout, f"{name}_{index}"))
+    return layers
 
 
 def folded_mlp(
@@ -206,7 +207,7 @@ def folded_mlp(
     kernel_regularizer: Any = None,
     input_dropout: float = 0.0,
     input_normalization: Any = None,
-) -> tf.Tensor:
+) -> list[tf.Tensor]:
     """Stacks dense ReLU layers over `[user | item]`, the first one folded.
 
     Args:
@@ -220,7 +221,7 @@ def folded_mlp(
         input_normalization: Must stay None; see Raises.
 
     Returns:
-        `[B, L, units[-1]]`.
+        The output of each layer, `[B, L, units[i]]`; the last is what the stack gives.
 
     Raises:
         ValueError: If there are no units, or if normalisation or dropout over the
@@ -228,9 +229,8 @@ def folded_mlp(
             user side could no longer be computed once.
 
     Example:
-        >>> folded_mlp(
-        ...     tf.keras.Input([4]), tf.keras.Input([None, 6]), (16, 8), name="fine"
-        ... ).shape
+        >>> user, item = tf.keras.Input([4]), tf.keras.Input([None, 6])
+        >>> folded_mlp(user, item, (16, 8), name="fine")[-1].shape
         TensorShape([None, None, 8])
     """
     if input_dropout or input_normalization is not None:
@@ -245,9 +245,8 @@ def folded_mlp(
     hidden = FoldedDense(
         units[0], "relu", kernel_regularizer=kernel_regularizer, name=f"{name}_folded"
     )((user, item))
-    hidden = _dropped(hidden, dropout, f"{name}_folded")
     return mlp(
-        hidden,
+        _dropped(hidden, dropout, f"{name}_folded"),
         units[1:],
         name=name,
         dropout=dropout,

@@ -7,7 +7,9 @@ from tfdistill.models.architectures import (
     Dnn,
     TwoTower,
 )
+from tfdistill.models.inputs import NetInputs
 from tfdistill.models.joint import JointNetwork, Net, joint_network
+from tfdistill.models.sharing import Representation
 
 __all__ = [
     "Architecture",
@@ -16,6 +18,8 @@ __all__ = [
     "Dnn",
     "JointNetwork",
     "Net",
+    "NetInputs",
+    "Representation",
     "TwoTower",
     "joint_network",
 ]

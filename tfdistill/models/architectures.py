@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from tfdistill.layers.towers import ConcatUserItem, SqueezeLast, folded_mlp, mlp
+from tfdistill.layers.towers import (
+    ConcatUserItem,
+    FoldedDense,
+    SqueezeLast,
+    folded_mlp,
+    mlp,
+)
+from tfdistill.models.inputs import NetInputs
 
 __all__ = ["Architecture", "CoarseTwoTower", "DcnV2", "Dnn", "TwoTower"]
 
 
 class Architecture(Protocol):
-    """Settings of a net, callable on its two sides.
+    """Settings of a net, callable on what it reads.
 
-    A call takes the concatenated user features `[B, d_u]`, the concatenated item
-    features `[B, L, d_i]` and the net's name, and returns named tensors: `name` (logits
-    or scores `[B, L]`, always) and whatever else the net offers as a signal.
+    A call takes the net's features and its name, and returns named tensors: `name`
+    (logits or scores `[B, L]`, always) and whatever else the net offers as a signal;
+    a ranker gives `name_hidden`, its last hidden layer, and every hidden layer from the
+    bottom as `name_hidden_0`, `name_hidden_1` and so on.
     """
 
-    def __call__(
-        self, user: tf.Tensor, item: tf.Tensor, *, name: str
-    ) -> dict[str, tf.Tensor]:
+    def __call__(self, inputs: NetInputs, *, name: str) -> dict[str, tf.Tensor]:
         """Builds the net and returns its named outputs."""
         ...
 
@@ -40,29 +47,27 @@ class Dnn:
         l2: L2 on the kernels.
 
     Example:
-        >>> net = Dnn(units=(16, 8))
-        >>> out = net(tf.keras.Input([4]), tf.keras.Input([None, 6]), name="fine")
+        >>> user, item = tf.keras.Input([4]), tf.keras.Input([None, 6])
+        >>> out = Dnn(units=(16, 8))(NetInputs({"u": user}, {"i": item}), name="fine")
         >>> sorted(out)
-        ['fine', 'fine_hidden']
+        ['fine', 'fine_hidden', 'fine_hidden_0', 'fine_hidden_1']
     """
 
     units: tuple[int, ...] = (64, 32)
     dropout: float = 0.0
     l2: float = 0.0
 
-    def __call__(
-        self, user: tf.Tensor, item: tf.Tensor, *, name: str
-    ) -> dict[str, tf.Tensor]:
-        """Returns `name` `[B, L]` and `name_hidden` `[B, L, units[-1]]`."""
-        hidden = folded_mlp(
-            user,
-            item,
+    def __call__(self, inputs: NetInputs, *, name: str) -> dict[str, tf.Tensor]:
+        """Returns `name` `[B, L]` and the hidden layers `[B, L, units[i]]`."""
+        layers = folded_mlp(
+            inputs.user,
+            inputs.item,
             self.units,
             name=name,
             dropout=self.dropout,
-            kernel_regularizer=_l2(self.l2),
+            kernel_regularizer=kernel_l2(self.l2),
         )
-        return _ranker_outputs(hidden, name)
+        return ranker_outputs(layers[-1], layers, name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,17 +75,19 @@ class DcnV2:
     """DCN-v2 with a parallel deep part: the teacher of a fine ranker.
 
     `x_{l+1} = x_0 * (W_l x_l + b_l) + x_l`; the logit reads `[x_n | h_m]` with the last
-    layer h_m of the deep part.
+    layer h_m of the deep part. The first layers of both parts compute the user's side
+    once for the list.
 
     Args:
-        cross_layers: Number of cross layers.
+        cross_layers: Number of cross layers, at least one.
         units: Widths of the deep part.
         dropout: Rate of the dropout after each deep layer.
         l2: L2 on the kernels.
 
     Example:
         >>> net = DcnV2(cross_layers=2, units=(32, 16))
-        >>> out = net(tf.keras.Input([4]), tf.keras.Input([None, 6]), name="teacher")
+        >>> user, item = tf.keras.Input([4]), tf.keras.Input([None, 6])
+        >>> out = net(NetInputs({"u": user}, {"i": item}), name="teacher")
         >>> out["teacher_hidden"].shape
         TensorShape([None, None, 16])
 
@@ -93,25 +100,44 @@ class DcnV2:
     dropout: float = 0.0
     l2: float = 0.0
 
-    def __call__(
-        self, user: tf.Tensor, item: tf.Tensor, *, name: str
-    ) -> dict[str, tf.Tensor]:
-        """Returns `name` `[B, L]` and `name_hidden` `[B, L, units[-1]]`."""
-        inputs = ConcatUserItem(name=f"{name}_input")((user, item))
-        crossed = inputs
-        for index in range(self.cross_layers):
-            crossed = tfrs.layers.dcn.Cross(
-                kernel_regularizer=_l2(self.l2), name=f"{name}_cross_{index}"
-            )(inputs, crossed)
-        hidden = mlp(
-            inputs,
+    def __post_init__(self) -> None:
+        if self.cross_layers < 1:
+            raise ValueError(
+                "DcnV2 needs at least one cross layer, got cross_layers="
+                f"{self.cross_layers}; without any it is a `Dnn`."
+            )
+
+    def __call__(self, inputs: NetInputs, *, name: str) -> dict[str, tf.Tensor]:
+        """Returns `name` `[B, L]` and the deep part's layers `[B, L, units[i]]`."""
+        layers = folded_mlp(
+            inputs.user,
+            inputs.item,
             self.units,
             name=name,
             dropout=self.dropout,
-            kernel_regularizer=_l2(self.l2),
+            kernel_regularizer=kernel_l2(self.l2),
         )
-        both = tf.keras.layers.Concatenate(name=f"{name}_both")([crossed, hidden])
-        return {**_ranker_outputs(both, name), f"{name}_hidden": hidden}
+        crossed = self._crossed((inputs.user, inputs.item), name)
+        both = tf.keras.layers.Concatenate(name=f"{name}_both")([crossed, layers[-1]])
+        return ranker_outputs(both, layers, name)
+
+    def _crossed(self, sides: tuple[tf.Tensor, tf.Tensor], name: str) -> tf.Tensor:
+        """The cross network; its first product is folded, `x_0 = x_l` there."""
+        start = ConcatUserItem(name=f"{name}_input")(sides)
+        first = FoldedDense(
+            start.shape[-1],
+            kernel_regularizer=kernel_l2(self.l2),
+            name=f"{name}_cross_0",
+        )(sides)
+        product = tf.keras.layers.Multiply(name=f"{name}_cross_0_product")
+        crossed = tf.keras.layers.Add(name=f"{name}_cross_0_sum")(
+            [product([start, first]), start]
+        )
+        for index in range(1, self.cross_layers):
+            crossed = tfrs.layers.dcn.Cross(
+                kernel_regularizer=kernel_l2(self.l2), name=f"{name}_cross_{index}"
+            )(start, crossed)
+        return crossed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,9 +153,9 @@ class TwoTower:
         l2: L2 on the kernels.
 
     Example:
+        >>> user, item = tf.keras.Input([4]), tf.keras.Input([None, 6])
         >>> net = TwoTower(units=(32,), dim=16)
-        >>> out = net(tf.keras.Input([4]), tf.keras.Input([None, 6]), name="recall")
-        >>> sorted(out)
+        >>> sorted(net(NetInputs({"u": user}, {"i": item}), name="recall"))
         ['recall', 'recall_item', 'recall_query']
     """
 
@@ -137,29 +163,29 @@ class TwoTower:
     dim: int = 32
     l2: float = 0.0
 
-    def __call__(
-        self, user: tf.Tensor, item: tf.Tensor, *, name: str
-    ) -> dict[str, tf.Tensor]:
+    def __call__(self, inputs: NetInputs, *, name: str) -> dict[str, tf.Tensor]:
         """Returns scores `[B, L]`, queries `[B, dim]` and candidates `[B, L, dim]`."""
         vectors = {}
-        for side, inputs in (("query", user), ("item", item)):
+        for side, features in (("query", inputs.user), ("item", inputs.item)):
             hidden = mlp(
-                inputs,
+                features,
                 self.units,
                 name=f"{name}_{side}",
-                kernel_regularizer=_l2(self.l2),
-            )
+                kernel_regularizer=kernel_l2(self.l2),
+            )[-1]
             vectors[side] = tf.keras.layers.Dense(
-                self.dim, kernel_regularizer=_l2(self.l2), name=f"{name}_{side}_vector"
+                self.dim,
+                kernel_regularizer=kernel_l2(self.l2),
+                name=f"{name}_{side}_vector",
             )(hidden)
         query, candidates = vectors["query"], vectors["item"]
         scores = tf.keras.layers.Dot(axes=(1, 2), name=f"{name}_dot")(
             [query, candidates]
         )
         return {
-            name: _as_float32(scores, name),
-            f"{name}_query": _as_float32(query, f"{name}_query"),
-            f"{name}_item": _as_float32(candidates, f"{name}_item"),
+            name: as_float32(scores, name),
+            f"{name}_query": as_float32(query, f"{name}_query"),
+            f"{name}_item": as_float32(candidates, f"{name}_item"),
         }
 
 
@@ -177,10 +203,10 @@ class CoarseTwoTower:
         l2: L2 on the kernels.
 
     Example:
-        >>> net = CoarseTwoTower()
-        >>> out = net(tf.keras.Input([4]), tf.keras.Input([None, 6]), name="coarse")
+        >>> user, item = tf.keras.Input([4]), tf.keras.Input([None, 6])
+        >>> out = CoarseTwoTower()(NetInputs({"u": user}, {"i": item}), name="coarse")
         >>> sorted(out)
-        ['coarse', 'coarse_hidden']
+        ['coarse', 'coarse_hidden', 'coarse_hidden_0']
     """
 
     units: tuple[int, ...] = (32,)
@@ -188,37 +214,42 @@ class CoarseTwoTower:
     interaction: int = 16
     l2: float = 0.0
 
-    def __call__(
-        self, user: tf.Tensor, item: tf.Tensor, *, name: str
-    ) -> dict[str, tf.Tensor]:
-        """Returns `name` `[B, L]` and `name_hidden` `[B, L, interaction]`."""
+    def __call__(self, inputs: NetInputs, *, name: str) -> dict[str, tf.Tensor]:
+        """Returns `name` `[B, L]` and the layer `name_hidden` `[B, L, interaction]`."""
         towers = TwoTower(self.units, self.dim, self.l2)
-        pair = towers(user, item, name=f"{name}_tower")
+        pair = towers(inputs, name=f"{name}_tower")
         query = tf.keras.layers.Reshape([1, self.dim], name=f"{name}_query_row")(
             pair[f"{name}_tower_query"]
         )
         product = tf.keras.layers.Multiply(name=f"{name}_product")(
             [query, pair[f"{name}_tower_item"]]
         )
-        hidden = mlp(
-            product, (self.interaction,), name=name, kernel_regularizer=_l2(self.l2)
+        layers = mlp(
+            product,
+            (self.interaction,),
+            name=name,
+            kernel_regularizer=kernel_l2(self.l2),
         )
-        both = tf.keras.layers.Concatenate(name=f"{name}_both")([product, hidden])
-        return {**_ranker_outputs(both, name), f"{name}_hidden": hidden}
+        both = tf.keras.layers.Concatenate(name=f"{name}_both")(layers)
+        return ranker_outputs(both, layers[1:], name)
 
 
-def _ranker_outputs(hidden: tf.Tensor, name: str) -> dict[str, tf.Tensor]:
-    """The logit of a ranker over its last layer `[B, L, H]`, and that layer."""
+def ranker_outputs(
+    last: tf.Tensor, layers: Sequence[tf.Tensor], name: str
+) -> dict[str, tf.Tensor]:
+    """The logit of a ranker over `[B, L, H]`, and its hidden layers by name."""
     logits = SqueezeLast(name=f"{name}_row")(
-        tf.keras.layers.Dense(1, name=f"{name}_logit")(hidden)
+        tf.keras.layers.Dense(1, name=f"{name}_logit")(last)
     )
-    return {name: _as_float32(logits, name), f"{name}_hidden": hidden}
+    hidden = {f"{name}_hidden_{index}": layer for index, layer in enumerate(layers)}
+    return {name: as_float32(logits, name), f"{name}_hidden": layers[-1], **hidden}
 
 
-def _as_float32(values: tf.Tensor, name: str) -> tf.Tensor:
+def as_float32(values: tf.Tensor, name: str) -> tf.Tensor:
     """Names an output and keeps it in float32 under mixed precision."""
     return tf.keras.layers.Activation("linear", dtype="float32", name=name)(values)
 
 
-def _l2(factor: float) -> Any:
+def kernel_l2(factor: float) -> Any:
+    """The L2 regulariser, or None for a factor of 0."""
     return tf.keras.regularizers.L2(factor) if factor else None

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 
 from tfdistill.data.spec import FeatureSpec
-from tfdistill.layers.embeddings import FeatureEmbeddings, embed_features
-from tfdistill.layers.gradients import GradientBlock
-from tfdistill.models.architectures import Architecture
+from tfdistill.layers.embeddings import FeatureEmbeddings
+from tfdistill.layers.towers import SqueezeLast
+from tfdistill.models.architectures import Architecture, as_float32
+from tfdistill.models.sharing import Representation, Sharing
 
 __all__ = ["JointNetwork", "Net", "joint_network"]
 
@@ -88,7 +89,9 @@ def joint_network(
     *,
     booster: str | None = None,
     shared_gradient: str = "both",
+    representation: Representation | None = None,
     hints: Sequence[tuple[str, str]] = (),
+    auxiliary: Sequence[str] = (),
 ) -> JointNetwork:
     """Builds nets that share one `FeatureEmbeddings`.
 
@@ -99,12 +102,20 @@ def joint_network(
     Args:
         spec: All features; each net reads those that it names.
         nets: The nets by name; a name is also the name of the net's output.
-        booster: Name of the net that trains its tables alone under `"booster_only"`.
-        shared_gradient: `"both"` (every net trains the shared tables, AAAI 2018) or
-            `"booster_only"` (the others read the booster's tables behind a gradient
+        booster: Name of the net that trains what is shared alone under
+            `"booster_only"`.
+        shared_gradient: `"both"` (every net trains the shared layers, AAAI 2018) or
+            `"booster_only"` (the others read what the booster reads behind a gradient
             block; tables that the booster does not read are trained by their readers).
-        hints: Pairs `(student, teacher)`: adds the output `student_hint`, the student's
-            last hidden layer projected to the width of `teacher_hidden`.
+        representation: A projection of every feature that the nets share too, above the
+            tables: the input representation layer of the dual-DNN ranker.
+        hints: Pairs of outputs `(student, teacher)` such as `("fine_hidden_0",
+            "teacher_hidden_0")`: adds the output `fine_hidden_0_hint`, the student's
+            layer projected to the teacher's width.
+        auxiliary: Names of rankers that get a second head: the output `fine_aux`,
+            logits `[B, L]` over `fine_hidden`. Distilled on it, the trunk learns from
+            the teacher while the served head learns from the labels alone, so that the
+            teacher's bias stays out of the predicted rates (ExFM, arXiv:2502.17494).
 
     Returns:
         The network; its features are those that some net reads.
@@ -129,10 +140,10 @@ def joint_network(
         ...         "teacher": Net(DcnV2(units=(16,)), spec.names),
         ...         "fine": Net(Dnn(units=(8,)), ("age", "item_id")),
         ...     },
-        ...     hints=[("fine", "teacher")],
+        ...     hints=[("fine_hidden", "teacher_hidden")],
         ... )
-        >>> sorted(network.model.output)
-        ['fine', 'fine_hidden', 'fine_hint', 'teacher', 'teacher_hidden']
+        >>> "fine_hidden_hint" in network.model.output
+        True
         >>> sorted(network.part("fine").input)
         ['age', 'item_id']
 
@@ -141,21 +152,21 @@ def joint_network(
     """
     _check(nets, booster, shared_gradient)
     spec = spec.select({name for net in nets.values() for name in net.features})
-    embeddings = FeatureEmbeddings(spec, name="embeddings")
-    inputs = spec.keras_inputs()
-    uses = {name: net.features for name, net in nets.items()}
-    embedded = embed_features(embeddings, inputs, uses)
-    readable = embedded
-    if shared_gradient == "booster_only":
-        readable = _blocked(embedded, spec, nets[str(booster)])
+    sharing = Sharing(
+        spec,
+        {name: net.features for name, net in nets.items()},
+        booster if shared_gradient == "booster_only" else None,
+        representation,
+    )
     outputs: dict[str, tf.Tensor] = {}
     for name, net in nets.items():
-        vectors = embedded if name == booster else readable
-        user, item = _sides(vectors, spec.select(net.features), name)
-        _add(outputs, net.architecture(user, item, name=name), name)
+        _add(outputs, net.architecture(sharing.read_by(name), name=name), name)
+    for name in auxiliary:
+        _add(outputs, _auxiliary(outputs, name), name)
     for student, teacher in hints:
         _add(outputs, _hint(outputs, student, teacher), student)
-    return JointNetwork(tf.keras.Model(inputs, outputs), spec, dict(nets), embeddings)
+    model = tf.keras.Model(sharing.inputs, outputs)
+    return JointNetwork(model, spec, dict(nets), sharing.embeddings)
 
 
 def _check(nets: Mapping[str, Net], booster: str | None, shared_gradient: str) -> None:
@@ -174,17 +185,6 @@ def _check(nets: Mapping[str, Net], booster: str | None, shared_gradient: str) -
         )
 
 
-def _blocked(
-    embedded: Mapping[str, tf.Tensor], spec: FeatureSpec, booster: Net
-) -> dict[str, tf.Tensor]:
-    """Blocks the gradient to every table that the booster reads."""
-    tables = {table.name for table in spec.select(booster.features).tables}
-    return {
-        name: GradientBlock()(vectors) if spec[name].table in tables else vectors
-        for name, vectors in embedded.items()
-    }
-
-
 def _add(
     outputs: dict[str, tf.Tensor], new: Mapping[str, tf.Tensor], name: str
 ) -> None:
@@ -193,39 +193,35 @@ def _add(
     if repeated:
         raise ValueError(
             f"The outputs {repeated} of {name!r} exist already; give each net another "
-            "name and each student one hint."
+            "name and each student's layer one hint."
         )
     outputs.update(new)
 
 
-def _sides(
-    embedded: Mapping[str, tf.Tensor], spec: FeatureSpec, name: str
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Concatenates the user features `[B, d_u]` and the item features `[B, L, d_i]`."""
-    sides = []
-    for scope in ("user", "item"):
-        parts = [embedded[feature.name] for feature in spec.scope(scope)]
-        if not parts:
-            raise ValueError(
-                f"Net {name!r} reads no {scope} feature, only {list(spec.names)}; give "
-                "it features of both sides."
-            )
-        layer = tf.keras.layers.Concatenate(name=f"{name}_{scope}_features")
-        sides.append(layer(parts) if len(parts) > 1 else parts[0])
-    return sides[0], sides[1]
+def _auxiliary(outputs: Mapping[str, tf.Tensor], name: str) -> dict[str, tf.Tensor]:
+    """A second head of a ranker."""
+    _check_outputs(outputs, (f"{name}_hidden",), f"auxiliary head of {name!r}")
+    logits = tf.keras.layers.Dense(1, name=f"{name}_aux_logit")(
+        outputs[f"{name}_hidden"]
+    )
+    return {f"{name}_aux": as_float32(SqueezeLast()(logits), f"{name}_aux")}
 
 
 def _hint(
     outputs: Mapping[str, tf.Tensor], student: str, teacher: str
 ) -> dict[str, tf.Tensor]:
-    """Projects the student's hidden layer to the width of the teacher's."""
-    wanted = (f"{student}_hidden", f"{teacher}_hidden")
+    """Projects a layer of the student to the width of the teacher's."""
+    _check_outputs(outputs, (student, teacher), f"hint {(student, teacher)}")
+    width = outputs[teacher].shape[-1]
+    projection = tf.keras.layers.Dense(width, name=f"{student}_hint")
+    return {projection.name: projection(outputs[student])}
+
+
+def _check_outputs(
+    outputs: Mapping[str, tf.Tensor], wanted: Sequence[str], what: str
+) -> None:
     missing = [name for name in wanted if name not in outputs]
     if missing:
         raise ValueError(
-            f"The hint {(student, teacher)} needs the outputs {missing}; there are "
-            f"{sorted(outputs)}."
+            f"The {what} needs the outputs {missing}; there are {sorted(outputs)}."
         )
-    width = outputs[f"{teacher}_hidden"].shape[-1]
-    projection = tf.keras.layers.Dense(width, name=f"{student}_hint")
-    return {projection.name: projection(outputs[f"{student}_hidden"])}

@@ -51,7 +51,12 @@ def joint(
     served = [n for n in spec.non_privileged().names if n not in hidden]
     soft = Transfer("fine_soft", "teacher", "fine", SigmoidSoftLabel(), mask="mask")
     hint = Transfer(
-        "fine_hint", "teacher_hidden", "fine_hint", Hint(), weight=1e-3, mask="mask"
+        "fine_hint",
+        "teacher_hidden",
+        "fine_hidden_hint",
+        Hint(),
+        weight=1e-3,
+        mask="mask",
     )
     return Recipe(
         nets={
@@ -60,7 +65,7 @@ def joint(
         },
         transfers=(soft, hint),
         loss_weights={"fine": 0.3},
-        hints=(("fine", "teacher"),),
+        hints=(("fine_hidden", "teacher_hidden"),),
         epochs=epochs,
         negatives=0,
         learning_rate=2e-3,

@@ -44,7 +44,7 @@ class Recipe:
             every other net is a ranker and learns from the labels.
         transfers: The terms of distillation, and recall's loss.
         loss_weights: Factors of the rankers' hard losses; 1 where not given.
-        hints: Pairs `(student, teacher)` that get a projected hidden layer.
+        hints: See `joint_network`.
         booster: See `joint_network`.
         shared_gradient: See `joint_network`.
         epochs: Passes over the requests.

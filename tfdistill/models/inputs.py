@@ -1,0 +1,105 @@
+"""What a net reads: the vectors of its features, by side."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+
+import tensorflow as tf
+
+from tfdistill.layers.fields import StackFields
+
+__all__ = ["NetInputs"]
+
+
+@dataclasses.dataclass(frozen=True)
+class NetInputs:
+    """The features of one net as tensors, in the forms that architectures ask for.
+
+    `joint_network` makes it for each net. To use an architecture in your own functional
+    model, give it one tensor for each side.
+
+    Args:
+        users: Vectors of the user features by name, `[B, d_f]`; a sequence is the mean
+            of its embeddings.
+        items: Vectors of the item features by name, `[B, L, d_f]`.
+        embedded: The same features before a shared representation; by default equal.
+        unpooled: Gives the vectors `[B, n, d]` and the bool mask `[B, n]` of a user
+            sequence by name, in the space of `embedded`; by default there is none.
+
+    Raises:
+        ValueError: If a side has no feature.
+
+    Example:
+        >>> from tfdistill.models import Dnn
+        >>> inputs = NetInputs(
+        ...     {"user": tf.keras.Input([4])}, {"item": tf.keras.Input([None, 6])}
+        ... )
+        >>> sorted(Dnn(units=(16,))(inputs, name="fine"))
+        ['fine', 'fine_hidden', 'fine_hidden_0']
+    """
+
+    users: Mapping[str, tf.Tensor]
+    items: Mapping[str, tf.Tensor]
+    embedded: Mapping[str, tf.Tensor] = dataclasses.field(default_factory=dict)
+    unpooled: Callable[[str], tuple[tf.Tensor, tf.Tensor]] | None = None
+
+    def __post_init__(self) -> None:
+        for side, vectors in (("user", self.users), ("item", self.items)):
+            if not vectors:
+                names = sorted({**self.users, **self.items})
+                raise ValueError(
+                    f"A net reads no {side} feature, only {names}; give it features of "
+                    "both sides."
+                )
+
+    @functools.cached_property
+    def user(self) -> tf.Tensor:
+        """All user features side by side, `[B, d_u]`."""
+        return _concatenated(self.users)
+
+    @functools.cached_property
+    def item(self) -> tf.Tensor:
+        """All item features side by side, `[B, L, d_i]`."""
+        return _concatenated(self.items)
+
+    def fields(self) -> tf.Tensor:
+        """Every feature as one field, `[B, L, F, d]`; all must have one width."""
+        return StackFields()((list(self.users.values()), list(self.items.values())))
+
+    def sequence(self, name: str) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the vectors `[B, n, d]` of a user sequence and its mask `[B, n]`.
+
+        Args:
+            name: Name of the feature.
+
+        Raises:
+            ValueError: If the net reads no such sequence.
+        """
+        if self.unpooled is None:
+            raise ValueError(
+                f"There is no sequence {name!r}: NetInputs was made without `unpooled`."
+            )
+        return self.unpooled(name)
+
+    def vector(self, name: str) -> tf.Tensor:
+        """Returns the embedding of a feature, in the space of the sequences.
+
+        Args:
+            name: Name of the feature.
+
+        Raises:
+            ValueError: If the net does not read it.
+        """
+        there = self.embedded or {**self.users, **self.items}
+        if name not in there:
+            raise ValueError(
+                f"The net does not read the feature {name!r}, only {sorted(there)}."
+            )
+        return there[name]
+
+
+def _concatenated(vectors: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    parts = list(vectors.values())
+    return tf.keras.layers.Concatenate()(parts) if len(parts) > 1 else parts[0]

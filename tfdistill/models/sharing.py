@@ -1,0 +1,113 @@
+"""What the nets of a joint network share, and whose gradient reaches it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterable, Mapping
+
+import tensorflow as tf
+
+from tfdistill.data.spec import FeatureSpec
+from tfdistill.layers.embeddings import FeatureEmbeddings, audiences
+from tfdistill.layers.fields import FieldProjection
+from tfdistill.layers.gradients import GradientBlock
+from tfdistill.models.inputs import NetInputs
+
+__all__ = ["Representation", "Sharing"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Representation:
+    """A shared projection of every feature to one width: `r_f = act(x_f W_f + b_f)`.
+
+    Args:
+        units: Width of every field.
+        activation: Name of the activation; None is linear.
+
+    Example:
+        >>> Representation(16, "relu").units
+        16
+    """
+
+    units: int
+    activation: str | None = None
+
+
+class Sharing:
+    """Embeds every feature once and hands each net its view of it.
+
+    Features that the same nets read share one gather (and one projection), so that no
+    net depends on a feature that it does not read.
+
+    Args:
+        spec: The features.
+        uses: For each net, the names of the features that it reads.
+        booster: The net that trains what it reads alone; None blocks no gradient.
+        representation: The shared projection above the tables, if any.
+    """
+
+    def __init__(
+        self,
+        spec: FeatureSpec,
+        uses: Mapping[str, Iterable[str]],
+        booster: str | None,
+        representation: Representation | None,
+    ) -> None:
+        self.embeddings = FeatureEmbeddings(spec, name="embeddings")
+        self.inputs = spec.keras_inputs()
+        self._spec, self._uses, self._booster = spec, uses, booster
+        self._features = set(uses[booster]) if booster is not None else set()
+        self._tables = {spec[name].table for name in self._features} - {None}
+        self._embedded: dict[str, tf.Tensor] = {}
+        self._vectors: dict[str, tf.Tensor] = {}
+        for group in audiences(spec, uses):
+            self._embed(group, representation)
+
+    def _embed(self, group: Iterable[str], shared: Representation | None) -> None:
+        """Embeds and projects the features of one audience."""
+        found = self.embeddings({name: self.inputs[name] for name in group})
+        self._embedded.update(found)
+        vectors = {
+            name: x if name in self._features else self._without_table(name, x)
+            for name, x in found.items()
+        }
+        if shared is not None:
+            name = f"representation_{next(iter(found))}"
+            layer = FieldProjection(shared.units, shared.activation, name=name)
+            vectors = layer(vectors)
+        self._vectors.update(vectors)
+
+    def read_by(self, net: str) -> NetInputs:
+        """Returns the features of a net, behind a block where the booster owns them."""
+        spec = self._spec.select(self._uses[net])
+        vectors, embedded = self._vectors, self._embedded
+        if self._booster not in (None, net):
+            embedded = {n: self._without_table(n, embedded[n]) for n in spec.names}
+            vectors = {
+                n: GradientBlock()(vectors[n]) if n in self._features else vectors[n]
+                for n in spec.names
+            }
+        users, items = (
+            {feature.name: vectors[feature.name] for feature in spec.scope(scope)}
+            for scope in ("user", "item")
+        )
+        seen = {name: embedded[name] for name in spec.names}
+        return NetInputs(users, items, seen, functools.partial(self._sequence, net))
+
+    def _sequence(self, net: str, name: str) -> tuple[tf.Tensor, tf.Tensor]:
+        """The vectors of a net's sequence and their mask."""
+        spec = self._spec.select(self._uses[net])
+        sequences = [f.name for f in spec.scope("user") if f.shape and f.table]
+        if name not in sequences:
+            raise ValueError(
+                f"Net {net!r} reads no user sequence {name!r}, only {sequences}."
+            )
+        vectors, mask = self.embeddings({name: self.inputs[name]}, pool=False)[name]
+        owner = self._booster in (None, net)
+        return (vectors if owner else self._without_table(name, vectors)), mask
+
+    def _without_table(self, name: str, vectors: tf.Tensor) -> tf.Tensor:
+        """Blocks the gradient to a table that the booster trains."""
+        owned = self._spec[name].table in self._tables
+        return GradientBlock()(vectors) if owned else vectors
