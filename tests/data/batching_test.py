@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -176,6 +178,98 @@ def test_once_gives_every_request_in_order_and_nothing_drawn():
     tf.nest.assert_same_structure(batches.once().element_spec, batches().element_spec)
 
 
+def make_rich():
+    """With labels of two more tasks, two teachers' scores and weights."""
+    requests, rng = make(), np.random.default_rng(1)
+    size = requests.candidates.shape
+    return dataclasses.replace(
+        requests,
+        tasks={
+            name: rng.choice([0, 1, np.nan], size).astype(np.float32)
+            for name in ("like", "share")
+        },
+        scores={
+            "big": rng.normal(size=size).astype(np.float32),
+            "trees": rng.choice([0.5, 2, np.nan], size).astype(np.float32),
+        },
+        weights=rng.choice([0, 0.5, 3], size).astype(np.float32),
+    )
+
+
+OUTPUTS = {"fine": "", "fine_like": "like", "again": ""}
+
+
+def everything(requests, **options):
+    """Batches of training, and those of evaluation."""
+    batches = RequestBatches(requests, batch_size=5, outputs=OUTPUTS, **options)
+    return take(batches(), 5) + list(batches.once().as_numpy_iterator())
+
+
+def test_each_output_learns_its_task_by_its_weights():
+    requests = make_rich()
+    for x, y, w in everything(requests, negatives=3):
+        assert set(y) == set(w) == set(OUTPUTS)
+        for output, task in OUTPUTS.items():
+            labels = requests.tasks[task] if task else requests.labels
+            assert y[output].dtype == w[output].dtype == np.float32
+            for row, request in enumerate(x["row"]):
+                for place in range(x["mask"].shape[1]):
+                    label, weight = 0.0, 1.0
+                    if place < requests.list_size:
+                        label = labels[request, place]
+                        weight = requests.weights[request, place]
+                    if np.isnan(label) or not x["mask"][row, place]:
+                        label = weight = 0.0
+                    assert y[output][row, place] == label
+                    assert w[output][row, place] == weight
+
+
+def test_scores_are_features_and_nan_for_what_no_teacher_scored():
+    requests = make_rich()
+    for x, _, _ in everything(requests, negatives=3):
+        for name, scores in requests.scores.items():
+            expected = np.full(x["mask"].shape, np.nan, np.float32)
+            for row, request in enumerate(x["row"]):
+                for place, item in enumerate(requests.candidates[request]):
+                    if item >= 0:
+                        expected[row, place] = scores[request, place]
+            np.testing.assert_array_equal(x[name], expected)
+            assert x[name].dtype == np.float32
+            assert x[name].shape == x["item_row"].shape
+
+
+def test_unlabelled_negatives_differ_in_their_weight_alone():
+    labelled = everything(make_rich(), negatives=4)
+    unlabelled = everything(make_rich(), negatives=4, label_negatives=False)
+    for (x, y, w), (ux, uy, uw) in zip(labelled, unlabelled):
+        assert_equal(x, ux)
+        assert_equal(y, uy)
+        for output in OUTPUTS:
+            np.testing.assert_array_equal(uw[output][:, :6], w[output][:, :6])
+            assert not uw[output][:, 6:].any()
+            np.testing.assert_array_equal(w[output][:, 6:], x["mask"][:, 6:])
+    assert labelled[0][0]["mask"][:, 6:].any()
+
+
+def test_tasks_scores_and_weights_change_nothing_else():
+    plain, rich = (
+        take(RequestBatches(requests, batch_size=4, negatives=3)(), 6)
+        for requests in (make(), dataclasses.replace(make_rich(), weights=None))
+    )
+    for (x, *targets), (rich_x, *rich_targets) in zip(plain, rich):
+        assert set(rich_x) - set(x) == {"big", "trees"}
+        assert_equal(x, {name: rich_x[name] for name in x})
+        assert_equal(targets, rich_targets)
+
+
+@pytest.mark.parametrize("start", [1, 5])
+def test_batches_with_everything_resume_at_any_step(start):
+    batches = RequestBatches(
+        make_rich(), batch_size=4, negatives=5, outputs=OUTPUTS, label_negatives=False
+    )
+    assert_equal(take(batches(start), 3), take(batches(0).skip(start), 3))
+
+
 def test_refuses():
     with pytest.raises(ValueError, match="batch_size must be >= 1"):
         RequestBatches(make(), batch_size=0)
@@ -187,3 +281,9 @@ def test_refuses():
         RequestBatches(requests, batch_size=1)
     with pytest.raises(ValueError, match="start_step must be >= 0, got -1"):
         RequestBatches(make(), batch_size=1)(-1)
+    message = r"'fine' learns task 'lik', but .* requests are \['like', 'share'\]"
+    with pytest.raises(ValueError, match=message):
+        RequestBatches(make_rich(), batch_size=1, outputs={"fine": "lik"})
+    scored = make().with_scores({"log_q": make().labels})
+    with pytest.raises(ValueError, match=r"rename the features \['log_q'\] \(or score"):
+        RequestBatches(scored, batch_size=1)

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -69,6 +71,42 @@ def test_round_trip_gives_the_batches_of_memory(path):
             np.testing.assert_array_equal(w[output], mw[output][:, :size])
 
 
+def make_rich():
+    """With labels of a second task, a teacher's scores and weights."""
+    requests, rng = make(), np.random.default_rng(1)
+    size = requests.candidates.shape
+    return dataclasses.replace(
+        requests,
+        tasks={"like": rng.choice([0, 1, np.nan], size).astype(np.float32)},
+        scores={"big": np.where(rng.random(size) < 0.3, np.nan, rng.random(size))
+                .astype(np.float32)},
+        weights=rng.random(size, np.float32),
+    )  # fmt: skip
+
+
+def test_round_trip_keeps_tasks_scores_and_weights(tmp_path):
+    requests, outputs = make_rich(), {"fine": "", "fine_like": "like", "aux": ""}
+    write_tfrecords(requests, SPEC, tmp_path / "rich")
+    read = read_tfrecords(
+        tmp_path / "rich",
+        SPEC,
+        batch_size=3,
+        outputs=outputs,
+        scores=["big"],
+        weight="weight",
+    )
+    memory = RequestBatches(requests, batch_size=3, outputs=outputs).once()
+    batches = list(zip(read.as_numpy_iterator(), memory.as_numpy_iterator()))
+    assert len(batches) == 3
+    for (x, y, w), (mx, my, mw) in batches:
+        size = x["mask"].shape[1]
+        assert set(x) == set(mx) - {"log_q"}
+        np.testing.assert_array_equal(x["big"], mx["big"][:, :size])
+        for output in outputs:
+            np.testing.assert_array_equal(y[output], my[output][:, :size])
+            np.testing.assert_array_equal(w[output], mw[output][:, :size])
+
+
 def test_padding_holds_the_defaults(path):
     x, _, _ = next(iter(read_tfrecords(path, SPEC, batch_size=7)))
     padded = ~x["mask"].numpy()
@@ -120,6 +158,9 @@ def test_refuses_lists_that_do_not_fit(tmp_path):
     write_by_hand(path, age=[3.0], item_id=[4, 5], label=[0.0])
     with pytest.raises(tf.errors.InvalidArgumentError, match="item_id and the labels"):
         next(iter(read_tfrecords(path, SMALL, batch_size=1)))
+    write_by_hand(path, age=[3.0], item_id=[4], label=[0.0], like=[])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="like and label differ"):
+        next(iter(read_tfrecords(path, SMALL, batch_size=1, outputs={"fine": "like"})))
     write_by_hand(path, age=[3.0], label=[])
     with pytest.raises(tf.errors.InvalidArgumentError, match="empty list of label"):
         next(iter(read_tfrecords(path, SMALL, batch_size=1)))
@@ -133,7 +174,16 @@ def test_refuses_paths_and_specs(tmp_path):
     other = FeatureSpec((Feature("price", "numeric", "item"),))
     with pytest.raises(ValueError, match="no item feature 'price'"):
         write_tfrecords(make(), other, tmp_path / "c")
+    clash = dataclasses.replace(make_rich(), tasks={"weight": make().labels})
+    with pytest.raises(ValueError, match=r"would have \['weight'\] twice"):
+        write_tfrecords(clash, SPEC, tmp_path / "c")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("lists", [{"scores": ["mask"]}, {"outputs": {"fine": "age"}}])
+def test_refuses_lists_with_the_names_of_others(path, lists):
+    with pytest.raises(ValueError, match=r"lists \['(mask|age)'\] have names of"):
+        read_tfrecords(path, SPEC, batch_size=1, **lists)
 
 
 def test_a_failed_write_leaves_no_file(tmp_path, monkeypatch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,11 +36,12 @@ class RequestBatches:
     - `positive` int32 `[B]`: the list position of the one interaction (label > 0) drawn
       as the positive of recall, uniformly from the list; -1 if it has none;
     - `log_q` float32 `[B, L + n]`: the log of the row's expected share of a batch's
-      unmasked candidates, for the logQ correction of a softmax over all of them.
+      unmasked candidates, for the logQ correction of a softmax over all of them;
+    - every score of the requests, float32 `[B, L + n]`: NaN where padded or drawn.
 
-    y gives the labels (0 where unlabelled) and w the weights (1 where unmasked and
-    labelled, else 0), float32 `[B, L + n]` under each name of `outputs`. A negative's
-    label is 0.
+    y gives the labels (0 where unlabelled) and w the weights (those of the requests
+    where unmasked and labelled, else 0), float32 `[B, L + n]` under each name of
+    `outputs`. A negative's label is 0 in every task, its weight 1.
 
     Args:
         requests: The requests.
@@ -49,12 +50,17 @@ class RequestBatches:
         negatives: n, how many items to draw uniformly from the catalogue, with
             replacement, and append to each list.
         known: Pairs that are no negatives, from the training part only.
-        outputs: Names of the model outputs that learn from the labels.
+        outputs: Names of the model outputs that learn from the labels; or for each
+            output the name of its task, `""` for the labels.
+        label_negatives: False leaves the negatives unlabelled: their weight is 0, but
+            they are unmasked, so that a teacher in the graph scores them for a student
+            that no label would tell about them.
         shuffle: False keeps the order of the requests.
 
     Raises:
-        ValueError: If a number is out of range, `known` is about another catalogue, or
-            a feature has the name of another key of a batch.
+        ValueError: If a number is out of range, `known` is about another catalogue, a
+            feature or score has the name of another key of a batch, or the requests
+            lack a task.
 
     Example:
         >>> requests = Requests(
@@ -70,6 +76,22 @@ class RequestBatches:
         ([[10, 12], [11, 10]], [[True, True], [True, False]])
         >>> y["fine"].numpy().tolist(), x["positive"].numpy().tolist()
         ([[1.0, 0.0], [0.0, 0.0]], [0, -1])
+
+        A second task, and pairs that only a teacher scores:
+
+        >>> import dataclasses
+        >>> like = np.array([[0, np.nan], [1, np.nan]], np.float32)
+        >>> batches = RequestBatches(
+        ...     dataclasses.replace(requests, tasks={"like": like}),
+        ...     batch_size=2,
+        ...     negatives=1,
+        ...     outputs={"fine_click": "", "fine_like": "like"},
+        ...     label_negatives=False,
+        ...     shuffle=False,
+        ... )
+        >>> x, y, w = next(iter(batches()))
+        >>> y["fine_like"].numpy().tolist(), w["fine_like"].numpy().tolist()
+        ([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]], [[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
     """
 
     def __init__(
@@ -80,7 +102,8 @@ class RequestBatches:
         seed: int = 0,
         negatives: int = 0,
         known: PairSet | None = None,
-        outputs: Sequence[str] = ("fine",),
+        outputs: Sequence[str] | Mapping[str, str] = ("fine",),
+        label_negatives: bool = True,
         shuffle: bool = True,
     ) -> None:
         if batch_size < 1 or negatives < 0 or seed < 0:
@@ -93,24 +116,34 @@ class RequestBatches:
                 f"RequestBatches: known was built for {known.num_items} items, the "
                 f"requests' catalogue has {requests.num_items}."
             )
-        taken = sorted(RESERVED_NAMES & {*requests.users, *requests.items})
+        columns = {*requests.users, *requests.items, *requests.scores}
+        taken = sorted(RESERVED_NAMES & columns)
         if taken:
             raise ValueError(
-                f"RequestBatches: rename the features {taken}: a batch has these keys "
-                "already."
+                f"RequestBatches: rename the features {taken} (or scores): a batch has "
+                "these keys already."
             )
         self.requests = requests
         self.batch_size = batch_size
         self.seed = seed
         self.negatives = negatives
-        self.outputs = tuple(outputs)
+        self.outputs = tasks_of(outputs)
+        self.label_negatives = label_negatives
         self.shuffle = shuffle
         self._known = known
         with tf.device("CPU"):
             self._users = _constants(requests.users)
             self._items = _constants(requests.items)
             self._candidates = tf.constant(requests.candidates)
-            self._labels = tf.constant(requests.labels)
+            self._labels = _constants(self._labels_by_task())
+            self._scores = _constants(
+                {
+                    name: np.where(requests.candidates >= 0, scores, np.float32(np.nan))
+                    for name, scores in requests.scores.items()
+                }
+            )
+            weights = requests.weights
+            self._weights = None if weights is None else tf.constant(weights)
             self._group = tf.constant(requests.group)
             self._log_q = tf.constant(_log_share(requests, negatives, known))
 
@@ -161,6 +194,18 @@ class RequestBatches:
 
         return tf.data.Dataset.counter(first).flat_map(epoch_rows)
 
+    def _labels_by_task(self) -> dict[str, np.ndarray]:
+        """Labels `[R, L]` of the tasks that an output learns; "" is the main one."""
+        labels = {"": self.requests.labels, **self.requests.tasks}
+        for output, task in self.outputs.items():
+            if task not in labels:
+                raise ValueError(
+                    f"RequestBatches: output {output!r} learns task {task!r}, but the "
+                    f"tasks of the requests are {sorted(self.requests.tasks)}; name "
+                    "one of them, or '' for the labels."
+                )
+        return {task: labels[task] for task in ("", *self.outputs.values())}
+
     def _seed(self, stream: int, step: tf.Tensor) -> tf.Tensor:
         """Seed `[2]` of one stream of draws at one step."""
         seed = tf.constant([self.seed, stream], tf.int64)
@@ -168,11 +213,11 @@ class RequestBatches:
 
     def _training_batch(self, rows: tf.Tensor, step: tf.Tensor) -> Any:
         listed = tf.gather(self._candidates, rows)  # [B, L]
-        labels = tf.gather(self._labels, rows)
         mask = listed >= 0
+        labels = tf.gather(self._labels[""], rows)
         positive = choose_positive(mask, labels, self._seed(_POSITIVE, step))
         if not self.negatives:
-            return self._batch(rows, listed, mask, labels, positive)
+            return self._batch(rows, listed, mask, positive)
         drawn = tf.random.stateless_uniform(
             (self.batch_size, self.negatives),
             self._seed(_NEGATIVES, step),
@@ -187,42 +232,59 @@ class RequestBatches:
             rows,
             tf.concat([listed, drawn], 1),  # [B, L + n]
             tf.concat([mask, ~clash], 1),
-            tf.concat([labels, tf.zeros_like(drawn, tf.float32)], 1),
             positive,
         )
 
     def _evaluation_batch(self, rows: tf.Tensor) -> Any:
         listed = tf.gather(self._candidates, rows)
-        labels = tf.gather(self._labels, rows)
         mask = listed >= 0
-        positive = choose_positive(mask, labels, None)
-        return self._batch(rows, listed, mask, labels, positive)
+        positive = choose_positive(mask, tf.gather(self._labels[""], rows), None)
+        return self._batch(rows, listed, mask, positive)
 
     def _batch(
-        self,
-        rows: tf.Tensor,
-        item_row: tf.Tensor,
-        mask: tf.Tensor,
-        labels: tf.Tensor,
-        positive: tf.Tensor,
+        self, rows: tf.Tensor, item_row: tf.Tensor, mask: tf.Tensor, positive: tf.Tensor
     ) -> Any:
+        drawn = item_row.shape[1] - self.requests.list_size
+
+        def listed(values: tf.Tensor, of_drawn: float) -> tf.Tensor:  # [B, L + n]
+            own = tf.gather(values, rows)
+            return tf.pad(own, [[0, 0], [0, drawn]], constant_values=of_drawn)
+
         present = tf.maximum(item_row, 0)
         x = {name: tf.gather(values, rows) for name, values in self._users.items()}
         for name, values in self._items.items():
             x[name] = tf.gather(values, present)  # [B, L + n, *shape]
+        for name, values in self._scores.items():
+            x[name] = listed(values, np.nan)
         x["mask"], x["item_row"], x["positive"] = mask, item_row, positive
         x["log_q"] = tf.gather(self._log_q, present)
-        return (x, *label_targets(labels, mask, self.outputs))
+        label = 0.0 if self.label_negatives else np.nan
+        labels = {task: listed(values, label) for task, values in self._labels.items()}
+        weights = None if self._weights is None else listed(self._weights, 1.0)
+        return (x, *label_targets(labels, weights, mask, self.outputs))
+
+
+def tasks_of(outputs: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
+    """Returns the task of each output; those that are only named learn the labels."""
+    return dict(outputs) if isinstance(outputs, Mapping) else dict.fromkeys(outputs, "")
 
 
 def label_targets(
-    labels: tf.Tensor, mask: tf.Tensor, outputs: Sequence[str]
+    labels: Mapping[str, tf.Tensor],
+    weights: tf.Tensor | None,
+    mask: tf.Tensor,
+    outputs: Mapping[str, str],
 ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-    """Returns y and w of a batch: 0 and weight 0 where masked or unlabelled (NaN)."""
-    labelled = mask & ~tf.math.is_nan(labels)
-    target = tf.where(labelled, labels, 0.0)
-    weight = tf.cast(labelled, tf.float32)
-    return dict.fromkeys(outputs, target), dict.fromkeys(outputs, weight)
+    """Returns y and w of a batch: 0 and weight 0 where masked or unlabelled (NaN).
+
+    The labels are by task, and y and w by output. Without weights they are 1.
+    """
+    y, w = {}, {}
+    for output, task in outputs.items():
+        labelled = mask & ~tf.math.is_nan(labels[task])
+        y[output] = tf.where(labelled, labels[task], 0.0)
+        w[output] = tf.where(labelled, 1.0 if weights is None else weights, 0.0)
+    return y, w
 
 
 def choose_positive(
@@ -242,7 +304,7 @@ def choose_positive(
     return tf.where(found, tf.argmax(order, axis=1, output_type=tf.int32), -1)
 
 
-def _constants(features: Any) -> dict[str, tf.Tensor]:
+def _constants(features: Mapping[str, np.ndarray]) -> dict[str, tf.Tensor]:
     return {name: tf.constant(values) for name, values in features.items()}
 
 

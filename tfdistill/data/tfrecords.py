@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfdistill.data.batching import choose_positive, label_targets
+from tfdistill.data.batching import choose_positive, label_targets, tasks_of
 from tfdistill.data.requests import Requests
-from tfdistill.data.spec import FeatureSpec
+from tfdistill.data.spec import RESERVED_NAMES, FeatureSpec
 
 __all__ = ["read_tfrecords", "write_tfrecords"]
 
@@ -20,23 +20,31 @@ _ITEM_ROW = "item_row"
 
 
 def write_tfrecords(
-    requests: Requests, spec: FeatureSpec, path: str | Path, *, label: str = "label"
+    requests: Requests,
+    spec: FeatureSpec,
+    path: str | Path,
+    *,
+    label: str = "label",
+    weight: str = "weight",
 ) -> None:
     """Writes one tf.Example per request, in order.
 
     A user feature is a list of its values. An item feature is one flat list over the
     candidates, padding left out, so that L candidates with shape `(n,)` give L * n
-    values. So are the labels (NaN where unlabelled) and `item_row`, the rows in the
-    catalogue. The file appears when it is whole.
+    values. So are the labels (NaN where unlabelled), the labels of further tasks and
+    the scores under their names, the weights if there are any, and `item_row`, the rows
+    in the catalogue. The file appears when it is whole.
 
     Args:
         requests: The requests.
         spec: The features to write.
         path: The file.
         label: Name to write the labels under.
+        weight: Name to write the weights under.
 
     Raises:
-        ValueError: If the requests lack a feature of the spec.
+        ValueError: If the requests lack a feature of the spec, or two lists would have
+            one name.
 
     Example:
         >>> import tempfile
@@ -58,11 +66,12 @@ def write_tfrecords(
                 f"The requests have no {feature.scope} feature {feature.name!r}; they "
                 f"have {sorted(side)}."
             )
+    lists = _lists(requests, spec, label, weight)
     unfinished = f"{path}.unfinished"
     try:
         with tf.io.TFRecordWriter(unfinished) as writer:
             for row in range(requests.num_requests):
-                example = _example(requests, spec, row, label)
+                example = _example(requests, spec, row, lists)
                 writer.write(example.SerializeToString())
         os.replace(unfinished, path)
     finally:
@@ -74,8 +83,10 @@ def read_tfrecords(
     spec: FeatureSpec,
     *,
     batch_size: int,
-    outputs: Sequence[str] = ("fine",),
+    outputs: Sequence[str] | Mapping[str, str] = ("fine",),
     label: str = "label",
+    scores: Sequence[str] = (),
+    weight: str | None = None,
     repeat: bool = False,
 ) -> tf.data.Dataset:
     """Reads batches of requests from files with one tf.Example per request.
@@ -89,9 +100,12 @@ def read_tfrecords(
         paths: One file or several, in the layout of `write_tfrecords`.
         spec: The features to read, others are not parsed.
         batch_size: B.
-        outputs: Names of the model outputs that learn from the labels.
+        outputs: Names of the model outputs that learn from the labels; or for each
+            output the list of its task's labels, `""` for `label`.
         label: The Examples' flat list of labels, one per candidate, NaN where
             unlabelled: its length is the number of candidates.
+        scores: Lists of a teacher's scores, to be features of the batch.
+        weight: List of the weights; 1 by default.
         repeat: Begin again after the last request, endlessly, with full batches.
 
     Returns:
@@ -101,8 +115,9 @@ def read_tfrecords(
         often an item comes.
 
     Raises:
-        ValueError: If a file is missing. Iterating raises `InvalidArgumentError` if a
-            request has no candidate, or fewer labels than an item feature has values.
+        ValueError: If a file is missing, or a list has the name of a feature or of
+            another key of a batch. Iterating raises `InvalidArgumentError` if a
+            request has no candidate, or lists of different lengths.
 
     Example:
         >>> import tempfile
@@ -125,29 +140,49 @@ def read_tfrecords(
     missing = [file for file in files if not tf.io.gfile.exists(file)]
     if missing or not files:
         raise ValueError(f"No TFRecord file at {missing or 'the given paths'}.")
+    tasks = {task: task or label for task in ("", *tasks_of(outputs).values())}
+    lists = {*tasks.values(), *scores} | ({weight} if weight else set())
+    clash = sorted(lists & {*spec.names, _ITEM_ROW} | set(scores) & RESERVED_NAMES)
+    if clash:
+        raise ValueError(
+            f"The lists {clash} have names of features or of other keys of a batch; "
+            "write them under names of their own."
+        )
     dataset = tf.data.TFRecordDataset(files)
     if repeat:
         dataset = dataset.repeat()
     dataset = dataset.batch(batch_size, drop_remainder=repeat)
-    dataset = dataset.map(lambda batch: _parse(batch, spec, label, outputs))
-    return dataset.prefetch(tf.data.AUTOTUNE)
+
+    def parse(serialized: tf.Tensor) -> Any:
+        x, read = _parse(serialized, spec, lists, label)
+        x["positive"] = choose_positive(x["mask"], read[label], None)
+        x.update((name, read[name]) for name in scores)
+        labels = {task: read[name] for task, name in tasks.items()}
+        weights = read[weight] if weight else None
+        return (x, *label_targets(labels, weights, x["mask"], tasks_of(outputs)))
+
+    return dataset.map(parse).prefetch(tf.data.AUTOTUNE)
 
 
 def _parse(
-    serialized: tf.Tensor, spec: FeatureSpec, label: str, outputs: Sequence[str]
-) -> Any:
-    """Makes `(x, y, w)` of a batch of serialized Examples `[B]`."""
+    serialized: tf.Tensor, spec: FeatureSpec, lists: Collection[str], label: str
+) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+    """Makes features and lists `[B, L]` of a batch of serialized Examples `[B]`."""
     item_row = tf.io.FixedLenSequenceFeature(
         (), tf.int64, allow_missing=True, default_value=-1
     )
     ragged = tf.io.RaggedFeature(tf.float32, row_splits_dtype=tf.int64)
-    parsing = {**spec.parsing_spec(), label: ragged, _ITEM_ROW: item_row}
-    x = tf.io.parse_example(serialized, parsing)
-    ragged_labels = x.pop(label)
-    length = ragged_labels.row_lengths()
+    parsing = {**spec.parsing_spec(), _ITEM_ROW: item_row}
+    x = tf.io.parse_example(serialized, {**parsing, **dict.fromkeys(lists, ragged)})
+    read = {name: x.pop(name) for name in sorted(lists)}
+    length = read[label].row_lengths()
     tf.debugging.assert_positive(length, f"a request has an empty list of {label}")
-    labels = ragged_labels.to_tensor(np.nan)  # [B, L]
-    size = tf.shape(labels)[1]
+    for name, values in read.items():
+        tf.debugging.assert_equal(
+            values.row_lengths(), length, f"{name} and {label} differ in length"
+        )
+        read[name] = values.to_tensor(np.nan)
+    size = tf.shape(read[label])[1]
     for feature in spec.scope("item"):
         tf.debugging.assert_equal(
             tf.shape(x[feature.name])[1],
@@ -158,25 +193,42 @@ def _parse(
     absent = size - tf.shape(rows)[1]
     x[_ITEM_ROW] = tf.pad(rows, [[0, 0], [0, absent]], constant_values=-1)
     x["mask"] = tf.sequence_mask(length, size)
-    x["positive"] = choose_positive(x["mask"], labels, None)
-    return (x, *label_targets(labels, x["mask"], outputs))
+    return x, read
+
+
+def _lists(
+    requests: Requests, spec: FeatureSpec, label: str, weight: str
+) -> dict[str, np.ndarray]:
+    """What a file has once per candidate besides features, by name: `[R, L]`."""
+    lists = [
+        (_ITEM_ROW, requests.candidates.astype(np.int64)),
+        (label, requests.labels),
+        *requests.tasks.items(),
+        *requests.scores.items(),
+    ]
+    if requests.weights is not None:
+        lists.append((weight, requests.weights))
+    names = [*spec.names, *(name for name, _ in lists)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(
+            f"The file would have {twice} twice: features, tasks, scores, the label "
+            "and the weight need names of their own."
+        )
+    return dict(lists)
 
 
 def _example(
-    requests: Requests, spec: FeatureSpec, row: int, label: str
+    requests: Requests, spec: FeatureSpec, row: int, lists: Mapping[str, np.ndarray]
 ) -> tf.train.Example:
     listed = requests.candidates[row] >= 0
-    candidates = requests.candidates[row][listed].astype(np.int64)
-    values: dict[str, np.ndarray] = {
-        label: requests.labels[row][listed],
-        _ITEM_ROW: candidates,
-    }
+    values = {name: array[row][listed] for name, array in lists.items()}
     for feature in spec.features:
         name = feature.name
         values[name] = (
             requests.users[name][row]
             if feature.scope == "user"
-            else requests.items[name][candidates]
+            else requests.items[name][values[_ITEM_ROW]]
         )
     return tf.train.Example(features=tf.train.Features(feature=_encode(values)))
 
