@@ -1,3 +1,4 @@
+import dataclasses
 import gzip
 
 import numpy as np
@@ -86,6 +87,51 @@ def test_index_of_the_frame_does_not_matter():
         read(shuffled, item="item_id").candidates,
         read(make_frame(), item="item_id").candidates,
     )
+
+
+def test_tasks_scores_and_weights_follow_their_candidates():
+    columns = dict(
+        like=pd.array([1, None, 0, 1, None], dtype="Int64"),
+        share=[True, False, True, False, True],
+        logit=[0.5, np.nan, -3.0, 7.0, 2.0],
+        importance=[1, 2, 3, 4, 5],
+    )
+    requests = read(
+        make_frame(**columns),
+        item="item_id",
+        time="when",
+        list_size=2,
+        tasks=["like", "share"],
+        scores=["logit"],
+        weight="importance",
+    )
+    # The frame's rows by request and position; the last of request 7 is cut.
+    rows = np.array([[1, 3], [0, 2]])
+    carried = {**requests.tasks, **requests.scores, "importance": requests.weights}
+    assert set(carried) == set(columns)
+    for name, values in columns.items():
+        column = pd.Series(values).astype(float).to_numpy()
+        np.testing.assert_array_equal(carried[name], column[rows], err_msg=name)
+        assert carried[name].dtype == np.float32
+    uncut = read(make_frame(**columns), weight="importance")
+    np.testing.assert_array_equal(uncut.weights, [[1, 3, np.nan], [2, 4, 5]])
+    assert uncut.tasks == uncut.scores == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(tasks=["like"]), r"no column \['like'\]"),
+        (dict(scores=["logit"]), r"no column \['logit'\]"),
+        (dict(weight="importance"), r"no column \['importance'\]"),
+        (dict(tasks=["zip"]), "'zip' must hold numbers"),
+        (dict(weight="click"), "weights is nan in request 0, position 1"),
+        (dict(scores=["age"]), r"scores \['age'\] have the names of features"),
+    ],
+)
+def test_refuses_tasks_scores_and_weights(options, message):
+    with pytest.raises(ValueError, match=message):
+        read(make_frame(), **options)
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv", "csv.gz"])
@@ -222,6 +268,17 @@ def test_split_keeps_the_order_or_draws_by_seed():
     np.testing.assert_array_equal(drawn[0], drawn[1])
     assert (drawn[0] != drawn[2]).any()
     assert sorted(drawn[2]) == list(range(20))
+
+
+def test_split_takes_everything_along():
+    requests = dataclasses.replace(
+        make_requests(20),
+        tasks={"like": np.arange(20, dtype=np.float32)[:, np.newaxis]},
+        weights=np.arange(20, dtype=np.float32)[:, np.newaxis],
+    ).with_scores({"teacher": np.arange(20)[:, np.newaxis]})
+    for part in split_requests(requests, (0.5, 0.5), seed=1):
+        for values in (part.tasks["like"], part.scores["teacher"], part.weights):
+            np.testing.assert_array_equal(values[:, 0], part.group)
 
 
 @pytest.mark.parametrize(

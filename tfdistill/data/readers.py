@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from tfdistill.data.columns import (
+    feature_values,
+    numbers,
+    refused,
+    require_columns,
+)
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import Feature, FeatureSpec
 
 __all__ = ["read_frame", "requests_from_frame", "split_requests"]
 
 _CSV_MISSING = ("", "NA", "NaN", "nan", "null")
-_EXACT = 2.0**53
-"""Above it, float64 does not hold every integer."""
 
 
 def read_frame(path: str | Path, spec: FeatureSpec, *, separator: str = "|") -> Any:
@@ -63,7 +66,7 @@ def read_frame(path: str | Path, spec: FeatureSpec, *, separator: str = "|") -> 
         frame = pd.read_parquet(path) if kind == "Parquet" else _read_csv(path, spec)
     except (OSError, ValueError, EOFError) as error:
         raise ValueError(f"{str(path)!r} can't be read as {kind}: {error}") from error
-    _require_columns(frame, spec.names)
+    require_columns(frame, spec.names)
     if kind == "CSV":
         for feature in spec.features:
             if feature.shape:
@@ -81,6 +84,9 @@ def requests_from_frame(
     item: str | None = None,
     time: str | None = None,
     list_size: int | None = None,
+    tasks: Sequence[str] = (),
+    scores: Sequence[str] = (),
+    weight: str | None = None,
 ) -> Requests:
     """Groups the impressions of a frame into requests.
 
@@ -101,6 +107,9 @@ def requests_from_frame(
             the order in which they appear.
         list_size: How many candidates of a request to keep, the first ones; all by
             default.
+        tasks: Columns of the labels of further tasks; missing means unlabelled.
+        scores: Columns of a teacher's logged scores; missing means not scored.
+        weight: Column of the weights of the labels; 1 by default.
 
     Returns:
         The requests.
@@ -113,7 +122,8 @@ def requests_from_frame(
         >>> import pandas as pd
         >>> frame = pd.DataFrame({
         ...     "request": [7, 7, 8], "age": [31.0, 31.0, 47.0],
-        ...     "item_id": [10, 11, 10], "click": [1, 0, 0]})
+        ...     "item_id": [10, 11, 10], "click": [1, 0, 0],
+        ...     "like": [True, False, False], "logit": [2.5, -1.0, None]})
         >>> spec = FeatureSpec.from_json('''{
         ...   "features": [
         ...     {"name": "age", "kind": "numeric", "scope": "user"},
@@ -121,12 +131,15 @@ def requests_from_frame(
         ...      "table": "item_id"}],
         ...   "tables": [{"name": "item_id", "dim": 8, "size": 100}]}''')
         >>> requests = requests_from_frame(
-        ...     frame, spec, request="request", label="click", item="item_id")
+        ...     frame, spec, request="request", label="click", item="item_id",
+        ...     tasks=["like"], scores=["logit"])
         >>> requests.candidates.tolist(), requests.items["item_id"].tolist()
         ([[0, 1], [0, -1]], [10, 11])
+        >>> requests.tasks["like"].tolist(), requests.scores["logit"].tolist()
+        ([[1.0, 0.0], [0.0, nan]], [[2.5, -1.0], [nan, nan]])
     """
-    others = [name for name in (request, label, user, item, time) if name is not None]
-    _require_columns(frame, (*spec.names, *others))
+    single = [n for n in (request, label, user, item, time, weight) if n is not None]
+    require_columns(frame, (*spec.names, *single, *tasks, *scores))
     if frame.empty:
         raise ValueError("The frame has no row, so there is no request.")
     if list_size is not None and list_size < 1:
@@ -142,22 +155,24 @@ def requests_from_frame(
     items, item_of = _catalogue(frame, spec, item, row)
     candidates = np.full((len(keys), size), -1, np.int32)
     candidates[code[row], position] = item_of[row]
-    labels = np.full((len(keys), size), np.nan, np.float32)
-    labels[code[row], position] = _labels(frame, label)[row]
-    group = np.arange(len(keys))
-    if user is not None:
-        user_code, user_keys = _codes(frame, user)
-        users = _one_each(user_keys[user_code], code, keys, request, user)
-        group = pd.factorize(users)[0]
+
+    def listed(name: str) -> np.ndarray:
+        lists = np.full(candidates.shape, np.nan, np.float32)
+        lists[code[row], position] = numbers(frame, name)[row]
+        return lists
+
     return Requests(
         users={
-            f.name: _one_each(_column(frame, f), code, keys, request, f.name)
+            f.name: _one_each(feature_values(frame, f), code, keys, request, f.name)
             for f in spec.scope("user")
         },
         items=items,
         candidates=candidates,
-        labels=labels,
-        group=group.astype(np.int64),
+        labels=listed(label),
+        group=_groups(frame, user, code, keys, request),
+        tasks={name: listed(name) for name in tasks},
+        scores={name: listed(name) for name in scores},
+        weights=None if weight is None else listed(weight),
     )
 
 
@@ -222,21 +237,11 @@ def _split_cells(feature: Feature, frame: Any, separator: str) -> list[list[Any]
         try:
             cells.append([value(part) for part in cell.split(separator) if part])
         except ValueError as error:
-            raise _refused(
+            raise refused(
                 feature.name, f"holds {cell!r}", row, f"of {feature.dtype} values "
                 f"separated by {separator!r}"
             ) from error  # fmt: skip
     return cells
-
-
-def _require_columns(frame: Any, names: Iterable[str]) -> None:
-    missing = [name for name in dict.fromkeys(names) if name not in frame.columns]
-    if missing:
-        raise ValueError(
-            f"The data has no column {missing}; its columns are "
-            f"{list(map(str, frame.columns))}. Correct the name, or take the feature "
-            "out of the spec."
-        )
 
 
 def _codes(frame: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -254,7 +259,7 @@ def _catalogue(
     frame: Any, spec: FeatureSpec, item: str | None, row: np.ndarray
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Item features by catalogue row, and the catalogue row of each impression."""
-    columns = {f.name: _column(frame, f) for f in spec.scope("item")}
+    columns = {f.name: feature_values(frame, f) for f in spec.scope("item")}
     if item is None:
         item_of = np.full(len(frame), -1, np.int64)
         item_of[row] = np.arange(len(row))
@@ -281,6 +286,17 @@ def _in_time_order(
     return rank[code], keys[order]
 
 
+def _groups(
+    frame: Any, user: str | None, code: np.ndarray, keys: np.ndarray, request: str
+) -> np.ndarray:
+    """Users int64 `[R]` of the requests, numbered by their first request."""
+    if user is None:
+        return np.arange(len(keys))
+    user_code, user_keys = _codes(frame, user)
+    users = _one_each(user_keys[user_code], code, keys, request, user)
+    return np.asarray(pd.factorize(users)[0], np.int64)
+
+
 def _one_each(
     values: np.ndarray, code: np.ndarray, keys: np.ndarray, what: str, name: str
 ) -> np.ndarray:
@@ -297,102 +313,3 @@ def _one_each(
             f"{keys[code[row]]} has {first!r} and, in row {row}, {second!r}."
         )
     return result
-
-
-def _labels(frame: Any, name: str) -> np.ndarray:
-    if not pd.api.types.is_numeric_dtype(frame[name]):
-        raise ValueError(
-            f"The label column {name!r} must hold numbers, got {frame[name].dtype}."
-        )
-    return np.asarray(frame[name].to_numpy(np.float32, na_value=np.nan))
-
-
-def _column(frame: Any, feature: Feature) -> np.ndarray:
-    """Values of a feature `[N, *shape]` in its dtype, checked."""
-    cells = frame[feature.name]
-    if not feature.shape:
-        return _cast(feature, cells, np.arange(len(cells)))
-    lists = [_cut(feature, row, cell) for row, cell in enumerate(cells)]
-    length = np.array([len(values) for values in lists])
-    row = np.repeat(np.arange(len(lists)), length)
-    position = np.arange(len(row)) - np.repeat(np.cumsum(length) - length, length)
-    dtype = object if feature.dtype == "string" else feature.dtype
-    filled = np.full((len(lists), *feature.shape), feature.default, dtype)
-    if len(row):
-        arrays = all(isinstance(values, np.ndarray) for values in lists)
-        join = np.concatenate if arrays else itertools.chain.from_iterable
-        flat = pd.Series(join(lists)).infer_objects()
-        filled[row, position] = _cast(feature, flat, row)
-    return filled
-
-
-def _cut(feature: Feature, row: int, cell: Any) -> Any:
-    if isinstance(cell, (np.ndarray, list, tuple)):
-        return cell[: feature.shape[0]]
-    if cell is None or cell is pd.NA or cell != cell:  # NaN
-        return np.empty(0, feature.dtype if feature.dtype != "string" else object)
-    raise _refused(
-        feature.name,
-        f"holds {cell!r}",
-        row,
-        f"of lists, as its shape is {feature.shape}",
-    )
-
-
-def _cast(feature: Feature, values: Any, rows: np.ndarray) -> np.ndarray:
-    """Casts a series to the feature's dtype; `rows` are its rows in the frame."""
-    missing = values.isna().to_numpy()
-    if missing.all() and feature.kind == "categorical":
-        dtype = object if feature.dtype == "string" else np.int64
-        return np.full(len(values), feature.default, dtype)
-    if feature.dtype == "string":
-        texts = values.to_numpy(object, copy=True)
-        fits = np.array([isinstance(text, (str, bytes)) for text in texts]) | missing
-    else:
-        numeric = pd.api.types.is_numeric_dtype(values)
-        fits = np.full(len(values), numeric) | missing
-    if not fits.all():
-        at = int(np.argmin(fits))
-        raise _refused(
-            feature.name, f"holds {values.iloc[at]!r}", rows[at], f"of {feature.dtype}"
-        )
-    if feature.dtype == "string":
-        texts[missing] = feature.default
-        return np.asarray(texts)
-    if feature.dtype == "float32":
-        return _finite(feature, values, rows)
-    return _integers(feature, values, missing, rows)
-
-
-def _finite(feature: Feature, values: Any, rows: np.ndarray) -> np.ndarray:
-    numbers = values.to_numpy(np.float32, na_value=np.nan)
-    finite = np.isfinite(numbers)
-    if not finite.all():
-        at = int(np.argmin(finite))
-        raise ValueError(
-            f"Column {feature.name!r} is {numbers[at]} in row {rows[at]}; a numeric "
-            "feature must be finite. Fill it, for example with the column's mean (and "
-            "say in a second column what was missing), or drop the row."
-        )
-    return np.asarray(numbers)
-
-
-def _integers(
-    feature: Feature, values: Any, missing: np.ndarray, rows: np.ndarray
-) -> np.ndarray:
-    if pd.api.types.is_float_dtype(values):
-        numbers = values.to_numpy(np.float64, na_value=np.nan)
-        exact = (numbers == np.rint(numbers)) & (abs(numbers) < _EXACT) | missing
-        if not exact.all():
-            at = int(np.argmin(exact))
-            raise _refused(
-                feature.name, f"holds {numbers[at]!r}", rows[at], f"of {feature.dtype}"
-            )
-    return np.asarray(values.fillna(feature.default).to_numpy(np.int64))
-
-
-def _refused(name: str, what: str, row: int, wanted: str) -> ValueError:
-    return ValueError(
-        f"Column {name!r} {what} in row {row}, but the spec makes it a column "
-        f"{wanted}; convert the column or change the feature's dtype and shape."
-    )
