@@ -89,6 +89,16 @@ def test_the_spec_describes_the_batches(tiny):
     assert y["fine"].shape == (2, 5)
 
 
+def test_further_tasks_are_columns_of_the_ratings(tiny):
+    ratings = tiny.ratings.assign(loved=tiny.ratings["rating"] == 5)
+    data = dataclasses.replace(tiny, ratings=ratings)
+    split = movielens_split(data, valid=0.2)
+    train = movielens_requests(data, split, tasks=["loved"]).train
+    present = train.candidates >= 0
+    assert train.tasks["loved"][present].sum() == (split.train["rating"] == 5).sum()
+    assert (train.tasks["loved"] <= train.labels)[present].all()
+
+
 def test_one_million_interactions_take_seconds(tiny):
     ratings = interactions(size=10**6, users=6000).drop_duplicates()
     users = tiny.users.sample(6000, replace=True, random_state=0)

@@ -171,6 +171,47 @@ def test_sampled_negatives():
         assert moved > 0.9 * made.num_requests
 
 
+def test_tasks_scores_and_weights_are_those_of_the_interaction():
+    """A pair is kept once, so that its values can be looked up."""
+    rng, split = np.random.default_rng(0), split_of("per user")
+    whole = pd.concat(split.parts, names=["part"]).reset_index("part")
+    whole = whole.drop_duplicates(["user_id", "item_id"])
+    size = len(whole)
+    whole = whole.assign(
+        loved=whole["rating"] == 5,
+        shared=rng.choice([0, 1, np.nan], size),
+        logit=rng.choice([-2.5, np.nan, 0.25], size),
+        importance=rng.random(size),
+    )
+    split = dataclasses.replace(
+        split, **{name: whole[whole["part"] == name] for name in PARTS}
+    )
+    parts = windows(
+        split,
+        USERS,
+        ITEMS,
+        negatives=9,
+        tasks=("loved", "shared"),
+        scores=("logit",),
+        weight="importance",
+    )
+    of_negative = dict(loved=0, shared=0, logit=np.nan, importance=1)
+    value = whole.set_index(["user_id", "item_id", "part"])[list(of_negative)]
+    value = value.astype(np.float32).to_dict("index")
+    for part in PARTS:
+        made = getattr(parts, part)
+        lists = {**made.tasks, **made.scores, "importance": made.weights}
+        assert set(lists) == set(of_negative)
+        assert {values.dtype for values in lists.values()} == {np.dtype(np.float32)}
+        for request, (user, rows) in enumerate(zip(made.group, made.candidates)):
+            for place, row in enumerate(rows):
+                key = USERS["user_id"][user], ITEMS["item_id"][row], part
+                expected = value.get(key, of_negative)
+                for name, values in lists.items():
+                    wanted = expected[name] if row >= 0 else np.nan
+                    np.testing.assert_equal(values[request, place], np.float32(wanted))
+
+
 def test_fewer_negatives_where_nearly_everything_is_seen():
     frame = pd.DataFrame(
         {"user_id": 0, "item_id": [0, 1, 2], "rating": 5, "timestamp": [1, 2, 3]}
@@ -188,6 +229,9 @@ def test_wrong_input():
             make(**options)
     with pytest.raises(ValueError, match="501 negatives can't be drawn from 500"):
         make(negatives=501)
+    for options in ({"tasks": ["x"]}, {"scores": ["x"]}, {"weight": "x"}):
+        with pytest.raises(ValueError, match=r"no column \['x'\]"):
+            make(**options)
     for name, users, items in (
         ("user_id", {"user_id": np.arange(30)}, ITEMS),
         ("item_id", USERS, {"item_id": np.arange(400)}),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tfdistill.data.movielens import MovieLens
@@ -70,6 +72,7 @@ def movielens_requests(
     list_size: int = 20,
     history: int = 20,
     negatives: int = 0,
+    tasks: Sequence[str] = (),
     seed: int = 0,
 ) -> RequestParts:
     """Makes requests of MovieLens; label = rating >= 4.
@@ -84,6 +87,8 @@ def movielens_requests(
         list_size: As for `windows`.
         history: As for `windows`.
         negatives: As for `windows`.
+        tasks: Columns that were added to the ratings before the split; as for
+            `windows`.
         seed: As for `windows`.
 
     Returns:
@@ -137,6 +142,7 @@ def movielens_requests(
         list_size=list_size,
         history=history,
         negatives=negatives,
+        tasks=tasks,
         seed=seed,
     )
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
+from tfdistill.data.columns import numbers, require_columns
 from tfdistill.data.requests import PairSet, Requests
 from tfdistill.data.splits import Split
 
@@ -67,6 +69,9 @@ def windows(
     history: int = 20,
     negatives: int = 0,
     positive_from: float = 4.0,
+    tasks: Sequence[str] = (),
+    scores: Sequence[str] = (),
+    weight: str | None = None,
     seed: int = 0,
 ) -> RequestParts:
     """Makes requests of a split: each user's interactions, cut into lists.
@@ -93,14 +98,19 @@ def windows(
         history: Length of the history.
         negatives: Items to add to each list of valid and test.
         positive_from: The least rating of a positive.
+        tasks: Columns of the split with the labels of further tasks, NaN where
+            unlabelled; an added negative has 0.
+        scores: Columns with a teacher's scores; an added negative has none.
+        weight: Column with the weights of the labels, by default 1; an added negative
+            has 1.
         seed: Seed of the negatives.
 
     Returns:
         The requests. `group` is the row of the user in `users`.
 
     Raises:
-        ValueError: If a number is out of range, or an interaction names a user or item
-            that has no features.
+        ValueError: If a number is out of range, a column is missing, or an interaction
+            names a user or item that has no features.
 
     Example:
         >>> ratings = pd.DataFrame(
@@ -120,29 +130,22 @@ def windows(
         >>> parts.test.users["history"].tolist()
         [[6, 5, -1]]
     """
-    if list_size < 1 or history < 1 or negatives < 0:
-        raise ValueError(
-            "windows: list_size and history must be >= 1 and negatives >= 0, got "
-            f"{list_size}, {history} and {negatives}."
-        )
     num_items = len(items["item_id"])
-    if negatives > num_items:
-        raise ValueError(
-            f"windows: {negatives} negatives can't be drawn from {num_items} items."
-        )
-    tables = [
-        _table(frame, users["user_id"], items["item_id"], positive_from)
-        for frame in split.parts.values()
-    ]
+    _check(list_size, history, negatives, num_items)
+    frames = list(split.parts.values())
+    columns = (*tasks, *scores, *([] if weight is None else [weight]))
+    for frame in frames:
+        require_columns(frame, columns)
+    tables = [_table(f, users["user_id"], items["item_id"]) for f in frames]
     interactions = [PairSet(t["user"], t["item"], num_items) for t in tables]
     made: list[Requests] = []
-    for number, table in enumerate(tables):
-        candidates, labels, first = _lists(table, list_size)
+    for number, (frame, table) in enumerate(zip(frames, tables)):
+        candidates, source, first = _lists(table, list_size)
         owner, time = (table[name].to_numpy()[first] for name in ("user", "time"))
         if number and negatives:
-            candidates, labels = _add_negatives(
+            candidates, source = _add_negatives(
                 candidates,
-                labels,
+                source,
                 owner,
                 _union(interactions[: number + 1]),
                 negatives,
@@ -151,23 +154,43 @@ def windows(
         features = {name: values[owner] for name, values in users.items()}
         past = _ordered(pd.concat(tables[: number + 1]))
         features["history"] = _history(past, owner, time, history, items["item_id"])
-        made.append(Requests(features, items, candidates, labels, owner))
+        listed = functools.partial(_listed, candidates, source)
+        requests = Requests(
+            features,
+            items,
+            candidates,
+            labels=listed(frame["rating"].to_numpy() >= positive_from, 0),
+            group=owner,
+            tasks={name: listed(numbers(frame, name), 0) for name in tasks},
+            scores={name: listed(numbers(frame, name), np.nan) for name in scores},
+            weights=None if weight is None else listed(numbers(frame, weight), 1),
+        )
+        made.append(requests)
     train, valid, test = made
     return RequestParts(split, train, valid, test, dict(zip(split.parts, interactions)))
 
 
+def _check(list_size: int, history: int, negatives: int, num_items: int) -> None:
+    if list_size < 1 or history < 1 or negatives < 0:
+        raise ValueError(
+            "windows: list_size and history must be >= 1 and negatives >= 0, got "
+            f"{list_size}, {history} and {negatives}."
+        )
+    if negatives > num_items:
+        raise ValueError(
+            f"windows: {negatives} negatives can't be drawn from {num_items} items."
+        )
+
+
 def _table(
-    frame: pd.DataFrame,
-    user_ids: np.ndarray,
-    item_ids: np.ndarray,
-    positive_from: float,
+    frame: pd.DataFrame, user_ids: np.ndarray, item_ids: np.ndarray
 ) -> pd.DataFrame:
     """Interactions as rows of the feature tables, by user and time."""
     table = {
         "user": _rows("user_id", frame["user_id"].to_numpy(), user_ids),
         "time": frame["timestamp"].to_numpy(),
         "item": _rows("item_id", frame["item_id"].to_numpy(), item_ids),
-        "label": (frame["rating"] >= positive_from).to_numpy(np.float32),
+        "source": np.arange(len(frame)),
     }
     return _ordered(pd.DataFrame(table))
 
@@ -191,7 +214,10 @@ def _rows(name: str, values: np.ndarray, ids: np.ndarray) -> np.ndarray:
 def _lists(
     table: pd.DataFrame, list_size: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Candidates and labels `[R, L]`, and the first interaction `[R]` of each list."""
+    """Candidates and their rows in the frame `[R, L]`, -1 where padded.
+
+    And the first interaction `[R]` of each list.
+    """
     user = table["user"].to_numpy()
     _, start, size = np.unique(user, return_index=True, return_counts=True)
     lists = -(-size // list_size)  # of each user
@@ -201,10 +227,18 @@ def _lists(
     _, first = np.unique(request, return_index=True)
     slot = np.arange(len(user)) - first[request]
     candidates = np.full((len(first), list_size), -1, np.int32)
-    labels = np.full((len(first), list_size), np.nan, np.float32)
+    source = np.full((len(first), list_size), -1)
     candidates[request, slot] = table["item"]
-    labels[request, slot] = table["label"]
-    return candidates, labels, first
+    source[request, slot] = table["source"]
+    return candidates, source, first
+
+
+def _listed(
+    candidates: np.ndarray, source: np.ndarray, values: np.ndarray, of_negative: float
+) -> np.ndarray:
+    """Values of interactions `[N]` as lists `[R, L]`, NaN where padded."""
+    others = np.where(candidates >= 0, of_negative, np.nan)
+    return np.where(source >= 0, values[source], others).astype(np.float32)
 
 
 def _history(
@@ -234,13 +268,16 @@ def _union(sets: list[PairSet]) -> PairSet:
 
 def _add_negatives(
     candidates: np.ndarray,
-    labels: np.ndarray,
+    source: np.ndarray,
     user: np.ndarray,
     seen: PairSet,
     count: int,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Lists `[R, L + count]` with items drawn beside `seen` ones, in mixed order."""
+    """Lists `[R, L + count]` with items drawn beside `seen` ones, in mixed order.
+
+    A drawn one has no row in the frame: its source is -1.
+    """
     catalogue = np.arange(seen.num_items)
     drawn = np.full((len(user), count), -1, np.int32)
     for start in range(0, len(user), _BLOCK):
@@ -251,12 +288,11 @@ def _add_negatives(
         left = np.take_along_axis(keys, least, axis=1) < 1  # fewer if all are seen
         drawn[rows] = np.where(left, least, -1)
     candidates = np.concatenate([candidates, drawn], axis=1)
-    unlabelled = np.where(drawn < 0, np.nan, 0).astype(np.float32)
-    labels = np.concatenate([labels, unlabelled], axis=1)
+    source = np.concatenate([source, np.full_like(drawn, -1)], axis=1)
     order = np.argsort(
         np.where(candidates < 0, 2, rng.random(candidates.shape)), axis=1
     )
     return (
         np.take_along_axis(candidates, order, axis=1),
-        np.take_along_axis(labels, order, axis=1),
+        np.take_along_axis(source, order, axis=1),
     )
