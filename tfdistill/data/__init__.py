@@ -1,4 +1,4 @@
-"""Data: the feature spec, requests and batches, readers, public sets, a simulator."""
+"""Data: the feature spec, requests and batches, teacher lists, readers, public sets."""
 
 from tfdistill.data.batching import RequestBatches
 from tfdistill.data.movielens import (
@@ -14,6 +14,15 @@ from tfdistill.data.movielens_features import (
 )
 from tfdistill.data.readers import read_frame, requests_from_frame, split_requests
 from tfdistill.data.requests import PairSet, Requests
+from tfdistill.data.samplers import (
+    discrepancy_weights,
+    draw_positions,
+    draw_rest,
+    popularity_groups,
+    rank_weights,
+    ranks_of,
+    teacher_head,
+)
 from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.data.splits import (
     Split,
@@ -23,6 +32,7 @@ from tfdistill.data.splits import (
 )
 from tfdistill.data.synthetic import Oracle, Simulation, simulate
 from tfdistill.data.synthetic_settings import SimulatorConfig
+from tfdistill.data.teacher_lists import TeacherLists
 from tfdistill.data.tfrecords import read_tfrecords, write_tfrecords
 from tfdistill.data.windows import RequestParts, windows
 
@@ -39,6 +49,10 @@ __all__ = [
     "SimulatorConfig",
     "Split",
     "Table",
+    "TeacherLists",
+    "discrepancy_weights",
+    "draw_positions",
+    "draw_rest",
     "fixed_test_split",
     "global_temporal_split",
     "load_movielens",
@@ -48,11 +62,15 @@ __all__ = [
     "movielens_spec",
     "movielens_split",
     "per_user_temporal_split",
+    "popularity_groups",
+    "rank_weights",
+    "ranks_of",
     "read_frame",
     "read_tfrecords",
     "requests_from_frame",
     "simulate",
     "split_requests",
+    "teacher_head",
     "windows",
     "write_tfrecords",
 ]
