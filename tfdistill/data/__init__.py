@@ -1,4 +1,4 @@
-"""Data: the feature spec, requests and batches, teacher lists, readers, public sets."""
+"""Data: the feature spec, requests, batches, readers, public sets, a simulator."""
 
 from tfdistill.data.batching import RequestBatches
 from tfdistill.data.movielens import (
