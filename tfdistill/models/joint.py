@@ -23,10 +23,24 @@ class Net:
     Args:
         architecture: For example `Dnn(units=(64, 32))`.
         features: Names of the features that it reads, of both sides.
+
+    Example:
+        >>> from tfdistill.models import Dnn
+        >>> Net(Dnn(units=(64, 32)), ("age", "item_id")).scores("fine")
+        {'fine': ''}
     """
 
     architecture: Architecture
     features: tuple[str, ...]
+
+    def scores(self, name: str) -> dict[str, str]:
+        """Returns the task of each output that scores, `""` where there is one only.
+
+        Args:
+            name: Name of the net.
+        """
+        tasks: Sequence[str] = getattr(self.architecture, "tasks", ())
+        return {f"{name}_{task}": task for task in tasks} or {name: ""}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,34 +66,36 @@ class JointNetwork:
 
         Args:
             name: Name of the net.
-            output: Name of the output, by default the net's score `name`.
+            output: Name of the output, by default all scores of the net.
             scope: `"user"` or `"item"` for an output that depends on one side only,
                 such as the query vector.
 
         Returns:
-            A functional model from the net's features, by name, to `{output: ...}`.
+            A functional model from the net's features to its outputs, both by name.
 
         Raises:
             ValueError: If there is no such net or output, or the output depends on
                 more than the features of the part.
         """
-        output = output or name
-        if name not in self.nets or output not in self.model.output:
+        wanted = [output or name]
+        if output is None and name in self.nets:
+            wanted = list(self.nets[name].scores(name))
+        if name not in self.nets or not set(wanted) <= set(self.model.output):
             raise ValueError(
-                f"There is no net {name!r} with an output {output!r}; nets: "
+                f"There is no net {name!r} with an output {wanted[0]!r}; nets: "
                 f"{sorted(self.nets)}, outputs: {sorted(self.model.output)}."
             )
         spec = self.spec.select(self.nets[name].features)
         features = spec.scope(scope) if scope else spec.features
         inputs = {f.name: self.model.input[f.name] for f in features}
-        outputs = {output: self.model.output[output]}
+        outputs = {output: self.model.output[output] for output in wanted}
         try:
-            return tf.keras.Model(inputs, outputs, name=output)
+            return tf.keras.Model(inputs, outputs, name=output or name)
         except ValueError as error:
             raise ValueError(
-                f"The output {output!r} needs more than the features {sorted(inputs)} "
-                f"of net {name!r} with scope={scope!r}; ask its own net for it, or for "
-                "both sides (scope=None)."
+                f"The output {wanted[0]!r} needs more than the features "
+                f"{sorted(inputs)} of net {name!r} with scope={scope!r}; ask its own "
+                "net for it, or for both sides (scope=None)."
             ) from error
 
 

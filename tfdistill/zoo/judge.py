@@ -94,8 +94,7 @@ class ListJudge:
     def __init__(self, requests: Requests, head: np.ndarray | None = None) -> None:
         self.requests = requests
         self.head = head
-        self._labels = np.nan_to_num(requests.labels)
-        self._mask = (requests.candidates >= 0) & ~np.isnan(requests.labels)
+        self._listed = requests.candidates >= 0
         self._batches = RequestBatches(requests, batch_size=256, shuffle=False)
 
     def logits(self, model: tf.keras.Model) -> dict[str, np.ndarray]:
@@ -106,18 +105,24 @@ class ListJudge:
                 found[name].append(values.numpy())
         return {name: np.concatenate(values) for name, values in found.items()}
 
-    def ranking(self, logits: np.ndarray) -> dict[str, float]:
-        """Returns all metrics of a ranker, from its logits `[R, L]`."""
+    def labels(self, task: str = "") -> tuple[np.ndarray, np.ndarray]:
+        """Returns the labels `[R, L]` of a task and where there is one."""
+        labels = self.requests.tasks[task] if task else self.requests.labels
+        return np.nan_to_num(labels), self._listed & ~np.isnan(labels)
+
+    def ranking(self, logits: np.ndarray, task: str = "") -> dict[str, float]:
+        """Returns all metrics of a ranker, from its logits `[R, L]` of a task."""
+        labels, mask = self.labels(task)
         head = self.head
         if head is not None:
             head = head[np.maximum(self.requests.candidates, 0)]
-        return ranking_summary(
-            self._labels, logits, self.requests.group, mask=self._mask, head=head
-        )
+        group = self.requests.group
+        return ranking_summary(labels, logits, group, mask=mask, head=head)
 
-    def calibration(self, logits: np.ndarray) -> Reliability:
-        """Returns the reliability bins of a ranker, from its logits `[R, L]`."""
-        return reliability(self._labels, logits, mask=self._mask)
+    def calibration(self, logits: np.ndarray, task: str = "") -> Reliability:
+        """Returns the reliability bins of a ranker, from its logits of a task."""
+        labels, mask = self.labels(task)
+        return reliability(labels, logits, mask=mask)
 
 
 class CatalogueJudge(ListJudge):
@@ -145,7 +150,8 @@ class CatalogueJudge(ListJudge):
         judged = np.isin(seen.group, users)
         position = np.searchsorted(users, seen.group)
         self.seen = Pairs(position[judged], seen.item[judged])
-        rows, places = np.nonzero(self._mask & (self._labels > 0))
+        labels, mask = self.labels()
+        rows, places = np.nonzero(mask & (labels > 0))
         self.relevant = Pairs(
             np.searchsorted(users, requests.group[rows]),
             requests.candidates[rows, places],

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.batching import RequestBatches
@@ -15,7 +16,13 @@ from tfdistill.data.requests import PairSet, Requests
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.layers import standalone
 from tfdistill.losses import SigmoidCrossEntropy
-from tfdistill.models import JointNetwork, Net, TwoTower, joint_network
+from tfdistill.models import (
+    JointNetwork,
+    Net,
+    Representation,
+    TwoTower,
+    joint_network,
+)
 from tfdistill.optimizers import LazyAdam
 from tfdistill.trainers import (
     Distiller,
@@ -43,13 +50,19 @@ class Recipe:
         nets: The nets by name. A `TwoTower` is trained for recall by its transfer,
             every other net is a ranker and learns from the labels.
         transfers: The terms of distillation, and recall's loss.
-        loss_weights: Factors of the rankers' hard losses; 1 where not given.
+        loss_weights: Factors of the hard losses by output; 1 where not given, and at 0
+            an output learns from its transfers alone.
         hints: See `joint_network`.
+        auxiliary: See `joint_network`.
         booster: See `joint_network`.
         shared_gradient: See `joint_network`.
+        representation: See `joint_network`.
+        frozen_tables: Whether the tables keep the values that they start with, as when
+            a trained student is fine-tuned on a recent window.
         epochs: Passes over the requests.
         batch_size: Requests in a batch.
         negatives: Sampled items per request.
+        label_negatives: Whether their label is 0; False leaves them to the teacher.
         learning_rate: Of `LazyAdam`.
         rows_l2: L2 on the gathered rows of the tables.
     """
@@ -58,11 +71,15 @@ class Recipe:
     transfers: tuple[Transfer, ...] = ()
     loss_weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
     hints: tuple[tuple[str, str], ...] = ()
+    auxiliary: tuple[str, ...] = ()
     booster: str | None = None
     shared_gradient: str = "both"
+    representation: Representation | None = None
+    frozen_tables: bool = False
     epochs: int = 12
     batch_size: int = 64
     negatives: int = 20
+    label_negatives: bool = True
     learning_rate: float = 1e-3
     rows_l2: float = 0.0
 
@@ -70,6 +87,20 @@ class Recipe:
     def rankers(self) -> tuple[str, ...]:
         """Names of the nets that learn from the labels."""
         return tuple(name for name in self.nets if self.task(name) == "ranking")
+
+    @property
+    def recallers(self) -> tuple[str, ...]:
+        """Names of the nets that are trained for recall."""
+        return tuple(name for name in self.nets if self.task(name) == "recall")
+
+    @property
+    def labelled(self) -> dict[str, str]:
+        """The task of each output that learns from labels, `""` for the main one."""
+        return {
+            output: task
+            for name in self.rankers
+            for output, task in self.nets[name].scores(name).items()
+        }
 
     def task(self, name: str) -> str:
         """What a net does: `"recall"` or `"ranking"`."""
@@ -109,8 +140,10 @@ class Recipe:
             ),
             loss_weights={},
             hints=(),
+            auxiliary=(),
             booster=None,
             shared_gradient="both",
+            label_negatives=True,
         )
 
     def network(self, spec: FeatureSpec) -> JointNetwork:
@@ -120,7 +153,9 @@ class Recipe:
             self.nets,
             booster=self.booster,
             shared_gradient=self.shared_gradient,
+            representation=self.representation,
             hints=self.hints,
+            auxiliary=self.auxiliary,
         )
 
 
@@ -129,7 +164,8 @@ class TrainedNet:
     """One net of a finished training at its best epoch, sharing nothing.
 
     Args:
-        models: By output: the ranker, or recall's query and item towers.
+        models: By name: the ranker, with an output for each task, or recall's query and
+            item towers.
         history: The training's logs, a value for each epoch.
     """
 
@@ -146,6 +182,7 @@ def train(
     *,
     known: PairSet | None = None,
     teacher: Teacher | None = None,
+    start: Mapping[str, TrainedNet] | None = None,
     seed: int = 0,
     verbose: int = 0,
     callbacks: tuple[Any, ...] = (),
@@ -163,29 +200,32 @@ def train(
         directory: Where checkpoints are kept.
         known: Training pairs, which are no negatives.
         teacher: A teacher that is not trained, for transfers from its signals.
+        start: Trained rankers whose weights the nets of this name start with, to
+            fine-tune what `recipe.only(name)` describes.
         seed: Seed of the weights, the batches, the negatives and the dropout.
         verbose: As in Keras.
         callbacks: Further callbacks.
 
     Returns:
         The nets by name.
+
+    Raises:
+        ValueError: If a net to start with is another one than the recipe's.
     """
     tf.keras.utils.set_random_seed(seed)
     network = recipe.network(spec)
-    distiller = Distiller(network.model, recipe.transfers, teacher=teacher)
-    distiller.compile(
-        LazyAdam(recipe.learning_rate, rows_l2=recipe.rows_l2),
-        loss={name: SigmoidCrossEntropy() for name in recipe.rankers} or None,
-        loss_weights={n: recipe.loss_weights.get(n, 1.0) for n in recipe.rankers}
-        or None,
-    )
+    for name, trained_net in (start or {}).items():
+        _copy_weights(trained_net.models[name], network.part(name))
+    network.embeddings.trainable = not recipe.frozen_tables
+    distiller = _compiled(recipe, network, teacher)
     batches = RequestBatches(
         requests,
         batch_size=recipe.batch_size,
         seed=seed,
         negatives=recipe.negatives,
         known=known,
-        outputs=tuple(recipe.nets),
+        outputs={**recipe.labelled, **dict.fromkeys(recipe.recallers, "")},
+        label_negatives=recipe.label_negatives,
     )
     validate = Validation(recipe, network, judge)
     best = {
@@ -214,6 +254,36 @@ def train(
     return trained
 
 
+def _copy_weights(trained: tf.keras.Model, net: tf.keras.Model) -> None:
+    """Lets a net start with the weights of a trained one."""
+    found, wanted = (
+        [(weight.name, tuple(weight.shape)) for weight in model.weights]
+        for model in (trained, net)
+    )
+    if found != wanted:
+        raise ValueError(
+            f"The net {net.name!r} can't start with the weights of another net: it has "
+            f"{sorted(set(wanted) - set(found))}, the given one "
+            f"{sorted(set(found) - set(wanted))}. Fine-tune `recipe.only(name)` of the "
+            "recipe that trained it."
+        )
+    net.set_weights(trained.get_weights())
+
+
+def _compiled(
+    recipe: Recipe, network: JointNetwork, teacher: Teacher | None
+) -> Distiller:
+    """The network under the recipe's losses, transfers and optimiser."""
+    distiller = Distiller(network.model, recipe.transfers, teacher=teacher)
+    outputs = recipe.labelled
+    distiller.compile(
+        LazyAdam(recipe.learning_rate, rows_l2=recipe.rows_l2),
+        loss={output: SigmoidCrossEntropy() for output in outputs} or None,
+        loss_weights={o: recipe.loss_weights.get(o, 1.0) for o in outputs} or None,
+    )
+    return distiller
+
+
 def _taken_out(
     recipe: Recipe, network: JointNetwork, name: str
 ) -> dict[str, tf.keras.Model]:
@@ -231,28 +301,31 @@ class Validation:
 
     def __init__(self, recipe: Recipe, network: JointNetwork, judge: ListJudge) -> None:
         self._judge = judge
-        self._recalls = {}
-        for name in recipe.nets:
-            if recipe.task(name) == "recall":
-                self._recalls[name] = _recall_of(network, name, judge)
+        self._tasks = {n: recipe.nets[n].scores(n) for n in recipe.rankers}
+        self._recalls = {n: _recall_of(network, n, judge) for n in recipe.recallers}
         nets = [recipe.nets[name] for name in recipe.rankers]
         inputs = {
             feature: network.model.input[feature]
             for feature in network.spec.names
             if any(feature in net.features for net in nets)
         }
-        outputs = {name: network.model.output[name] for name in recipe.rankers}
+        outputs = {name: network.model.output[name] for name in recipe.labelled}
         self._rankers = tf.keras.Model(inputs, outputs) if outputs else None
 
     def __call__(self) -> dict[str, float]:
-        """Returns one metric per net, by name."""
+        """Returns one metric per net, by name: of several tasks their mean."""
         recall, ranking = PRIMARY["recall"], PRIMARY["ranking"]
         found = {
             f"{n}_{recall}": judged()[recall] for n, judged in self._recalls.items()
         }
         if self._rankers is not None:
-            for name, logits in self._judge.logits(self._rankers).items():
-                found[f"{name}_{ranking}"] = self._judge.ranking(logits)[ranking]
+            logits = self._judge.logits(self._rankers)
+            for name, tasks in self._tasks.items():
+                metrics = [
+                    self._judge.ranking(logits[output], task)[ranking]
+                    for output, task in tasks.items()
+                ]
+                found[f"{name}_{ranking}"] = float(np.mean(metrics))
         return found
 
 

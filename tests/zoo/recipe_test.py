@@ -1,0 +1,145 @@
+"""Recipes: several tasks, a second head, and fine-tuning from trained weights."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from zoo_fixture import SPEC
+
+from tfdistill.data import Requests
+from tfdistill.losses import LogitMSE
+from tfdistill.models import Dnn, Net, NetInputs
+from tfdistill.trainers import Transfer
+from tfdistill.zoo.judge import ListJudge
+from tfdistill.zoo.recipe import Recipe, train
+
+SERVED = SPEC.non_privileged().names
+
+
+@dataclasses.dataclass(frozen=True)
+class TwoHeads:
+    """A net with a logit for each of two tasks."""
+
+    tasks: tuple[str, ...] = ("click", "like")
+
+    def __call__(self, inputs: NetInputs, *, name: str) -> dict[str, tf.Tensor]:
+        outputs = {}
+        for task in self.tasks:
+            outputs.update(Dnn((4,))(inputs, name=f"{name}_{task}"))
+        return outputs
+
+
+def requests(seed: int = 0, size: int = 24) -> Requests:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, (size, 5)).astype(np.float32)
+    return Requests(
+        users={
+            "age": rng.normal(35, 10, size).astype(np.float32),
+            "city": rng.choice(["Rome", "Oslo"], size),
+        },
+        items={
+            "item_id": np.arange(30),
+            "price": rng.normal(size=30).astype(np.float32),
+            "dwell": rng.normal(size=30).astype(np.float32),
+        },
+        candidates=rng.integers(0, 30, (size, 5)).astype(np.int32),
+        labels=labels,
+        group=np.arange(size) % 6,
+        tasks={"click": labels, "like": 1 - labels},
+    )
+
+
+ONE = Recipe({"fine": Net(Dnn((8,)), SERVED)}, epochs=2, batch_size=8, negatives=0)
+
+
+def test_each_task_has_its_labels_and_its_output(tmp_path):
+    recipe = dataclasses.replace(
+        ONE,
+        nets={"fine": Net(TwoHeads(), SERVED)},
+        epochs=30,
+        learning_rate=0.02,
+        loss_weights={"fine_like": 2.0},
+    )
+    assert recipe.labelled == {"fine_click": "click", "fine_like": "like"}
+    part = requests()
+    judge = ListJudge(part)
+    trained = train(recipe, SPEC, part, judge, tmp_path)["fine"]
+    logits = judge.logits(trained.models["fine"])
+    right = {
+        task: judge.ranking(logits[f"fine_{task}"], task)["auc"]
+        for task in ("click", "like")
+    }
+    wrong = judge.ranking(logits["fine_click"], "like")["auc"]
+    assert min(right.values()) > 0.75 and wrong < 0.25
+    gauc = [
+        judge.ranking(logits[f"fine_{task}"], task)["gauc"]
+        for task in ("click", "like")
+    ]
+    chosen = max(trained.history["val_fine_gauc"])
+    assert chosen == pytest.approx(np.mean(gauc), abs=1e-6)
+
+
+def test_fine_tuning_starts_at_the_trained_net_and_can_freeze_its_tables(tmp_path):
+    part = requests()
+    judge = ListJudge(part)
+    first = train(ONE, SPEC, part, judge, tmp_path / "first")
+    model = first["fine"].models["fine"]
+    still = dataclasses.replace(ONE, learning_rate=0.0, epochs=1)
+    same = train(still, SPEC, part, judge, tmp_path / "same", start=first, seed=7)
+    expected = judge.logits(model)["fine"]
+    found = judge.logits(same["fine"].models["fine"])["fine"]
+    np.testing.assert_array_equal(found, expected)
+    window = requests(seed=1)
+    tuned = dataclasses.replace(ONE, frozen_tables=True, epochs=1)
+    moved = train(tuned, SPEC, window, judge, tmp_path / "tuned", start=first)
+    pairs = zip(model.weights, moved["fine"].models["fine"].weights)
+    changed = {a.name: bool((a.numpy() != b.numpy()).any()) for a, b in pairs}
+    assert {n: moves for n, moves in changed.items() if "width_" in n} == {
+        "embeddings/width_4:0": False
+    }
+    assert changed["fine_folded/item_kernel:0"]
+
+
+def test_another_net_is_no_start(tmp_path):
+    part = requests()
+    judge = ListJudge(part)
+    first = train(ONE, SPEC, part, judge, tmp_path / "first")
+    wider = dataclasses.replace(ONE, nets={"fine": Net(Dnn((9,)), SERVED)})
+    with pytest.raises(ValueError, match="can't start .*'fine_folded/bias:0', .9,"):
+        train(wider, SPEC, part, judge, tmp_path / "second", start=first)
+
+
+def test_a_second_head_takes_the_distillation_and_is_not_taken_out(tmp_path):
+    """A teacher on the second head alone moves the trunk, not the served head."""
+    soft = Transfer("aux", "score", "fine_aux", LogitMSE(), mask="mask")
+    recipe = dataclasses.replace(
+        ONE, transfers=(soft,), auxiliary=("fine",), loss_weights={"fine": 0.0}
+    )
+    part = requests()
+    judge = ListJudge(part)
+
+    def teacher(features):
+        return {"score": 5.0 * tf.cast(features["mask"], tf.float32)}
+
+    runs = {}
+    for rate in (0.0, 0.01):
+        trained = train(
+            dataclasses.replace(recipe, learning_rate=rate),
+            SPEC,
+            part,
+            judge,
+            tmp_path / str(rate),
+            teacher=teacher,
+        )
+        runs[rate] = trained["fine"].models["fine"]
+    before, after = ({w.name: w.numpy() for w in m.weights} for m in runs.values())
+    assert not [name for name in after if "aux" in name]
+    head = [name for name in after if "fine_logit" in name]
+    assert len(head) == 2
+    for name in head:
+        np.testing.assert_array_equal(before[name], after[name])
+    trunk = "fine_folded/item_kernel:0"
+    assert np.abs(before[trunk] - after[trunk]).max() > 0
