@@ -30,7 +30,7 @@ from tfdistill.metrics import auc
 from tfdistill.trainers import FrozenTeacher
 from tfdistill.zoo import ranking_pair
 from tfdistill.zoo.judge import ListJudge
-from tfdistill.zoo.recipe import train
+from tfdistill.zoo.recipe import Recipe, train
 
 NAME = "simulator"
 SETTINGS = {
@@ -45,11 +45,12 @@ def measure(config: SimulatorConfig, seed: int, work: pathlib.Path) -> dict[str,
     """Test metrics of the oracle, the teacher and the student with and without it."""
     simulation = simulate(dataclasses.replace(config, seed=seed))
     spec = simulation.spec
+    pair = ranking_pair.default_pair(spec)
     parts = split_requests(simulation.requests, (0.8, 0.1, 0.1))
     taught = split_requests(simulation.teacher_requests, (0.8, 0.1, 0.1))
     judge = ListJudge(parts[1])
     first = train(
-        ranking_pair.teacher(spec, epochs=EPOCHS),
+        _short(ranking_pair.teacher(pair)),
         spec,
         taught[0],
         ListJudge(taught[1]),
@@ -58,13 +59,19 @@ def measure(config: SimulatorConfig, seed: int, work: pathlib.Path) -> dict[str,
     )["teacher"].models["teacher"]
     students = {
         name: train(
-            recipe, spec, parts[0], judge, work / name, teacher=source, seed=seed
+            _short(recipe),
+            spec,
+            parts[0],
+            judge,
+            work / name,
+            teacher=source,
+            seed=seed,
         )["fine"].models["fine"]
         for name, recipe, source in (
-            ("alone", ranking_pair.alone(spec, epochs=EPOCHS), None),
+            ("alone", ranking_pair.alone(pair), None),
             (
                 "distilled",
-                ranking_pair.distilled(spec, epochs=EPOCHS),
+                ranking_pair.two_stage(pair),
                 FrozenTeacher(first, {"score": "teacher"}),
             ),
         )
@@ -76,6 +83,10 @@ def measure(config: SimulatorConfig, seed: int, work: pathlib.Path) -> dict[str,
         for metric, value in test.ranking(logits).items():
             found[f"{name}/{metric}"] = value
     return {name: round(value, 6) for name, value in found.items()}
+
+
+def _short(recipe: Recipe) -> Recipe:
+    return dataclasses.replace(recipe, epochs=EPOCHS)
 
 
 def _oracle_auc(simulation: Simulation, requests: Requests) -> float:

@@ -100,6 +100,9 @@ def distill(
         Optional[list[str]],
         typer.Option(help="A feature that the student does without; may be repeated."),
     ] = None,
+    method: Annotated[
+        str, typer.Option(help="How both are trained: joint, rocket or dual-dnn.")
+    ] = "joint",
     out: Annotated[
         Path, typer.Option(help="Folder of checkpoints, exports and the report.")
     ] = Path("runs/distill"),
@@ -125,6 +128,7 @@ def distill(
         user=user,
         time=time,
         without=without or (),
+        method=method,
         epochs=epochs,
         seeds=range(seeds),
         console=Console(),

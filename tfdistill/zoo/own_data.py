@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,15 +25,23 @@ from tfdistill.report import (
     print_tables,
     write_report,
 )
-from tfdistill.zoo import ranking_pair
+from tfdistill.zoo import dual_dnn, ranking_pair, rocket
 from tfdistill.zoo.comparison import three_models
 from tfdistill.zoo.judge import ListJudge
 from tfdistill.zoo.machine import hardware, versions
 from tfdistill.zoo.progress import EpochProgress
+from tfdistill.zoo.ranking_pair import Pair, default_pair
 from tfdistill.zoo.recipe import Recipe, TrainedNet, train
 from tfdistill.zoo.serving import exported, served_costs
 
-__all__ = ["distill"]
+__all__ = ["METHODS", "distill"]
+
+METHODS: Mapping[str, Callable[[Pair], Recipe]] = {
+    "joint": ranking_pair.joint,
+    "rocket": rocket.recipe,
+    "dual-dnn": dual_dnn.recipe,
+}
+"""How a teacher and a student can be trained together, by name of the command line."""
 
 _PARTS = ("train", "valid", "test")
 
@@ -49,6 +58,7 @@ def distill(
     user: str | None = None,
     time: str | None = None,
     without: Collection[str] = (),
+    method: str = "joint",
     epochs: int = 10,
     seeds: Sequence[int] = (0,),
     console: Console | None = None,
@@ -65,13 +75,19 @@ def distill(
         time: Column of the time; the last tenths of the requests are then validation
             and test. By default the split is random.
         without: Features that the student does without.
+        method: How they are trained together, one of `METHODS`.
         epochs: Passes over the requests.
         seeds: Seeds of the training; the last one's models are exported.
         console: Where progress is printed.
 
     Returns:
         Everything that the report shows.
+
+    Raises:
+        ValueError: If the method is unknown, or the table does not fit the spec.
     """
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {list(METHODS)}, got {method!r}.")
     console = console or Console()
     requests = requests_from_frame(
         read_frame(table, spec),
@@ -85,10 +101,9 @@ def distill(
     parts = dict(zip(_PARTS, split_requests(requests, [0.8, 0.1, 0.1], seed=seed)))
     impressions = int(np.sum(requests.candidates >= 0))
     console.print(f"{impressions} impressions, {requests.num_requests} requests.")
-    recipes = {
-        DISTILLED: ranking_pair.joint(spec, without=without, epochs=epochs),
-        ALONE: ranking_pair.alone(spec, without=without, epochs=epochs),
-    }
+    recipe = METHODS[method](default_pair(spec, without=without))
+    recipe = dataclasses.replace(recipe, epochs=epochs)
+    recipes = {DISTILLED: recipe, ALONE: recipe.only("fine")}
     runs = [
         {
             name: _train(recipe, name, spec, parts, out, seed, console)

@@ -1,8 +1,8 @@
-"""A fine ranker of your own features under a teacher that is trained with it.
+"""A fine ranker of your own features under a teacher: two stages, or trained with it.
 
 Run: `tfdistill distill mine.parquet --spec spec.json --request request --label click`.
 
-Two stages (`teacher`, then `distilled` beside `alone`) on the simulator, 3 seeds; what
+Two stages (`teacher`, then `two_stage` beside `alone`) on the simulator, 3 seeds; what
 `benchmarks/simulator.py` measured, by run. A good teacher helps, most where it sees
 more; a bad one harms:
 
@@ -23,33 +23,72 @@ import dataclasses
 from collections.abc import Collection
 
 from tfdistill.data.spec import FeatureSpec
-from tfdistill.losses import Hint, SigmoidSoftLabel
+from tfdistill.losses import DistillationLoss, Hint, SigmoidSoftLabel
 from tfdistill.models import DcnV2, Dnn, Net
 from tfdistill.trainers import Transfer
 from tfdistill.zoo.recipe import Recipe
 
-__all__ = ["alone", "distilled", "joint", "teacher"]
+__all__ = [
+    "Pair",
+    "alone",
+    "auxiliary_head",
+    "default_pair",
+    "joint",
+    "teacher",
+    "two_stage",
+]
 
 
-def joint(
-    spec: FeatureSpec, *, without: Collection[str] = (), epochs: int = 10
-) -> Recipe:
-    """Returns the recipe of a DCN-v2 teacher and a small DNN student, trained jointly.
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """A teacher and the student that is served in its place.
 
-    The teacher reads all features; the student none that is privileged. The student
-    reads the teacher's tables and trains them too.
+    Args:
+        teacher: The large net; any architecture of `tfdistill.models`, any features.
+        fine: The small net; it must not read privileged features to be served.
+    """
+
+    teacher: Net
+    fine: Net
+
+    @property
+    def recipe(self) -> Recipe:
+        """Both nets with the settings that all recipes of a pair share, no transfer."""
+        return Recipe(
+            {"teacher": self.teacher, "fine": self.fine},
+            epochs=10,
+            negatives=0,
+            learning_rate=2e-3,
+            rows_l2=1e-4,
+        )
+
+
+def default_pair(spec: FeatureSpec, *, without: Collection[str] = ()) -> Pair:
+    """Returns a DCN-v2 teacher of all features and a small DNN of the served ones.
 
     Args:
         spec: The features.
         without: Further features that the student does without.
-        epochs: Passes over the requests.
 
     Raises:
         ValueError: If a name in `without` is no feature.
     """
     hidden = set(spec.select(without).names) if without else set()
-    served = [n for n in spec.non_privileged().names if n not in hidden]
-    soft = Transfer("fine_soft", "teacher", "fine", SigmoidSoftLabel(), mask="mask")
+    served = tuple(n for n in spec.non_privileged().names if n not in hidden)
+    return Pair(
+        Net(DcnV2(units=(256, 128), dropout=0.2), spec.names),
+        Net(Dnn(units=(32, 16)), served),
+    )
+
+
+def joint(pair: Pair) -> Recipe:
+    """Returns the recipe that trains both at once, with soft labels and a hint.
+
+    The student reads the teacher's tables and trains them too.
+
+    Args:
+        pair: The two nets.
+    """
     hint = Transfer(
         "fine_hint",
         "teacher_hidden",
@@ -58,57 +97,87 @@ def joint(
         weight=1e-3,
         mask="mask",
     )
-    return Recipe(
-        nets={
-            "teacher": Net(DcnV2(units=(256, 128), dropout=0.2), spec.names),
-            "fine": Net(Dnn(units=(32, 16)), tuple(served)),
-        },
-        transfers=(soft, hint),
+    return dataclasses.replace(
+        pair.recipe,
+        transfers=(_transfer("teacher", "fine", SigmoidSoftLabel()), hint),
         loss_weights={"fine": 0.3},
         hints=(("fine_hidden", "teacher_hidden"),),
-        epochs=epochs,
-        negatives=0,
-        learning_rate=2e-3,
-        rows_l2=1e-4,
     )
 
 
-def teacher(spec: FeatureSpec, *, epochs: int = 10) -> Recipe:
+def teacher(pair: Pair) -> Recipe:
     """Returns the recipe of the teacher alone: the first of two stages.
 
     Args:
-        spec: As for `joint`.
-        epochs: As for `joint`.
+        pair: The two nets.
     """
-    return joint(spec, epochs=epochs).only("teacher")
+    return pair.recipe.only("teacher")
 
 
-def alone(
-    spec: FeatureSpec, *, without: Collection[str] = (), epochs: int = 10
-) -> Recipe:
-    """Returns the recipe of the same student without a teacher: the baseline.
+def alone(pair: Pair) -> Recipe:
+    """Returns the recipe of the student without a teacher: the baseline.
 
     Args:
-        spec: As for `joint`.
-        without: As for `joint`.
-        epochs: As for `joint`.
+        pair: The two nets.
     """
-    return joint(spec, without=without, epochs=epochs).only("fine")
+    return pair.recipe.only("fine")
 
 
-def distilled(
-    spec: FeatureSpec, *, without: Collection[str] = (), epochs: int = 10
+def two_stage(
+    pair: Pair,
+    loss: DistillationLoss | None = None,
+    *,
+    weight: float = 1.0,
+    hard: float = 0.3,
+    unlabelled: int = 0,
 ) -> Recipe:
     """Returns the recipe of the student under a trained teacher: the second stage.
 
     Give `train` a teacher with the signal `"score"`, such as
-    `FrozenTeacher(model, {"score": "teacher"})`.
+    `FrozenTeacher(model, {"score": "teacher"})` or, for scores that were stored with
+    the requests, `LoggedTeacher({"score": "gbdt"})`.
 
     Args:
-        spec: As for `joint`.
-        without: As for `joint`.
-        epochs: As for `joint`.
+        pair: The two nets.
+        loss: How the logits are compared; soft labels at T = 1 by default, which keep
+            the student calibrated.
+        weight: Weight of the transfer.
+        hard: Weight of the labels; 0 where the student lacks features of the teacher
+            and the labels would teach it what it can't know.
+        unlabelled: Drawn pairs per request that only the teacher scores (UKDSL,
+            arXiv:2502.06834); a logged teacher has no score for them.
     """
-    soft = Transfer("fine_soft", "score", "fine", SigmoidSoftLabel(), mask="mask")
-    student = alone(spec, without=without, epochs=epochs)
-    return dataclasses.replace(student, transfers=(soft,), loss_weights={"fine": 0.3})
+    transfer = _transfer("score", "fine", loss or SigmoidSoftLabel(), weight)
+    return dataclasses.replace(
+        alone(pair),
+        transfers=(transfer,),
+        loss_weights={"fine": hard},
+        negatives=unlabelled,
+        label_negatives=False,
+    )
+
+
+def auxiliary_head(
+    pair: Pair, loss: DistillationLoss | None = None, *, weight: float = 1.0
+) -> Recipe:
+    """Returns the recipe of a student whose served head learns from the labels alone.
+
+    The teacher teaches a second head over the same trunk, so that its bias, or that of
+    a temperature, does not reach the predicted rates. The head is not served.
+
+    Args:
+        pair: The two nets.
+        loss: How the logits are compared; soft labels by default.
+        weight: Weight of the transfer.
+
+    Reference:
+        Liang et al., ExFM, 2025, arXiv:2502.17494; arXiv:2408.14678.
+    """
+    transfer = _transfer("score", "fine_aux", loss or SigmoidSoftLabel(), weight)
+    return dataclasses.replace(alone(pair), transfers=(transfer,), auxiliary=("fine",))
+
+
+def _transfer(
+    source: str, target: str, loss: DistillationLoss, weight: float = 1.0
+) -> Transfer:
+    return Transfer("fine_soft", source, target, loss, weight=weight, mask="mask")
