@@ -238,6 +238,20 @@ def test_scores_are_features_and_nan_for_what_no_teacher_scored():
             assert x[name].shape == x["item_row"].shape
 
 
+@pytest.mark.parametrize("weighted", [True, False])
+def test_every_unmasked_pair_has_a_weight_labelled_or_not(weighted):
+    requests = make_rich()
+    if not weighted:
+        requests = dataclasses.replace(requests, weights=None)
+    for x, _, _ in everything(requests, negatives=3, label_negatives=False):
+        expected = np.ones(x["mask"].shape, np.float32)
+        if weighted:
+            expected[:, : requests.list_size] = requests.weights[x["row"]]
+        found = x["pair_weight"]
+        np.testing.assert_array_equal(found, np.where(x["mask"], expected, 0))
+        assert found.dtype == np.float32
+
+
 def test_unlabelled_negatives_differ_in_their_weight_alone():
     labelled = everything(make_rich(), negatives=4)
     unlabelled = everything(make_rich(), negatives=4, label_negatives=False)

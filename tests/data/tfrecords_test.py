@@ -101,7 +101,8 @@ def test_round_trip_keeps_tasks_scores_and_weights(tmp_path):
     for (x, y, w), (mx, my, mw) in batches:
         size = x["mask"].shape[1]
         assert set(x) == set(mx) - {"log_q"}
-        np.testing.assert_array_equal(x["big"], mx["big"][:, :size])
+        for name in ("big", "pair_weight"):
+            np.testing.assert_array_equal(x[name], mx[name][:, :size])
         for output in outputs:
             np.testing.assert_array_equal(y[output], my[output][:, :size])
             np.testing.assert_array_equal(w[output], mw[output][:, :size])

@@ -4,7 +4,7 @@ import pandas as pd
 from tfdistill.data.batching import RequestBatches
 from tfdistill.data.readers import read_frame, requests_from_frame, split_requests
 from tfdistill.data.requests import PairSet
-from tfdistill.data.spec import FeatureSpec
+from tfdistill.data.spec import RESERVED_NAMES, FeatureSpec
 
 SPEC = """{
  "features": [
@@ -52,6 +52,6 @@ def test_a_file_and_a_spec_are_enough(tmp_path):
         train, batch_size=16, negatives=4, known=PairSet.positives(train)
     )
     x, y, w = next(iter(batches()))
-    assert set(x) == {*spec.names, "mask", "item_row", "positive", "log_q"}
+    assert set(x) == {*spec.names, *RESERVED_NAMES}
     assert x["price"].shape == y["fine"].shape == w["fine"].shape == (16, 10)
     np.testing.assert_array_equal(x["price"], x["item"].numpy() + 0.5)

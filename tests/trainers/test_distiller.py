@@ -152,6 +152,34 @@ def test_logged_scores_with_nan_are_left_out():
     assert float(value) == pytest.approx((gap**2).mean(), rel=1e-5)
 
 
+def test_a_transfer_is_weighted_by_sample_weights_or_by_a_feature():
+    """Twice the weight of a request is twice its share, labelled or not."""
+    x, _, w = batch()
+    x["pair_weight"] = tf.cast(x["mask"], tf.float32)
+    scale = tf.constant([[2.0 if row == 3 else 1.0] for row in range(8)])
+    twice = {**x, "pair_weight": x["pair_weight"] * scale}
+    source = tf.random.stateless_normal(x["mask"].shape, (1, 2))
+    target = tf.random.stateless_normal(x["mask"].shape, (3, 4))
+
+    def value(features, key, **batch):
+        transfer = Transfer(
+            "t", "teacher", "fine", LogitMSE(), mask="mask", weights=key
+        )
+        return transfer.value(source, target, step=0, features=features, **batch)
+
+    gap = tf.where(x["mask"], (source - target) ** 2, 0.0)
+    share = tf.reduce_sum(gap[3]) / tf.reduce_sum(x["pair_weight"])
+    once = value(x, "pair_weight")
+    np.testing.assert_allclose(value(twice, "pair_weight"), once + share, rtol=1e-5)
+    np.testing.assert_array_equal(once, value(x, None))
+    labelled = {"fine": w["fine"] * 3.0}
+    np.testing.assert_allclose(value(x, "fine", weights=labelled), 3 * once, rtol=1e-6)
+    named = {"pair_weight": 0 * x["pair_weight"]}  # a sample weight comes first
+    assert float(value(x, "pair_weight", weights=named)) == 0
+    with pytest.raises(ValueError, match="needs 'w' among .*sample weights and feat"):
+        value(x, "w", weights=labelled)
+
+
 def test_an_ensemble_gives_the_weighted_mean_of_logits():
     parts = [LoggedTeacher({"score": name}) for name in "ab"]
     features = {"a": tf.constant([1.0]), "b": tf.constant([5.0])}

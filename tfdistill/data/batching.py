@@ -32,6 +32,8 @@ class RequestBatches:
       (where padded, the values of catalogue row 0);
     - `mask` bool `[B, L + n]`: False where padded, and for a negative that is in the
       request's list or `known` for its user;
+    - `pair_weight` float32 `[B, L + n]`: the weight of every unmasked pair, labelled or
+      not (1 for a drawn one), and 0 where masked: what weighs a `Transfer`;
     - `item_row` int32 `[B, L + n]`: the catalogue row, -1 where padded;
     - `positive` int32 `[B]`: the list position of the one interaction (label > 0) drawn
       as the positive of recall, uniformly from the list; -1 if it has none;
@@ -39,8 +41,8 @@ class RequestBatches:
       unmasked candidates, for the logQ correction of a softmax over all of them;
     - every score of the requests, float32 `[B, L + n]`: NaN where padded or drawn.
 
-    y gives the labels (0 where unlabelled) and w the weights (those of the requests
-    where unmasked and labelled, else 0), float32 `[B, L + n]` under each name of
+    y gives the labels (0 where unlabelled) and w the weights (`pair_weight` where
+    labelled, else 0), float32 `[B, L + n]` under each name of
     `outputs`. A negative's label is 0 in every task, its weight 1.
 
     Args:
@@ -257,11 +259,12 @@ class RequestBatches:
         for name, values in self._scores.items():
             x[name] = listed(values, np.nan)
         x["mask"], x["item_row"], x["positive"] = mask, item_row, positive
+        weights = None if self._weights is None else listed(self._weights, 1.0)
+        x["pair_weight"] = pair_weights(weights, mask)
         x["log_q"] = tf.gather(self._log_q, present)
         label = 0.0 if self.label_negatives else np.nan
         labels = {task: listed(values, label) for task, values in self._labels.items()}
-        weights = None if self._weights is None else listed(self._weights, 1.0)
-        return (x, *label_targets(labels, weights, mask, self.outputs))
+        return (x, *label_targets(labels, x["pair_weight"], mask, self.outputs))
 
 
 def tasks_of(outputs: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
@@ -269,21 +272,26 @@ def tasks_of(outputs: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
     return dict(outputs) if isinstance(outputs, Mapping) else dict.fromkeys(outputs, "")
 
 
+def pair_weights(weights: tf.Tensor | None, mask: tf.Tensor) -> tf.Tensor:
+    """Returns `pair_weight` of a batch: by default 1, and 0 where masked."""
+    return tf.where(mask, 1.0 if weights is None else weights, 0.0)
+
+
 def label_targets(
     labels: Mapping[str, tf.Tensor],
-    weights: tf.Tensor | None,
+    weights: tf.Tensor,
     mask: tf.Tensor,
     outputs: Mapping[str, str],
 ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
     """Returns y and w of a batch: 0 and weight 0 where masked or unlabelled (NaN).
 
-    The labels are by task, and y and w by output. Without weights they are 1.
+    The labels are by task, and y and w by output.
     """
     y, w = {}, {}
     for output, task in outputs.items():
         labelled = mask & ~tf.math.is_nan(labels[task])
         y[output] = tf.where(labelled, labels[task], 0.0)
-        w[output] = tf.where(labelled, 1.0 if weights is None else weights, 0.0)
+        w[output] = tf.where(labelled, weights, 0.0)
     return y, w
 
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 __all__ = ["Feature", "FeatureSpec", "RESERVED_NAMES", "Table"]
 
-RESERVED_NAMES = frozenset({"mask", "item_row", "positive", "log_q"})
+RESERVED_NAMES = frozenset({"mask", "pair_weight", "item_row", "positive", "log_q"})
 """Keys of a batch that are not features, so no feature may take them."""
 
 _DEFAULTS: Mapping[str, str | int | float] = {

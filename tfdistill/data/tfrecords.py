@@ -10,7 +10,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfdistill.data.batching import choose_positive, label_targets, tasks_of
+from tfdistill.data.batching import (
+    choose_positive,
+    label_targets,
+    pair_weights,
+    tasks_of,
+)
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import RESERVED_NAMES, FeatureSpec
 
@@ -158,7 +163,8 @@ def read_tfrecords(
         x["positive"] = choose_positive(x["mask"], read[label], None)
         x.update((name, read[name]) for name in scores)
         labels = {task: read[name] for task, name in tasks.items()}
-        weights = read[weight] if weight else None
+        weights = pair_weights(read[weight] if weight else None, x["mask"])
+        x["pair_weight"] = weights
         return (x, *label_targets(labels, weights, x["mask"], tasks_of(outputs)))
 
     return dataset.map(parse).prefetch(tf.data.AUTOTUNE)

@@ -32,7 +32,9 @@ class Transfer:
         loss: How they are compared.
         weight: Factor, constant or a schedule of `optimizer.iterations`.
         mask: Key of the features with a bool mask of valid items.
-        weights: Key of `sample_weight` with the weights of items or lists.
+        weights: Key with the weights of items or lists: of `sample_weight`, which is 0
+            where an item has no label, or else of the features, such as the
+            `pair_weight` of `RequestBatches`, which weighs all that is unmasked.
         labels: Key of the labels, for losses that take hard labels too.
         inputs: For further keywords of the loss, the keys of the features.
         overrides: For arguments of the loss that follow a schedule (such as the
@@ -123,12 +125,20 @@ class Transfer:
             teacher=source,
             labels=self.labels and self._find("labels", labels, self.labels),
             mask=mask,
-            weights=self.weights
-            and self._find("sample weights", weights, self.weights),
+            weights=self.weights and self._find_weights(weights, features),
             teacher_gradient=self.hint_gradient or None,
             **found,
             **scheduled,
         )
+
+    def _find_weights(
+        self, weights: TensorDict | None, features: TensorDict | None
+    ) -> tf.Tensor:
+        """Looks among the sample weights first, then among the features."""
+        both: dict[str, tf.Tensor] = {}
+        for batch in (features, weights):
+            both.update(batch if isinstance(batch, Mapping) else {})
+        return self._find("sample weights and features", both, str(self.weights))
 
     def _find(self, what: str, batch: TensorDict | None, key: str) -> tf.Tensor:
         if not isinstance(batch, Mapping) or key not in batch:
