@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.losses import SigmoidSoftLabel
-from tfdistill.models import CoarseTwoTower, DcnV2, Net
+from tfdistill.models import Net
 from tfdistill.trainers import Transfer
 from tfdistill.zoo.recipe import Recipe
 
@@ -17,22 +16,18 @@ __all__ = ["recipe"]
 
 
 def recipe(
-    spec: FeatureSpec,
-    features: tuple[str, ...],
-    *,
-    weight: float = 0.5,
-    warm_up: int = 500,
+    teacher: Net, coarse: Net, *, weight: float = 0.5, warm_up: int = 500
 ) -> Recipe:
-    """Returns the recipe of a two-tower coarse ranker and a teacher of all features.
+    """Returns the recipe of a coarse ranker and of a teacher that sees more, jointly.
 
     `L = L_t(y, f_t(X, X*)) + (1 - weight) L_s(y, f_s(X)) + w BCE(f_t, f_s)`, where w is
     0 for `warm_up` steps and `weight` then: a young teacher has nothing to teach. Both
-    train the tables that they share.
+    train the tables that they share; leave the user's id to the teacher.
 
     Args:
-        spec: All features: those of the student X and the privileged ones X*, which do
-            not exist, or cost too much, when thousands of items are ranked.
-        features: Names of the student's features.
+        teacher: Reads the privileged features X* too, which do not exist, or cost too
+            much, when thousands of items are ranked.
+        coarse: The student, for example of a `CoarseTwoTower`; reads X.
         weight: Weight of the distillation.
         warm_up: Steps of the optimiser without it.
 
@@ -43,21 +38,18 @@ def recipe(
     schedule = tf.keras.optimizers.schedules.PiecewiseConstantDecay(
         [warm_up], [0.0, weight]
     )
+    transfer = Transfer(
+        "coarse_soft",
+        "teacher",
+        "coarse",
+        SigmoidSoftLabel(),
+        weight=schedule,
+        mask="mask",
+        weights="pair_weight",
+    )
     return Recipe(
-        nets={
-            "teacher": Net(DcnV2(units=(256, 128), dropout=0.2), spec.names),
-            "coarse": Net(CoarseTwoTower(units=(32,), dim=16), features),
-        },
-        transfers=(
-            Transfer(
-                "coarse_soft",
-                "teacher",
-                "coarse",
-                SigmoidSoftLabel(),
-                weight=schedule,
-                mask="mask",
-            ),
-        ),
+        {"teacher": teacher, "coarse": coarse},
+        transfers=(transfer,),
         loss_weights={"coarse": 1 - weight},
         epochs=10,
         negatives=0,

@@ -65,6 +65,8 @@ class Recipe:
         label_negatives: Whether their label is 0; False leaves them to the teacher.
         learning_rate: Of `LazyAdam`.
         rows_l2: L2 on the gathered rows of the tables.
+        chosen_by: The validation metric that chooses a ranker's epoch, of those where
+            more is better.
     """
 
     nets: Mapping[str, Net]
@@ -82,6 +84,7 @@ class Recipe:
     label_negatives: bool = True
     learning_rate: float = 1e-3
     rows_l2: float = 0.0
+    chosen_by: str = PRIMARY["ranking"]
 
     @property
     def rankers(self) -> tuple[str, ...]:
@@ -109,7 +112,8 @@ class Recipe:
 
     def monitor(self, name: str) -> str:
         """Name in the logs of the metric that chooses a net's epoch."""
-        return f"val_{name}_{PRIMARY[self.task(name)]}"
+        recall = self.task(name) == "recall"
+        return f"val_{name}_{PRIMARY['recall'] if recall else self.chosen_by}"
 
     def settings(self) -> dict[str, str]:
         """Returns what identifies a run of this recipe; more epochs may follow."""
@@ -301,6 +305,7 @@ class Validation:
 
     def __init__(self, recipe: Recipe, network: JointNetwork, judge: ListJudge) -> None:
         self._judge = judge
+        self._chosen_by = recipe.chosen_by
         self._tasks = {n: recipe.nets[n].scores(n) for n in recipe.rankers}
         self._recalls = {n: _recall_of(network, n, judge) for n in recipe.recallers}
         nets = [recipe.nets[name] for name in recipe.rankers]
@@ -314,7 +319,7 @@ class Validation:
 
     def __call__(self) -> dict[str, float]:
         """Returns one metric per net, by name: of several tasks their mean."""
-        recall, ranking = PRIMARY["recall"], PRIMARY["ranking"]
+        recall, ranking = PRIMARY["recall"], self._chosen_by
         found = {
             f"{n}_{recall}": judged()[recall] for n, judged in self._recalls.items()
         }
