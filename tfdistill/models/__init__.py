@@ -7,6 +7,7 @@ from tfdistill.models.architectures import (
     Dnn,
     TwoTower,
 )
+from tfdistill.models.ensemble import gated_ensemble
 from tfdistill.models.inputs import NetInputs
 from tfdistill.models.joint import JointNetwork, Net, joint_network
 from tfdistill.models.sharing import Representation
@@ -21,5 +22,6 @@ __all__ = [
     "NetInputs",
     "Representation",
     "TwoTower",
+    "gated_ensemble",
     "joint_network",
 ]
