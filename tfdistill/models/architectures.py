@@ -25,9 +25,10 @@ class Architecture(Protocol):
     """Settings of a net, callable on what it reads.
 
     A call takes the net's features and its name, and returns named tensors: `name`
-    (logits or scores `[B, L]`, always) and whatever else the net offers as a signal;
-    a ranker gives `name_hidden`, its last hidden layer, and every hidden layer from the
-    bottom as `name_hidden_0`, `name_hidden_1` and so on.
+    (logits or scores `[B, L]`) and whatever else the net offers as a signal; a ranker
+    gives `name_hidden`, its last hidden layer, and every hidden layer from the bottom
+    as `name_hidden_0`, `name_hidden_1` and so on. With a field `tasks` it does so for
+    each task, as `name_task` and `name_task_hidden`.
     """
 
     def __call__(self, inputs: NetInputs, *, name: str) -> dict[str, tf.Tensor]:
@@ -235,14 +236,22 @@ class CoarseTwoTower:
 
 
 def ranker_outputs(
-    last: tf.Tensor, layers: Sequence[tf.Tensor], name: str
+    last: tf.Tensor,
+    layers: Sequence[tf.Tensor],
+    name: str,
+    terms: Sequence[tf.Tensor] = (),
 ) -> dict[str, tf.Tensor]:
-    """The logit of a ranker over `[B, L, H]`, and its hidden layers by name."""
-    logits = SqueezeLast(name=f"{name}_row")(
-        tf.keras.layers.Dense(1, name=f"{name}_logit")(last)
-    )
+    """The logit of a ranker over `[B, L, H]` plus terms `[B, L, 1]`, and its layers."""
+    logit = tf.keras.layers.Dense(1, name=f"{name}_logit")(last)
     hidden = {f"{name}_hidden_{index}": layer for index, layer in enumerate(layers)}
-    return {name: as_float32(logits, name), f"{name}_hidden": layers[-1], **hidden}
+    logits = sum_of_terms([logit, *terms], name)
+    return {**logits, f"{name}_hidden": layers[-1], **hidden}
+
+
+def sum_of_terms(terms: Sequence[tf.Tensor], name: str) -> dict[str, tf.Tensor]:
+    """The logits `name` `[B, L]` as a sum of terms `[B, L, 1]`."""
+    total = tf.keras.layers.Add(name=f"{name}_sum")(terms) if terms[1:] else terms[0]
+    return {name: as_float32(SqueezeLast(name=f"{name}_row")(total), name)}
 
 
 def as_float32(values: tf.Tensor, name: str) -> tf.Tensor:
