@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import zlib
 from collections.abc import Mapping
 from typing import IO
@@ -14,7 +15,7 @@ __all__ = ["read_interactions"]
 
 
 def read_interactions(
-    file: IO[bytes],
+    file: IO[bytes] | gzip.GzipFile,
     source: str,
     columns: Mapping[str, str],
     expected: Expected,
