@@ -8,20 +8,34 @@ from tfdistill.models.architectures import (
     TwoTower,
 )
 from tfdistill.models.ensemble import gated_ensemble
+from tfdistill.models.factorization import DeepFm, Fm, Linear
 from tfdistill.models.inputs import NetInputs
+from tfdistill.models.interaction import AutoInt, FiBiNet, SeNetDnn, XDeepFm
 from tfdistill.models.joint import JointNetwork, Net, joint_network
+from tfdistill.models.multi_task import Mmoe
+from tfdistill.models.sequential import BehaviourTransformer, Din
 from tfdistill.models.sharing import Representation
 
 __all__ = [
     "Architecture",
+    "AutoInt",
+    "BehaviourTransformer",
     "CoarseTwoTower",
     "DcnV2",
+    "DeepFm",
+    "Din",
     "Dnn",
+    "FiBiNet",
+    "Fm",
     "JointNetwork",
+    "Linear",
+    "Mmoe",
     "Net",
     "NetInputs",
     "Representation",
+    "SeNetDnn",
     "TwoTower",
+    "XDeepFm",
     "gated_ensemble",
     "joint_network",
 ]
