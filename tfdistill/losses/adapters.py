@@ -130,6 +130,9 @@ def _in_chunks(
     constants: tuple[tf.Tensor, tf.Tensor],
 ) -> tf.Tensor:
     """`function(student, *constants)` `[N]` of `[N, L]`, chunk by chunk of lists."""
+    pairs = student.shape.num_elements()
+    if pairs is not None and pairs * student.shape[-1] <= _PAIRS:
+        return function(student, *constants)  # one chunk
     count, length = tf.unstack(tf.shape(student))
     lists = tf.clip_by_value(_PAIRS // (length * length), 1, tf.maximum(count, 1))
     chunks = -(-count // lists)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable
 
 import tensorflow as tf
 
@@ -143,10 +143,9 @@ class RelevanceCrossEntropy(relevance.RelevanceLoss):
 
     def _per_example(self, items: base.Items) -> tf.Tensor:
         grades = self._grades(items)
-        total = tf.reduce_sum(grades, axis=-1, keepdims=True)
-        target = tf.math.divide_no_nan(grades, total)
         log_q = masking.masked_log_softmax(items.student, items.valid)
-        return -tf.reduce_sum(items.weights * target * log_q, axis=-1)
+        total = tf.reduce_sum(items.weights * grades * log_q, axis=-1)
+        return -tf.math.divide_no_nan(total, tf.reduce_sum(grades, axis=-1))
 
 
 @tf.keras.utils.register_keras_serializable(package="tfdistill")
@@ -213,6 +212,9 @@ def generalised_kl(log_p: tf.Tensor, log_q: tf.Tensor, weights: tf.Tensor) -> tf
 
     sum_i w_i [p_i log(p_i / q_i) - p_i + q_i]
 
+    Its gradient is written out, w (q - p) for log q and w p log(p / q) for log p, which
+    saves half the passes over the list. Can be differentiated once.
+
     Args:
         log_p: float32 `[..., L]`.
         log_q: float32 `[..., L]`.
@@ -226,8 +228,21 @@ def generalised_kl(log_p: tf.Tensor, log_q: tf.Tensor, weights: tf.Tensor) -> tf
         >>> generalised_kl(log_p, log_p, tf.ones(2)).numpy()
         0.0
     """
-    p, q = tf.exp(log_p), tf.exp(log_q)
-    return tf.reduce_sum(weights * (p * (log_p - log_q) - p + q), axis=-1)
+
+    @tf.custom_gradient
+    def divergence(
+        log_p: tf.Tensor, log_q: tf.Tensor
+    ) -> tuple[tf.Tensor, Callable[..., tuple[tf.Tensor, tf.Tensor]]]:
+        p, q = tf.exp(log_p), tf.exp(log_q)
+        cross, change = weights * p * (log_p - log_q), weights * (q - p)
+
+        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            upstream = upstream[..., tf.newaxis]
+            return upstream * cross, upstream * change
+
+        return tf.reduce_sum(cross + change, axis=-1), gradient
+
+    return divergence(log_p, log_q)
 
 
 def log_tail_sums(logits: tf.Tensor) -> tf.Tensor:
@@ -235,7 +250,7 @@ def log_tail_sums(logits: tf.Tensor) -> tf.Tensor:
 
     By a sum in float64, whose range holds tails down to 690 below the largest logit; a
     tail beyond that is taken as its first member. That is 2.6 times as fast as
-    `tf.math.cumulative_logsumexp`, and 250 times under XLA.
+    `tf.math.cumulative_logsumexp`, and 250 times under XLA. Can be differentiated once.
 
     Args:
         logits: float32 `[..., L]`.
@@ -247,9 +262,21 @@ def log_tail_sums(logits: tf.Tensor) -> tf.Tensor:
         >>> log_tail_sums(tf.constant([0.0, 0.0, 0.0])).numpy().round(4)
         array([1.0986, 0.6931, 0.    ], dtype=float32)
     """
-    top = tf.stop_gradient(tf.reduce_max(logits, axis=-1, keepdims=True))
-    terms = tf.exp(tf.cast(logits - top, tf.float64))
-    sums = tf.cumsum(terms, axis=-1, reverse=True)
-    safe = sums > 1e-300
-    tails = tf.cast(tf.math.log(tf.where(safe, sums, 1.0)), tf.float32) + top
-    return tf.where(safe, tails, logits)
+
+    @tf.custom_gradient
+    def tails(logits: tf.Tensor) -> tuple[tf.Tensor, Callable[..., tf.Tensor]]:
+        top = tf.reduce_max(logits, axis=-1, keepdims=True)
+        terms = tf.exp(tf.cast(logits - top, tf.float64))
+        sums = tf.cumsum(terms, axis=-1, reverse=True)
+        safe = sums > 1e-300
+        sums = tf.maximum(sums, 1e-300)
+        logs = tf.cast(tf.math.log(sums), tf.float32) + top
+
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            summed = upstream * tf.cast(safe, tf.float32)
+            shares = tf.cumsum(tf.cast(summed, tf.float64) / sums, axis=-1)
+            return tf.cast(terms * shares, tf.float32) + (upstream - summed)
+
+        return tf.where(safe, logs, logits), gradient
+
+    return tails(logits)

@@ -116,14 +116,14 @@ def masked_max(values: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
 
 
 def masked_log_softmax(logits: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
-    """Log-softmax over the valid items of the last axis; 0 at the others.
+    """Log-softmax over the valid items of the last axis.
 
     The logits are masked with the lowest finite value, not with a constant such as
-    -23 or -1e9, which a student far below zero would lose against; the result is
-    masked again, so that no padded value reaches a sum.
+    -23 or -1e9, which a student far below zero would lose against. That value is the
+    result at the other items too: their softmax is exactly 0, and 0 times it is 0.
 
     Args:
-        logits: float32 `[..., L]`.
+        logits: float32 `[..., L]`, finite.
         valid: bool `[..., L]`.
 
     Returns:
@@ -131,11 +131,12 @@ def masked_log_softmax(logits: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
 
     Example:
         >>> valid = tf.constant([True, True, False])
-        >>> masked_log_softmax(tf.constant([-60., -60., 9.]), valid).numpy().round(4)
-        array([-0.6931, -0.6931,  0.    ], dtype=float32)
+        >>> log_q = masked_log_softmax(tf.constant([-60., -60., 9.]), valid)
+        >>> tf.exp(log_q).numpy().round(4)
+        array([0.5, 0.5, 0. ], dtype=float32)
     """
-    lowest = tf.where(valid, logits, logits.dtype.min)
-    return tf.where(valid, tf.nn.log_softmax(lowest), 0.0)
+    # Added and not selected, which would cost one more pass for the gradient.
+    return tf.nn.log_softmax(logits + tf.where(valid, 0.0, logits.dtype.min))
 
 
 def count_above(scores: tf.Tensor, among: tf.Tensor) -> tf.Tensor:

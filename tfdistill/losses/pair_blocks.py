@@ -7,7 +7,10 @@ from typing import Any, Callable
 
 import tensorflow as tf
 
-__all__ = ["PairTerm", "pair_sums", "smooth_ranks"]
+__all__ = ["FAR", "PairTerm", "pair_sums", "smooth_ranks"]
+
+FAR = -1e30
+"""Score of padding: so far below all others that pairs with it cost 0."""
 
 PairTerm = Callable[
     [tf.Tensor, Mapping[str, tf.Tensor], Mapping[str, tf.Tensor]],
@@ -16,13 +19,11 @@ PairTerm = Callable[
 """`(s_j - s_i, columns of i, columns of j) -> (loss, d loss / d s_j)`.
 
 From a block `[N, R, R]` of leads to the losses' sum `[N]` and each pair's slope. Pairs
-count 0 unless i comes before j in the list, and so do those with padding (whose columns
-are 0 beyond the list's end).
+with padding must count 0: beyond the list's end, its score is `FAR`, its columns are 0.
 """
 
 # For 64 lists a block's temporaries are 4 MB each; and 2^120 is still a float32.
 _BLOCK = 120
-_FAR = -1e30
 
 
 class _Blocks:
@@ -71,11 +72,17 @@ class _Blocks:
 
 
 def pair_sums(
-    term: PairTerm, student: tf.Tensor, columns: Mapping[str, tf.Tensor]
+    term: PairTerm,
+    student: tf.Tensor,
+    columns: Mapping[str, tf.Tensor],
+    symmetric: bool = False,
 ) -> tf.Tensor:
     """Sums a term over the pairs of each list.
 
-    total = sum_{i<j} term(s_j - s_i, x_i, x_j)
+    total = sum_{i<j} term(s_j - s_i, x_i, x_j), or
+    total = 1/2 sum_{i,j} term(s_j - s_i, x_i, x_j) if that is `symmetric` in i and j
+
+    A term that isn't symmetric must be 0 unless i comes before j in the list.
 
     Pairs are taken in `[R, R]` blocks of the upper triangle. The term gives its slope
     with its value and the block is dropped, so a batch of lists needs memory for one
@@ -86,6 +93,7 @@ def pair_sums(
         term: Loss and slopes of a block; see `PairTerm`.
         student: float32 `[..., L]`.
         columns: Constants of every item, each `[..., L]`.
+        symmetric: Whether the term of (j, i) is that of (i, j).
 
     Returns:
         float32 `[...]`.
@@ -103,7 +111,7 @@ def pair_sums(
 
     @tf.custom_gradient
     def total(student: tf.Tensor) -> tuple[tf.Tensor, Callable[..., tf.Tensor]]:
-        rows = blocks.cut(student)
+        rows = blocks.cut(student, FAR)
 
         def body(
             a: tf.Tensor, b: tf.Tensor, value: tf.Tensor, slope: tf.Tensor
@@ -112,6 +120,9 @@ def pair_sums(
             j = {k: tf.gather(v, b)[:, tf.newaxis, :] for k, v in constants.items()}
             loss, rate = term(_leads(rows, a, b), i, j)
             both = tf.stack([-tf.reduce_sum(rate, 2), tf.reduce_sum(rate, 1)])
+            if symmetric:  # a diagonal block holds each pair twice
+                share = tf.where(tf.equal(a, b), 0.5, 1.0)
+                loss, both = share * loss, share * both
             slope = tf.tensor_scatter_nd_add(slope, [[a], [b]], both)
             return value + loss, slope
 
@@ -167,9 +178,9 @@ def smooth_ranks(student: tf.Tensor, valid: tf.Tensor, temperature: float) -> tf
     @tf.custom_gradient
     def ranks(student: tf.Tensor) -> tuple[tf.Tensor, Callable[..., tf.Tensor]]:
         # Padding lies so far below that its tanh is -1 and the slope there 0.
-        far = tf.where(valid, student / (2.0 * temperature), _FAR)
-        rows = blocks.cut(far, _FAR)
-        real = tf.cast(rows > _FAR, tf.float32)
+        far = tf.where(valid, student / (2.0 * temperature), FAR)
+        rows = blocks.cut(far, FAR)
+        real = tf.cast(rows > FAR, tf.float32)
         before = row_sums(lambda a, b: tf.tanh(_leads(rows, a, b)), rows)
 
         def gradient(upstream: tf.Tensor) -> tf.Tensor:

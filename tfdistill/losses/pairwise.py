@@ -127,22 +127,15 @@ class RankNet(base.TemperedLoss):
     def _per_example(self, items: base.Items) -> tf.Tensor:
         t = self._temperature(items)
 
-        def term(lead: tf.Tensor, i: _Columns, j: _Columns) -> _Pairs:
-            _, target = _softplus((j["teacher"] - i["teacher"]) / t)
-            loss, rate = _softplus(lead / t)
-            # (w_i + w_j) / 2 if both are valid and i comes first, else 0.
-            weight = 0.5 * (i["weight"] * j["valid"] + i["valid"] * j["weight"])
-            weight *= tf.cast(i["place"] < j["place"], tf.float32)
-            losses = weight * (loss - target * lead / t)
-            return tf.reduce_sum(losses, [1, 2]), weight * (rate - target) / t
-
         valid = tf.cast(items.valid, tf.float32)
-        place = tf.broadcast_to(tf.range(tf.shape(valid)[-1]), tf.shape(valid))
-        columns = {"teacher": items.teacher, "weight": items.weights}
-        columns |= {"valid": valid, "place": place}
-        total = pair_blocks.pair_sums(term, items.student, columns)
+        columns = {"weight": items.weights, "valid": valid}
+        columns["teacher"] = items.teacher / (2.0 * t)
+        student = items.student / (2.0 * t)
+        total = pair_blocks.pair_sums(_soft_order, student, columns, symmetric=True)
+        # All (i, j) so far, with log 2 for each (i, i).
+        total -= math.log(2.0) * tf.reduce_sum(items.weights, axis=-1)
         count = tf.reduce_sum(valid, axis=-1)
-        return t**2 * tf.math.divide_no_nan(2.0 * total, count * (count - 1.0))
+        return t**2 * tf.math.divide_no_nan(total, count * (count - 1.0))
 
 
 @tf.keras.utils.register_keras_serializable(package="tfdistill")
@@ -258,67 +251,95 @@ class DeltaNDCG(relevance.RelevanceLoss):
 def _sorted(
     items: base.Items, scores: tf.Tensor, **columns: tf.Tensor
 ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-    """Student and columns from the best score to the worst, with the scores' ranks."""
+    """Half the student and columns from the best score to the worst, with their ranks.
+
+    Padding comes last, so far below that a pair with it costs its better item nothing.
+    """
     order, ranks = masking.masked_sort(scores, items.valid)
     taken = {k: tf.gather(v, order, batch_dims=-1) for k, v in columns.items()}
-    return tf.gather(items.student, order, batch_dims=-1), {**taken, "rank": ranks}
+    student = 0.5 * tf.gather(items.student, order, batch_dims=-1)
+    return tf.where(ranks > 0, student, pair_blocks.FAR), {**taken, "rank": ranks}
 
 
-def _softplus(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns log(1 + e^x) and its derivative sigmoid(x), both from one tanh.
+def _above(lead: tf.Tensor, i: _Columns, j: _Columns) -> tf.Tensor:
+    """The lead where i ranks above j, else one so low that the pair costs nothing."""
 
-    With t = tanh(x / 2): sigmoid(x) = (1 + t) / 2, log(1 + e^-|x|) = log 2 - log(1 +
-    |t|). Absolute errors are below 1e-7, and it takes 2 ns where softplus and sigmoid
-    take 4.6.
+    def masked() -> tf.Tensor:
+        behind = tf.cast(j["rank"] - i["rank"], tf.float32)
+        return tf.minimum(lead, (0.5 - behind) * pair_blocks.FAR)
+
+    # Lists are sorted: all of block i ranks above block j if its last item does, and
+    # if the first of block j is padding (of rank 0), all of it is.
+    last, first = i["rank"][:, -1, 0], j["rank"][:, 0, 0]
+    ordered = ((0 < last) & (last < first)) | (first == 0)
+    return tf.cond(tf.reduce_all(ordered), lambda: lead, masked)
+
+
+def _tanh_and_log(lead: tf.Tensor) -> _Pairs:
+    """Half of each pair loss: tanh(x) and log((1 + |tanh x|) / 2) for the lead x.
+
+    For target in [-1, 1], |x| - target x minus the logarithm is the cross entropy of
+    sigmoid(2 x) against (1 + target) / 2, and tanh(x) - target is its derivative.
+    Absolute errors are below 2e-7, and it takes half the time of the kernels for
+    softplus and sigmoid.
     """
-    t = tf.tanh(0.5 * x)
-    value = tf.nn.relu(x) - (tf.math.log1p(tf.abs(t)) - math.log(2.0))
-    return value, 0.5 + 0.5 * t
+    t = tf.tanh(lead)
+    return t, tf.math.log(0.5 + 0.5 * tf.abs(t))
 
 
-def _order(i: _Columns, j: _Columns) -> tf.Tensor:
-    """1 where i ranks above j, else 0; wrong for padding as i, whose weight is 0."""
-    return tf.cast(j["rank"] > i["rank"], tf.float32)
+def _won(lead: tf.Tensor, i: _Columns) -> _Pairs:
+    """Logistic loss of all pairs, that i wins (target -1), by the weight of i.
 
-
-def _order_in_group(i: _Columns, j: _Columns) -> tf.Tensor:
-    """`_order` for the pairs of one group, else 0."""
-    return _order(i, j) * tf.cast(tf.equal(i["group"], j["group"]), tf.float32)
-
-
-def _logistic(lead: tf.Tensor, counts: tf.Tensor, i: _Columns) -> _Pairs:
-    """Logistic loss of the pairs that count (1 or 0), by the better item's weight.
-
-    `_softplus` with a logarithm per row: factors 1 + |t| of pairs that count lie in
-    [1, 2], the others are 1, so that the product of a block's row is finite.
+    With a logarithm per row: its factors 1 + |tanh| lie in [1, 2], so that the product
+    of a block's row is finite.
     """
-    lead *= counts
-    t = tf.tanh(0.5 * lead)
-    rows = tf.reduce_sum(tf.nn.relu(lead), 2) + math.log(2.0) * tf.reduce_sum(counts, 2)
+    t = tf.tanh(lead)
+    rows = 2.0 * tf.reduce_sum(tf.nn.relu(lead), 2)
     rows -= tf.math.log(tf.reduce_prod(1.0 + tf.abs(t), 2))
-    loss = tf.reduce_sum(i["weight"][:, :, 0] * rows, 1)
-    return loss, (counts + t) * (0.5 * i["weight"])
+    rows += math.log(2.0) * tf.cast(tf.shape(lead)[2], tf.float32)
+    return tf.reduce_sum(i["weight"][:, :, 0] * rows, 1), (1.0 + t) * i["weight"]
 
 
 def _ordered(lead: tf.Tensor, i: _Columns, j: _Columns) -> _Pairs:
     """Logistic loss of the pairs that the teacher orders."""
-    return _logistic(lead, _order(i, j), i)
+    return _won(_above(lead, i, j), i)
 
 
 def _ordered_in_group(lead: tf.Tensor, i: _Columns, j: _Columns) -> _Pairs:
     """Logistic loss of the ordered pairs of one group."""
-    return _logistic(lead, _order_in_group(i, j), i)
+    other = tf.cast(tf.not_equal(i["group"], j["group"]), tf.float32)
+    return _won(_above(lead, i, j) + other * pair_blocks.FAR, i)
 
 
 def _count_in_group(lead: tf.Tensor, i: _Columns, j: _Columns) -> _Pairs:
     """One for every ordered pair of one group."""
-    counts = _order_in_group(i, j) * tf.sign(i["weight"])
+    counts = tf.equal(i["group"], j["group"]) & (j["rank"] > i["rank"])
+    counts = tf.cast(counts, tf.float32) * tf.sign(i["weight"])
     return tf.reduce_sum(counts, [1, 2]), tf.zeros_like(lead)
 
 
+def _soft_order(lead: tf.Tensor, i: _Columns, j: _Columns) -> _Pairs:
+    """Cross entropy against the teacher's pair probability."""
+    target = tf.tanh(j["teacher"] - i["teacher"])
+    t, log = _tanh_and_log(lead)
+    # (w_i + w_j) / 2, twice, if both are valid, else 0.
+    weight = i["weight"] * j["valid"] + i["valid"] * j["weight"]
+    losses = weight * (tf.abs(lead) - target * lead - log)
+    return tf.reduce_sum(losses, [1, 2]), weight * (t - target)
+
+
 def _delta_weighted(lead: tf.Tensor, i: _Columns, j: _Columns) -> _Pairs:
-    """Logistic loss, weighted by the change of the NDCG."""
-    weight = _order(i, j) * i["weight"] * (i["gain"] - j["gain"])
-    weight *= tf.abs(i["discount"] - j["discount"])
-    loss, rate = _softplus(lead)
-    return tf.reduce_sum(weight * loss, [1, 2]), weight * rate
+    """Logistic loss of the better item, weighted by the change of the NDCG."""
+
+    def graded() -> _Pairs:
+        weight = tf.nn.relu(i["gain"] - j["gain"]) * i["weight"]
+        weight *= tf.abs(i["discount"] - j["discount"])
+        t, log = _tanh_and_log(lead)
+        losses = weight * (tf.nn.relu(2.0 * lead) - log)
+        return tf.reduce_sum(losses, [1, 2]), weight * (1.0 + t)
+
+    def nothing() -> _Pairs:
+        return tf.zeros_like(lead[:, 0, 0]), tf.zeros_like(lead)
+
+    # Lists are sorted: if its first item has no gain, nothing of block i has.
+    return tf.cond(tf.reduce_any(i["gain"][:, 0] > 0.0), graded, nothing)

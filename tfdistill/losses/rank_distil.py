@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import tensorflow as tf
@@ -66,28 +67,19 @@ class RankDistil(base.TemperedLoss):
 
     def _per_example(self, items: base.Items) -> tf.Tensor:
         orders = items.inputs.get("orders")
+        complete = orders is None and self.topk >= (items.student.shape[-1] or math.inf)
         if orders is None:
             orders = self._draw(items)
-        shape = tf.concat([tf.shape(orders)[:-1], tf.shape(items.valid)[-1:]], 0)
-
-        def per_order(values: tf.Tensor) -> tf.Tensor:
-            """`[..., L]` -> `[..., S, L]`."""
-            return tf.broadcast_to(values[..., tf.newaxis, :], shape)
-
-        lowest = items.student.dtype.min
-        picked = tf.maximum(orders, 0)
-        student, valid = per_order(items.student), per_order(items.valid)
-        drawn = (orders >= 0) & tf.gather(valid, picked, batch_dims=-1)
-        ours = tf.gather(student, picked, batch_dims=-1)
-        rest = valid & ~_chosen(tf.where(drawn, orders, -1), shape)
-        others = tf.reduce_logsumexp(
-            tf.where(rest, student, lowest), axis=-1, keepdims=True
-        )
-        line = tf.concat([tf.where(drawn, ours, lowest), others], -1)
-        tails = listwise.log_tail_sums(line)[..., :-1]
-        weights = tf.gather(per_order(items.weights), picked, batch_dims=-1)
-        losses = masking.masked_mean(weights * (tails - ours), drawn)
-        return tf.reduce_mean(losses, axis=-1)
+        weights = _take(items.weights, orders) * tf.cast(orders >= 0, tf.float32)
+        student, drawn = _take(items.student, orders), weights > 0.0
+        line = student + tf.where(drawn, 0.0, student.dtype.min)
+        if not complete:
+            others = _rest(items, tf.where(drawn, orders, -1))
+            line = tf.concat([line, others], -1)
+        tails = listwise.log_tail_sums(line)[..., : tf.shape(orders)[-1]]
+        # Padding has a weight of 0 and a finite tail.
+        losses = tf.reduce_sum(weights * (tails - student), axis=-1)
+        return tf.reduce_mean(losses / masking.divisor(drawn), axis=-1)
 
     def _draw(self, items: base.Items) -> tf.Tensor:
         """Draws orders by (seed, step) if the call has a step."""
@@ -138,11 +130,27 @@ def draw_orders(
         uniform = tf.random.uniform(shape, minval=low)
     else:
         uniform = tf.random.stateless_uniform(shape, seed, minval=low)
+    scores = tf.where(valid, scores, scores.dtype.min)  # which noise doesn't change
     noisy = scores[..., tf.newaxis, :] - tf.math.log(-tf.math.log(uniform))
-    noisy = tf.where(valid[..., tf.newaxis, :], noisy, noisy.dtype.min)
     length = scores.shape[-1] or tf.shape(scores)[-1]
     best, orders = tf.math.top_k(noisy, tf.minimum(topk, length))
     return tf.where(best > noisy.dtype.min, orders, -1)
+
+
+def _take(values: tf.Tensor, orders: tf.Tensor) -> tf.Tensor:
+    """Values `[..., L]` at the positions `[..., S, K]`, or at 0 where those are -1."""
+    shape = tf.shape(orders)
+    places = tf.reshape(tf.maximum(orders, 0), tf.concat([shape[:-2], [-1]], 0))
+    return tf.reshape(tf.gather(values, places, batch_dims=-1), shape)
+
+
+def _rest(items: base.Items, orders: tf.Tensor) -> tf.Tensor:
+    """Log of the sum of e^s over the items that an order lacks: `[..., S, 1]`."""
+    shape = tf.concat([tf.shape(orders)[:-1], tf.shape(items.valid)[-1:]], 0)
+    rest = items.valid[..., tf.newaxis, :] & ~_chosen(orders, shape)
+    student = items.student[..., tf.newaxis, :]
+    scores = tf.where(rest, student, student.dtype.min)
+    return tf.reduce_logsumexp(scores, axis=-1, keepdims=True)
 
 
 def _chosen(orders: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
