@@ -6,9 +6,10 @@ take a teacher's logits) and with itself under XLA. The table gives medians of C
 and of wall time, ratios within one process, and the peak of the process above what it
 held before the first step, from a process per variant that may use 12 GB at most.
 
-    python benchmarks/losses.py [--rerun]
+    python benchmarks/losses.py [--rerun NAME ...]
 
-A finished row is one line of benchmarks/results/losses.jsonl and is not measured again.
+A finished row is one line of benchmarks/results/losses.jsonl and is not measured again
+unless its loss is named (`all` names every one).
 """
 
 from __future__ import annotations
@@ -75,6 +76,11 @@ RIVALS: dict[str, Rival] = {
     "RankNet": Rival(lambda n: losses.RankNet(), lambda n: K.PairwiseLogisticLoss()),
     "MarginMSE": Rival(lambda n: losses.MarginMSE(), lambda n: K.PairwiseMSELoss()),
     "DeltaNDCG": Rival(
+        lambda n: losses.DeltaNDCG(),
+        lambda n: K.PairwiseLogisticLoss(**LAMBDA),
+        losses.RankLinear(),
+    ),
+    "DeltaNDCG(MinMax)": Rival(
         lambda n: losses.DeltaNDCG(losses.MinMax()),
         lambda n: K.PairwiseLogisticLoss(**LAMBDA),
     ),
@@ -255,7 +261,14 @@ def show(rows: Mapping[str, Mapping[str, Any]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rerun", action="store_true", help="measure all rows again")
+    parser.add_argument(
+        "--rerun",
+        nargs="+",
+        default=[],
+        choices=["all", *RIVALS],
+        metavar="NAME",
+        help="losses to measure again, or `all`",
+    )
     parser.add_argument("--worker", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
@@ -264,11 +277,11 @@ def main() -> None:
         measure = measure_memory if variant else measure_time
         print(json.dumps(measure(name, int(size), *variant)))
         return
-    done = {} if options.rerun else store.finished(NAME)
+    done = store.finished(NAME)
     for size in SIZES:
         for name, rival in RIVALS.items():
             run = f"{NAME}-{name}-{size}"
-            if run in done:
+            if run in done and not {"all", name} & set(options.rerun):
                 continue
             row = {"loss": name, "size": size, **worker(name, size)}
             if size == SIZES[-1]:

@@ -27,7 +27,10 @@ def applicable(request, record_property):
         return
     case = request.getfixturevalue("case")
     place = request.function.__name__.removeprefix("test_")
-    reason = case.loss().not_applicable.get("keras") if place != "distiller" else None
+    keras = place not in ("distiller", "example")
+    reason = case.loss().not_applicable.get("keras") if keras else None
+    if place == "ragged" and case.shape != "score":
+        reason = "vectors, which must be dense"
     record_property("contract", (case.name, place, reason and f"n/a: {reason}"))
     if reason:
         pytest.skip(reason)
@@ -121,6 +124,29 @@ def test_distiller(case, distilled):
     value = distilled[f"transfer_t{CASES.index(case)}"][0]
     names = (*KEYS, *case.loss().inputs)
     check(case, value, {k: v for k, v in case.batch().items() if k in names})
+
+
+@each_loss
+def test_ragged(case):
+    """Ragged lists, called as Keras does, are lists with a mask."""
+    batch, loss = case.batch(), case.loss()
+    keys, mask = KEYS[:2] + KEYS[3:4], np.ones_like(batch["mask"])
+    mask[1, 3:] = False
+    signals = {k: tf.RaggedTensor.from_tensor(batch[k], mask.sum(1)) for k in keys}
+    value = loss(signals["teacher"], signals["student"], signals["weights"])
+    check(case, value, {**{k: batch[k] for k in keys}, "mask": mask})
+    check(case, loss.reduce(**signals), {**{k: batch[k] for k in keys}, "mask": mask})
+
+
+@each_loss
+def test_example(case):
+    """The docstring of the loss has an example, which runs."""
+    cls = type(case.loss())
+    names = dict(vars(importlib.import_module(cls.__module__)))
+    (test,) = doctest.DocTestFinder(recurse=False).find(cls, globs=names)
+    result = doctest.DocTestRunner().run(test)
+    assert result.attempted > 0
+    assert result.failed == 0
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -17,18 +17,34 @@ def normal(*shape, seed=0):
     [losses.LogitMSE(), losses.ListSoftmaxKL(), losses.BPR()],
     ids=lambda x: x.name,
 )
-def test_ragged_lists_are_padded_lists(loss):
+def test_a_model_with_ragged_outputs_trains(loss):
+    """`compile(loss=)` on ragged lists is the same as on padded ones."""
     student, teacher, weights = normal(3, 4), normal(3, 4, seed=1), np.full((3, 4), 2.0)
     lengths = [4, 1, 3]
-    mask = np.arange(4) < np.reshape(lengths, [-1, 1])
     ragged = [
         tf.RaggedTensor.from_tensor(x.astype("f"), lengths)
-        for x in (teacher, student, weights)
+        for x in (student, teacher, weights)
     ]
-    expected = loss.reduce(student=student, teacher=teacher, mask=mask, weights=weights)
-    np.testing.assert_allclose(loss(*ragged), expected, rtol=1e-6)
-    value = loss.reduce(student=ragged[1], teacher=ragged[0], weights=ragged[2])
-    np.testing.assert_allclose(value, expected, rtol=1e-6)
+    model = tf.keras.Sequential(
+        [
+            tf.keras.Input([None], ragged=True),
+            tf.keras.layers.Lambda(lambda x: tf.expand_dims(x, -1)),
+            tf.keras.layers.Dense(1, use_bias=False, kernel_initializer="ones"),
+            tf.keras.layers.Lambda(lambda x: tf.squeeze(x, -1)),
+        ]
+    )
+    model.compile(tf.keras.optimizers.SGD(0.1), loss=loss)
+    data = tf.data.Dataset.from_tensors(tuple(ragged))
+    value = model.fit(data, verbose=0).history["loss"][0]
+    mask = np.arange(4) < np.reshape(lengths, [-1, 1])
+    scale = tf.Variable(1.0)
+    with tf.GradientTape() as tape:
+        expected = loss.reduce(
+            student=scale * student, teacher=teacher, mask=mask, weights=weights
+        )
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    trained = 1.0 - 0.1 * tape.gradient(expected, scale)
+    np.testing.assert_allclose(model.get_weights()[0], [[trained]], rtol=1e-5)
 
 
 def test_negative_scores_are_scores_and_nan_is_missing():
@@ -280,6 +296,10 @@ def test_item_weights_keep_the_minimum_of_the_kl():
                 student=[[1.0]], teacher=[[1.0]], weights=np.ones((1, 1, 2))
             ),
             "at most the 2 axes",
+        ),
+        (
+            lambda: losses.Hint()(tf.ragged.constant([[1.0], [2.0, 3.0]]), [[0.0]]),
+            r"takes dense tensors only.*`\.to_tensor\(float\('nan'\)\)`",
         ),
         (
             lambda: losses.FullTopology().reduce(

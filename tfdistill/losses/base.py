@@ -214,6 +214,7 @@ class DistillationLoss(tf.keras.losses.Loss):
 
     def _split_missing(self, y_true: Any) -> tuple[Any, tf.Tensor]:
         """Separates the NaN marks of the Keras path from the teacher's signal."""
+        self._check_dense(y_true)
         if isinstance(y_true, tf.RaggedTensor):
             y_true = y_true.to_tensor(float("nan"))
         y_true = tf.convert_to_tensor(y_true)
@@ -243,6 +244,7 @@ class DistillationLoss(tf.keras.losses.Loss):
                 f"{list(self.overrides)}, received {sorted(inputs)}. Missing: "
                 f"{missing}; unknown: {sorted(unknown)}."
             )
+        self._check_dense(teacher, student)
         teacher = _dense(teacher)
         passes = self.teacher_gradient if teacher_gradient is None else teacher_gradient
         if passes and self.constant_teacher:
@@ -283,6 +285,16 @@ class DistillationLoss(tf.keras.losses.Loss):
             weights,
             inputs,
         )
+
+    def _check_dense(self, *signals: Any) -> None:
+        """Raises for ragged vectors: padding would cut into a vector, not a list."""
+        if self.item_rank and any(isinstance(x, tf.RaggedTensor) for x in signals):
+            raise ValueError(
+                f"{self.name} compares vectors and takes dense tensors only, received "
+                "a RaggedTensor. Pad ragged lists of vectors first: the teacher with "
+                "`.to_tensor(float('nan'))`, which marks padding, the student with "
+                "`.to_tensor()`."
+            )
 
     def _check_shapes(self, student: tf.Tensor, teacher: tf.Tensor) -> None:
         """Raises if the teacher isn't shaped as the student."""

@@ -100,12 +100,12 @@ def _choose(when: Any, one: Callable[[], Any], other: Callable[[], Any]) -> tf.T
 
 def _smooth_ranks_of(rows: tf.Tensor, items: base.Items, temperature: Any) -> tf.Tensor:
     """`pair_blocks.smooth_ranks` for some scores `[..., K]` of the lists."""
-    leads = items.student[..., tf.newaxis, :] - rows[..., tf.newaxis]
-    real = tf.cast(items.valid, tf.float32)
-    before = tf.reduce_sum(
-        tf.tanh(leads / (2.0 * temperature)) * real[..., tf.newaxis, :], axis=-1
-    )
-    return 0.5 * (1.0 + tf.reduce_sum(real, axis=-1, keepdims=True) + before)
+    scale = 2.0 * temperature
+    student = tf.where(items.valid, items.student / scale, pair_blocks.FAR)
+    leads = student[..., tf.newaxis, :] - (rows / scale)[..., tf.newaxis]
+    # Padding counts -1 each: the n valid items of the formula become all L.
+    length = tf.cast(tf.shape(student)[-1], tf.float32)
+    return 0.5 * (1.0 + length + tf.reduce_sum(tf.tanh(leads), axis=-1))
 
 
 def _dcg(gains: tf.Tensor, ranks: tf.Tensor) -> tf.Tensor:
