@@ -7,9 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
-from zoo_fixture import SPEC
+from zoo_fixture import SPEC, requests
 
-from tfdistill.data import Requests
 from tfdistill.losses import LogitMSE
 from tfdistill.models import Dnn, Net, NetInputs
 from tfdistill.trainers import Transfer
@@ -30,26 +29,6 @@ class TwoHeads:
         for task in self.tasks:
             outputs.update(Dnn((4,))(inputs, name=f"{name}_{task}"))
         return outputs
-
-
-def requests(seed: int = 0, size: int = 24) -> Requests:
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 2, (size, 5)).astype(np.float32)
-    return Requests(
-        users={
-            "age": rng.normal(35, 10, size).astype(np.float32),
-            "city": rng.choice(["Rome", "Oslo"], size),
-        },
-        items={
-            "item_id": np.arange(30),
-            "price": rng.normal(size=30).astype(np.float32),
-            "dwell": rng.normal(size=30).astype(np.float32),
-        },
-        candidates=rng.integers(0, 30, (size, 5)).astype(np.int32),
-        labels=labels,
-        group=np.arange(size) % 6,
-        tasks={"click": labels, "like": 1 - labels},
-    )
 
 
 ONE = Recipe({"fine": Net(Dnn((8,)), SERVED)}, epochs=2, batch_size=8, negatives=0)

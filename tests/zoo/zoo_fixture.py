@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from tfdistill.data import MovieLens
+from tfdistill.data import MovieLens, Requests
 from tfdistill.data.spec import FeatureSpec
 
 GENRES = ("Action", "Comedy", "Drama")
@@ -25,6 +25,27 @@ SPEC = FeatureSpec.from_json(
         {"name": "item", "dim": 4, "size": 30}
     ]}"""
 )
+
+
+def requests(seed: int = 0, size: int = 24) -> Requests:
+    """Requests with features, labels and tasks at random."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, (size, 5)).astype(np.float32)
+    return Requests(
+        users={
+            "age": rng.normal(35, 10, size).astype(np.float32),
+            "city": rng.choice(["Rome", "Oslo"], size),
+        },
+        items={
+            "item_id": np.arange(30),
+            "price": rng.normal(size=30).astype(np.float32),
+            "dwell": rng.normal(size=30).astype(np.float32),
+        },
+        candidates=rng.integers(0, 30, (size, 5)).astype(np.int32),
+        labels=labels,
+        group=np.arange(size) % 6,
+        tasks={"click": labels, "like": 1 - labels},
+    )
 
 
 def movielens(users: int = 40, items: int = 60, each: int = 24) -> MovieLens:

@@ -59,11 +59,18 @@ def recipe(
             Hint(),
             weight=classifier,
             mask="mask",
+            weights="pair_weight",
         )
         for student, teacher in hints
     ]
     on_the_fly = Transfer(
-        "fine_soft", "teacher", "fine", SigmoidSoftLabel(), weight=soft, mask="mask"
+        "fine_soft",
+        "teacher",
+        "fine",
+        SigmoidSoftLabel(),
+        weight=soft,
+        mask="mask",
+        weights="pair_weight",
     )
     return dataclasses.replace(
         pair.recipe,
@@ -81,8 +88,9 @@ def fine_tuned(
 ) -> Recipe:
     """Returns the recipe of the student's fine-tuning on a recent window.
 
-    Call `train(fine_tuned(recipe), spec, recent, judge, directory, start=nets)` with
-    the nets that the recipe trained and the requests of the window.
+    Call `train(fine_tuned(recipe), spec, recent, judge, directory,
+    start={"fine": nets["fine"]})` with the nets that the recipe trained and the
+    requests of the window.
 
     Args:
         trained: The recipe that the student was trained with.

@@ -96,6 +96,7 @@ def joint(pair: Pair) -> Recipe:
         Hint(),
         weight=1e-3,
         mask="mask",
+        weights="pair_weight",
     )
     return dataclasses.replace(
         pair.recipe,
@@ -180,4 +181,12 @@ def auxiliary_head(
 def _transfer(
     source: str, target: str, loss: DistillationLoss, weight: float = 1.0
 ) -> Transfer:
-    return Transfer("fine_soft", source, target, loss, weight=weight, mask="mask")
+    return Transfer(
+        "fine_soft",
+        source,
+        target,
+        loss,
+        weight=weight,
+        mask="mask",
+        weights="pair_weight",
+    )

@@ -51,6 +51,7 @@ def recipe(
         hint or LogitMSE(),
         weight=weight,
         mask="mask",
+        weights="pair_weight",
         hint_gradient=not gradient_block,
     )
     return dataclasses.replace(
