@@ -22,7 +22,15 @@ CORE = [
     "typer>=0.12",
     "setuptools<81",
 ]
-DEV = ["pytest>=8", "pytest-xdist>=3.5", "ruff>=0.9,<0.18", "mypy>=1.11", "build>=1"]
+GBDT = ["lightgbm>=4.3,<5"]
+DEV = [
+    "pytest>=8",
+    "pytest-xdist>=3.5",
+    "ruff>=0.9,<0.18",
+    "mypy>=1.11",
+    "build>=1",
+    *GBDT,
+]
 
 setup(
     name="tfdistill",
@@ -36,7 +44,7 @@ setup(
     package_data={"tfdistill": ["py.typed"]},
     python_requires=">=3.9,<3.12",
     install_requires=CORE,
-    extras_require={"dev": DEV},
+    extras_require={"dev": DEV, "gbdt": GBDT},
     entry_points={"console_scripts": ["tfdistill = tfdistill.cli:main"]},
     classifiers=[
         "Programming Language :: Python :: 3.9",

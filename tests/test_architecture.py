@@ -15,7 +15,7 @@ EVERY = sorted(
     for path in (ROOT / folder).rglob("*.py")
 )
 # A part of the package may import these parts, or modules of parts, and itself.
-FRONT = {"data", "export", "report", "trainers", "version", "zoo"}
+FRONT = {"data", "export", "report", "teachers", "trainers", "version", "zoo"}
 MAY_IMPORT = {
     "types": set(),
     "version": set(),
@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "models": {"layers", "data.spec"},
     "metrics": {"types", "losses.masking"},
     "trainers": {"data", "losses", "metrics", "types"},
+    "teachers": {"data", "metrics", "types"},
     "export": {"data.spec", "layers"},
     "report": {"metrics"},
     "zoo": {"models", "layers", "losses", "metrics", "optimizers", "types", *FRONT},

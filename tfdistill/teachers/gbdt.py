@@ -1,0 +1,234 @@
+"""Gradient boosted trees as a teacher: LightGBM's raw margins as logits."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfdistill.data.requests import Requests
+from tfdistill.data.spec import FeatureSpec
+from tfdistill.teachers.columns import Columns, Encoding
+
+__all__ = ["GbdtTeacher"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class GbdtTeacher:
+    """Boosted trees over the features of requests; made by `fit` or `load`.
+
+    The margin of a candidate is the sum of its leaves' values, `z = sum_t w_t(x)`, and
+    the trees minimise the log loss of sigmoid(z): a margin is a logit, and goes through
+    the same `Transfer` as a network's. Score the requests once, before training, and
+    let a `LoggedTeacher` read the scores.
+
+    It is the teacher to take where trees are what serves today. It needs LightGBM:
+    `pip install 'tfdistill[gbdt]'`.
+
+    Args:
+        columns: How features become columns.
+        booster: The trees, a `lightgbm.Booster`.
+
+    Example:
+        >>> from tfdistill.data.spec import Feature, Table
+        >>> rng = np.random.default_rng(0)
+        >>> price = rng.normal(size=400).astype(np.float32)
+        >>> requests = Requests(
+        ...     {}, {"price": price}, np.arange(400, dtype=np.int32).reshape(100, 4),
+        ...     (price > 0).astype(np.float32).reshape(100, 4), np.arange(100))
+        >>> spec = FeatureSpec((Feature("price", "numeric", "item"),))
+        >>> train, valid = requests.select(range(80)), requests.select(range(80, 100))
+        >>> teacher = GbdtTeacher.fit(spec, train, valid, rounds=20)
+        >>> teacher({"price": np.float32([-1.0, 1.0])}) > 0
+        array([False,  True])
+        >>> teacher.logits(valid).shape
+        (20, 4)
+        >>> valid.with_scores({"gbdt": teacher}).scores["gbdt"].dtype
+        dtype('float32')
+
+    Reference:
+        Ke et al., LightGBM: A Highly Efficient Gradient Boosting Decision Tree, 2017.
+        Ke et al., DeepGBM, KDD 2019, teaches a network the leaves instead.
+    """
+
+    columns: Columns
+    booster: Any
+
+    @classmethod
+    def fit(
+        cls,
+        spec: FeatureSpec,
+        train: Requests,
+        valid: Requests,
+        *,
+        rounds: int = 2000,
+        patience: int = 50,
+        learning_rate: float = 0.05,
+        leaves: int = 63,
+        seed: int = 0,
+        threads: int = 0,
+    ) -> GbdtTeacher:
+        """Grows trees until the log loss on valid stops falling.
+
+        Only labelled candidates count, by their weights.
+
+        Args:
+            spec: The features to read.
+            train: What to learn from; the labels are 0 or 1.
+            valid: What says when to stop.
+            rounds: The most trees.
+            patience: How many trees may fail to lower the log loss on valid.
+            learning_rate: How much of a tree is added.
+            leaves: The most leaves of a tree.
+            seed: Seed of the rows and columns that each tree sees.
+            threads: Of LightGBM; 0 is one per core. The trees do not depend on it.
+
+        Returns:
+            The teacher, with the trees up to the best round.
+
+        Raises:
+            ValueError: If LightGBM is not installed, a label is neither 0 nor 1, a
+                part has no label, or the requests lack a feature.
+        """
+        lightgbm = _lightgbm()
+        pairs, labels, weights = _labelled("train", train)
+        columns, matrix = Columns.fit(spec, pairs, labels, weights, seed=seed)
+        data = lightgbm.Dataset(
+            matrix, labels, weight=weights, categorical_feature=columns.categorical
+        )
+        pairs, labels, weights = _labelled("valid", valid)
+        judge = lightgbm.Dataset(
+            columns.matrix(pairs), labels, weight=weights, reference=data
+        )
+        grown = lightgbm.train(
+            {
+                "objective": "binary",
+                "metric": "binary_logloss",
+                "learning_rate": learning_rate,
+                "num_leaves": leaves,
+                "min_data_in_leaf": min(50, max(1, len(matrix) // 20)),
+                "lambda_l2": 1.0,
+                "feature_fraction": 0.8,
+                "bagging_fraction": 0.8,
+                "bagging_freq": 1,
+                "seed": seed,
+                "num_threads": threads,
+                "deterministic": True,
+                "force_row_wise": True,
+                "verbosity": -1,
+            },
+            data,
+            rounds,
+            valid_sets=[judge],
+            callbacks=[lightgbm.early_stopping(patience, verbose=False)],
+        )
+        text = grown.model_to_string(num_iteration=grown.best_iteration)
+        return cls(columns, lightgbm.Booster(model_str=text))
+
+    def __call__(self, pairs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Returns the margins float32 `[N]` of candidates.
+
+        Args:
+            pairs: Their features `[N, *shape]`, as `Requests.pairs` gives them.
+        """
+        margins = self.booster.predict(self.columns.matrix(pairs), raw_score=True)
+        return np.asarray(margins, np.float32)
+
+    def logits(self, requests: Requests) -> np.ndarray:
+        """Returns the margins float32 `[R, L]` of all candidates, NaN where padded."""
+        logits = np.full(requests.candidates.shape, np.nan, np.float32)
+        logits[requests.candidates >= 0] = self(requests.pairs())
+        return logits
+
+    def save(self, path: str | Path) -> None:
+        """Writes spec, columns and trees into one npz file: whole, or not at all."""
+        arrays = {f"known/{k}": values for k, values in self.columns.known.items()}
+        for encoding in self.columns.encodings:
+            for part in ("keys", "odds", "share"):
+                name = "/".join((part, *encoding.features))
+                arrays[name] = getattr(encoding, part)
+        unfinished = Path(f"{path}.unfinished")
+        try:
+            with open(unfinished, "wb") as file:
+                np.savez_compressed(
+                    file,
+                    spec=self.columns.spec.to_json(),
+                    trees=self.booster.model_to_string(),
+                    encoded=json.dumps([e.features for e in self.columns.encodings]),
+                    **arrays,
+                )
+            os.replace(unfinished, path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | Path) -> GbdtTeacher:
+        """Reads what `save` wrote; the margins are the same to the bit.
+
+        Raises:
+            ValueError: If LightGBM is not installed, or the file is missing, damaged or
+                another one.
+        """
+        lightgbm = _lightgbm()
+        try:
+            with open(path, "rb") as raw, np.load(raw) as file:
+                spec = FeatureSpec.from_json(str(file["spec"]))
+                known = {
+                    f.name: file[f"known/{f.name}"]
+                    for f in spec.features
+                    if f.kind == "categorical"
+                }
+                encodings = tuple(
+                    Encoding(
+                        tuple(features),
+                        *(
+                            file["/".join((part, *features))]
+                            for part in ("keys", "odds", "share")
+                        ),
+                    )
+                    for features in json.loads(str(file["encoded"]))
+                )
+                booster = lightgbm.Booster(model_str=str(file["trees"]))
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise ValueError(
+                f"{str(path)!r} is not what GbdtTeacher.save wrote, or is damaged: "
+                f"{error}. Fit the teacher again."
+            ) from error
+        return cls(Columns(spec, known, encodings), booster)
+
+
+def _labelled(
+    part: str, requests: Requests
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """Features, labels and weights of the candidates that have a label."""
+    mask = requests.candidates >= 0
+    labels = requests.labels[mask]
+    weights = (
+        np.ones_like(labels) if requests.weights is None else requests.weights[mask]
+    )
+    known = ~np.isnan(labels)
+    strange = labels[known & (labels != 0) & (labels != 1)]
+    if len(strange) or not known.any():
+        raise ValueError(
+            f"GbdtTeacher takes labels 0 and 1, but {part} has "
+            f"{strange[0] if len(strange) else 'no label at all'}."
+        )
+    pairs = {name: values[known] for name, values in requests.pairs().items()}
+    return pairs, labels[known], weights[known]
+
+
+def _lightgbm() -> Any:
+    try:
+        import lightgbm
+    except ImportError as error:
+        raise ValueError(
+            "GbdtTeacher needs LightGBM, which is not installed; run "
+            "pip install 'tfdistill[gbdt]'."
+        ) from error
+    return lightgbm
