@@ -37,6 +37,22 @@ def test_flops_of_one_layer_are_exact():
     assert flops(tf.keras.Model(inputs, layer(inputs)), list_size=10) == 420e-6
 
 
+@pytest.mark.parametrize(
+    ("equation", "kernel", "expected"),
+    [
+        ("...d,dh->...h", [7, 3], 2 * 10 * 7 * 3),
+        ("bld,md->blm", [4, 7], 2 * 10 * 7 * 4),
+    ],
+)
+def test_flops_of_an_einsum_are_exact(equation, kernel, expected):
+    """Attention and factorisation are made of them; the profiler counts none."""
+    inputs = tf.keras.Input([None, 7], name="x")
+    weights = tf.ones(kernel)
+    product = tf.keras.layers.Lambda(lambda x: tf.einsum(equation, x, weights))
+    found = flops(tf.keras.Model(inputs, product(inputs)), list_size=10)
+    assert found == pytest.approx(expected * 1e-6)
+
+
 @pytest.mark.parametrize("threads", [None, 1], ids=["this_process", "fresh_process"])
 def test_latency_of_exports_in_turns(network, tmp_path, threads):
     paths = {name: tmp_path / name for name in ("teacher", "fine")}

@@ -81,3 +81,12 @@ def test_config_round_trip():
 def test_wrong_number_is_named():
     with pytest.raises(ValueError, match="`experts` must be above 0, received 0"):
         experts.DistillationExperts(4, experts=0)
+
+
+def test_each_expert_starts_as_a_layer_of_its_own_would():
+    module = experts.DistillationExperts(20, experts=30)
+    module((tf.ones([2, 10]), tf.ones([2, 20])))
+    for kernel, _ in (module.first, module.second):
+        _, rows, columns = kernel.shape
+        glorot = np.sqrt(2 / (rows + columns))
+        assert float(tf.math.reduce_std(kernel)) == pytest.approx(glorot, rel=0.05)

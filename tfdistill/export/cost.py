@@ -110,9 +110,24 @@ def flops(model: tf.keras.Model, *, list_size: int = 500) -> float:
     level = logger.level
     logger.setLevel("ERROR")  # the profiler calls functions that warn of their age
     try:
-        return float(profiler.profile(graph, options=options).total_float_ops) / 1e6
+        counted = float(profiler.profile(graph, options=options).total_float_ops)
     finally:
         logger.setLevel(level)
+    products = [op for op in graph.get_operations() if op.type == "Einsum"]
+    return (counted + sum(_einsum_flops(op) for op in products)) / 1e6
+
+
+def _einsum_flops(op: tf.Operation) -> float:
+    """Twice the product of all sizes in the equation; the profiler counts none."""
+    sizes: dict[str, int] = {}
+    terms = op.get_attr("equation").decode().split("->")[0].split(",")
+    for term, tensor in zip(terms, op.inputs):
+        first, dots, last = term.partition("...")
+        extra = len(tensor.shape) - len(first) - len(last)
+        broadcast = [f"dots {axis}" for axis in range(extra, 0, -1)] if dots else []
+        for name, size in zip([*first, *broadcast, *last], tensor.shape):
+            sizes[name] = max(sizes.get(name, 1), size or 1)
+    return 2.0 * float(np.prod(list(sizes.values())))
 
 
 def latency(

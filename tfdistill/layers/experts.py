@@ -101,7 +101,10 @@ class DistillationExperts(tf.keras.layers.Layer):
                 name=f"{name}_kernel",
                 shape=(self.experts, rows, columns),
                 initializer=tf.keras.initializers.VarianceScaling(
-                    1.0 / self.experts, "fan_avg", "uniform"
+                    # Keras' fans of `[M, rows, columns]` have M in them already.
+                    float(self.experts),
+                    "fan_avg",
+                    "uniform",
                 ),
             )
             bias = self.add_weight(
