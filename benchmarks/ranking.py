@@ -1,0 +1,239 @@
+"""What each way of distilling a ranker gives, on four problems.
+
+    python benchmarks/ranking.py movielens-1m --data-dir DIR [--seeds 5] [--rows A,B]
+
+Each row of `ranking_rows.py` gets the same trials (`TRIALS`) on seed 0 and validation,
+and is then trained with its best settings on every seed; the epoch is chosen by AUC on
+validation. Each trial and each seed is one line of benchmarks/results/ranking.jsonl and
+isn't run again. Prints means and deviations on the test part, and the differences to a
+row's baseline, paired by seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+import store
+from ranking_data import RankingProblem, frappe, kuairec, movielens_1m
+from ranking_rows import ROWS, Features, Row
+
+from tfdistill.data import FeatureSpec, Requests, simulate, split_requests
+from tfdistill.data.synthetic_settings import MAIN
+from tfdistill.trainers import FrozenTeacher, LoggedTeacher
+from tfdistill.types import Teacher
+from tfdistill.zoo.judge import ListJudge
+from tfdistill.zoo.recipe import Recipe, TrainedNet, train
+
+NAME = "ranking"
+DIMS = {"wide": 12, "narrow": 4}
+EPOCHS = 14
+SHOWN = ("auc", "gauc", "log_loss", "calibration", "ece")
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """Settings that every row may choose from.
+
+    Args:
+        learning_rate: Of the optimiser.
+        rows_l2: L2 on the rows of the tables.
+        dropout: Dropout of the judged net.
+    """
+
+    learning_rate: float
+    rows_l2: float
+    dropout: float
+
+
+TRIALS = (
+    Trial(2e-3, 3e-4, 0.0),
+    Trial(2e-3, 3e-4, 0.2),
+    Trial(4e-3, 1e-4, 0.0),
+    Trial(4e-3, 3e-4, 0.2),
+)
+
+
+class Bench:
+    """One problem with everything that was trained on it.
+
+    Args:
+        key: Name of the problem on the command line.
+        data_dir: Folder of the data sets.
+        work: Folder of the checkpoints.
+    """
+
+    def __init__(self, key: str, data_dir: pathlib.Path, work: pathlib.Path) -> None:
+        self.key, self.work = key, work / key
+        self.problem = load(key, data_dir)
+        served = self.problem.spec.non_privileged().names
+        fewer = self.problem.student_features
+        self.features = Features(
+            self.problem.spec.names, served, fewer if fewer != served else ()
+        )
+        self.judges = {
+            part: ListJudge(getattr(self.problem, part)) for part in ("valid", "test")
+        }
+
+    def has(self, name: str) -> bool:
+        """Whether the problem has the row."""
+        row = ROWS[name]
+        return (not row.only or self.key in row.only) and (
+            not row.fewer or bool(self.features.fewer)
+        )
+
+    def best(self, name: str) -> Trial:
+        """Returns a row's best trial on seed 0, by validation AUC; runs what is new."""
+        scores = []
+        for number, trial in enumerate(TRIALS):
+            run = f"{self.key}/{name}/trial-{number}"
+            if run not in store.finished(NAME):
+                values = self.judged(self.trained(name, trial, 0), "valid")
+                settings = dataclasses.asdict(trial)
+                store.append(NAME, run, {"settings": settings, "valid": values})
+            net = ROWS[name].net
+            scores.append(store.finished(NAME)[run]["valid"][f"{net}/auc"])
+        return TRIALS[int(np.argmax(scores))]
+
+    def run(self, name: str, seed: int) -> dict[str, float]:
+        """Returns the test metrics of a row and a seed; trains if they are new."""
+        run = f"{self.key}/{name}/seed-{seed}"
+        if run not in store.finished(NAME):
+            trial = self.best(name)
+            values = self.judged(self.trained(name, trial, seed), "test")
+            store.append(
+                NAME, run, {"settings": dataclasses.asdict(trial), "test": values}
+            )
+        return store.finished(NAME)[run]["test"]
+
+    def trained(self, name: str, trial: Trial, seed: int) -> dict[str, TrainedNet]:
+        """Trains a row, or reads what was trained."""
+        row = ROWS[name]
+        requests, teacher, start = self.problem.train, None, None
+        if row.taught_by:
+            requests, teacher = self.taught(row, seed)
+        if row.start:
+            start = self.trained(row.start, self.best(row.start), seed)
+        folder = f"{name.replace(' ', '-')}/{TRIALS.index(trial)}/seed-{seed}"
+        return train(
+            configured(row.recipe(self.features), row, trial),
+            narrowed(self.problem.spec, DIMS["wide" if row.wide else "narrow"]),
+            requests,
+            self.judges["valid"],
+            self.work / folder,
+            known=self.problem.known,
+            teacher=teacher,
+            start=start,
+            seed=seed,
+        )
+
+    def taught(self, row: Row, seed: int) -> tuple[Requests, Teacher]:
+        """The training requests and the teacher of a two-stage row."""
+        source = ROWS[row.taught_by].net
+        nets = self.trained(row.taught_by, self.best(row.taught_by), seed)
+        model = nets[source].models[source]
+        if row.in_graph:
+            return self.problem.train, FrozenTeacher(model, {"score": source})
+        logits = ListJudge(self.problem.train).logits(model)[source]
+        requests = self.problem.train.with_scores({"taught": logits})
+        return requests, LoggedTeacher({"score": "taught"})
+
+    def judged(self, nets: Mapping[str, TrainedNet], part: str) -> dict[str, float]:
+        """All metrics of all nets on one part, as `net/metric`."""
+        judge, found = self.judges[part], {}
+        for name, net in nets.items():
+            model = net.models[name]
+            logits = judge.logits(model)[name]
+            for metric, value in judge.ranking(logits).items():
+                found[f"{name}/{metric}"] = round(value, 6)
+            found[f"{name}/parameters"] = model.count_params()
+            tables = model.get_layer("embeddings").count_params()
+            found[f"{name}/parameters_outside_tables"] = model.count_params() - tables
+        return found
+
+
+def load(key: str, data_dir: pathlib.Path) -> RankingProblem:
+    """Reads or simulates the data of a problem."""
+    if key == "movielens-1m":
+        return movielens_1m(data_dir / "ml-1m", dim=DIMS["wide"])
+    if key == "kuairec":
+        return kuairec(data_dir / "kuairec" / "exposures.csv.gz", dim=DIMS["wide"])
+    if key == "frappe":
+        archive = data_dir / "frappe" / "Mobile_Frappe.zip"
+        return frappe(archive, dim=DIMS["wide"])
+    simulation = simulate(MAIN)
+    parts = split_requests(simulation.requests, (0.8, 0.1, 0.1))
+    served = simulation.spec.non_privileged().names
+    return RankingProblem("Simulator", simulation.spec, *parts, served)
+
+
+def configured(recipe: Recipe, row: Row, trial: Trial) -> Recipe:
+    """A recipe with the settings of a trial."""
+    net = recipe.nets[row.net]
+    if hasattr(net.architecture, "dropout"):
+        architecture = dataclasses.replace(net.architecture, dropout=trial.dropout)
+        net = dataclasses.replace(net, architecture=architecture)
+    return dataclasses.replace(
+        recipe,
+        nets={**recipe.nets, row.net: net},
+        learning_rate=trial.learning_rate / (4 if row.start else 1),
+        rows_l2=trial.rows_l2,
+        epochs=min(recipe.epochs, EPOCHS) if row.start else EPOCHS,
+        chosen_by="auc",
+    )
+
+
+def narrowed(spec: FeatureSpec, dim: int) -> FeatureSpec:
+    """The same features with tables of another width."""
+    tables = tuple(dataclasses.replace(table, dim=dim) for table in spec.tables)
+    return FeatureSpec(spec.features, tables)
+
+
+def show(bench: Bench, names: list[str], seeds: int) -> None:
+    """Prints the table."""
+    runs = {name: [bench.run(name, seed) for seed in range(seeds)] for name in names}
+    for name, found in runs.items():
+        row = ROWS[name]
+        cells = [
+            spread([run[f"{row.net}/{metric}"] for run in found]) for metric in SHOWN
+        ]
+        if row.baseline in runs:
+            gains = [
+                run[f"{row.net}/auc"] - other[f"{row.net}/auc"]
+                for run, other in zip(found, runs[row.baseline])
+            ]
+            cells.append(f"{np.mean(gains):+.4f} ± {_sd(gains):.4f}")
+        if row.net != "teacher" and "teacher/auc" in found[0]:
+            cells.append("teacher " + spread([run["teacher/auc"] for run in found]))
+        print(f"{name} ({found[0][f'{row.net}/parameters']:,}): " + ", ".join(cells))
+
+
+def spread(values: list[float]) -> str:
+    """Mean and standard deviation."""
+    return f"{np.mean(values):.4f} ± {_sd(values):.4f}"
+
+
+def _sd(values: list[float]) -> float:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+
+def main() -> None:
+    """Runs what is not there yet and prints the table of a problem."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    problems = ("movielens-1m", "kuairec", "frappe", "simulator")
+    parser.add_argument("problem", choices=problems)
+    parser.add_argument("--data-dir", type=pathlib.Path, default="data")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--rows", help="Names of rows, by default all of the problem.")
+    parser.add_argument("--work", type=pathlib.Path, default="runs/ranking")
+    options = parser.parse_args()
+    bench = Bench(options.problem, options.data_dir, options.work)
+    names = options.rows.split(",") if options.rows else list(ROWS)
+    show(bench, [name for name in names if bench.has(name)], options.seeds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""The rows of the ranking benchmark: what is trained, under which teacher.
+
+Every row is a recipe of the zoo over the same two nets. Students of two-stage rows have
+tables of their own, a third as wide; in joint rows they read the teacher's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from tfdistill.losses import LogitMSE, SigmoidSoftLabel
+from tfdistill.models import CoarseTwoTower, DcnV2, Dnn, Net
+from tfdistill.zoo import dual_dnn, privileged_coarse, ranking_pair, rocket
+from tfdistill.zoo.ranking_pair import Pair
+from tfdistill.zoo.recipe import Recipe
+
+UNLABELLED = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+    """What the nets of a problem read.
+
+    Args:
+        every: The teacher's features.
+        same: The student's, where it is only smaller.
+        fewer: The student's where it sees less; empty if the problem has no such rows.
+    """
+
+    every: tuple[str, ...]
+    same: tuple[str, ...]
+    fewer: tuple[str, ...] = ()
+
+    @property
+    def pair(self) -> Pair:
+        """The teacher and the student that is only smaller."""
+        return Pair(TEACHER(self.every), Net(Dnn((16,)), self.same))
+
+    @property
+    def unequal(self) -> Pair:
+        """The teacher and the student that sees less."""
+        return Pair(TEACHER(self.every), Net(Dnn((16,)), self.fewer))
+
+
+def TEACHER(features: tuple[str, ...]) -> Net:  # noqa: N802
+    """The teacher of all rows."""
+    return Net(DcnV2(1, (128, 64), dropout=0.2), features)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Args:
+        recipe: Makes the recipe.
+        net: The net that is judged.
+        taught_by: The row whose net is the frozen teacher.
+        in_graph: Whether the teacher runs while the student is trained, to score drawn
+            pairs; else its logits are stored with the requests.
+        start: The row whose trained net is fine-tuned.
+        wide: Whether the tables are as wide as the teacher's.
+        fewer: Whether the row is about a student that sees less.
+        only: Problems that have the row; all by default.
+        baseline: The row that it is compared with.
+    """
+
+    recipe: Callable[[Features], Recipe]
+    net: str = "fine"
+    taught_by: str = ""
+    in_graph: bool = False
+    start: str = ""
+    wide: bool = False
+    fewer: bool = False
+    only: tuple[str, ...] = ()
+    baseline: str = ""
+
+
+def _taught(**settings: object) -> Callable[[Features], Recipe]:
+    return lambda f: ranking_pair.two_stage(f.pair, **settings)
+
+
+def _unequal(**settings: object) -> Callable[[Features], Recipe]:
+    return lambda f: ranking_pair.two_stage(f.unequal, **settings)
+
+
+def _small(recipe: Callable[[Features], Recipe], **settings: object) -> Row:
+    return Row(recipe, taught_by="teacher", baseline="small alone", **settings)
+
+
+def _light(recipe: Callable[[Features], Recipe], **settings: object) -> Row:
+    return Row(recipe, wide=True, baseline="light alone", **settings)
+
+
+def _poor(recipe: Callable[[Features], Recipe], **settings: object) -> Row:
+    return Row(
+        recipe, taught_by="teacher", fewer=True, baseline="fewer alone", **settings
+    )
+
+
+MOVIELENS = ("movielens-1m",)
+SIMULATOR = ("simulator",)
+DUAL = {"soft": 1.0, "hard": 0.5, "classifier": 0.01, "layers": ((0, 1),)}
+
+ROWS: dict[str, Row] = {
+    "teacher": Row(lambda f: ranking_pair.teacher(f.pair), net="teacher", wide=True),
+    "small alone": Row(lambda f: ranking_pair.alone(f.pair)),
+    "small soft": _small(_taught(hard=0.5, weight=0.5)),
+    "small soft only": _small(_taught(hard=0.0), only=MOVIELENS),
+    "small soft T=4": _small(
+        _taught(loss=SigmoidSoftLabel(4.0), hard=0.5, weight=0.5), only=SIMULATOR
+    ),
+    "small logit MSE": _small(_taught(loss=LogitMSE(), hard=1.0, weight=0.3)),
+    "small soft + unlabelled": _small(
+        _taught(hard=0.5, weight=0.5, unlabelled=UNLABELLED),
+        in_graph=True,
+        only=MOVIELENS,
+    ),
+    "small auxiliary soft": _small(lambda f: ranking_pair.auxiliary_head(f.pair)),
+    "small auxiliary MSE": _small(
+        lambda f: ranking_pair.auxiliary_head(f.pair, LogitMSE(), weight=0.3)
+    ),
+    "light alone": Row(lambda f: ranking_pair.alone(f.pair), wide=True),
+    "light soft": _light(_taught(hard=0.5, weight=0.5), taught_by="teacher"),
+    "joint, no hint": _light(lambda f: rocket.recipe(f.pair, weight=0.0)),
+    "rocket, block": _light(lambda f: rocket.recipe(f.pair, weight=0.3)),
+    "rocket, no block": _light(
+        lambda f: rocket.recipe(f.pair, weight=0.3, gradient_block=False)
+    ),
+    "rocket, booster only": _light(
+        lambda f: rocket.recipe(f.pair, weight=0.3, shared_gradient="booster_only")
+    ),
+    "dual-DNN": _light(lambda f: dual_dnn.recipe(f.pair, **DUAL)),
+    "dual-DNN, fine-tuned": _light(
+        lambda f: dual_dnn.fine_tuned(dual_dnn.recipe(f.pair, **DUAL), epochs=6),
+        start="dual-DNN",
+    ),
+    "fewer alone": Row(lambda f: ranking_pair.alone(f.unequal), fewer=True),
+    "fewer soft": _poor(_unequal(hard=0.5, weight=0.5)),
+    "fewer soft only": _poor(_unequal(hard=0.0)),
+    "fewer soft only + unlabelled": _poor(
+        _unequal(hard=0.0, unlabelled=UNLABELLED), in_graph=True
+    ),
+    "coarse alone": Row(
+        lambda f: _coarse(f).only("coarse"), net="coarse", wide=True, fewer=True
+    ),
+    "coarse PFD": Row(
+        lambda f: _coarse(f),
+        net="coarse",
+        wide=True,
+        fewer=True,
+        baseline="coarse alone",
+    ),
+}
+
+
+def _coarse(features: Features) -> Recipe:
+    """A two-tower coarse ranker that sees less than its teacher."""
+    coarse = Net(CoarseTwoTower((32,), dim=16), features.fewer)
+    return privileged_coarse.recipe(features.pair.teacher, coarse)
