@@ -302,6 +302,7 @@ def test_warns_of_layers_with_a_state_that_is_not_saved(tmp_path):
             tf.keras.layers.Embedding(20, 2, input_length=3),
             tf.keras.layers.Flatten(),
             tf.keras.layers.Dropout(0.5, name="drop"),
+            tf.keras.layers.Dropout(0.0, name="idle"),  # Keras' attention has one
             tf.keras.layers.Dense(1),
         ]
     )

@@ -180,7 +180,11 @@ def _warn_of_random_layers(model: tf.keras.Model) -> None:
         tf.keras.layers.GaussianDropout,
         tf.keras.layers.GaussianNoise,
     )
-    names = sorted(m.name for m in model.submodules if isinstance(m, kinds))
+    names = sorted(
+        layer.name
+        for layer in model.submodules
+        if isinstance(layer, kinds) and getattr(layer, "rate", 1.0) > 0
+    )
     if names:
         warnings.warn(
             f"The layers {names} draw from a generator that no checkpoint holds: a "
