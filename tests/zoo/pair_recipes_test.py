@@ -12,10 +12,22 @@ from zoo_fixture import SPEC, requests
 
 from tfdistill.data import RequestBatches
 from tfdistill.losses import SigmoidCrossEntropy
-from tfdistill.models import CoarseTwoTower, DcnV2, Dnn, Mmoe, Net, Representation
+from tfdistill.models import (
+    AutoInt,
+    CoarseTwoTower,
+    DcnV2,
+    DeepFm,
+    Dnn,
+    Mmoe,
+    Net,
+    Representation,
+)
+from tfdistill.teachers import GbdtTeacher
 from tfdistill.trainers import Distiller
 from tfdistill.zoo import (
     dual_dnn,
+    ensemble_to_dnn,
+    gbdt_to_dnn,
     multi_task,
     privileged_coarse,
     ranking_pair,
@@ -227,3 +239,73 @@ def test_a_student_may_learn_some_of_the_tasks():
     ]
     assert recipe.loss_weights == {"fine_like": 0.0}
     assert "dwell" in pair.teacher.features and "dwell" not in fine.features
+
+
+TEACHERS = {"dcn": DcnV2(1, (8,)), "deepfm": DeepFm((8,)), "autoint": AutoInt(1, 1, 4)}
+
+
+def test_an_ensemble_teaches_by_its_mean_or_by_a_trained_gate(tmp_path):
+    student, part, window = small(ranking_pair.two_stage(PAIR)), requests(), requests(1)
+    judge = ListJudge(part)
+    taught = {
+        name: small(recipe)
+        for name, recipe in ensemble_to_dnn.teachers(PAIR, TEACHERS).items()
+    }
+    found = {}
+    for name, gate_on in (("mean", None), ("gate", window)):
+        nets = ensemble_to_dnn.run(
+            student, taught, SPEC, part, judge, tmp_path, gate_on=gate_on
+        )
+        assert set(nets) == {"ensemble", "fine", *TEACHERS}
+        logits = {
+            net: judge.logits(result.models[net])[net] for net, result in nets.items()
+        }
+        mean = np.mean([logits[net] for net in TEACHERS], axis=0)
+        found[name] = {**logits, "gap": np.abs(logits["ensemble"] - mean).max()}
+        (tmp_path / "student").rename(tmp_path / name)
+    assert found["mean"]["gap"] < 1e-6 < 1e-5 < found["gate"]["gap"]
+    for net in TEACHERS:  # the second run reads what the first one trained
+        np.testing.assert_array_equal(found["mean"][net], found["gate"][net])
+    assert len(nets["ensemble"].history["loss"]) == student.epochs
+    assert (found["mean"]["fine"] != found["gate"]["fine"]).any()
+
+
+def test_teachers_of_an_ensemble_need_names_and_a_net_each(tmp_path):
+    student, judge = ranking_pair.two_stage(PAIR), ListJudge(requests())
+    bad = {"fine": ranking_pair.teacher(PAIR), "both": ranking_pair.joint(PAIR)}
+    with pytest.raises(ValueError, match=r"\['fine'\] are taken and \['both'\] have"):
+        ensemble_to_dnn.run(student, bad, SPEC, requests(), judge, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_scored_by_another_model_the_student_follows_it(tmp_path):
+    """Without labels, and of features that the student does not read."""
+    part = requests(size=60)
+    judge = ListJudge(part)
+
+    def trees(pairs):
+        return 2 * pairs["price"] + pairs["dwell"]
+
+    recipe = ranking_pair.two_stage(PAIR, hard=0.0)
+    recipe = dataclasses.replace(recipe, epochs=30, batch_size=8, learning_rate=0.01)
+    nets = gbdt_to_dnn.run(recipe, trees, SPEC, part, judge, tmp_path)
+    listed = part.with_scores({"trees": trees}).scores["trees"]
+    logits = judge.logits(nets["fine"].models["fine"])["fine"]
+    assert np.corrcoef(logits.ravel(), listed.ravel())[0, 1] > 0.8
+
+
+def test_boosted_trees_teach_a_student(tmp_path):
+    pytest.importorskip("lightgbm")
+    part, valid = requests(size=60), requests(1)
+    trees = GbdtTeacher.fit(SPEC, part, valid, rounds=5, threads=1)
+    recipe, judge = small(ranking_pair.two_stage(PAIR)), ListJudge(valid)
+    nets = gbdt_to_dnn.run(recipe, trees, SPEC, part, judge, tmp_path)
+    assert min(nets["fine"].history["transfer_fine_soft"]) > 0
+
+
+@pytest.mark.parametrize("name", ["lr", "fm"])
+def test_the_incumbents_of_a_pair_train_on_its_students_features(name, tmp_path):
+    recipe, part = small(gbdt_to_dnn.incumbents(PAIR)[name]), requests()
+    assert recipe.nets[name].features == SERVED
+    trained = train(recipe, SPEC, part, ListJudge(part), tmp_path)
+    assert np.isfinite(trained[name].history["loss"]).all()
