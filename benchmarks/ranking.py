@@ -6,7 +6,7 @@ Each row of `ranking_rows.py` gets the same trials (`TRIALS`) on seed 0 and vali
 and is then trained with its best settings on every seed; the epoch is chosen by AUC on
 validation. Each trial and each seed is one line of benchmarks/results/ranking.jsonl and
 isn't run again. Prints means and deviations on the test part, and the differences to a
-row's baseline, paired by seed.
+row's baseline, paired by seed: the tables of docs/ranking.md.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ import numpy as np
 import store
 from ranking_data import RankingProblem, frappe, kuairec, movielens_1m
 from ranking_rows import ROWS, Features, Row
+from ranking_table import NAME, table
 
 from tfdistill.data import FeatureSpec, Requests, simulate, split_requests
 from tfdistill.data.synthetic_settings import MAIN
+from tfdistill.export import parameters
 from tfdistill.trainers import FrozenTeacher, LoggedTeacher
 from tfdistill.types import Teacher
 from tfdistill.zoo.judge import ListJudge
 from tfdistill.zoo.recipe import Recipe, TrainedNet, train
 
-NAME = "ranking"
 DIMS = {"wide": 12, "narrow": 4}
 EPOCHS = 14
-SHOWN = ("auc", "gauc", "log_loss", "calibration", "ece")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,9 +149,9 @@ class Bench:
             logits = judge.logits(model)[name]
             for metric, value in judge.ranking(logits).items():
                 found[f"{name}/{metric}"] = round(value, 6)
-            found[f"{name}/parameters"] = model.count_params()
-            tables = model.get_layer("embeddings").count_params()
-            found[f"{name}/parameters_outside_tables"] = model.count_params() - tables
+            counted = parameters(model)
+            found[f"{name}/parameters"] = counted.tables + counted.rest
+            found[f"{name}/parameters_outside_tables"] = counted.rest
         return found
 
 
@@ -192,34 +192,6 @@ def narrowed(spec: FeatureSpec, dim: int) -> FeatureSpec:
     return FeatureSpec(spec.features, tables)
 
 
-def show(bench: Bench, names: list[str], seeds: int) -> None:
-    """Prints the table."""
-    runs = {name: [bench.run(name, seed) for seed in range(seeds)] for name in names}
-    for name, found in runs.items():
-        row = ROWS[name]
-        cells = [
-            spread([run[f"{row.net}/{metric}"] for run in found]) for metric in SHOWN
-        ]
-        if row.baseline in runs:
-            gains = [
-                run[f"{row.net}/auc"] - other[f"{row.net}/auc"]
-                for run, other in zip(found, runs[row.baseline])
-            ]
-            cells.append(f"{np.mean(gains):+.4f} ± {_sd(gains):.4f}")
-        if row.net != "teacher" and "teacher/auc" in found[0]:
-            cells.append("teacher " + spread([run["teacher/auc"] for run in found]))
-        print(f"{name} ({found[0][f'{row.net}/parameters']:,}): " + ", ".join(cells))
-
-
-def spread(values: list[float]) -> str:
-    """Mean and standard deviation."""
-    return f"{np.mean(values):.4f} ± {_sd(values):.4f}"
-
-
-def _sd(values: list[float]) -> float:
-    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-
-
 def main() -> None:
     """Runs what is not there yet and prints the table of a problem."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -232,7 +204,11 @@ def main() -> None:
     options = parser.parse_args()
     bench = Bench(options.problem, options.data_dir, options.work)
     names = options.rows.split(",") if options.rows else list(ROWS)
-    show(bench, [name for name in names if bench.has(name)], options.seeds)
+    for name in names:
+        if bench.has(name):
+            for seed in range(options.seeds):
+                bench.run(name, seed)
+    print(table(options.problem))
 
 
 if __name__ == "__main__":
