@@ -9,7 +9,10 @@ import sys
 
 import numpy as np
 import pytest
+from rich.console import Console
 from zoo_fixture import SPEC, impressions
+
+from tfdistill.zoo.own_data import distill
 
 COMMAND = ["--spec", "spec.json", "--request", "request", "--label", "click"]
 
@@ -44,6 +47,38 @@ def test_two_files_and_one_command_are_enough(folder):
     assert (student / "saved_model.pb").is_file()
     assert b"dwell" not in (student / "saved_model.pb").read_bytes()
     assert (folder / "runs/distill/report.html").is_file()
+
+
+@pytest.mark.parametrize("method", ["rocket", "dual-dnn"])
+def test_both_may_be_trained_together_in_other_ways(folder, method):
+    results = distill(
+        folder / "mine.parquet",
+        SPEC,
+        folder / "run",
+        request="request",
+        label="click",
+        method=method,
+        epochs=1,
+        console=Console(quiet=True),
+    )
+    logged = set(results.curves)
+    taught = {
+        "rocket": "rocket_hint",
+        "dual-dnn": "fine_hidden_0_from_teacher_hidden_0",
+    }
+    assert f"transfer_{taught[method]}" in logged
+    assert (folder / "run/serving/fine/1/saved_model.pb").is_file()
+
+
+def test_an_unknown_method_is_one_clear_sentence(folder):
+    done = tfdistill(
+        folder, "distill", "mine.parquet", *COMMAND, "--method", "nonsense"
+    )
+    assert done.returncode == 2
+    text = " ".join(done.stderr.split())
+    known = "method must be one of ['joint', 'rocket', 'dual-dnn'], got 'nonsense'."
+    assert text == f"Error: {known}" and "Traceback" not in text
+    assert not (folder / "runs").exists()
 
 
 def broken(folder, name):

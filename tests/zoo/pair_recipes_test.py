@@ -16,7 +16,6 @@ from tfdistill.models import (
     AutoInt,
     CoarseTwoTower,
     DcnV2,
-    DeepFm,
     Dnn,
     Mmoe,
     Net,
@@ -241,7 +240,7 @@ def test_a_student_may_learn_some_of_the_tasks():
     assert "dwell" in pair.teacher.features and "dwell" not in fine.features
 
 
-TEACHERS = {"dcn": DcnV2(1, (8,)), "deepfm": DeepFm((8,)), "autoint": AutoInt(1, 1, 4)}
+TEACHERS = {"dcn": DcnV2(1, (8,)), "autoint": AutoInt(1, 1, 4, (8,))}
 
 
 def test_an_ensemble_teaches_by_its_mean_or_by_a_trained_gate(tmp_path):

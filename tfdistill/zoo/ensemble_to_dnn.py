@@ -1,6 +1,6 @@
 """An ensemble of large rankers teaches one small DNN: the cost of one, more than one.
 
-Run: `python benchmarks/ranking.py --data movielens-1m --data-dir DIR`.
+Run: `run(two_stage(pair), teachers(pair), spec, train, ListJudge(valid), directory)`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Boosted trees teach the DNN that replaces them: margins as logits, raw features.
 
-Run: `run(two_stage(pair), GbdtTeacher.fit(spec, train, valid), spec, train, ...)`, or
-`python benchmarks/ranking.py --data movielens-1m --data-dir DIR`.
+Run: `run(two_stage(pair), GbdtTeacher.fit(spec, train, valid), spec, train,
+ListJudge(valid), directory)`.
 
 Where LR, FM or trees are served today, there are two ways to a DNN. Under the trees, it
 starts from what is known to work, and needs no large network. Under a large DNN
