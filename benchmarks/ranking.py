@@ -25,6 +25,7 @@ from ranking_table import NAME, table
 from tfdistill.data import FeatureSpec, Requests, simulate, split_requests
 from tfdistill.data.synthetic_settings import MAIN
 from tfdistill.export import parameters
+from tfdistill.teachers import GbdtTeacher
 from tfdistill.trainers import FrozenTeacher, LoggedTeacher
 from tfdistill.types import Teacher
 from tfdistill.zoo.judge import ListJudge
@@ -32,6 +33,7 @@ from tfdistill.zoo.recipe import Recipe, TrainedNet, train
 
 DIMS = {"wide": 12, "narrow": 4}
 EPOCHS = 14
+SEEDS = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +77,8 @@ class Bench:
             self.problem.spec.names, served, fewer if fewer != served else ()
         )
         self.judges = {
-            part: ListJudge(getattr(self.problem, part)) for part in ("valid", "test")
+            part: ListJudge(getattr(self.problem, part))
+            for part in ("train", "valid", "test")
         }
 
     def has(self, name: str) -> bool:
@@ -98,16 +101,43 @@ class Bench:
             scores.append(store.finished(NAME)[run]["valid"][f"{net}/auc"])
         return TRIALS[int(np.argmax(scores))]
 
-    def run(self, name: str, seed: int) -> dict[str, float]:
-        """Returns the test metrics of a row and a seed; trains if they are new."""
+    def run(self, name: str, seed: int) -> None:
+        """Trains and judges a row with a seed, if that is new."""
         run = f"{self.key}/{name}/seed-{seed}"
-        if run not in store.finished(NAME):
-            trial = self.best(name)
-            values = self.judged(self.trained(name, trial, seed), "test")
-            store.append(
-                NAME, run, {"settings": dataclasses.asdict(trial), "test": values}
+        if run in store.finished(NAME):
+            return
+        if ROWS[name].recipe is None:
+            logits = self.scores(name, seed, "test")
+            metrics = self.judges["test"].ranking(logits)
+            values = {f"{ROWS[name].net}/{k}": round(v, 6) for k, v in metrics.items()}
+            store.append(NAME, run, {"test": values})
+            return
+        trial = self.best(name)
+        values = self.judged(self.trained(name, trial, seed), "test")
+        store.append(NAME, run, {"settings": dataclasses.asdict(trial), "test": values})
+
+    def scores(self, name: str, seed: int, part: str) -> np.ndarray:
+        """Returns the logits of a row on the lists of a part, `[R, L]`."""
+        row = ROWS[name]
+        if row.ensemble_of:
+            seeds = [(seed + more) % SEEDS for more in range(3)]
+            logits = [self.scores(row.ensemble_of, s, part) for s in seeds]
+            return np.mean(logits, axis=0)
+        if row.recipe is None:
+            return self.trees().logits(getattr(self.problem, part))
+        nets = self.trained(name, self.best(name), seed)
+        return self.judges[part].logits(nets[row.net].models[row.net])[row.net]
+
+    def trees(self) -> GbdtTeacher:
+        """Returns boosted trees, which are fitted once: their seed hardly matters."""
+        path = self.work / "trees.npz"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            spec, train, valid = (
+                getattr(self.problem, name) for name in ("spec", "train", "valid")
             )
-        return store.finished(NAME)[run]["test"]
+            GbdtTeacher.fit(spec, train, valid, threads=1).save(path)
+        return GbdtTeacher.load(path)
 
     def trained(self, name: str, trial: Trial, seed: int) -> dict[str, TrainedNet]:
         """Trains a row, or reads what was trained."""
@@ -116,7 +146,8 @@ class Bench:
         if row.taught_by:
             requests, teacher = self.taught(row, seed)
         if row.start:
-            start = self.trained(row.start, self.best(row.start), seed)
+            nets = self.trained(row.start, self.best(row.start), seed)
+            start = {row.net: nets[row.net]}
         folder = f"{name.replace(' ', '-')}/{TRIALS.index(trial)}/seed-{seed}"
         return train(
             configured(row.recipe(self.features), row, trial),
@@ -132,12 +163,12 @@ class Bench:
 
     def taught(self, row: Row, seed: int) -> tuple[Requests, Teacher]:
         """The training requests and the teacher of a two-stage row."""
-        source = ROWS[row.taught_by].net
-        nets = self.trained(row.taught_by, self.best(row.taught_by), seed)
-        model = nets[source].models[source]
         if row.in_graph:
-            return self.problem.train, FrozenTeacher(model, {"score": source})
-        logits = ListJudge(self.problem.train).logits(model)[source]
+            source = ROWS[row.taught_by].net
+            nets = self.trained(row.taught_by, self.best(row.taught_by), seed)
+            teacher = FrozenTeacher(nets[source].models[source], {"score": source})
+            return self.problem.train, teacher
+        logits = self.scores(row.taught_by, seed, "train")
         requests = self.problem.train.with_scores({"taught": logits})
         return requests, LoggedTeacher({"score": "taught"})
 
@@ -198,7 +229,7 @@ def main() -> None:
     problems = ("movielens-1m", "kuairec", "frappe", "simulator")
     parser.add_argument("problem", choices=problems)
     parser.add_argument("--data-dir", type=pathlib.Path, default="data")
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--rows", help="Names of rows, by default all of the problem.")
     parser.add_argument("--work", type=pathlib.Path, default="runs/ranking")
     options = parser.parse_args()

@@ -11,11 +11,19 @@ from collections.abc import Callable
 
 from tfdistill.losses import LogitMSE, SigmoidSoftLabel
 from tfdistill.models import CoarseTwoTower, DcnV2, Dnn, Net
-from tfdistill.zoo import dual_dnn, privileged_coarse, ranking_pair, rocket
+from tfdistill.zoo import (
+    dual_dnn,
+    gbdt_to_dnn,
+    privileged_coarse,
+    ranking_pair,
+    rocket,
+)
 from tfdistill.zoo.ranking_pair import Pair
 from tfdistill.zoo.recipe import Recipe
 
 UNLABELLED = 10
+MOVIELENS = ("movielens-1m",)
+SIMULATOR = ("simulator",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,23 +61,26 @@ class Row:
     """One line of the table.
 
     Args:
-        recipe: Makes the recipe.
+        recipe: Makes the recipe; None for scores that are made of other rows, or by
+            trees.
         net: The net that is judged.
         taught_by: The row whose net is the frozen teacher.
         in_graph: Whether the teacher runs while the student is trained, to score drawn
             pairs; else its logits are stored with the requests.
         start: The row whose trained net is fine-tuned.
+        ensemble_of: The row of which three seeds are averaged.
         wide: Whether the tables are as wide as the teacher's.
         fewer: Whether the row is about a student that sees less.
         only: Problems that have the row; all by default.
         baseline: The row that it is compared with.
     """
 
-    recipe: Callable[[Features], Recipe]
+    recipe: Callable[[Features], Recipe] | None
     net: str = "fine"
     taught_by: str = ""
     in_graph: bool = False
     start: str = ""
+    ensemble_of: str = ""
     wide: bool = False
     fewer: bool = False
     only: tuple[str, ...] = ()
@@ -84,8 +95,19 @@ def _unequal(**settings: object) -> Callable[[Features], Recipe]:
     return lambda f: ranking_pair.two_stage(f.unequal, **settings)
 
 
-def _small(recipe: Callable[[Features], Recipe], **settings: object) -> Row:
-    return Row(recipe, taught_by="teacher", baseline="small alone", **settings)
+def _small(
+    recipe: Callable[[Features], Recipe], taught_by: str = "teacher", **settings: object
+) -> Row:
+    return Row(recipe, taught_by=taught_by, baseline="small alone", **settings)
+
+
+def _incumbent(name: str) -> Row:
+    return Row(
+        lambda f: gbdt_to_dnn.incumbents(f.pair)[name],
+        net=name,
+        wide=True,
+        only=MOVIELENS,
+    )
 
 
 def _light(recipe: Callable[[Features], Recipe], **settings: object) -> Row:
@@ -98,8 +120,6 @@ def _poor(recipe: Callable[[Features], Recipe], **settings: object) -> Row:
     )
 
 
-MOVIELENS = ("movielens-1m",)
-SIMULATOR = ("simulator",)
 DUAL = {"soft": 1.0, "hard": 0.5, "classifier": 0.01, "layers": ((0, 1),)}
 
 ROWS: dict[str, Row] = {
@@ -134,6 +154,16 @@ ROWS: dict[str, Row] = {
     "dual-DNN, fine-tuned": _light(
         lambda f: dual_dnn.fine_tuned(dual_dnn.recipe(f.pair, **DUAL), epochs=6),
         start="dual-DNN",
+    ),
+    "LR": _incumbent("lr"),
+    "FM": _incumbent("fm"),
+    "GBDT": Row(None, net="trees", only=MOVIELENS),
+    "small under GBDT": _small(_taught(hard=0.5, weight=0.5), "GBDT", only=MOVIELENS),
+    "three teachers": Row(
+        None, net="mean", ensemble_of="teacher", only=MOVIELENS, baseline="teacher"
+    ),
+    "small under three teachers": _small(
+        _taught(hard=0.5, weight=0.5), "three teachers", only=MOVIELENS
     ),
     "fewer alone": Row(lambda f: ranking_pair.alone(f.unequal), fewer=True),
     "fewer soft": _poor(_unequal(hard=0.5, weight=0.5)),

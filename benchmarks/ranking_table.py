@@ -53,16 +53,16 @@ def _seeds(done: Mapping[str, Any], problem: str, name: str) -> Runs:
 
 def _cells(name: str, runs: Runs, others: Mapping[str, Runs]) -> list[str]:
     row = ROWS[name]
-    cells = [f"{runs[0][f'{row.net}/parameters']:,}"]
+    parameters = runs[0].get(f"{row.net}/parameters")
+    cells = [f"{parameters:,}" if parameters else ""]
     cells += [
         spread([run[f"{row.net}/{metric}"] for run in runs]) for metric in METRICS
     ]
     gain = ""
     if row.baseline in others:
+        other = ROWS[row.baseline].net
         pairs = zip(runs, others[row.baseline])
-        gain = spread(
-            [a[f"{row.net}/auc"] - b[f"{row.net}/auc"] for a, b in pairs], "+"
-        )
+        gain = spread([a[f"{row.net}/auc"] - b[f"{other}/auc"] for a, b in pairs], "+")
         gain += f" ({row.baseline})"
     joint = row.net != "teacher" and "teacher/auc" in runs[0]
     teacher = spread([run["teacher/auc"] for run in runs]) if joint else ""

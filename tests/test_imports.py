@@ -21,7 +21,12 @@ assert sys.path == path
 for host in {hosts}:
     assert host not in sys.modules, host
 """
-HOSTS = ["tensorflow_ranking", "tensorflow_recommenders", "matplotlib"]
+HOSTS = [
+    "tensorflow_ranking",
+    "tensorflow_recommenders",
+    "matplotlib",
+    "lightgbm",
+]
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,8 @@ class DistillationLoss(tf.keras.losses.Loss):
         """Computes one float32 loss per example.
 
         Args:
-            student: `[..., L]` logits (`[..., H]` for feature losses), dense or ragged.
+            student: `[..., L]` logits, dense or ragged (`[..., H]` for feature losses,
+                dense).
             teacher: The teacher's signal, shaped as `student`.
             labels: `[..., L]` hard labels, for the losses that use them.
             mask: bool `[..., L]`, True for real items; or one value per list.
@@ -140,7 +141,8 @@ class DistillationLoss(tf.keras.losses.Loss):
             without a valid item.
 
         Raises:
-            ValueError: If shapes do not fit or an input is missing or unknown.
+            ValueError: If shapes do not fit, vectors are ragged, or an input is missing
+                or unknown.
         """
         return self._evaluate(student, teacher, labels, mask, weights, inputs)[0]
 
@@ -186,8 +188,9 @@ class DistillationLoss(tf.keras.losses.Loss):
         """Reduces the loss between a teacher's `y_true` and a student's `y_pred`.
 
         Args:
-            y_true: The teacher's signal, NaN where it is missing or padded.
-            y_pred: The student's output.
+            y_true: The teacher's signal, NaN where it is missing or padded; lists may
+                be ragged.
+            y_pred: The student's output, ragged if `y_true` is.
             sample_weight: `[B]` or `[B, 1]` weighs lists, `[B, L]` items.
 
         Returns:

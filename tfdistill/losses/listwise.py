@@ -213,7 +213,8 @@ def generalised_kl(log_p: tf.Tensor, log_q: tf.Tensor, weights: tf.Tensor) -> tf
     sum_i w_i [p_i log(p_i / q_i) - p_i + q_i]
 
     Its gradient is written out, w (q - p) for log q and w p log(p / q) for log p, which
-    saves half the passes over the list. Can be differentiated once.
+    saves half the passes over the list. Can be differentiated once, with respect to
+    those two.
 
     Args:
         log_p: float32 `[..., L]`.

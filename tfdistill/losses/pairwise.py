@@ -193,8 +193,8 @@ class DeltaNDCG(relevance.RelevanceLoss):
     for the relevance r of the teacher's scores and the student's current ranks k (ties
     of the student count as the worst order, so that a constant student learns). With
     `topn`, ranks below it have no discount: only pairs with one item in the student's
-    top n count. This is LambdaRank with the teacher as the judge. Time is O(L^2),
-    memory O(L).
+    top n count. This is LambdaRank with the teacher as the judge. Memory is O(L), time
+    O(L^2), or O(K L) for a map that grades K items of a list.
 
     Args:
         relevance_map: Map of the teacher's scores; `RankLinear()` if None.

@@ -1,7 +1,13 @@
 """The dual-DNN ranker: one input representation, interaction in the teacher alone.
 
 Run: `tfdistill distill mine.parquet --method dual-dnn ...`, or
-`python benchmarks/ranking.py --data movielens-1m --data-dir DIR`.
+`python benchmarks/ranking.py movielens-1m --data-dir DIR`, a minute a training.
+
+MovieLens-1M, 5 seeds, before fine-tuning: no measurable gain at this size:
+
+    ranking: movielens-1m/light alone/seed-0..4 fine/auc = 0.8000 ± 0.0018
+    ranking: movielens-1m/dual-DNN/seed-0..4 fine/auc = 0.8009 ± 0.0013
+    ranking: movielens-1m/dual-DNN/seed-0..4 teacher/auc = 0.8034 ± 0.0003
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Privileged features distillation: a coarse ranker under a teacher that sees more.
 
-Run: `python benchmarks/ranking.py --data movielens-1m --data-dir DIR`.
+Run: `python benchmarks/ranking.py movielens-1m --data-dir DIR`.
 """
 
 from __future__ import annotations
