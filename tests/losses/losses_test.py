@@ -102,12 +102,24 @@ def test_blocks_give_what_all_pairs_give(length):
         pairs = tf.nn.softplus(x[:, None, :] - x[:, :, None]) * better.astype("f")
         count = np.maximum(better.sum((1, 2)), 1)
         expected = tf.reduce_sum(pairs, [1, 2]) / count
+        weights = np.random.default_rng(2).uniform(0.5, 2.0, valid.shape).astype("f")
+        soft = losses.RankNet().per_example(
+            student=x, teacher=teacher, mask=valid, weights=weights
+        )
+        target = tf.sigmoid(teacher[:, :, None] - teacher[:, None, :])
+        entropy = tf.nn.sigmoid_cross_entropy_with_logits(
+            labels=target, logits=x[:, :, None] - x[:, None, :]
+        )
+        both = valid[:, :, None] & valid[:, None, :] & ~np.eye(length, dtype=bool)
+        both = both * weights[:, :, None]
+        direct_soft = tf.reduce_sum(entropy * both, [1, 2])
+        direct_soft /= np.maximum(valid.sum(1) * (valid.sum(1) - 1.0), 1.0)
         ranks = pair_blocks.smooth_ranks(x, valid, 0.5)
         ranks = tf.where(valid, ranks / length, 0.0) ** 2
         rows = tf.sigmoid((x[:, None, :] - x[:, :, None]) / 0.5) * valid[:, None, :]
         direct = (0.5 + tf.reduce_sum(rows, -1)) / length
         direct = tf.where(valid, direct, 0.0) ** 2
-    for mine, other in ((loss, expected), (ranks, direct)):
+    for mine, other in ((loss, expected), (soft, direct_soft), (ranks, direct)):
         np.testing.assert_allclose(mine, other, rtol=2e-5, atol=1e-6)
         slopes = tape.gradient(mine, x), tape.gradient(other, x)
         np.testing.assert_allclose(*slopes, rtol=1e-4, atol=2e-4)

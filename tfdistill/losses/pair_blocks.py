@@ -19,7 +19,7 @@ PairTerm = Callable[
 """`(s_j - s_i, columns of i, columns of j) -> (loss, d loss / d s_j)`.
 
 From a block `[N, R, R]` of leads to the losses' sum `[N]` and each pair's slope. Pairs
-with padding must count 0: beyond the list's end, its score is `FAR`, its columns are 0.
+with padding must count 0: beyond the list's end, its score is `FAR`.
 """
 
 # For 64 lists a block's temporaries are 4 MB each; and 2^120 is still a float32.
@@ -75,6 +75,8 @@ def pair_sums(
     term: PairTerm,
     student: tf.Tensor,
     columns: Mapping[str, tf.Tensor],
+    *,
+    padding: float = 0.0,
     symmetric: bool = False,
 ) -> tf.Tensor:
     """Sums a term over the pairs of each list.
@@ -93,6 +95,7 @@ def pair_sums(
         term: Loss and slopes of a block; see `PairTerm`.
         student: float32 `[..., L]`.
         columns: Constants of every item, each `[..., L]`.
+        padding: What the columns hold beyond the list's end.
         symmetric: Whether the term of (j, i) is that of (i, j).
 
     Returns:
@@ -107,7 +110,7 @@ def pair_sums(
         13.0
     """
     blocks = _Blocks(student)
-    constants = {name: blocks.cut(values) for name, values in columns.items()}
+    constants = {k: blocks.cut(values, padding) for k, values in columns.items()}
 
     @tf.custom_gradient
     def total(student: tf.Tensor) -> tuple[tf.Tensor, Callable[..., tf.Tensor]]:
