@@ -8,12 +8,13 @@ from typing import Any
 import tensorflow as tf
 
 from tfdistill.layers.dropout import SteppedDropout
+from tfdistill.layers.kernels import RegularizedLayer
 
 __all__ = ["BehaviourTokens", "TargetAttention", "TransformerBlock"]
 
 
 @tf.keras.utils.register_keras_serializable(package="tfdistill")
-class TargetAttention(tf.keras.layers.Layer):
+class TargetAttention(RegularizedLayer):
     """The attention unit of DIN: behaviours summed by their relevance to a candidate.
 
     `y = sum_j m_j a_j k_j` with `a_j = w . h_n(... relu(W [q | k_j | q * k_j] + b))`
@@ -53,11 +54,10 @@ class TargetAttention(tf.keras.layers.Layer):
     def __init__(
         self, units: Sequence[int], kernel_regularizer: Any = None, **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(kernel_regularizer, **kwargs)
         if not units:
             raise ValueError(f"{self.name} needs at least one layer, got units=().")
         self.units = tuple(units)
-        self.kernel_regularizer = tf.keras.regularizers.get(kernel_regularizer)
         self.hidden = [
             tf.keras.layers.Dense(size, "relu", kernel_regularizer=kernel_regularizer)
             for size in self.units[1:]
@@ -97,13 +97,7 @@ class TargetAttention(tf.keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor."""
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "kernel_regularizer": tf.keras.regularizers.serialize(
-                self.kernel_regularizer
-            ),
-        }
+        return {**super().get_config(), "units": self.units}
 
 
 @tf.keras.utils.register_keras_serializable(package="tfdistill")
@@ -148,7 +142,7 @@ class BehaviourTokens(tf.keras.layers.Layer):
 
 
 @tf.keras.utils.register_keras_serializable(package="tfdistill")
-class TransformerBlock(tf.keras.layers.Layer):
+class TransformerBlock(RegularizedLayer):
     """One block of a transformer, from queries to tokens that may be others.
 
     `x = norm(q + MHA(q, tokens))`, `y = norm(x + W_2 relu(W_1 x))`; W_1 widens four
@@ -187,10 +181,9 @@ class TransformerBlock(tf.keras.layers.Layer):
         kernel_regularizer: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(kernel_regularizer, **kwargs)
         self.heads = heads
         self.dropout = dropout
-        self.kernel_regularizer = tf.keras.regularizers.get(kernel_regularizer)
         self.drop = [SteppedDropout(dropout) for _ in range(2)] if dropout else None
 
     def build(self, input_shape: Any) -> None:
@@ -228,9 +221,6 @@ class TransformerBlock(tf.keras.layers.Layer):
             **super().get_config(),
             "heads": self.heads,
             "dropout": self.dropout,
-            "kernel_regularizer": tf.keras.regularizers.serialize(
-                self.kernel_regularizer
-            ),
         }
 
 

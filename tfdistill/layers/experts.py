@@ -6,6 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfdistill.layers.kernels import stacked_glorot
+
 __all__ = ["DistillationExperts"]
 
 
@@ -100,12 +102,7 @@ class DistillationExperts(tf.keras.layers.Layer):
             kernel = self.add_weight(
                 name=f"{name}_kernel",
                 shape=(self.experts, rows, columns),
-                initializer=tf.keras.initializers.VarianceScaling(
-                    # Keras' fans of `[M, rows, columns]` have M in them already.
-                    float(self.experts),
-                    "fan_avg",
-                    "uniform",
-                ),
+                initializer=stacked_glorot(self.experts),
             )
             bias = self.add_weight(
                 name=f"{name}_bias", shape=(self.experts, columns), initializer="zeros"

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfdistill.layers.fields import StackFields
+from tfdistill.layers.kernels import RegularizedLayer, stacked_glorot
 
 __all__ = [
     "BilinearInteraction",
@@ -59,7 +60,7 @@ class FieldPairs(StackFields):
 
 
 @tf.keras.utils.register_keras_serializable(package="tfdistill")
-class CompressedInteraction(tf.keras.layers.Layer):
+class CompressedInteraction(RegularizedLayer):
     """The compressed interaction network (CIN) of xDeepFM, pooled over the width.
 
     `X^k_h = sum_{i,j} W^k_{hij} (X^{k-1}_i * X^0_j)`, and for each map `sum_d X^k_hd`;
@@ -94,14 +95,13 @@ class CompressedInteraction(tf.keras.layers.Layer):
     def __init__(
         self, maps: Sequence[int], kernel_regularizer: Any = None, **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(kernel_regularizer, **kwargs)
         if not maps or min(maps) < 1:
             raise ValueError(
                 f"{self.name} needs at least one layer of at least one map, got "
                 f"maps={tuple(maps)}."
             )
         self.maps = tuple(maps)
-        self.kernel_regularizer = tf.keras.regularizers.get(kernel_regularizer)
 
     def build(self, input_shape: Any) -> None:
         """Creates a kernel for each layer."""
@@ -130,17 +130,11 @@ class CompressedInteraction(tf.keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor."""
-        return {
-            **super().get_config(),
-            "maps": self.maps,
-            "kernel_regularizer": tf.keras.regularizers.serialize(
-                self.kernel_regularizer
-            ),
-        }
+        return {**super().get_config(), "maps": self.maps}
 
 
 @tf.keras.utils.register_keras_serializable(package="tfdistill")
-class SqueezeExcitation(tf.keras.layers.Layer):
+class SqueezeExcitation(RegularizedLayer):
     """Scales every field by a weight that depends on all: the SENET of FiBiNET.
 
     `z_i = mean_d v_id`, `a = sigmoid(relu(z W_1) W_2)`, `v_i -> a_i v_i` with W_1 of
@@ -172,11 +166,10 @@ class SqueezeExcitation(tf.keras.layers.Layer):
     def __init__(
         self, ratio: int = 3, kernel_regularizer: Any = None, **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(kernel_regularizer, **kwargs)
         if ratio < 1:
             raise ValueError(f"{self.name}: ratio must be at least 1, got {ratio}.")
         self.ratio = ratio
-        self.kernel_regularizer = tf.keras.regularizers.get(kernel_regularizer)
 
     def build(self, input_shape: Any) -> None:
         """Creates the two kernels."""
@@ -202,17 +195,11 @@ class SqueezeExcitation(tf.keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor."""
-        return {
-            **super().get_config(),
-            "ratio": self.ratio,
-            "kernel_regularizer": tf.keras.regularizers.serialize(
-                self.kernel_regularizer
-            ),
-        }
+        return {**super().get_config(), "ratio": self.ratio}
 
 
 @tf.keras.utils.register_keras_serializable(package="tfdistill")
-class BilinearInteraction(tf.keras.layers.Layer):
+class BilinearInteraction(RegularizedLayer):
     """The bilinear product of every pair of fields: `p_ij = (v_i W_i) * v_j`, i < j.
 
     This is the paper's Field-Each type: a kernel for each field but the last.
@@ -238,10 +225,6 @@ class BilinearInteraction(tf.keras.layers.Layer):
         Huang et al., FiBiNET, RecSys 2019, arXiv:1905.09433.
     """
 
-    def __init__(self, kernel_regularizer: Any = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.kernel_regularizer = tf.keras.regularizers.get(kernel_regularizer)
-
     def build(self, input_shape: Any) -> None:
         """Creates one kernel `[d, d]` for each field on the left of a pair."""
         left, width = int(input_shape[-2]) - 1, int(input_shape[-1])
@@ -250,11 +233,7 @@ class BilinearInteraction(tf.keras.layers.Layer):
         self.kernels = self.add_weight(
             name="kernels",
             shape=(left, width, width),
-            # The fans of this shape count every kernel: undo it, to start each as
-            # glorot_uniform does.
-            initializer=tf.keras.initializers.VarianceScaling(
-                left, "fan_avg", "uniform"
-            ),
+            initializer=stacked_glorot(left),
             regularizer=self.kernel_regularizer,
         )
         super().build(input_shape)
@@ -267,11 +246,6 @@ class BilinearInteraction(tf.keras.layers.Layer):
         )
         projected = tf.einsum("blid,ide->blie", inputs[:, :, :-1], self.kernels)
         return tf.gather(projected, left, axis=2) * tf.gather(inputs, right, axis=2)
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the arguments of the constructor."""
-        regularizer = tf.keras.regularizers.serialize(self.kernel_regularizer)
-        return {**super().get_config(), "kernel_regularizer": regularizer}
 
 
 @tf.keras.utils.register_keras_serializable(package="tfdistill")

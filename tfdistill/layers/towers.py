@@ -8,12 +8,13 @@ from typing import Any
 import tensorflow as tf
 
 from tfdistill.layers.dropout import SteppedDropout
+from tfdistill.layers.kernels import RegularizedLayer
 
 __all__ = ["ConcatUserItem", "FoldedDense", "SqueezeLast", "folded_mlp", "mlp"]
 
 
 @tf.keras.utils.register_keras_serializable(package="tfdistill")
-class FoldedDense(tf.keras.layers.Layer):
+class FoldedDense(RegularizedLayer):
     """A dense layer over `[user | item]` that multiplies the user side only once.
 
     `y = f(I W_i + (U W_u + b))`, equal to `f([U | I] W + b)` with `W = [W_u; W_i]` and
@@ -50,13 +51,12 @@ class FoldedDense(tf.keras.layers.Layer):
         kernel_regularizer: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(kernel_regularizer, **kwargs)
         if units < 1:
             raise ValueError(f"FoldedDense: units must be at least 1, got {units}.")
         self.units = units
         self.activation = tf.keras.activations.get(activation)
         self.kernel_initializer = tf.keras.initializers.get(kernel_initializer)
-        self.kernel_regularizer = tf.keras.regularizers.get(kernel_regularizer)
 
     def build(self, input_shape: Any) -> None:
         """Creates the two kernels and the bias."""
@@ -102,9 +102,6 @@ class FoldedDense(tf.keras.layers.Layer):
             "activation": tf.keras.activations.serialize(self.activation),
             "kernel_initializer": tf.keras.initializers.serialize(
                 self.kernel_initializer
-            ),
-            "kernel_regularizer": tf.keras.regularizers.serialize(
-                self.kernel_regularizer
             ),
         }
 
@@ -193,7 +190,7 @@ def mlp(
         hidden = tf.keras.layers.Dense(
             size, "relu", kernel_regularizer=kernel_regularizer, name=f"{name}_{index}"
         )(layers[-1])
-        layers.append(_dropped(hidden, dropout, f"{name}_{index}"))
+        layers.append(dropped(hidden, dropout, f"{name}_{index}"))
     return layers
 
 
@@ -246,7 +243,7 @@ def folded_mlp(
         units[0], "relu", kernel_regularizer=kernel_regularizer, name=f"{name}_folded"
     )((user, item))
     return mlp(
-        _dropped(hidden, dropout, f"{name}_folded"),
+        dropped(hidden, dropout, f"{name}_folded"),
         units[1:],
         name=name,
         dropout=dropout,
@@ -263,7 +260,7 @@ def _check_sides(name: str, shapes: Any) -> None:
         )
 
 
-def _dropped(hidden: tf.Tensor, rate: float, name: str) -> tf.Tensor:
+def dropped(hidden: tf.Tensor, rate: float, name: str) -> tf.Tensor:
     """Applies dropout that a resumed run repeats, or nothing at rate 0."""
     if not rate:
         return hidden

@@ -60,14 +60,7 @@ class Dnn:
 
     def __call__(self, inputs: NetInputs, *, name: str) -> dict[str, tf.Tensor]:
         """Returns `name` `[B, L]` and the hidden layers `[B, L, units[i]]`."""
-        layers = folded_mlp(
-            inputs.user,
-            inputs.item,
-            self.units,
-            name=name,
-            dropout=self.dropout,
-            kernel_regularizer=kernel_l2(self.l2),
-        )
+        layers = deep_part(self, inputs.user, inputs.item, name)
         return ranker_outputs(layers[-1], layers, name)
 
 
@@ -110,14 +103,7 @@ class DcnV2:
 
     def __call__(self, inputs: NetInputs, *, name: str) -> dict[str, tf.Tensor]:
         """Returns `name` `[B, L]` and the deep part's layers `[B, L, units[i]]`."""
-        layers = folded_mlp(
-            inputs.user,
-            inputs.item,
-            self.units,
-            name=name,
-            dropout=self.dropout,
-            kernel_regularizer=kernel_l2(self.l2),
-        )
+        layers = deep_part(self, inputs.user, inputs.item, name)
         crossed = self._crossed((inputs.user, inputs.item), name)
         both = tf.keras.layers.Concatenate(name=f"{name}_both")([crossed, layers[-1]])
         return ranker_outputs(both, layers, name)
@@ -233,6 +219,36 @@ class CoarseTwoTower:
         )
         both = tf.keras.layers.Concatenate(name=f"{name}_both")(layers)
         return ranker_outputs(both, layers[1:], name)
+
+
+class Deep(Protocol):
+    """An architecture with a stack of dense layers."""
+
+    @property
+    def units(self) -> tuple[int, ...]:
+        """Widths of the layers."""
+
+    @property
+    def dropout(self) -> float:
+        """Rate of the dropout after each."""
+
+    @property
+    def l2(self) -> float:
+        """L2 on the kernels."""
+
+
+def deep_part(
+    net: Deep, user: tf.Tensor, item: tf.Tensor, name: str
+) -> list[tf.Tensor]:
+    """The dense layers of a net over `[u | i]`, the first one folded."""
+    return folded_mlp(
+        user,
+        item,
+        net.units,
+        name=name,
+        dropout=net.dropout,
+        kernel_regularizer=kernel_l2(net.l2),
+    )
 
 
 def ranker_outputs(

@@ -7,8 +7,13 @@ import dataclasses
 import tensorflow as tf
 
 from tfdistill.layers.interactions import FieldPairs
-from tfdistill.layers.towers import FoldedDense, folded_mlp
-from tfdistill.models.architectures import kernel_l2, ranker_outputs, sum_of_terms
+from tfdistill.layers.towers import FoldedDense
+from tfdistill.models.architectures import (
+    deep_part,
+    kernel_l2,
+    ranker_outputs,
+    sum_of_terms,
+)
 from tfdistill.models.inputs import NetInputs
 
 __all__ = ["DeepFm", "Fm", "Linear"]
@@ -97,14 +102,7 @@ class DeepFm:
 
     def __call__(self, inputs: NetInputs, *, name: str) -> dict[str, tf.Tensor]:
         """Returns `name` `[B, L]` and the deep part's layers `[B, L, units[i]]`."""
-        layers = folded_mlp(
-            inputs.user,
-            inputs.item,
-            self.units,
-            name=name,
-            dropout=self.dropout,
-            kernel_regularizer=kernel_l2(self.l2),
-        )
+        layers = deep_part(self, inputs.user, inputs.item, name)
         terms = _orders(inputs, name, self.l2)
         return ranker_outputs(layers[-1], layers, name, terms)
 

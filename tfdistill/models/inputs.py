@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 
@@ -57,12 +57,12 @@ class NetInputs:
     @functools.cached_property
     def user(self) -> tf.Tensor:
         """All user features side by side, `[B, d_u]`."""
-        return _concatenated(self.users)
+        return concatenated(list(self.users.values()))
 
     @functools.cached_property
     def item(self) -> tf.Tensor:
         """All item features side by side, `[B, L, d_i]`."""
-        return _concatenated(self.items)
+        return concatenated(list(self.items.values()))
 
     def fields(self) -> tf.Tensor:
         """Every feature as one field, `[B, L, F, d]`; all must have one width."""
@@ -100,6 +100,6 @@ class NetInputs:
         return there[name]
 
 
-def _concatenated(vectors: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    parts = list(vectors.values())
-    return tf.keras.layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
+def concatenated(parts: Sequence[tf.Tensor], name: str | None = None) -> tf.Tensor:
+    """Puts tensors side by side; one alone stays as it is."""
+    return tf.keras.layers.Concatenate(name=name)(parts) if parts[1:] else parts[0]

@@ -6,7 +6,6 @@ import dataclasses
 
 import tensorflow as tf
 
-from tfdistill.layers.dropout import SteppedDropout
 from tfdistill.layers.gating import GatedDense
 from tfdistill.layers.interactions import (
     BilinearInteraction,
@@ -14,8 +13,13 @@ from tfdistill.layers.interactions import (
     FlattenFields,
     SqueezeExcitation,
 )
-from tfdistill.layers.towers import FoldedDense, folded_mlp, mlp
-from tfdistill.models.architectures import as_float32, kernel_l2, ranker_outputs
+from tfdistill.layers.towers import FoldedDense, dropped, mlp
+from tfdistill.models.architectures import (
+    as_float32,
+    deep_part,
+    kernel_l2,
+    ranker_outputs,
+)
 from tfdistill.models.factorization import first_order
 from tfdistill.models.inputs import NetInputs
 
@@ -53,14 +57,7 @@ class XDeepFm:
 
     def __call__(self, inputs: NetInputs, *, name: str) -> dict[str, tf.Tensor]:
         """Returns `name` `[B, L]` and the deep part's layers `[B, L, units[i]]`."""
-        layers = folded_mlp(
-            inputs.user,
-            inputs.item,
-            self.units,
-            name=name,
-            dropout=self.dropout,
-            kernel_regularizer=kernel_l2(self.l2),
-        )
+        layers = deep_part(self, inputs.user, inputs.item, name)
         compressed = CompressedInteraction(
             self.maps, kernel_regularizer=kernel_l2(self.l2), name=f"{name}_cin"
         )(inputs.fields())
@@ -170,14 +167,7 @@ class AutoInt:
 
     def __call__(self, inputs: NetInputs, *, name: str) -> dict[str, tf.Tensor]:
         """Returns `name` `[B, L]` and the deep part's layers `[B, L, units[i]]`."""
-        layers = folded_mlp(
-            inputs.user,
-            inputs.item,
-            self.units,
-            name=name,
-            dropout=self.dropout,
-            kernel_regularizer=kernel_l2(self.l2),
-        )
+        layers = deep_part(self, inputs.user, inputs.item, name)
         fields = inputs.fields()
         for index in range(self.blocks):
             fields = self._attended(fields, f"{name}_attention_{index}")
@@ -263,10 +253,8 @@ class SeNetDnn:
             kernel_regularizer=regularizer,
             name=f"{name}_gated",
         )((inputs.user, inputs.item, gates))
-        if self.dropout:
-            first = SteppedDropout(self.dropout, name=f"{name}_gated_dropout")(first)
         layers = mlp(
-            first,
+            dropped(first, self.dropout, f"{name}_gated"),
             self.units[1:],
             name=name,
             dropout=self.dropout,

@@ -11,9 +11,8 @@ from tfdistill.layers.attention import (
     TargetAttention,
     TransformerBlock,
 )
-from tfdistill.layers.towers import folded_mlp
-from tfdistill.models.architectures import kernel_l2, ranker_outputs
-from tfdistill.models.inputs import NetInputs
+from tfdistill.models.architectures import deep_part, kernel_l2, ranker_outputs
+from tfdistill.models.inputs import NetInputs, concatenated
 
 __all__ = ["BehaviourTransformer", "Din"]
 
@@ -78,14 +77,8 @@ class Din:
             kernel_regularizer=kernel_l2(self.l2),
             name=f"{name}_attention",
         )((candidates, behaviours, mask))
-        layers = folded_mlp(
-            inputs.user,
-            _joined([inputs.item, interest], f"{name}_item"),
-            self.units,
-            name=name,
-            dropout=self.dropout,
-            kernel_regularizer=kernel_l2(self.l2),
-        )
+        item = concatenated([inputs.item, interest], f"{name}_item")
+        layers = deep_part(self, inputs.user, item, name)
         return ranker_outputs(layers[-1], layers, name)
 
 
@@ -165,13 +158,11 @@ class BehaviourTransformer:
         summary = tf.keras.layers.GlobalAveragePooling1D(name=f"{name}_summary")(
             tokens, mask=valid
         )
-        layers = folded_mlp(
-            _joined([inputs.user, summary], f"{name}_user"),
-            _joined([inputs.item, candidates], f"{name}_item"),
-            self.units,
-            name=name,
-            dropout=self.dropout,
-            kernel_regularizer=kernel_l2(self.l2),
+        layers = deep_part(
+            self,
+            concatenated([inputs.user, summary], f"{name}_user"),
+            concatenated([inputs.item, candidates], f"{name}_item"),
+            name,
         )
         return ranker_outputs(layers[-1], layers, name)
 
@@ -191,11 +182,7 @@ def _read(
     sequences = [inputs.sequence(sequence) for sequence, _ in behaviours]
     targets = [inputs.vector(target) for _, target in behaviours]
     return (
-        _joined(targets, f"{name}_candidate"),
-        _joined([vectors for vectors, _ in sequences], f"{name}_behaviours"),
+        concatenated(targets, f"{name}_candidate"),
+        concatenated([vectors for vectors, _ in sequences], f"{name}_behaviours"),
         sequences[0][1],
     )
-
-
-def _joined(parts: list[tf.Tensor], name: str) -> tf.Tensor:
-    return tf.keras.layers.Concatenate(name=name)(parts) if parts[1:] else parts[0]
