@@ -308,8 +308,6 @@ def choose_positive(
     else:
         draw = tf.random.stateless_uniform(tf.shape(mask), seed)
         order = tf.where(interaction, draw, -1.0)
-    # One place more: no argmax of an empty list, before the reader's own error is seen.
-    order = tf.pad(order, [[0, 0], [0, 1]], constant_values=-2.0)
     found = tf.reduce_any(interaction, axis=1)
     return tf.where(found, tf.argmax(order, axis=1, output_type=tf.int32), -1)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from tfdistill.data.batching import (
 )
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import RESERVED_NAMES, FeatureSpec
+from tfdistill.files import written_whole
 
 __all__ = ["read_tfrecords", "write_tfrecords"]
 
@@ -72,15 +72,11 @@ def write_tfrecords(
                 f"have {sorted(side)}."
             )
     lists = _lists(requests, spec, label, weight)
-    unfinished = f"{path}.unfinished"
-    try:
-        with tf.io.TFRecordWriter(unfinished) as writer:
+    with written_whole(path) as unfinished:
+        with tf.io.TFRecordWriter(str(unfinished)) as writer:
             for row in range(requests.num_requests):
                 example = _example(requests, spec, row, lists)
                 writer.write(example.SerializeToString())
-        os.replace(unfinished, path)
-    finally:
-        Path(unfinished).unlink(missing_ok=True)
 
 
 def read_tfrecords(
@@ -182,7 +178,10 @@ def _parse(
     x = tf.io.parse_example(serialized, {**parsing, **dict.fromkeys(lists, ragged)})
     read = {name: x.pop(name) for name in sorted(lists)}
     length = read[label].row_lengths()
-    tf.debugging.assert_positive(length, f"a request has an empty list of {label}")
+    what = f"a request has an empty list of {label}"
+    # What is computed of the lists must wait, or its own error may come first.
+    with tf.control_dependencies([tf.debugging.assert_positive(length, what)]):
+        length = tf.identity(length)
     for name, values in read.items():
         tf.debugging.assert_equal(
             values.row_lengths(), length, f"{name} and {label} differ in length"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tfdistill.files import written_whole
 from tfdistill.report.schema import (
     CalibrationBins,
     Cascade,
@@ -57,12 +57,8 @@ def from_json(text: str) -> Results:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Writes a file beside its place and renames it: nobody sees half of it."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with written_whole(path) as unfinished:
         unfinished.write_bytes(content)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _nested(plain: Mapping[str, Any]) -> dict[str, Any]:

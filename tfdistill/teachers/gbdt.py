@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
+from tfdistill.files import written_whole
 from tfdistill.teachers.columns import Columns, Encoding
 
 __all__ = ["GbdtTeacher"]
@@ -153,19 +153,14 @@ class GbdtTeacher:
             for part in ("keys", "odds", "share"):
                 name = "/".join((part, *encoding.features))
                 arrays[name] = getattr(encoding, part)
-        unfinished = Path(f"{path}.unfinished")
-        try:
-            with open(unfinished, "wb") as file:
-                np.savez_compressed(
-                    file,
-                    spec=self.columns.spec.to_json(),
-                    trees=self.booster.model_to_string(),
-                    encoded=json.dumps([e.features for e in self.columns.encodings]),
-                    **arrays,
-                )
-            os.replace(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        with written_whole(path) as unfinished, open(unfinished, "wb") as file:
+            np.savez_compressed(
+                file,
+                spec=self.columns.spec.to_json(),
+                trees=self.booster.model_to_string(),
+                encoded=json.dumps([e.features for e in self.columns.encodings]),
+                **arrays,
+            )
 
     @classmethod
     def load(cls, path: str | Path) -> GbdtTeacher:
