@@ -5,13 +5,36 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import IO
 
 import pandas as pd
 
 from tfdistill.data.movielens import Expected
 
-__all__ = ["read_interactions"]
+__all__ = ["check_file", "read_interactions"]
+
+
+def check_file(path: str | Path, data_set: str, file_name: str) -> None:
+    """Refuses a path without a file.
+
+    Args:
+        path: The path that was given.
+        data_set: Name of the data set.
+        file_name: Name of the file that is wanted.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+
+    Example:
+        >>> check_file("no/such", "Mine", "mine.zip")
+        Traceback (most recent call last):
+        FileNotFoundError: Mine: there is no file 'no/such'. Give the path of mine.zip.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f"{data_set}: there is no file {str(path)!r}. Give the path of {file_name}."
+        )
 
 
 def read_interactions(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tfdistill.data.delimited import read_interactions
+from tfdistill.data.delimited import check_file, read_interactions
 from tfdistill.data.movielens import Expected
 
 __all__ = ["EXPECTED_FRAPPE", "FRAPPE_CONTEXT", "load_frappe"]
@@ -63,11 +63,7 @@ def load_frappe(
         Baltrunas et al., Frappe: Understanding the Usage and Perception of Mobile App
         Recommendations In-The-Wild, 2015, arXiv:1505.03014.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(
-            f"Frappe: there is no file {str(path)!r}. Give the path of "
-            "Mobile_Frappe.zip."
-        )
+    check_file(path, "Frappe", "Mobile_Frappe.zip")
     try:
         with zipfile.ZipFile(path) as archive:
             with archive.open(_MEMBER) as file:

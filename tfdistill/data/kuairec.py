@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tfdistill.data.delimited import read_interactions
+from tfdistill.data.delimited import check_file, read_interactions
 from tfdistill.data.movielens import Expected
 
 __all__ = ["EXPECTED_KUAIREC", "load_kuairec"]
@@ -45,11 +45,7 @@ def load_kuairec(
     Reference:
         Gao et al., KuaiRec: A Fully-observed Dataset, CIKM 2022, arXiv:2202.10842.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(
-            f"KuaiRec: there is no file {str(path)!r}. Give the path of "
-            "exposures.csv.gz."
-        )
+    check_file(path, "KuaiRec", "exposures.csv.gz")
     with gzip.open(path) as file:
         return read_interactions(
             file, str(path), _COLUMNS, expected, separator=",", header=False

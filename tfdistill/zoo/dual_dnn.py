@@ -17,8 +17,7 @@ from collections.abc import Sequence
 
 from tfdistill.losses import Hint, SigmoidSoftLabel
 from tfdistill.models import Representation
-from tfdistill.trainers import Transfer
-from tfdistill.zoo.ranking_pair import Pair
+from tfdistill.zoo.ranking_pair import Pair, pair_transfer
 from tfdistill.zoo.recipe import Recipe
 
 __all__ = ["REPRESENTATION", "fine_tuned", "recipe"]
@@ -58,25 +57,17 @@ def recipe(
     """
     hints = tuple((f"fine_hidden_{i}", f"teacher_hidden_{j}") for i, j in layers)
     transfers = [
-        Transfer(
+        pair_transfer(
             f"{student}_from_{teacher}",
             teacher,
             f"{student}_hint",
             Hint(),
             weight=classifier,
-            mask="mask",
-            weights="pair_weight",
         )
         for student, teacher in hints
     ]
-    on_the_fly = Transfer(
-        "fine_soft",
-        "teacher",
-        "fine",
-        SigmoidSoftLabel(),
-        weight=soft,
-        mask="mask",
-        weights="pair_weight",
+    on_the_fly = pair_transfer(
+        "fine_soft", "teacher", "fine", SigmoidSoftLabel(), weight=soft
     )
     return dataclasses.replace(
         pair.recipe,

@@ -29,7 +29,7 @@ from tfdistill.models import (
 from tfdistill.optimizers import LazyAdam
 from tfdistill.trainers import Distiller, FrozenTeacher, fit
 from tfdistill.zoo.judge import ListJudge
-from tfdistill.zoo.ranking_pair import Pair
+from tfdistill.zoo.ranking_pair import Pair, rankers
 from tfdistill.zoo.recipe import Recipe, TrainedNet, train
 
 __all__ = ["ARCHITECTURES", "REPRESENTATION", "run", "teachers"]
@@ -63,8 +63,7 @@ def teachers(
     """
     return {
         name: dataclasses.replace(
-            pair.recipe,
-            nets={name: Net(architecture, pair.teacher.features)},
+            rankers({name: Net(architecture, pair.teacher.features)}),
             representation=representation,
         )
         for name, architecture in architectures.items()

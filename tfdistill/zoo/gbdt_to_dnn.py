@@ -20,7 +20,7 @@ from tfdistill.data.spec import FeatureSpec
 from tfdistill.models import Fm, Linear, Net, Representation
 from tfdistill.trainers import LoggedTeacher
 from tfdistill.zoo.judge import ListJudge
-from tfdistill.zoo.ranking_pair import Pair
+from tfdistill.zoo.ranking_pair import Pair, rankers
 from tfdistill.zoo.recipe import Recipe, TrainedNet, train
 
 __all__ = ["SCORE", "incumbents", "run"]
@@ -42,8 +42,7 @@ def incumbents(
     shared = representation or Representation(16)
     return {
         name: dataclasses.replace(
-            pair.recipe,
-            nets={name: Net(architecture, pair.fine.features)},
+            rankers({name: Net(architecture, pair.fine.features)}),
             representation=projection,
         )
         for name, architecture, projection in (

@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.losses import DistillationLoss, SigmoidSoftLabel
 from tfdistill.models import Mmoe, Net
-from tfdistill.trainers import Transfer
-from tfdistill.zoo.ranking_pair import Pair
+from tfdistill.zoo.ranking_pair import Pair, pair_transfer
 from tfdistill.zoo.recipe import Recipe
 
 __all__ = ["default_pair", "recipe"]
@@ -73,14 +72,12 @@ def recipe(
         )
     outputs = pair.fine.scores("fine")
     transfers = [
-        Transfer(
+        pair_transfer(
             f"{output}_soft",
             f"teacher_{task}",
             output,
             loss or SigmoidSoftLabel(),
             weight=soft.get(task, 1.0),
-            mask="mask",
-            weights="pair_weight",
         )
         for output, task in outputs.items()
     ]

@@ -5,11 +5,13 @@ Run: `python benchmarks/ranking.py movielens-1m --data-dir DIR`.
 
 from __future__ import annotations
 
+import dataclasses
+
 import tensorflow as tf
 
 from tfdistill.losses import SigmoidSoftLabel
 from tfdistill.models import Net
-from tfdistill.trainers import Transfer
+from tfdistill.zoo.ranking_pair import pair_transfer, rankers
 from tfdistill.zoo.recipe import Recipe
 
 __all__ = ["recipe"]
@@ -38,21 +40,11 @@ def recipe(
     schedule = tf.keras.optimizers.schedules.PiecewiseConstantDecay(
         [warm_up], [0.0, weight]
     )
-    transfer = Transfer(
-        "coarse_soft",
-        "teacher",
-        "coarse",
-        SigmoidSoftLabel(),
-        weight=schedule,
-        mask="mask",
-        weights="pair_weight",
+    transfer = pair_transfer(
+        "coarse_soft", "teacher", "coarse", SigmoidSoftLabel(), weight=schedule
     )
-    return Recipe(
-        {"teacher": teacher, "coarse": coarse},
+    return dataclasses.replace(
+        rankers({"teacher": teacher, "coarse": coarse}),
         transfers=(transfer,),
         loss_weights={"coarse": 1 - weight},
-        epochs=10,
-        negatives=0,
-        learning_rate=2e-3,
-        rows_l2=1e-4,
     )

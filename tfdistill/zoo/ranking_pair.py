@@ -20,12 +20,12 @@ more; a bad one harms:
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.losses import DistillationLoss, Hint, SigmoidSoftLabel
 from tfdistill.models import DcnV2, Dnn, Net
-from tfdistill.trainers import Transfer
+from tfdistill.trainers import Schedule, Transfer
 from tfdistill.zoo.recipe import Recipe
 
 __all__ = [
@@ -34,6 +34,8 @@ __all__ = [
     "auxiliary_head",
     "default_pair",
     "joint",
+    "pair_transfer",
+    "rankers",
     "teacher",
     "two_stage",
 ]
@@ -54,13 +56,7 @@ class Pair:
     @property
     def recipe(self) -> Recipe:
         """Both nets with the settings that all recipes of a pair share, no transfer."""
-        return Recipe(
-            {"teacher": self.teacher, "fine": self.fine},
-            epochs=10,
-            negatives=0,
-            learning_rate=2e-3,
-            rows_l2=1e-4,
-        )
+        return rankers({"teacher": self.teacher, "fine": self.fine})
 
 
 def default_pair(spec: FeatureSpec, *, without: Collection[str] = ()) -> Pair:
@@ -89,18 +85,13 @@ def joint(pair: Pair) -> Recipe:
     Args:
         pair: The two nets.
     """
-    hint = Transfer(
-        "fine_hint",
-        "teacher_hidden",
-        "fine_hidden_hint",
-        Hint(),
-        weight=1e-3,
-        mask="mask",
-        weights="pair_weight",
+    soft = pair_transfer("fine_soft", "teacher", "fine", SigmoidSoftLabel())
+    hint = pair_transfer(
+        "fine_hint", "teacher_hidden", "fine_hidden_hint", Hint(), weight=1e-3
     )
     return dataclasses.replace(
         pair.recipe,
-        transfers=(_transfer("teacher", "fine", SigmoidSoftLabel()), hint),
+        transfers=(soft, hint),
         loss_weights={"fine": 0.3},
         hints=(("fine_hidden", "teacher_hidden"),),
     )
@@ -148,7 +139,9 @@ def two_stage(
         unlabelled: Drawn pairs per request that only the teacher scores (UKDSL,
             arXiv:2502.06834); a logged teacher has no score for them.
     """
-    transfer = _transfer("score", "fine", loss or SigmoidSoftLabel(), weight)
+    transfer = pair_transfer(
+        "fine_soft", "score", "fine", loss or SigmoidSoftLabel(), weight=weight
+    )
     return dataclasses.replace(
         alone(pair),
         transfers=(transfer,),
@@ -174,19 +167,47 @@ def auxiliary_head(
     Reference:
         Liang et al., ExFM, 2025, arXiv:2502.17494; arXiv:2408.14678.
     """
-    transfer = _transfer("score", "fine_aux", loss or SigmoidSoftLabel(), weight)
+    transfer = pair_transfer(
+        "fine_soft", "score", "fine_aux", loss or SigmoidSoftLabel(), weight=weight
+    )
     return dataclasses.replace(alone(pair), transfers=(transfer,), auxiliary=("fine",))
 
 
-def _transfer(
-    source: str, target: str, loss: DistillationLoss, weight: float = 1.0
+def rankers(nets: Mapping[str, Net]) -> Recipe:
+    """Returns the recipe of rankers with the settings that all such recipes share.
+
+    Args:
+        nets: The nets by name; there is no transfer between them yet.
+    """
+    return Recipe(nets, epochs=10, negatives=0, learning_rate=2e-3, rows_l2=1e-4)
+
+
+def pair_transfer(
+    name: str,
+    source: str,
+    target: str,
+    loss: DistillationLoss,
+    *,
+    weight: Schedule = 1.0,
+    hint_gradient: bool = False,
 ) -> Transfer:
+    """Returns a transfer on all unmasked pairs, labelled or not, by their weight.
+
+    Args:
+        name: As for `Transfer`.
+        source: As for `Transfer`.
+        target: As for `Transfer`.
+        loss: As for `Transfer`.
+        weight: As for `Transfer`.
+        hint_gradient: As for `Transfer`.
+    """
     return Transfer(
-        "fine_soft",
+        name,
         source,
         target,
         loss,
         weight=weight,
         mask="mask",
         weights="pair_weight",
+        hint_gradient=hint_gradient,
     )

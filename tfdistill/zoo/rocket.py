@@ -21,8 +21,8 @@ import dataclasses
 
 from tfdistill.losses import DistillationLoss, LogitMSE
 from tfdistill.models import Representation
-from tfdistill.trainers import Schedule, Transfer
-from tfdistill.zoo.ranking_pair import Pair
+from tfdistill.trainers import Schedule
+from tfdistill.zoo.ranking_pair import Pair, pair_transfer
 from tfdistill.zoo.recipe import Recipe
 
 __all__ = ["recipe"]
@@ -55,14 +55,12 @@ def recipe(
     Reference:
         Zhou et al., Rocket Launching, AAAI 2018, arXiv:1708.04106.
     """
-    transfer = Transfer(
+    transfer = pair_transfer(
         "rocket_hint",
         "teacher",
         "fine",
         hint or LogitMSE(),
         weight=weight,
-        mask="mask",
-        weights="pair_weight",
         hint_gradient=not gradient_block,
     )
     return dataclasses.replace(
