@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import pathlib
 
-import numpy as np
 import store
 
 from tfdistill.data import load_movielens
@@ -52,17 +51,13 @@ def show(runs: list[dict[str, float]]) -> None:
             cells = []
             for model in MODELS:
                 values = [run[f"{stage}/{model}/{metric}"] for run in runs]
-                cells.append(f"{model} {np.mean(values):.4f} ± {_sd(values):.4f}")
+                cells.append(f"{model} {store.spread(values)}")
             gains = [
                 run[f"{stage}/{DISTILLED}/{metric}"] - run[f"{stage}/{ALONE}/{metric}"]
                 for run in runs
             ]
-            cells.append(f"distilled - alone {np.mean(gains):+.4f} ± {_sd(gains):.4f}")
+            cells.append(f"distilled - alone {store.spread(gains, '+')}")
             print(f"{stage} {metric}: " + ", ".join(cells))
-
-
-def _sd(values: list[float]) -> float:
-    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
 
 
 def main() -> None:

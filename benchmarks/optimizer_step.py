@@ -134,6 +134,21 @@ def measure(settings: Settings, small: list[np.ndarray]) -> list[dict[str, Any]]
     ]
 
 
+def one_run() -> dict[str, Any]:
+    """Everything about one run, with one thread."""
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    settings = Settings()
+    ids = draw_ids(settings)
+    return {
+        "date": datetime.date.today().isoformat(),
+        "settings": dataclasses.asdict(settings),
+        "unique_ids": float(np.mean([len(np.unique(batch)) for batch in ids])),
+        "load": round(os.getloadavg()[0], 1),
+        "steps": measure(settings, ids),
+    }
+
+
 def show(run: Mapping[str, Any]) -> None:
     """Print a run's table: milliseconds of both sizes and their ratio."""
     small, large = run["settings"]["rows"]
@@ -151,21 +166,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rerun", action="store_true", help="measure once more")
     options = parser.parse_args()
-    runs = store.finished(NAME)
-    if options.rerun or not runs:
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-        settings = Settings()
-        ids = draw_ids(settings)
-        values = {
-            "date": datetime.date.today().isoformat(),
-            "settings": dataclasses.asdict(settings),
-            "unique_ids": float(np.mean([len(np.unique(batch)) for batch in ids])),
-            "load": round(os.getloadavg()[0], 1),
-            "steps": measure(settings, ids),
-        }
-        store.append(NAME, f"{NAME}-{len(runs) + 1}", values)
-    show(list(store.finished(NAME).values())[-1])
+    show(store.newest(NAME, one_run, rerun=options.rerun))
 
 
 if __name__ == "__main__":

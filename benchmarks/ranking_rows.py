@@ -43,17 +43,16 @@ class Features:
     @property
     def pair(self) -> Pair:
         """The teacher and the student that is only smaller."""
-        return Pair(TEACHER(self.every), Net(Dnn((16,)), self.same))
+        return Pair(self._teacher, Net(Dnn((16,)), self.same))
 
     @property
     def unequal(self) -> Pair:
         """The teacher and the student that sees less."""
-        return Pair(TEACHER(self.every), Net(Dnn((16,)), self.fewer))
+        return Pair(self._teacher, Net(Dnn((16,)), self.fewer))
 
-
-def TEACHER(features: tuple[str, ...]) -> Net:  # noqa: N802
-    """The teacher of all rows."""
-    return Net(DcnV2(1, (128, 64), dropout=0.2), features)
+    @property
+    def _teacher(self) -> Net:
+        return Net(DcnV2(1, (128, 64), dropout=0.2), self.every)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,6 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import store
 from ranking_rows import ROWS
 
@@ -56,23 +55,19 @@ def _cells(name: str, runs: Runs, others: Mapping[str, Runs]) -> list[str]:
     parameters = runs[0].get(f"{row.net}/parameters")
     cells = [f"{parameters:,}" if parameters else ""]
     cells += [
-        spread([run[f"{row.net}/{metric}"] for run in runs]) for metric in METRICS
+        store.spread([run[f"{row.net}/{metric}"] for run in runs]) for metric in METRICS
     ]
     gain = ""
     if row.baseline in others:
         other = ROWS[row.baseline].net
         pairs = zip(runs, others[row.baseline])
-        gain = spread([a[f"{row.net}/auc"] - b[f"{other}/auc"] for a, b in pairs], "+")
+        gain = store.spread(
+            [a[f"{row.net}/auc"] - b[f"{other}/auc"] for a, b in pairs], "+"
+        )
         gain += f" ({row.baseline})"
     joint = row.net != "teacher" and "teacher/auc" in runs[0]
-    teacher = spread([run["teacher/auc"] for run in runs]) if joint else ""
+    teacher = store.spread([run["teacher/auc"] for run in runs]) if joint else ""
     return [*cells, gain, teacher]
-
-
-def spread(values: Sequence[float], sign: str = "") -> str:
-    """Mean and standard deviation over seeds."""
-    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    return f"{np.mean(values):{sign}.4f} ± {deviation:.4f}"
 
 
 def written(page: str) -> str:

@@ -117,8 +117,7 @@ def main() -> None:
             f"{model} {np.mean([run[f'{model}/auc'] for run in runs]):.4f}"
             for model in ("oracle", "teacher", "alone", "distilled")
         ]
-        spread = np.std(gains, ddof=1) if len(gains) > 1 else 0.0
-        gain = f"distilled - alone {np.mean(gains):+.4f} ± {spread:.4f}"
+        gain = f"distilled - alone {store.spread(gains, '+')}"
         print(f"{name}: AUC " + ", ".join([*means, gain]))
 
 

@@ -1,11 +1,13 @@
-"""Finished runs, one JSON line each: what is there is not run again."""
+"""Finished runs, one JSON line each: what is there is not run again; and spreads."""
 
 from __future__ import annotations
 
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from tfdistill.zoo.machine import hardware, versions
 
@@ -17,6 +19,22 @@ def finished(name: str) -> dict[str, dict[str, Any]]:
     path = RESULTS / f"{name}.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
     return {run["run"]: run for run in map(json.loads, lines)}
+
+
+def newest(
+    name: str, measure: Callable[[], Mapping[str, Any]], *, rerun: bool
+) -> dict[str, Any]:
+    """Returns the last run, after measuring one if there is none or on `rerun`."""
+    runs = finished(name)
+    if rerun or not runs:
+        append(name, f"{name}-{len(runs) + 1}", measure())
+    return list(finished(name).values())[-1]
+
+
+def spread(values: Sequence[float], sign: str = "") -> str:
+    """Mean and standard deviation over seeds; `sign="+"` for differences."""
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+    return f"{np.mean(values):{sign}.4f} ± {deviation:.4f}"
 
 
 def append(name: str, run: str, values: Mapping[str, Any]) -> None:
