@@ -101,7 +101,11 @@ def distill(
         typer.Option(help="A feature that the student does without; may be repeated."),
     ] = None,
     method: Annotated[
-        str, typer.Option(help="How both are trained: joint, rocket or dual-dnn.")
+        str,
+        typer.Option(
+            help="How both are trained: joint (soft labels and a hint), rocket (Rocket "
+            "Launching) or dual-dnn (one input representation, hidden layers taught)."
+        ),
     ] = "joint",
     out: Annotated[
         Path, typer.Option(help="Folder of checkpoints, exports and the report.")
