@@ -6,15 +6,15 @@ Two stages (`teacher`, then `two_stage` beside `alone`) on the simulator, 3 seed
 `benchmarks/simulator.py` measured, by run. A good teacher helps, most where it sees
 more; a bad one harms:
 
-    simulator: main/seed-0..2 teacher/auc = 0.7812 ± 0.0058
+    simulator: main/seed-0..2 teacher/auc = 0.7815 ± 0.0059
     simulator: main/seed-0..2 alone/auc = 0.7089 ± 0.0100
-    simulator: main/seed-0..2 distilled/auc = 0.7247 ± 0.0123
-    simulator: equal features, ample data/seed-0..2 teacher/auc = 0.7807 ± 0.0085
+    simulator: main/seed-0..2 distilled/auc = 0.7246 ± 0.0121
+    simulator: equal features, ample data/seed-0..2 teacher/auc = 0.7804 ± 0.0078
     simulator: equal features, ample data/seed-0..2 alone/auc = 0.7555 ± 0.0174
-    simulator: equal features, ample data/seed-0..2 distilled/auc = 0.7753 ± 0.0105
-    simulator: bad teacher/seed-0..2 teacher/auc = 0.5683 ± 0.0071
+    simulator: equal features, ample data/seed-0..2 distilled/auc = 0.7752 ± 0.0101
+    simulator: bad teacher/seed-0..2 teacher/auc = 0.5687 ± 0.0053
     simulator: bad teacher/seed-0..2 alone/auc = 0.7089 ± 0.0100
-    simulator: bad teacher/seed-0..2 distilled/auc = 0.6790 ± 0.0081
+    simulator: bad teacher/seed-0..2 distilled/auc = 0.6787 ± 0.0073
 """
 
 from __future__ import annotations
