@@ -1,6 +1,6 @@
 """What each way of distilling a ranker gives, on four problems.
 
-    python benchmarks/ranking.py movielens-1m --data-dir DIR [--seeds 5] [--rows A,B]
+    python benchmarks/ranking.py movielens-1m --data-dir DIR [--seeds 5] [--rows A B]
 
 Each row of `ranking_rows.py` gets the same trials (`TRIALS`) on seed 0 and validation,
 and is then trained with its best settings on every seed; the epoch is chosen by AUC on
@@ -230,12 +230,11 @@ def main() -> None:
     parser.add_argument("problem", choices=problems)
     parser.add_argument("--data-dir", type=pathlib.Path, default="data")
     parser.add_argument("--seeds", type=int, default=SEEDS)
-    parser.add_argument("--rows", help="Names of rows, by default all of the problem.")
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--work", type=pathlib.Path, default="runs/ranking")
     options = parser.parse_args()
     bench = Bench(options.problem, options.data_dir, options.work)
-    names = options.rows.split(",") if options.rows else list(ROWS)
-    for name in names:
+    for name in options.rows:
         if bench.has(name):
             for seed in range(options.seeds):
                 bench.run(name, seed)
