@@ -37,7 +37,7 @@ MAY_IMPORT = {
 }
 HOSTS = {
     "tensorflow_ranking": {"losses/adapters.py"},
-    "tensorflow_recommenders": {"export/servable.py", "models/architectures.py"},
+    "tensorflow_recommenders": {"export/recall.py", "models/architectures.py"},
 }
 
 

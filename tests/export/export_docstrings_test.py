@@ -8,7 +8,9 @@ import tensorflow as tf
 from tfdistill.export import publishing
 
 
-@pytest.mark.parametrize("name", ["cost", "examples", "publishing", "servable"])
+@pytest.mark.parametrize(
+    "name", ["cost", "examples", "publishing", "ranking", "recall"]
+)
 def test_examples_run(name, monkeypatch, same_process):
     monkeypatch.setattr(publishing, "in_fresh_process", same_process)
     module = importlib.import_module(f"tfdistill.export.{name}")

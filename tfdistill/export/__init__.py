@@ -8,7 +8,9 @@ from tfdistill.export.publishing import (
     export_recall,
     publish,
 )
-from tfdistill.export.servable import Servable, ranker_servable, recall_servable
+from tfdistill.export.ranking import ranker_servable
+from tfdistill.export.recall import recall_servable
+from tfdistill.export.servable import Servable
 
 __all__ = [
     "ExportReport",

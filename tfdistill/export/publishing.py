@@ -15,7 +15,9 @@ import tensorflow as tf
 
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.export.cost import ParameterCount
-from tfdistill.export.servable import Servable, ranker_servable, recall_servable
+from tfdistill.export.ranking import ranker_servable
+from tfdistill.export.recall import recall_servable
+from tfdistill.export.servable import Servable
 from tfdistill.export.standalone import in_fresh_process
 
 __all__ = ["ExportReport", "export_ranker", "export_recall", "publish"]
