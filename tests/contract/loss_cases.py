@@ -181,6 +181,7 @@ CASES = [
         temperature=2.5,
     ),
     *plain(losses.LogitMSE, ref.logit_mse, missing=1),
+    *plain(losses.ProbabilityMSE, ref.probability_mse, missing=1),
     *plain(
         losses.SigmoidCrossEntropy, ref.sigmoid_cross_entropy, label=True, missing=2
     ),

@@ -38,6 +38,10 @@ def logit_mse(s, t, w):
     return w * (s - t) ** 2
 
 
+def probability_mse(s, t, w):
+    return w * (sigmoid(s) - sigmoid(t)) ** 2
+
+
 def sigmoid_cross_entropy(s, t, w):
     return w * bce(t, s)
 

@@ -21,6 +21,7 @@ from tfdistill.losses.ndcg import ApproxNDCG
 from tfdistill.losses.pairwise import BPR, DeltaNDCG, GroupedBPR, MarginMSE, RankNet
 from tfdistill.losses.pointwise import (
     LogitMSE,
+    ProbabilityMSE,
     SigmoidCrossEntropy,
     SigmoidSoftLabel,
     SoftmaxSoftLabel,
@@ -70,6 +71,7 @@ __all__ = [
     "MarginMSE",
     "MinMax",
     "PlackettLuce",
+    "ProbabilityMSE",
     "QuantileBuckets",
     "RankDistil",
     "RankLinear",

@@ -6,7 +6,13 @@ import tensorflow as tf
 
 from tfdistill.losses import base
 
-__all__ = ["LogitMSE", "SigmoidCrossEntropy", "SigmoidSoftLabel", "SoftmaxSoftLabel"]
+__all__ = [
+    "LogitMSE",
+    "ProbabilityMSE",
+    "SigmoidCrossEntropy",
+    "SigmoidSoftLabel",
+    "SoftmaxSoftLabel",
+]
 
 
 @tf.keras.utils.register_keras_serializable(package="tfdistill")
@@ -110,6 +116,36 @@ class LogitMSE(base.DistillationLoss):
 
     def _per_example(self, items: base.Items) -> tf.Tensor:
         return items.weights * tf.math.squared_difference(items.student, items.teacher)
+
+
+@tf.keras.utils.register_keras_serializable(package="tfdistill")
+class ProbabilityMSE(base.DistillationLoss):
+    """Squared difference of the click probabilities, from logits.
+
+    loss = (sigmoid(z_s) - sigmoid(z_t))^2. Rocket Launching compares it with its hint
+    on logits. Its minimum is the teacher's mean probability, so that it keeps a student
+    calibrated, as `SigmoidSoftLabel` at T = 1 does; but where both are sure, there is
+    hardly a gradient: a student that is sure and wrong learns slowly.
+
+    Args:
+        reduction: See `DistillationLoss`.
+        name: Name of the loss.
+
+    Example:
+        >>> loss = ProbabilityMSE()
+        >>> loss(y_true=[[0.0, float("nan")]], y_pred=[[100.0, 5.0]]).numpy()
+        0.25
+
+    Reference:
+        Zhou et al., Rocket launching, arXiv:1708.04106.
+    """
+
+    not_applicable = {"shift": base.ABSOLUTE}
+
+    def _per_example(self, items: base.Items) -> tf.Tensor:
+        return items.weights * tf.math.squared_difference(
+            tf.sigmoid(items.student), tf.sigmoid(items.teacher)
+        )
 
 
 @tf.keras.utils.register_keras_serializable(package="tfdistill")

@@ -44,8 +44,9 @@ def recipe(
 
     Args:
         pair: The booster and the light net.
-        hint: How the logits are compared: `LogitMSE()` is the paper's choice; Hinton's
-            form, which it tried too, is `SigmoidSoftLabel(temperature)`.
+        hint: How the logits are compared: `LogitMSE()` is the paper's choice. It tried
+            probabilities, `ProbabilityMSE()`, and Hinton's form,
+            `SigmoidSoftLabel(temperature)`, too.
         weight: Weight of the hint, constant or a schedule of the step.
         gradient_block: Whether the hint trains the light net alone, as in the paper.
         shared_gradient: `"both"` (the paper) or `"booster_only"`.
