@@ -18,22 +18,24 @@ from collections.abc import Mapping
 
 import numpy as np
 import store
+import tensorflow as tf
 from ranking_data import RankingProblem, frappe, kuairec, movielens_1m
-from ranking_rows import ROWS, Features, Row
+from ranking_rows import ROWS, WIDE, Features, Row
 from ranking_table import NAME, table
 
 from tfdistill.data import FeatureSpec, Requests, simulate, split_requests
 from tfdistill.data.synthetic_settings import MAIN
 from tfdistill.export import parameters
 from tfdistill.teachers import GbdtTeacher
-from tfdistill.trainers import FrozenTeacher, LoggedTeacher
+from tfdistill.trainers import EnsembleTeacher, FrozenTeacher, LoggedTeacher
 from tfdistill.types import Teacher
 from tfdistill.zoo.judge import ListJudge
 from tfdistill.zoo.recipe import Recipe, TrainedNet, train
 
-DIMS = {"wide": 12, "narrow": 4}
 EPOCHS = 14
 SEEDS = 5
+PAIRS = 1280  # in a batch
+KNOWN_RATE = "click_probability"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +83,11 @@ class Bench:
             for part in ("train", "valid", "test")
         }
 
+    @property
+    def batch_size(self) -> int:
+        """Requests in a batch: as many pairs for every problem."""
+        return PAIRS // self.problem.train.candidates.shape[1]
+
     def has(self, name: str) -> bool:
         """Whether the problem has the row."""
         row = ROWS[name]
@@ -97,8 +104,8 @@ class Bench:
                 values = self.judged(self.trained(name, trial, 0), "valid")
                 settings = dataclasses.asdict(trial)
                 store.append(NAME, run, {"settings": settings, "valid": values})
-            net = ROWS[name].net
-            scores.append(store.finished(NAME)[run]["valid"][f"{net}/auc"])
+            valid = store.finished(NAME)[run]["valid"]
+            scores.append(np.mean([valid[f"{o}/auc"] for o in ROWS[name].outputs]))
         return TRIALS[int(np.argmax(scores))]
 
     def run(self, name: str, seed: int) -> None:
@@ -108,8 +115,7 @@ class Bench:
             return
         if ROWS[name].recipe is None:
             logits = self.scores(name, seed, "test")
-            metrics = self.judges["test"].ranking(logits)
-            values = {f"{ROWS[name].net}/{k}": round(v, 6) for k, v in metrics.items()}
+            values = self.metrics(ROWS[name].net, logits, "test")
             store.append(NAME, run, {"test": values})
             return
         trial = self.best(name)
@@ -118,15 +124,22 @@ class Bench:
 
     def scores(self, name: str, seed: int, part: str) -> np.ndarray:
         """Returns the logits of a row on the lists of a part, `[R, L]`."""
+        if name == "GBDT":
+            return self.trees().logits(getattr(self.problem, part))
+        logits = [
+            values
+            for model in self.members(name, seed)
+            for values in self.judges[part].logits(model).values()
+        ]
+        return np.mean(logits, axis=0)
+
+    def members(self, name: str, seed: int) -> list[tf.keras.Model]:
+        """Returns the trained net of a row, or those of an ensemble."""
         row = ROWS[name]
         if row.ensemble_of:
             seeds = [(seed + more) % SEEDS for more in range(3)]
-            logits = [self.scores(row.ensemble_of, s, part) for s in seeds]
-            return np.mean(logits, axis=0)
-        if row.recipe is None:
-            return self.trees().logits(getattr(self.problem, part))
-        nets = self.trained(name, self.best(name), seed)
-        return self.judges[part].logits(nets[row.net].models[row.net])[row.net]
+            return [net for s in seeds for net in self.members(row.ensemble_of, s)]
+        return [self.trained(name, self.best(name), seed)[row.net].models[row.net]]
 
     def trees(self) -> GbdtTeacher:
         """Returns boosted trees, which are fitted once: their seed hardly matters."""
@@ -150,8 +163,8 @@ class Bench:
             start = {row.net: nets[row.net]}
         folder = f"{name.replace(' ', '-')}/{TRIALS.index(trial)}/seed-{seed}"
         return train(
-            configured(row.recipe(self.features), row, trial),
-            narrowed(self.problem.spec, DIMS["wide" if row.wide else "narrow"]),
+            configured(row.recipe(self.features), row, trial, self.batch_size),
+            narrowed(self.problem.spec, row.dim),
             requests,
             self.judges["valid"],
             self.work / folder,
@@ -164,44 +177,66 @@ class Bench:
     def taught(self, row: Row, seed: int) -> tuple[Requests, Teacher]:
         """The training requests and the teacher of a two-stage row."""
         if row.in_graph:
-            source = ROWS[row.taught_by].net
-            nets = self.trained(row.taught_by, self.best(row.taught_by), seed)
-            teacher = FrozenTeacher(nets[source].models[source], {"score": source})
-            return self.problem.train, teacher
+            members = [
+                FrozenTeacher(net, {"score": next(iter(net.output))})
+                for net in self.members(row.taught_by, seed)
+            ]
+            return self.problem.train, EnsembleTeacher(members)
         logits = self.scores(row.taught_by, seed, "train")
         requests = self.problem.train.with_scores({"taught": logits})
         return requests, LoggedTeacher({"score": "taught"})
 
     def judged(self, nets: Mapping[str, TrainedNet], part: str) -> dict[str, float]:
-        """All metrics of all nets on one part, as `net/metric`."""
-        judge, found = self.judges[part], {}
+        """All metrics of all nets on one part, as `output/metric`."""
+        found = {}
         for name, net in nets.items():
             model = net.models[name]
-            logits = judge.logits(model)[name]
-            for metric, value in judge.ranking(logits).items():
-                found[f"{name}/{metric}"] = round(value, 6)
+            logits = self.judges[part].logits(model)
+            for output, values in logits.items():
+                task = output[len(name) + 1 :]
+                found.update(self.metrics(output, values, part, task))
             counted = parameters(model)
             found[f"{name}/parameters"] = counted.tables + counted.rest
             found[f"{name}/parameters_outside_tables"] = counted.rest
         return found
 
+    def metrics(
+        self, output: str, logits: np.ndarray, part: str, task: str = ""
+    ) -> dict[str, float]:
+        """All metrics of one output, from its logits on the lists of a part."""
+        judge = self.judges[part]
+        found = judge.ranking(logits, task)
+        known = judge.requests.scores.get(KNOWN_RATE)
+        if known is not None:
+            listed = ~np.isnan(known)
+            rate = 1 / (1 + np.exp(-logits[listed].astype(np.float64)))
+            found["known_ratio"] = rate.mean() / known[listed].mean()
+            found["known_error"] = np.abs(rate - known[listed]).mean()
+        return {f"{output}/{name}": round(float(v), 6) for name, v in found.items()}
+
 
 def load(key: str, data_dir: pathlib.Path) -> RankingProblem:
     """Reads or simulates the data of a problem."""
     if key == "movielens-1m":
-        return movielens_1m(data_dir / "ml-1m", dim=DIMS["wide"])
+        return movielens_1m(data_dir / "ml-1m", dim=WIDE)
     if key == "kuairec":
-        return kuairec(data_dir / "kuairec" / "exposures.csv.gz", dim=DIMS["wide"])
+        return kuairec(data_dir / "kuairec" / "exposures.csv.gz", dim=WIDE)
     if key == "frappe":
         archive = data_dir / "frappe" / "Mobile_Frappe.zip"
-        return frappe(archive, dim=DIMS["wide"])
+        return frappe(archive, dim=WIDE)
     simulation = simulate(MAIN)
-    parts = split_requests(simulation.requests, (0.8, 0.1, 0.1))
+    listed = simulation.requests
+    rates = simulation.oracle.click_probability(
+        listed.group[:, np.newaxis], listed.candidates
+    )
+    rates = np.where(listed.candidates >= 0, rates, np.nan)
+    listed = listed.with_scores({KNOWN_RATE: rates})
+    parts = split_requests(listed, (0.8, 0.1, 0.1))
     served = simulation.spec.non_privileged().names
     return RankingProblem("Simulator", simulation.spec, *parts, served)
 
 
-def configured(recipe: Recipe, row: Row, trial: Trial) -> Recipe:
+def configured(recipe: Recipe, row: Row, trial: Trial, batch_size: int) -> Recipe:
     """A recipe with the settings of a trial."""
     net = recipe.nets[row.net]
     if hasattr(net.architecture, "dropout"):
@@ -212,6 +247,7 @@ def configured(recipe: Recipe, row: Row, trial: Trial) -> Recipe:
         nets={**recipe.nets, row.net: net},
         learning_rate=trial.learning_rate / (4 if row.start else 1),
         rows_l2=trial.rows_l2,
+        batch_size=batch_size,
         epochs=min(recipe.epochs, EPOCHS) if row.start else EPOCHS,
         chosen_by="auc",
     )

@@ -105,10 +105,10 @@ def movielens_1m(
 def kuairec(path: pathlib.Path, *, seed: int = 0, dim: int = 16) -> RankingProblem:
     """The exposures of KuaiRec; label = watched to the end; 80/10/10.
 
-    The task `satisfied` is a watch ratio of at least 2, 5 % of the exposures beside the
-    label's 33 %: a short video is over before its user leaves it, but nobody watches
-    one twice without liking it. Histories are made as in `movielens_1m`, of videos that
-    were watched to the end.
+    The label is also the task `finished`. The task `satisfied` is a watch ratio of at
+    least 2, 5 % of the exposures beside the label's 33 %: a short video is over before
+    its user leaves it, but nobody watches one twice without liking it. Histories are
+    made as in `movielens_1m`, of videos that were watched to the end.
 
     Args:
         path: The file `exposures.csv.gz`.
@@ -127,7 +127,9 @@ def kuairec(path: pathlib.Path, *, seed: int = 0, dim: int = 16) -> RankingProbl
         for ratio in (1.0, 2.0)
     )
     parts = [
-        dataclasses.replace(part, tasks={"satisfied": twice.labels})
+        dataclasses.replace(
+            part, tasks={"finished": part.labels, "satisfied": twice.labels}
+        )
         for part, twice in zip(with_histories(finished, rng), parts_of(satisfied))
     ]
     spec = ids_spec(parts[0], dim)

@@ -1,7 +1,8 @@
 """The rows of the ranking benchmark: what is trained, under which teacher.
 
 Every row is a recipe of the zoo over the same two nets. Students of two-stage rows have
-tables of their own, a third as wide; in joint rows they read the teacher's.
+tables of their own, a third as wide; in joint rows they read the teacher's. A "third"
+is a student with just less than a third of the teacher's parameters.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from tfdistill.losses import LogitMSE, SigmoidSoftLabel
-from tfdistill.models import CoarseTwoTower, DcnV2, Dnn, Net
+from tfdistill.losses import LogitMSE, ProbabilityMSE, SigmoidSoftLabel
+from tfdistill.models import CoarseTwoTower, DcnV2, Dnn, Mmoe, Net
 from tfdistill.zoo import (
     dual_dnn,
     gbdt_to_dnn,
+    multi_task,
     privileged_coarse,
     ranking_pair,
     rocket,
@@ -22,8 +24,10 @@ from tfdistill.zoo.ranking_pair import Pair
 from tfdistill.zoo.recipe import Recipe
 
 UNLABELLED = 10
+WIDE, THIRD, NARROW = 12, 5, 4  # widths of the tables
 MOVIELENS = ("movielens-1m",)
 SIMULATOR = ("simulator",)
+TASKS = ("finished", "satisfied")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,9 +50,21 @@ class Features:
         return Pair(self._teacher, Net(Dnn((16,)), self.same))
 
     @property
+    def third(self) -> Pair:
+        """The teacher and a student with a third of its parameters."""
+        return Pair(self._teacher, Net(Dnn((32, 16)), self.same))
+
+    @property
     def unequal(self) -> Pair:
         """The teacher and the student that sees less."""
         return Pair(self._teacher, Net(Dnn((16,)), self.fewer))
+
+    @property
+    def tasks(self) -> Pair:
+        """A teacher and a small student with a head for each task."""
+        teacher = Mmoe(TASKS, experts=4, units=(64,), tower=(32,), dropout=0.2)
+        student = Mmoe(TASKS, experts=1, units=(16,), tower=(8,))
+        return Pair(Net(teacher, self.every), Net(student, self.same))
 
     @property
     def _teacher(self) -> Net:
@@ -63,12 +79,13 @@ class Row:
         recipe: Makes the recipe; None for scores that are made of other rows, or by
             trees.
         net: The net that is judged.
+        tasks: Its tasks, if it has several.
         taught_by: The row whose net is the frozen teacher.
         in_graph: Whether the teacher runs while the student is trained, to score drawn
             pairs; else its logits are stored with the requests.
         start: The row whose trained net is fine-tuned.
         ensemble_of: The row of which three seeds are averaged.
-        wide: Whether the tables are as wide as the teacher's.
+        dim: Width of the tables.
         fewer: Whether the row is about a student that sees less.
         only: Problems that have the row; all by default.
         baseline: The row that it is compared with.
@@ -76,18 +93,30 @@ class Row:
 
     recipe: Callable[[Features], Recipe] | None
     net: str = "fine"
+    tasks: tuple[str, ...] = ()
     taught_by: str = ""
     in_graph: bool = False
     start: str = ""
     ensemble_of: str = ""
-    wide: bool = False
+    dim: int = NARROW
     fewer: bool = False
     only: tuple[str, ...] = ()
     baseline: str = ""
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The outputs that are judged."""
+        return tuple(f"{self.net}_{task}" for task in self.tasks) or (self.net,)
+
 
 def _taught(**settings: object) -> Callable[[Features], Recipe]:
     return lambda f: ranking_pair.two_stage(f.pair, **settings)
+
+
+def _third_taught(features: Features) -> Recipe:
+    return ranking_pair.two_stage(
+        features.third, hard=0.5, weight=0.5, unlabelled=UNLABELLED
+    )
 
 
 def _unequal(**settings: object) -> Callable[[Features], Recipe]:
@@ -104,13 +133,21 @@ def _incumbent(name: str) -> Row:
     return Row(
         lambda f: gbdt_to_dnn.incumbents(f.pair)[name],
         net=name,
-        wide=True,
+        dim=WIDE,
         only=MOVIELENS,
     )
 
 
 def _light(recipe: Callable[[Features], Recipe], **settings: object) -> Row:
-    return Row(recipe, wide=True, baseline="light alone", **settings)
+    return Row(recipe, dim=WIDE, baseline="light alone", **settings)
+
+
+def _third(recipe: Callable[[Features], Recipe], **settings: object) -> Row:
+    return Row(recipe, dim=THIRD, only=MOVIELENS, **settings)
+
+
+def _tasks(recipe: Callable[[Features], Recipe], **settings: object) -> Row:
+    return Row(recipe, tasks=TASKS, dim=WIDE, only=("kuairec",), **settings)
 
 
 def _poor(recipe: Callable[[Features], Recipe], **settings: object) -> Row:
@@ -122,7 +159,7 @@ def _poor(recipe: Callable[[Features], Recipe], **settings: object) -> Row:
 DUAL = {"soft": 1.0, "hard": 0.5, "classifier": 0.01, "layers": ((0, 1),)}
 
 ROWS: dict[str, Row] = {
-    "teacher": Row(lambda f: ranking_pair.teacher(f.pair), net="teacher", wide=True),
+    "teacher": Row(lambda f: ranking_pair.teacher(f.pair), net="teacher", dim=WIDE),
     "small alone": Row(lambda f: ranking_pair.alone(f.pair)),
     "small soft": _small(_taught(hard=0.5, weight=0.5)),
     "small soft only": _small(_taught(hard=0.0), only=MOVIELENS),
@@ -139,12 +176,27 @@ ROWS: dict[str, Row] = {
     "small auxiliary MSE": _small(
         lambda f: ranking_pair.auxiliary_head(f.pair, LogitMSE(), weight=0.3)
     ),
-    "light alone": Row(lambda f: ranking_pair.alone(f.pair), wide=True),
+    "third alone": _third(lambda f: ranking_pair.alone(f.third)),
+    "third soft + unlabelled": _third(
+        _third_taught, taught_by="teacher", in_graph=True, baseline="third alone"
+    ),
+    "third under three teachers + unlabelled": _third(
+        _third_taught, taught_by="three teachers", in_graph=True, baseline="third alone"
+    ),
+    "light alone": Row(lambda f: ranking_pair.alone(f.pair), dim=WIDE),
     "light soft": _light(_taught(hard=0.5, weight=0.5), taught_by="teacher"),
     "joint, no hint": _light(lambda f: rocket.recipe(f.pair, weight=0.0)),
     "rocket, block": _light(lambda f: rocket.recipe(f.pair, weight=0.3)),
     "rocket, no block": _light(
         lambda f: rocket.recipe(f.pair, weight=0.3, gradient_block=False)
+    ),
+    "rocket, block, probabilities": _light(
+        lambda f: rocket.recipe(f.pair, hint=ProbabilityMSE(), weight=10.0),
+        only=MOVIELENS,
+    ),
+    "rocket, block, Hinton T=2": _light(
+        lambda f: rocket.recipe(f.pair, hint=SigmoidSoftLabel(2.0), weight=0.5),
+        only=MOVIELENS,
     ),
     "rocket, booster only": _light(
         lambda f: rocket.recipe(f.pair, weight=0.3, shared_gradient="booster_only")
@@ -170,13 +222,20 @@ ROWS: dict[str, Row] = {
     "fewer soft only + unlabelled": _poor(
         _unequal(hard=0.0, unlabelled=UNLABELLED), in_graph=True
     ),
+    "tasks: teacher": _tasks(
+        lambda f: multi_task.recipe(f.tasks).only("teacher"), net="teacher"
+    ),
+    "tasks: alone": _tasks(lambda f: multi_task.recipe(f.tasks).only("fine")),
+    "tasks: distilled": _tasks(
+        lambda f: multi_task.recipe(f.tasks), baseline="tasks: alone"
+    ),
     "coarse alone": Row(
-        lambda f: _coarse(f).only("coarse"), net="coarse", wide=True, fewer=True
+        lambda f: _coarse(f).only("coarse"), net="coarse", dim=WIDE, fewer=True
     ),
     "coarse PFD": Row(
         lambda f: _coarse(f),
         net="coarse",
-        wide=True,
+        dim=WIDE,
         fewer=True,
         baseline="coarse alone",
     ),

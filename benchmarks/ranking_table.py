@@ -22,7 +22,11 @@ METRICS = {
     "log_loss": "log loss",
     "calibration": "predicted / true",
     "ece": "ECE",
+    "known_ratio": "predicted / known rate",
+    "known_error": "error of the rate",
 }
+NOT_CALIBRATED = {"frappe"}  # the negatives are drawn
+CALIBRATION = {"log_loss", "calibration", "ece"}
 
 Runs = Sequence[Mapping[str, float]]
 
@@ -33,14 +37,26 @@ def table(problem: str) -> str:
     found = {name: _seeds(done, problem, name) for name in ROWS}
     most = max(len(runs) for runs in found.values())
     found = {name: runs for name, runs in found.items() if runs and len(runs) == most}
+    metrics = [name for name in METRICS if _shown(problem, name, found)]
+    titles = [METRICS[name] for name in metrics]
     lines = [
-        "| row | parameters | " + " | ".join(METRICS.values()) + " | AUC over baseline "
+        f"| row | parameters | {' | '.join(titles)} | AUC over baseline "
         "| the joint teacher's AUC |",
-        "|---" * (len(METRICS) + 4) + "|",
+        "|---" * (len(metrics) + 4) + "|",
     ]
-    for name, runs in found.items():
-        lines.append("| " + " | ".join([name, *_cells(name, runs, found)]) + " |")
+    for name in found:
+        for output in ROWS[name].outputs:
+            label = f"{name}, {output[len(ROWS[name].net) + 1 :]}".rstrip(", ")
+            cells = [label, *_cells(name, output, found, metrics)]
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _shown(problem: str, metric: str, found: Mapping[str, Runs]) -> bool:
+    """Whether a column is true of the problem and there."""
+    first = next((runs[0] for runs in found.values()), {})
+    there = any(name.endswith(f"/{metric}") for name in first)
+    return there and not (problem in NOT_CALIBRATED and metric in CALIBRATION)
 
 
 def _seeds(done: Mapping[str, Any], problem: str, name: str) -> Runs:
@@ -50,23 +66,26 @@ def _seeds(done: Mapping[str, Any], problem: str, name: str) -> Runs:
     return runs
 
 
-def _cells(name: str, runs: Runs, others: Mapping[str, Runs]) -> list[str]:
-    row = ROWS[name]
+def _cells(
+    name: str, output: str, found: Mapping[str, Runs], metrics: Sequence[str]
+) -> list[str]:
+    row, runs = ROWS[name], found[name]
     parameters = runs[0].get(f"{row.net}/parameters")
     cells = [f"{parameters:,}" if parameters else ""]
     cells += [
-        store.spread([run[f"{row.net}/{metric}"] for run in runs]) for metric in METRICS
+        store.spread([run[f"{output}/{metric}"] for run in runs]) for metric in metrics
     ]
     gain = ""
-    if row.baseline in others:
-        other = ROWS[row.baseline].net
-        pairs = zip(runs, others[row.baseline])
+    if row.baseline in found:
+        other = output.replace(row.net, ROWS[row.baseline].net, 1)
+        pairs = zip(runs, found[row.baseline])
         gain = store.spread(
-            [a[f"{row.net}/auc"] - b[f"{other}/auc"] for a, b in pairs], "+"
+            [a[f"{output}/auc"] - b[f"{other}/auc"] for a, b in pairs], "+"
         )
         gain += f" ({row.baseline})"
-    joint = row.net != "teacher" and "teacher/auc" in runs[0]
-    teacher = store.spread([run["teacher/auc"] for run in runs]) if joint else ""
+    taught = output.replace(row.net, "teacher", 1)
+    joint = row.net != "teacher" and f"{taught}/auc" in runs[0]
+    teacher = store.spread([run[f"{taught}/auc"] for run in runs]) if joint else ""
     return [*cells, gain, teacher]
 
 
