@@ -21,14 +21,15 @@ from tfdistill.data import (
     Requests,
     Split,
     Table,
+    load_frappe,
+    load_kuairec,
     load_movielens_1m,
     movielens_requests,
     movielens_spec,
     split_requests,
     windows,
 )
-from tfdistill.data.frappe import FRAPPE_CONTEXT, load_frappe
-from tfdistill.data.kuairec import load_kuairec
+from tfdistill.data.frappe import FRAPPE_CONTEXT
 
 LIST_SIZE = 20
 HISTORY = 20

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -39,6 +41,33 @@ def test_the_documented_spec_is_one():
             "genres",
         )
     )
+
+
+def test_the_own_data_code_runs(tmp_path, monkeypatch):
+    page = ROOT / "docs" / "own_data.md"
+    rng, rows = np.random.default_rng(0), 60
+    request = np.arange(rows) // 3
+    columns = {
+        "request": request,
+        "time": request,
+        "click": rng.integers(0, 2, rows),
+        "like": np.where(rng.random(rows) < 0.5, np.nan, 1.0),
+        "weight": rng.random(rows),
+        "old_model": rng.normal(size=rows),
+        "age": 20 + request,
+        "city": np.char.add("city ", (request % 4).astype(str)),
+        "history": [[1, 2]] * rows,
+        "item_id": rng.integers(0, 9, rows),
+        "genres": [["comedy"]] * rows,
+        "dwell_seconds": rng.random(rows),
+    }
+    pd.DataFrame(columns).to_parquet(tmp_path / "mine.parquet")
+    (tmp_path / "spec.json").write_text(blocks(page, "json")[0], encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for code in blocks(page, "python"):
+        exec(compile(code, page.name, "exec"), names)
+    assert names["train"].num_requests == 16
 
 
 @pytest.mark.parametrize("command", ["quickstart", "distill"])

@@ -82,6 +82,33 @@ def test_fine_tuning_starts_at_the_trained_net_and_can_freeze_its_tables(tmp_pat
     assert changed["fine_folded/item_kernel:0"]
 
 
+def test_a_net_that_the_recipe_lacks_is_no_start(tmp_path):
+    part = requests()
+    with pytest.raises(ValueError, match=r"\['coarse'\] .* none of the recipe's \['fi"):
+        train(ONE, SPEC, part, ListJudge(part), tmp_path, start={"coarse": None})
+
+
+def test_a_run_is_identified_by_all_of_its_transfers():
+    soft = Transfer("soft", "score", "fine", LogitMSE(), mask="mask")
+    decay = tf.keras.optimizers.schedules.ExponentialDecay
+    others = [
+        dataclasses.replace(soft, **change)
+        for change in (
+            {"mask": None},
+            {"weights": "pair_weight"},
+            {"weight": 0.5},
+            {"weight": decay(1.0, 10, 0.5)},
+            {"weight": decay(1.0, 20, 0.5)},
+            {"hint_gradient": True},
+        )
+    ]
+    runs = [
+        dataclasses.replace(ONE, transfers=(t,)).settings()["transfers"]
+        for t in (soft, *others)
+    ]
+    assert len(set(runs)) == len(runs)
+
+
 def test_another_net_is_no_start(tmp_path):
     part = requests()
     judge = ListJudge(part)

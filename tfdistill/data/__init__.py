@@ -1,6 +1,8 @@
 """Data: the feature spec, requests, batches, readers, public sets, a simulator."""
 
 from tfdistill.data.batching import RequestBatches
+from tfdistill.data.frappe import load_frappe
+from tfdistill.data.kuairec import load_kuairec
 from tfdistill.data.movielens import (
     MovieLens,
     load_movielens,
@@ -55,6 +57,8 @@ __all__ = [
     "draw_rest",
     "fixed_test_split",
     "global_temporal_split",
+    "load_frappe",
+    "load_kuairec",
     "load_movielens",
     "load_movielens_100k",
     "load_movielens_1m",

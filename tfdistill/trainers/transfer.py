@@ -85,6 +85,18 @@ class Transfer:
                     f"{what} {list(allowed)}, got {unknown}."
                 )
 
+    def settings(self) -> dict[str, Any]:
+        """Returns what identifies the transfer, in a form that can be compared.
+
+        A schedule counts with its `get_config`; a plain function only as a function,
+        since what it computes can't be told.
+        """
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        fields["loss"] = (type(self.loss).__name__, self.loss.get_config())
+        fields["weight"] = _described(self.weight)
+        fields["overrides"] = {k: _described(v) for k, v in self.overrides.items()}
+        return fields
+
     def value(
         self,
         source: tf.Tensor,
@@ -148,6 +160,14 @@ class Transfer:
                 f"are {there}."
             )
         return batch[key]
+
+
+def _described(schedule: Schedule) -> Any:
+    """A number, the settings of a schedule, or that there is a function."""
+    if not callable(schedule):
+        return float(schedule)
+    config = getattr(schedule, "get_config", None)
+    return (type(schedule).__name__, config() if config else None)
 
 
 def at_step(schedule: Schedule, step: Any) -> tf.Tensor:

@@ -119,11 +119,7 @@ class Recipe:
         """Returns what identifies a run of this recipe; more epochs may follow."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         del fields["epochs"]
-        fields["transfers"] = [
-            (t.name, t.source, t.target, t.loss.get_config(), t.hint_gradient)
-            + ((t.weight,) if isinstance(t.weight, float) else ())
-            for t in self.transfers
-        ]
+        fields["transfers"] = [transfer.settings() for transfer in self.transfers]
         return {name: repr(value) for name, value in fields.items()}
 
     def only(self, name: str) -> Recipe:
@@ -214,10 +210,16 @@ def train(
         The nets by name.
 
     Raises:
-        ValueError: If a net to start with is another one than the recipe's.
+        ValueError: If a net to start with is none or another one of the recipe's.
     """
     tf.keras.utils.set_random_seed(seed)
     network = recipe.network(spec)
+    unknown = sorted(set(start or {}) - set(recipe.nets))
+    if unknown:
+        raise ValueError(
+            f"train: the nets {unknown} to start with are none of the recipe's "
+            f"{list(recipe.nets)}; name them as the recipe does."
+        )
     for name, trained_net in (start or {}).items():
         _copy_weights(trained_net.models[name], network.part(name))
     network.embeddings.trainable = not recipe.frozen_tables
