@@ -1,4 +1,4 @@
-"""The tables of docs/ranking.md, from the finished runs of `ranking.py`.
+"""The tables of docs/ranking.md, from what `ranking.py` and its latency measured.
 
     python benchmarks/ranking_table.py
 
@@ -15,6 +15,19 @@ import store
 from ranking_rows import ROWS
 
 NAME = "ranking"
+LATENCY = "ranking_latency"
+SERVED = (
+    "teacher",
+    "LR",
+    "FM",
+    "GBDT",
+    "small alone",
+    "small soft",
+    "small soft + unlabelled",
+    "small under GBDT",
+    "light alone",
+    "joint, no hint",
+)
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "ranking.md"
 METRICS = {
     "auc": "AUC",
@@ -89,14 +102,41 @@ def _cells(
     return [*cells, gain, teacher]
 
 
+def latency_table(problem: str) -> str:
+    """Returns quality and latency of the served rows of a problem in Markdown."""
+    done, timed = store.finished(NAME), store.finished(LATENCY)[problem]["rows"]
+    lines = [
+        "| served | AUC | GAUC | MFLOP | p50 / p99, ms | faster than the teacher |",
+        "|---" * 6 + "|",
+    ]
+    for name, values in timed.items():
+        net = ROWS[name].net
+        quality = [
+            store.spread([run[f"{net}/{k}"] for run in _seeds(done, problem, name)])
+            for k in ("auc", "gauc")
+        ]
+        cells = [
+            name,
+            *quality,
+            f"{values['mflop']:.2f}" if "mflop" in values else "",
+            f"{values['p50']:.2f} / {values['p99']:.2f}",
+            f"{timed['teacher']['p50'] / values['p50']:.1f}x",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+TABLES = {"ranking": table, "latency": latency_table}
+
+
 def written(page: str) -> str:
     """Returns a page with each table between its two markers renewed."""
     parts = page.split("<!-- ")
     for index, part in enumerate(parts):
         marker, end, _ = part.partition(" -->")
-        if end and marker.startswith("ranking: "):
-            problem = marker.removeprefix("ranking: ")
-            parts[index] = f"{marker} -->\n\n{table(problem)}\n\n"
+        kind, _, problem = marker.partition(": ")
+        if end and kind in TABLES:
+            parts[index] = f"{marker} -->\n\n{TABLES[kind](problem)}\n\n"
     return "<!-- ".join(parts)
 
 
