@@ -39,6 +39,7 @@ class RequestBatches:
       as the positive of recall, uniformly from the list; -1 if it has none;
     - `log_q` float32 `[B, L + n]`: the log of the row's expected share of a batch's
       unmasked candidates, for the logQ correction of a softmax over all of them;
+    - `request_id` `[B]`, where the requests have ids;
     - every score of the requests, float32 `[B, L + n]`: NaN where padded or drawn.
 
     y gives the labels (0 where unlabelled) and w the weights (`pair_weight` where
@@ -147,6 +148,8 @@ class RequestBatches:
             weights = requests.weights
             self._weights = None if weights is None else tf.constant(weights)
             self._group = tf.constant(requests.group)
+            ids = requests.ids
+            self._ids = None if ids is None else tf.constant(ids)
             self._log_q = tf.constant(_log_share(requests, negatives, known))
 
     @property
@@ -167,7 +170,12 @@ class RequestBatches:
         if start_step < 0:
             raise ValueError(f"start_step must be >= 0, got {start_step}.")
         steps = tf.data.Dataset.counter(start_step)
-        rows = self._line(start_step).batch(self.batch_size, drop_remainder=True)
+        rows = endless_rows(
+            self.requests.num_requests,
+            self.batch_size,
+            start_step,
+            seed=self.seed if self.shuffle else None,
+        )
         dataset = tf.data.Dataset.zip((rows, steps)).map(self._training_batch)
         return dataset.prefetch(tf.data.AUTOTUNE)
 
@@ -180,21 +188,6 @@ class RequestBatches:
         dataset = tf.data.Dataset.range(self.requests.num_requests)
         dataset = dataset.batch(self.batch_size).map(self._evaluation_batch)
         return dataset.prefetch(tf.data.AUTOTUNE)
-
-    def _line(self, start_step: int) -> tf.data.Dataset:
-        """Request rows, one permutation after the other, from the step's first one."""
-        size = self.requests.num_requests
-        first, offset = divmod(start_step * self.batch_size, size)
-
-        def epoch_rows(epoch: tf.Tensor) -> tf.data.Dataset:
-            rows = tf.range(size, dtype=tf.int64)
-            if self.shuffle:
-                seed = tf.stack([tf.constant(self.seed, tf.int64), epoch])
-                rows = tf.random.experimental.stateless_shuffle(rows, seed)
-            skipped = tf.where(epoch == first, tf.constant(offset, tf.int64), 0)
-            return tf.data.Dataset.from_tensor_slices(rows[skipped:])
-
-        return tf.data.Dataset.counter(first).flat_map(epoch_rows)
 
     def _labels_by_task(self) -> dict[str, np.ndarray]:
         """Labels `[R, L]` of the tasks that an output learns; "" is the main one."""
@@ -262,9 +255,45 @@ class RequestBatches:
         weights = None if self._weights is None else listed(self._weights, 1.0)
         x["pair_weight"] = pair_weights(weights, mask)
         x["log_q"] = tf.gather(self._log_q, present)
+        if self._ids is not None:
+            x["request_id"] = tf.gather(self._ids, rows)
         label = 0.0 if self.label_negatives else np.nan
         labels = {task: listed(values, label) for task, values in self._labels.items()}
         return (x, *label_targets(labels, x["pair_weight"], mask, self.outputs))
+
+
+def endless_rows(
+    size: int, batch_size: int, start_step: int, *, seed: int | None
+) -> tf.data.Dataset:
+    """Batches of rows, one permutation of all rows after the other, from a step on.
+
+    Args:
+        size: How many rows there are.
+        batch_size: Rows in a batch, which may span two permutations.
+        start_step: Number of the first batch.
+        seed: Seed of the permutations, which are functions of (seed, epoch); None
+            keeps the order.
+
+    Returns:
+        An endless dataset of int64 `[batch_size]`.
+
+    Example:
+        >>> [batch.tolist() for batch in
+        ...  endless_rows(3, 2, 1, seed=None).take(2).as_numpy_iterator()]
+        [[2, 0], [1, 2]]
+    """
+    first, offset = divmod(start_step * batch_size, size)
+
+    def epoch_rows(epoch: tf.Tensor) -> tf.data.Dataset:
+        rows = tf.range(size, dtype=tf.int64)
+        if seed is not None:
+            both = tf.stack([tf.constant(seed, tf.int64), epoch])
+            rows = tf.random.experimental.stateless_shuffle(rows, both)
+        skipped = tf.where(epoch == first, tf.constant(offset, tf.int64), 0)
+        return tf.data.Dataset.from_tensor_slices(rows[skipped:])
+
+    lines = tf.data.Dataset.counter(first).flat_map(epoch_rows)
+    return lines.batch(batch_size, drop_remainder=True)
 
 
 def tasks_of(outputs: Sequence[str] | Mapping[str, str]) -> dict[str, str]:

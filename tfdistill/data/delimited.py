@@ -12,7 +12,7 @@ import pandas as pd
 
 from tfdistill.data.movielens import Expected
 
-__all__ = ["check_file", "read_interactions"]
+__all__ = ["check_file", "check_size", "read_interactions"]
 
 
 def check_file(path: str | Path, data_set: str, file_name: str) -> None:
@@ -41,7 +41,7 @@ def read_interactions(
     file: IO[bytes] | gzip.GzipFile,
     source: str,
     columns: Mapping[str, str],
-    expected: Expected,
+    expected: Expected | None,
     *,
     separator: str,
     header: bool,
@@ -53,7 +53,8 @@ def read_interactions(
         source: What the file is called in errors.
         columns: Dtype by column, in the order of the file; `user_id` and `item_id` are
             two of them. A header's own names are not used.
-        expected: Rows, users and items that the file must have.
+        expected: Rows, users and items that the file must have; None if any number will
+            do.
         separator: Stands between two fields.
         header: Whether the first line holds names.
 
@@ -91,6 +92,26 @@ def read_interactions(
             f"{source!r} is corrupt, truncated or of another format: {error}. Fetch "
             "the file again."
         ) from error
+    if expected is not None:
+        check_size(frame, source, expected)
+    return frame
+
+
+def check_size(frame: pd.DataFrame, source: str, expected: Expected) -> None:
+    """Refuses interactions that are not as many as the data set has.
+
+    Args:
+        frame: Has the columns user_id and item_id.
+        source: What was read, for the error.
+        expected: Rows, users and items that there must be.
+
+    Raises:
+        ValueError: If a number differs.
+
+    Example:
+        >>> frame = pd.DataFrame({"user_id": [7], "item_id": [3]})
+        >>> check_size(frame, "mine.csv", Expected(rows=1, users=1, items=1))
+    """
     found = (len(frame), frame["user_id"].nunique(), frame["item_id"].nunique())
     wanted = (expected.rows, expected.users, expected.items)
     if found != wanted:
@@ -99,4 +120,3 @@ def read_interactions(
             f"expected {wanted[0]}, {wanted[1]} and {wanted[2]}; it is truncated or of "
             "another data set. Fetch the file again."
         )
-    return frame

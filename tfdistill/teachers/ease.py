@@ -1,0 +1,173 @@
+"""EASE: the closed-form item-item model, a strong teacher for recall in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from tfdistill.data.requests import PairSet
+from tfdistill.metrics.retrieval import Pairs, retrieval_ndcg, top_k
+
+__all__ = ["Ease", "tuned_ease"]
+
+_PAIRS_AT_ONCE = 2_000_000  # bounds the memory of the co-occurrence counts
+
+
+class Ease:
+    """A linear model of each item by all others, by ridge regression.
+
+    `S = X B` with `B = I - P / diag(P)`, `P = (X^T X + l2 I)^-1`, for the users' items
+    X `[U, I]` of zeros and ones. The diagonal of B is 0, so an item doesn't explain
+    itself. With fewer users than items it is computed by the users' matrix instead:
+    `S = X - A X / diag(P)`, `A = (X X^T + l2 I)^-1`, equal but for rounding.
+
+    Cost: one inverse of `min(U, I)` rows, 8 `min(U, I)^2` bytes. The matrix S is never
+    whole in memory: `__call__` gives the rows that are asked for.
+
+    Args:
+        pairs: Training pairs; users are the rows 0 .. `num_users` - 1.
+        num_users: U.
+        l2: Ridge penalty, above 0; 50 to 1,000 as a rule.
+
+    Raises:
+        ValueError: If `l2` is not above 0 or a user is out of range.
+
+    Example:
+        >>> pairs = PairSet([0, 0, 1], [0, 1, 1], num_items=3)
+        >>> Ease(pairs, 2, l2=1.0)(np.array([1])).round(2)
+        array([[0.33, 0.  , 0.  ]])
+
+    Reference:
+        Steck, Embarrassingly Shallow Autoencoders for Sparse Data, WWW 2019,
+        arXiv:1905.03375.
+    """
+
+    def __init__(self, pairs: PairSet, num_users: int, *, l2: float) -> None:
+        if not l2 > 0:
+            raise ValueError(f"`l2` must be above 0, received {l2!r}. Try 100.")
+        user, item = pairs.group, pairs.item
+        if user.max(initial=-1) >= num_users:
+            raise ValueError(
+                f"`pairs` must be about users below {num_users}, received "
+                f"{user.max()}. Renumber the users from 0."
+            )
+        self.l2 = l2
+        self._items = _Lists(user, item, num_users)
+        self._users = _Lists(item, user, pairs.num_items)
+        self._dual = num_users < pairs.num_items
+        if self._dual:
+            gram = _co_occurrences(self._users, num_users)
+        else:
+            gram = _co_occurrences(self._items, pairs.num_items)
+        gram[np.diag_indices_from(gram)] += l2
+        self._inverse = np.linalg.inv(gram).astype(np.float32)
+        if self._dual:  # diag(P)_j = (1 - x_j^T A x_j) / l2
+            explained = _quadratic_forms(self._inverse, self._users)
+            self._diagonal = ((1.0 - explained) / l2).astype(np.float32)
+        else:
+            self._diagonal = self._inverse.diagonal().copy()
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        """Returns the scores `[b, I]` of user rows `[b]`, float32."""
+        known = np.zeros((len(rows), len(self._diagonal)), np.float32)
+        for place, row in enumerate(rows):
+            known[place, self._items[row]] = 1.0
+        if self._dual:
+            explained = self._users.sums(self._inverse[rows])
+            return known - explained / self._diagonal
+        # X P, and then S = X - X P / diag(P).
+        return known - known @ self._inverse / self._diagonal
+
+
+def tuned_ease(
+    train: PairSet,
+    valid: PairSet,
+    num_users: int,
+    penalties: Sequence[float] = (50.0, 150.0, 400.0, 1000.0),
+) -> tuple[Ease, dict[float, float]]:
+    """Fits EASE with the penalty that is best on validation.
+
+    Args:
+        train: Training pairs.
+        valid: Validation pairs, of the same users.
+        num_users: U.
+        penalties: The candidates for `l2`.
+
+    Returns:
+        The best model, and NDCG@10 over the whole catalogue by penalty.
+
+    Example:
+        >>> train = PairSet([0, 0, 1, 2, 2], [0, 1, 1, 0, 2], num_items=12)
+        >>> valid = PairSet([1], [0], num_items=12)
+        >>> model, scores = tuned_ease(train, valid, 3, penalties=(1.0,))
+        >>> model.l2, scores
+        (1.0, {1.0: 1.0})
+    """
+    seen, relevant = (Pairs(part.group, part.item) for part in (train, valid))
+    found, best = {}, None
+    for l2 in penalties:
+        model = Ease(train, num_users, l2=l2)
+        top = top_k(model, num_users, 10, seen=seen)
+        found[l2] = retrieval_ndcg(top, relevant, 10).value
+        if found[l2] == max(found.values()):
+            best = model
+    if best is None:
+        raise ValueError("`penalties` must have at least one candidate, received none.")
+    return best, found
+
+
+class _Lists:
+    """What each of N rows holds: columns by row, and sums over them."""
+
+    def __init__(self, row: np.ndarray, column: np.ndarray, num_rows: int) -> None:
+        self._columns = column[np.argsort(row, kind="stable")]
+        self.sizes = np.bincount(row, minlength=num_rows)
+        self._ends = np.cumsum(self.sizes)
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        end = self._ends[row]
+        return self._columns[end - self.sizes[row] : end]
+
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """Sums the columns `[b, M]` of each row's list: `[b, N]`."""
+        total = np.zeros((len(values), len(self.sizes)), values.dtype)
+        filled = np.flatnonzero(self.sizes)
+        starts = (self._ends - self.sizes)[filled]
+        total[:, filled] = np.add.reduceat(values[:, self._columns], starts, axis=1)
+        return total
+
+    def pairs(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Gives all ordered pairs of columns in one list, with their row, in parts."""
+        cost = np.cumsum(self.sizes.astype(np.int64) ** 2)
+        part = cost // _PAIRS_AT_ONCE
+        for rows in np.split(np.arange(len(cost)), np.flatnonzero(np.diff(part)) + 1):
+            sizes = self.sizes[rows]
+            squared = sizes**2
+            row = np.repeat(rows, squared)
+            place = np.arange(squared.sum()) - np.repeat(
+                np.cumsum(squared) - squared, squared
+            )
+            start = np.repeat((self._ends - self.sizes)[rows], squared)
+            size = np.repeat(sizes, squared)
+            yield (
+                row,
+                self._columns[start + place // size],
+                self._columns[start + place % size],
+            )
+
+
+def _co_occurrences(lists: _Lists, num_columns: int) -> np.ndarray:
+    """In how many lists two columns are together: `[M, M]`."""
+    counts = np.zeros((num_columns, num_columns))
+    for _, first, second in lists.pairs():
+        np.add.at(counts, (first, second), 1.0)
+    return counts
+
+
+def _quadratic_forms(matrix: np.ndarray, lists: _Lists) -> np.ndarray:
+    """The sum of `matrix` `[M, M]` over all pairs of each list: `[N]`."""
+    total = np.zeros(len(lists.sizes))
+    for row, first, second in lists.pairs():
+        total += np.bincount(row, matrix[first, second], minlength=len(total))
+    return total
