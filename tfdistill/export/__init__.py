@@ -2,6 +2,7 @@
 
 from tfdistill.export.cost import Latency, ParameterCount, flops, latency, parameters
 from tfdistill.export.examples import example_batch, tf_examples
+from tfdistill.export.index import ExactIndex, IndexReport, Ivf, IvfIndex
 from tfdistill.export.publishing import (
     ExportReport,
     export_ranker,
@@ -13,7 +14,11 @@ from tfdistill.export.recall import recall_servable
 from tfdistill.export.servable import Servable
 
 __all__ = [
+    "ExactIndex",
     "ExportReport",
+    "IndexReport",
+    "Ivf",
+    "IvfIndex",
     "Latency",
     "ParameterCount",
     "Servable",

@@ -1,0 +1,313 @@
+"""Indexes for recall: the top-K of a catalogue, exact or by inverted lists.
+
+Both are made of stock TensorFlow operations, so any server can run them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Protocol, Union
+
+import numpy as np
+import tensorflow as tf
+
+from tfdistill.export.k_means import k_means, nearest
+
+__all__ = ["ExactIndex", "Index", "Ivf", "IvfIndex"]
+
+_USUAL_K = 100  # the exact index is fastest for about so many results
+_BLOCK = 64  # queries at once when the exact top-K of many is found
+_SMALLEST = 0.25  # of the mean size of a list: smaller ones aren't worth a probe
+_LIMIT = 1e9  # queries are cut to it, so that no score can be NaN or infinite
+
+Size = Union[int, tf.Tensor]
+"""A number of results: known when tracing, or an int32 scalar."""
+
+
+class Index(Protocol):
+    """What finds the best items of a catalogue of `size` items for query vectors."""
+
+    @property
+    def size(self) -> int:
+        """Number of items I."""
+
+    def search(self, queries: tf.Tensor, k: Size) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns rows int32 `[B, k]` and scores `[B, k]` for `[B, d]`, best first."""
+
+
+class ExactIndex:
+    """The exact top-K by inner product: every item is scored.
+
+    `rows = argtop_k(q . x_i)`. The top-K of I scores is taken in two steps: the K
+    blocks of `sqrt(I / 100)` items whose maxima are greatest hold the K best items, so
+    only they are searched. For up to some 100,000 items this is all one needs.
+
+    Args:
+        vectors: Item vectors, float `[I, d]`.
+
+    Raises:
+        ValueError: If they are no finite matrix.
+
+    Example:
+        >>> index = ExactIndex(np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]))
+        >>> rows, scores = index.search(tf.constant([[2.0, 1.0]]), k=2)
+        >>> rows.numpy().tolist(), scores.numpy().tolist()
+        ([[2, 0]], [[3.0, 2.0]])
+    """
+
+    def __init__(self, vectors: Any) -> None:
+        vectors = _checked(vectors)
+        self._vectors = tf.Variable(vectors, trainable=False, name="index_vectors")
+        self._width = max(1, round((self.size / _USUAL_K) ** 0.5))
+
+    @property
+    def size(self) -> int:
+        """Number of items I."""
+        return int(self._vectors.shape[0])
+
+    def search(self, queries: tf.Tensor, k: Size) -> tuple[tf.Tensor, tf.Tensor]:
+        """Finds the best items.
+
+        Args:
+            queries: float32 `[B, d]`; NaN counts as 0.
+            k: At most I.
+
+        Returns:
+            Rows int32 `[B, k]` and scores float32 `[B, k]`, best first; of equal scores
+            the lower row.
+        """
+        width, batch = self._width, tf.shape(queries)[0]
+        scores = tf.matmul(_finite(queries), self._vectors, transpose_b=True)  # [B, I]
+        missing = -self.size % width
+        if missing:
+            padding = [[0, 0], [0, missing]]
+            scores = tf.pad(scores, padding, constant_values=scores.dtype.min)
+        count = (self.size + missing) // width
+        blocks = tf.reshape(scores, [batch, count, width])
+        taken = tf.minimum(k, count)
+        chosen = tf.math.top_k(tf.reduce_max(blocks, axis=2), taken).indices
+        chosen = tf.sort(chosen, axis=1)  # equal scores stay in the order of the rows
+        scores = tf.gather(blocks, chosen, batch_dims=1)
+        scores = tf.reshape(scores, [batch, taken * width])
+        best, at = tf.math.top_k(scores, k)
+        rows = tf.gather(chosen, at // width, batch_dims=1) * width + at % width
+        return rows, best
+
+
+class IvfIndex:
+    """Inverted lists: only the items of the most promising lists are scored.
+
+    k-means puts each item into the list of its nearest centroid. A query goes to the
+    `probes` lists with the greatest `q . c_j`, or to more if so many may hold fewer
+    than K items. With all lists probed it is exact. Worth its recall from some 100,000
+    items on; measure it on real queries: `recall_by_probes`.
+
+    Args:
+        vectors: Item vectors, float `[I, d]`.
+        lists: Number of lists; those under a quarter of the mean size are dissolved.
+        probes: How many of them to search.
+        seed: Seed of the k-means.
+
+    Raises:
+        ValueError: If the vectors are no finite matrix or a number is out of range.
+
+    Example:
+        >>> vectors = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]])
+        >>> index = IvfIndex(vectors, lists=2, probes=1)
+        >>> index.search(tf.constant([[1.0, 0.0]]), k=2)[0].numpy().tolist()
+        [[0, 1]]
+
+    Reference:
+        Jégou et al., "Product Quantization for Nearest Neighbor Search", TPAMI 2011,
+        section 4 (inverted lists).
+    """
+
+    def __init__(
+        self, vectors: Any, *, lists: int, probes: int = 1, seed: int = 0
+    ) -> None:
+        vectors = _checked(vectors)
+        if not 1 <= lists <= len(vectors):
+            raise ValueError(
+                f"lists must be from 1 to the {len(vectors)} items, got {lists}."
+            )
+        centroids = k_means(vectors, lists, seed=seed)
+        counts = np.bincount(nearest(vectors, centroids), minlength=lists)
+        centroids = centroids[counts >= _SMALLEST * len(vectors) / lists]
+        self._list = nearest(vectors, centroids)
+        counts = np.bincount(self._list)
+        order = np.argsort(self._list, kind="stable")
+        self.lists, self.probes = len(centroids), probes
+        if not 1 <= probes <= self.lists:
+            raise ValueError(
+                f"probes must be from 1 to the {self.lists} lists, got {probes}."
+            )
+        self._smallest = tf.constant(np.cumsum(np.sort(counts)), tf.int32)
+        variables = {
+            "centroids": centroids,
+            "vectors": vectors[order],
+            "rows": order.astype(np.int32),
+            "starts": np.concatenate([[0], np.cumsum(counts)]).astype(np.int32),
+        }
+        self._centroids, self._vectors, self._rows, self._starts = (
+            tf.Variable(value, trainable=False, name=f"index_{name}")
+            for name, value in variables.items()
+        )
+
+    @property
+    def size(self) -> int:
+        """Number of items I."""
+        return int(self._vectors.shape[0])
+
+    def search(self, queries: tf.Tensor, k: Size) -> tuple[tf.Tensor, tf.Tensor]:
+        """Finds the best items of the probed lists.
+
+        Args:
+            queries: float32 `[B, d]`; NaN counts as 0.
+            k: At most I.
+
+        Returns:
+            Rows int32 `[B, k]` and scores float32 `[B, k]`, best first; equal scores in
+            any order.
+        """
+        queries = _finite(queries)
+        probes = tf.maximum(self.least_probes(k), self.probes)
+        near = tf.matmul(queries, self._centroids, transpose_b=True)  # [B, C]
+        near = tf.math.top_k(near, probes, sorted=False).indices
+
+        def one(query: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+            vector, lists = query  # [d], [P]
+            starts, stops = (tf.gather(self._starts, lists + n) for n in (0, 1))
+            places = tf.ragged.range(starts, stops).flat_values
+            scores = tf.linalg.matvec(tf.gather(self._vectors, places), vector)
+            best, at = tf.math.top_k(scores, k)
+            return tf.gather(self._rows, tf.gather(places, at)), best
+
+        signature = (tf.int32, tf.float32)
+        return tf.map_fn(one, (queries, near), fn_output_signature=signature)
+
+    def least_probes(self, k: Size) -> tf.Tensor:
+        """Returns the number of smallest lists that hold K items: any so many do."""
+        return tf.searchsorted(self._smallest, [k])[0] + 1
+
+    def recall_by_probes(self, queries: np.ndarray, exact: np.ndarray) -> np.ndarray:
+        """Measures what is found by the number of probed lists.
+
+        Args:
+            queries: Query vectors of real users, `[Q, d]`.
+            exact: Rows of their exact top-K, int `[Q, K]`.
+
+        Returns:
+            float64 `[C]`: at p - 1 the share of the exact top-K that p probes find.
+        """
+        near = np.argsort(-(queries @ self._centroids.numpy().T), axis=1)
+        place = np.empty_like(near)
+        np.put_along_axis(place, near, np.arange(self.lists)[np.newaxis], axis=1)
+        found = np.take_along_axis(place, self._list[exact], axis=1)  # [Q, K]
+        counts = np.bincount(found.ravel(), minlength=self.lists)
+        return np.cumsum(counts) / found.size
+
+
+@dataclasses.dataclass(frozen=True)
+class Ivf:
+    """Asks for an `IvfIndex` of a wanted recall.
+
+    Args:
+        recall: The least share of the exact top-K to find, in (0, 1]; the number of
+            probes is chosen for it on the queries given.
+        lists: Number of lists; by default `4 sqrt(I)`.
+        seed: Seed of the k-means.
+
+    Raises:
+        ValueError: If the recall is out of range.
+
+    Example:
+        >>> vectors = np.random.default_rng(0).normal(size=(50, 2))
+        >>> index, report = Ivf(recall=0.9).build(vectors, vectors, k=5)
+        >>> report.recall >= 0.9
+        True
+    """
+
+    recall: float = 0.98
+    lists: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.recall <= 1.0:
+            raise ValueError(f"recall must be in (0, 1], got {self.recall}.")
+
+    def build(
+        self, vectors: np.ndarray, queries: np.ndarray, k: int
+    ) -> tuple[IvfIndex, IndexReport]:
+        """Builds the index and measures it.
+
+        Args:
+            vectors: Item vectors, `[I, d]`.
+            queries: Query vectors of real users, `[Q, d]`.
+            k: The K that recall is measured at.
+
+        Returns:
+            The index, and what it finds.
+        """
+        exact = ExactIndex(vectors)
+        index = IvfIndex(vectors, lists=_lists(self, exact.size), seed=self.seed)
+        best = _exact_rows(exact, queries, k)
+        found = index.recall_by_probes(_finite(queries).numpy(), best)
+        wanted = int(np.searchsorted(found, self.recall)) + 1
+        index.probes = max(wanted, int(index.least_probes(k)))
+        recall = float(found[index.probes - 1])
+        return index, IndexReport(
+            index.size, k, recall, len(queries), index.lists, index.probes
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class IndexReport:
+    """What an index holds and finds.
+
+    Attributes:
+        items: Number of items.
+        k: K of the recall.
+        recall: Mean share of the exact top-K that it finds: 1 if it is exact.
+        queries: Number of queries that this was measured on.
+        lists: Number of inverted lists, 0 for the exact index.
+        probes: How many of them are searched.
+    """
+
+    items: int
+    k: int
+    recall: float = 1.0
+    queries: int = 0
+    lists: int = 0
+    probes: int = 0
+
+
+def _lists(settings: Ivf, items: int) -> int:
+    """Some four times the root: the centroids cost about as much as the lists."""
+    return settings.lists or max(1, min(items, round(4 * items**0.5)))
+
+
+def _exact_rows(index: ExactIndex, queries: np.ndarray, k: int) -> np.ndarray:
+    """Rows `[Q, k]` of the exact top-K, by blocks of queries."""
+    blocks = [
+        index.search(tf.constant(queries[at : at + _BLOCK]), k)[0].numpy()
+        for at in range(0, len(queries), _BLOCK)
+    ]
+    return np.concatenate(blocks)
+
+
+def _finite(queries: Any) -> tf.Tensor:
+    """The queries with numbers that no sum of products takes out of float32."""
+    queries = tf.cast(queries, tf.float32)
+    known = tf.where(tf.math.is_nan(queries), 0.0, queries)
+    return tf.clip_by_value(known, -_LIMIT, _LIMIT)
+
+
+def _checked(vectors: Any) -> np.ndarray:
+    vectors = np.asarray(vectors, np.float32)
+    if vectors.ndim != 2 or not vectors.size or not np.isfinite(vectors).all():
+        raise ValueError(
+            "An index takes a matrix [I, d] of finite item vectors, got shape "
+            f"{vectors.shape} with {int((~np.isfinite(vectors)).sum())} that are not "
+            "finite. Check the item tower's inputs."
+        )
+    return vectors
