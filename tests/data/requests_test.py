@@ -49,6 +49,7 @@ def rich():
         },
         scores={"teacher": np.array([[3, -1], [0, np.inf], [np.nan, 2]], np.float32)},
         weights=np.array([[1, 0], [2, -1], [3, 0.5]], np.float32),
+        ids=np.array(["a", "b", "c"]),
     )
 
 
@@ -67,7 +68,7 @@ def test_select_takes_everything_of_a_request_along():
             np.testing.assert_array_equal(got, given[rows])
     plain = make().select(rows)
     assert plain.tasks == plain.scores == {}
-    assert plain.weights is None
+    assert plain.weights is plain.ids is None
 
 
 def test_where_padded_scores_and_weights_are_ignored():
@@ -168,6 +169,8 @@ def test_with_scores_refuses():
         (dict(weights=np.ones([2, 2], np.float32)), "weights and candidates must"),
         (dict(weights=np.ones([3, 2], int)), "weights must be .* float32"),
         (dict(candidates=np.zeros([0, 2], np.int32)), "there is no request"),
+        (dict(ids=np.arange(2)), r"ids has shape \(2,\), but there are 3 requests"),
+        (dict(ids=np.zeros(3)), r"ids must be .* int64 or strings, got float64"),
     ],
 )  # fmt: skip
 def test_refuses(changes, message):

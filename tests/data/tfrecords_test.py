@@ -183,7 +183,7 @@ def test_refuses_paths_and_specs(tmp_path):
 
 @pytest.mark.parametrize("lists", [{"scores": ["mask"]}, {"outputs": {"fine": "age"}}])
 def test_refuses_lists_with_the_names_of_others(path, lists):
-    with pytest.raises(ValueError, match=r"lists \['(mask|age)'\] have names of"):
+    with pytest.raises(ValueError, match=r"\['(mask|age)'\] have names of"):
         read_tfrecords(path, SPEC, batch_size=1, **lists)
 
 

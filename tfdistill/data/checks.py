@@ -65,3 +65,14 @@ def check_feature(
                 f"Requests: {field} holds objects of type {sorted(strange)}; an object "
                 "array may hold strings only."
             )
+
+
+def check_ids(ids: Any, rows: int) -> None:
+    """Refuses ids of requests that are neither int64 nor strings, one for each."""
+    dtype = getattr(ids, "dtype", None)
+    if dtype != np.int64 and getattr(dtype, "kind", "") not in "USO" or ids.ndim != 1:
+        raise ValueError(
+            "Requests: ids must be a numpy array [R] of int64 or strings, got "
+            f"{dtype or type(ids).__name__} of shape {np.shape(ids)}; convert it."
+        )
+    check_rows("ids", ids, rows, "requests")

@@ -95,7 +95,8 @@ def requests_from_frame(
         spec: The features. A missing value becomes the feature's default if the feature
             is categorical and is an error if it is numeric; a list is cut or padded
             with the default to the feature's shape.
-        request: Column that tells the requests apart.
+        request: Column that tells the requests apart; their `ids` are its values,
+            those that are no integers as text.
         label: Column of the labels; missing means unlabelled.
         user: Column of the user, for per-user metrics and known positives; users are
             numbered by their first request. By default every request is another user's.
@@ -173,6 +174,7 @@ def requests_from_frame(
         tasks={name: listed(name) for name in tasks},
         scores={name: listed(name) for name in scores},
         weights=None if weight is None else listed(weight),
+        ids=_ids(keys),
     )
 
 
@@ -295,6 +297,11 @@ def _groups(
     user_code, user_keys = _codes(frame, user)
     users = _one_each(user_keys[user_code], code, keys, request, user)
     return np.asarray(pd.factorize(users)[0], np.int64)
+
+
+def _ids(keys: np.ndarray) -> np.ndarray:
+    """Keys of requests as int64, or else as text."""
+    return keys.astype(np.int64 if keys.dtype.kind in "iu" else np.str_)
 
 
 def _one_each(

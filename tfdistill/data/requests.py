@@ -12,6 +12,7 @@ import tensorflow as tf
 from tfdistill.data.checks import (
     check_array,
     check_feature,
+    check_ids,
     check_rows,
     check_where,
 )
@@ -44,6 +45,8 @@ class Requests:
             NaN is missing, and where padded they are ignored.
         weights: float32 `[R, L]`, >= 0, how much each label counts; ignored where
             padded. None is 1 everywhere.
+        ids: int64 or strings `[R]`, what each request is called in the user's data:
+            the key under which stored scores are found, whatever part it is in.
 
     Raises:
         ValueError: If shapes or dtypes don't fit, a candidate is no row of `items`, a
@@ -72,6 +75,7 @@ class Requests:
     tasks: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     scores: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     weights: np.ndarray | None = None
+    ids: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         check_array("candidates", self.candidates, np.int32, 2)
@@ -95,6 +99,8 @@ class Requests:
             check_feature("users", name, values, self.num_requests, "requests")
         for name, values in self.items.items():
             check_feature("items", name, values, self.num_items, "catalogue rows")
+        if self.ids is not None:
+            check_ids(self.ids, self.num_requests)
         self._check_names()
         self._check_candidates()
         self._check_values()

@@ -13,14 +13,12 @@ import tensorflow as tf
 
 __all__ = ["Feature", "FeatureSpec", "RESERVED_NAMES", "Table"]
 
-RESERVED_NAMES = frozenset({"mask", "pair_weight", "item_row", "positive", "log_q"})
+RESERVED_NAMES = frozenset(
+    "item_row log_q mask pair_weight positive request_id".split()
+)
 """Keys of a batch that are not features, so no feature may take them."""
 
-_DEFAULTS: Mapping[str, str | int | float] = {
-    "string": "",
-    "int64": -1,
-    "float32": 0.0,
-}
+_DEFAULTS: Mapping[str, str | int | float] = {"string": "", "int64": -1, "float32": 0.0}
 
 
 def _check(name: str, argument: str, value: object, allowed: Iterable[object]) -> None:

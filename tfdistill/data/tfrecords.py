@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,8 @@ def write_tfrecords(
     candidates, padding left out, so that L candidates with shape `(n,)` give L * n
     values. So are the labels (NaN where unlabelled), the labels of further tasks and
     the scores under their names, the weights if there are any, and `item_row`, the rows
-    in the catalogue. The file appears when it is whole.
+    in the catalogue. `request_id` is the request's id, if it has one. The file appears
+    when it is whole.
 
     Args:
         requests: The requests.
@@ -88,6 +90,7 @@ def read_tfrecords(
     label: str = "label",
     scores: Sequence[str] = (),
     weight: str | None = None,
+    keys: Mapping[str, str] = MappingProxyType({}),
     repeat: bool = False,
 ) -> tf.data.Dataset:
     """Reads batches of requests from files with one tf.Example per request.
@@ -107,6 +110,8 @@ def read_tfrecords(
             unlabelled: its length is the number of candidates.
         scores: Lists of a teacher's scores, to be features of the batch.
         weight: List of the weights; 1 by default.
+        keys: Further values of a request, one each, to be features of the batch: dtype
+            by name. `{"request_id": "int64"}` is what stored scores are joined by.
         repeat: Begin again after the last request, endlessly, with full batches.
 
     Returns:
@@ -143,11 +148,13 @@ def read_tfrecords(
         raise ValueError(f"No TFRecord file at {missing or 'the given paths'}.")
     tasks = {task: task or label for task in ("", *tasks_of(outputs).values())}
     lists = {*tasks.values(), *scores} | ({weight} if weight else set())
-    clash = sorted(lists & {*spec.names, _ITEM_ROW} | set(scores) & RESERVED_NAMES)
+    clash = sorted(
+        (lists | set(keys)) & {*spec.names, _ITEM_ROW} | set(scores) & RESERVED_NAMES
+    )
     if clash:
         raise ValueError(
-            f"The lists {clash} have names of features or of other keys of a batch; "
-            "write them under names of their own."
+            f"The lists or keys {clash} have names of features or of other keys of a "
+            "batch; write them under names of their own."
         )
     dataset = tf.data.TFRecordDataset(files)
     if repeat:
@@ -155,7 +162,7 @@ def read_tfrecords(
     dataset = dataset.batch(batch_size, drop_remainder=repeat)
 
     def parse(serialized: tf.Tensor) -> Any:
-        x, read = _parse(serialized, spec, lists, label)
+        x, read = _parse(serialized, spec, lists, label, keys)
         x["positive"] = choose_positive(x["mask"], read[label], None)
         x.update((name, read[name]) for name in scores)
         labels = {task: read[name] for task, name in tasks.items()}
@@ -167,7 +174,11 @@ def read_tfrecords(
 
 
 def _parse(
-    serialized: tf.Tensor, spec: FeatureSpec, lists: Collection[str], label: str
+    serialized: tf.Tensor,
+    spec: FeatureSpec,
+    lists: Collection[str],
+    label: str,
+    keys: Mapping[str, str],
 ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
     """Makes features and lists `[B, L]` of a batch of serialized Examples `[B]`."""
     item_row = tf.io.FixedLenSequenceFeature(
@@ -175,6 +186,8 @@ def _parse(
     )
     ragged = tf.io.RaggedFeature(tf.float32, row_splits_dtype=tf.int64)
     parsing = {**spec.parsing_spec(), _ITEM_ROW: item_row}
+    for name, dtype in keys.items():
+        parsing[name] = tf.io.FixedLenFeature((), dtype)
     x = tf.io.parse_example(serialized, {**parsing, **dict.fromkeys(lists, ragged)})
     read = {name: x.pop(name) for name in sorted(lists)}
     length = read[label].row_lengths()
@@ -235,6 +248,8 @@ def _example(
             if feature.scope == "user"
             else requests.items[name][values[_ITEM_ROW]]
         )
+    if requests.ids is not None:
+        values["request_id"] = requests.ids[row]
     return tf.train.Example(features=tf.train.Features(feature=_encode(values)))
 
 

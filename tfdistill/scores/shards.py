@@ -1,0 +1,168 @@
+"""Files of a score store: rows as Parquet, or as blocks of rows in TFRecords."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tensorflow as tf
+
+from tfdistill.scores.manifest import Column
+
+__all__ = ["FORMATS", "ShardFormat", "as_text", "checksum"]
+
+Columns = Mapping[str, np.ndarray]
+"""Rows: arrays `[N, *shape]` by name; text as objects of type str."""
+
+_BLOCK = 65_536
+"""Rows in memory when a Parquet file is read."""
+
+_EXAMPLE = 4096
+"""Rows of one tf.Example."""
+
+
+class ShardFormat(Protocol):
+    """A kind of file that holds rows."""
+
+    def write(self, path: Path, columns: Columns) -> None:
+        """Writes rows; equal rows give equal bytes."""
+        ...
+
+    def blocks(self, path: Path, columns: Mapping[str, Column]) -> Iterator[Columns]:
+        """Reads the rows in order, a bounded number at a time."""
+        ...
+
+    def num_rows(self, path: Path, columns: Mapping[str, Column]) -> int:
+        """Counts the rows of a file."""
+        ...
+
+
+class _Parquet:
+    """One column per key and value, a fixed-size list where it has a shape."""
+
+    def write(self, path: Path, columns: Columns) -> None:
+        arrays = {name: _to_arrow(values) for name, values in columns.items()}
+        pq.write_table(pa.table(arrays), path, row_group_size=_BLOCK)
+
+    def blocks(self, path: Path, columns: Mapping[str, Column]) -> Iterator[Columns]:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(_BLOCK, columns=list(columns)):
+                yield {
+                    name: _from_arrow(batch.column(name), column)
+                    for name, column in columns.items()
+                }
+
+    def num_rows(self, path: Path, columns: Mapping[str, Column]) -> int:
+        return int(pq.read_metadata(path).num_rows)
+
+
+class _TFRecord:
+    """One tf.Example per 4096 rows, each column a flat list of all their values.
+
+    Floats are one string of little-endian bytes (`tf.io.decode_raw`), since a float
+    list can't hold float16.
+    """
+
+    def write(self, path: Path, columns: Columns) -> None:
+        rows = len(next(iter(columns.values())))
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for begin in range(0, rows, _EXAMPLE):
+                features = {
+                    name: _feature(values[begin : begin + _EXAMPLE].ravel())
+                    for name, values in columns.items()
+                }
+                example = tf.train.Example(features=tf.train.Features(feature=features))
+                writer.write(example.SerializeToString(deterministic=True))
+
+    def blocks(self, path: Path, columns: Mapping[str, Column]) -> Iterator[Columns]:
+        parsing = {
+            name: tf.io.RaggedFeature(
+                tf.int64 if column.dtype == "int64" else tf.string
+            )
+            for name, column in columns.items()
+        }
+        for record in tf.data.TFRecordDataset(str(path)):
+            parsed = tf.io.parse_single_example(record, parsing)
+            yield {
+                name: _from_feature(parsed[name], column)
+                for name, column in columns.items()
+            }
+
+    def num_rows(self, path: Path, columns: Mapping[str, Column]) -> int:
+        name, column = next(iter(columns.items()))
+        return sum(len(block[name]) for block in self.blocks(path, {name: column}))
+
+
+FORMATS: Mapping[str, ShardFormat] = MappingProxyType(
+    {"parquet": _Parquet(), "tfrecord": _TFRecord()}
+)
+"""The formats of a store by the ending of their files."""
+
+
+def checksum(path: Path) -> str:
+    """Returns the SHA-256 of a file, read piece by piece.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "empty"
+        >>> path.touch()
+        >>> checksum(path)[:8]
+        'e3b0c442'
+    """
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for piece in iter(lambda: file.read(1 << 20), b""):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def as_text(values: np.ndarray) -> np.ndarray:
+    """Returns strings or bytes as an array of objects of type str.
+
+    Example:
+        >>> as_text(np.array([b"a", "b"], object)).tolist()
+        ['a', 'b']
+    """
+    if values.dtype.kind == "U":
+        return values.astype(object)
+    texts = np.empty(values.shape, object)
+    texts.flat[:] = [tf.compat.as_str(value) for value in values.flat]
+    return texts
+
+
+def _to_arrow(values: np.ndarray) -> pa.Array:
+    flat = pa.array(values.ravel())
+    if values.ndim == 1:
+        return flat
+    return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+
+
+def _from_arrow(array: pa.Array, column: Column) -> np.ndarray:
+    flat = array.flatten() if column.shape else array
+    return flat.to_numpy(zero_copy_only=False).reshape(-1, *column.shape)
+
+
+def _feature(flat: np.ndarray) -> tf.train.Feature:
+    if flat.dtype == np.int64:
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=flat))
+    if flat.dtype.kind == "f":
+        texts = [flat.astype(flat.dtype.newbyteorder("<")).tobytes()]
+    else:
+        texts = [text.encode() for text in flat]
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=texts))
+
+
+def _from_feature(read: tf.Tensor, column: Column) -> np.ndarray:
+    values = read.numpy()
+    if column.dtype.startswith("float"):
+        little = np.dtype(column.dtype).newbyteorder("<")
+        values = np.frombuffer(b"".join(values), little).astype(column.dtype)
+    elif column.dtype == "string":
+        values = as_text(values)
+    return values.reshape(-1, *column.shape)

@@ -1,0 +1,266 @@
+"""Writing a store shard by shard, so that a killed run goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tfdistill.files import written_whole
+from tfdistill.scores.keys import identities, unique
+from tfdistill.scores.manifest import KINDS, Column, Manifest, Shard
+from tfdistill.scores.shards import FORMATS, Columns, as_text, checksum
+from tfdistill.scores.store import ScoreStore
+
+__all__ = ["FLOATS", "StoreWriter"]
+
+FLOATS = ("float16", "float32")
+"""How scores and vectors may be stored."""
+
+
+class StoreWriter:
+    """Writes the shards of a store, each whole or not at all.
+
+    Beside each shard is a small record of its rows and checksum until `finish` puts all
+    of them into the manifest. A shard that is there and whole is never written again.
+
+    Args:
+        directory: Folder of the store; a store that is there is gone on with.
+        teacher: Name of the teacher.
+        version: Its version.
+        kind: What is stored, one of `KINDS`.
+        keys: Names of the key columns.
+        dtype: One of `FLOATS`.
+        file_format: `"parquet"` or `"tfrecord"`.
+        plan: What decides which rows a shard has, to be the same in a resumed run.
+
+    Raises:
+        ValueError: If an argument is none of its choices, or the folder has a store of
+            another teacher, version, kind, format or plan.
+
+    Example:
+        >>> import tempfile
+        >>> writer = StoreWriter(
+        ...     tempfile.mkdtemp(), teacher="gbdt", version="1", kind="scores",
+        ...     keys=["item_id"], dtype="float16")
+        >>> writer.write(0, {"item_id": np.array([4, 8]), "score": np.array([1., -1.])})
+        >>> writer.finish(1).manifest.rows
+        2
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        *,
+        teacher: str,
+        version: str,
+        kind: str,
+        keys: Sequence[str],
+        dtype: str = "float32",
+        file_format: str = "parquet",
+        plan: Mapping[str, int] | None = None,
+    ) -> None:
+        for name, value, choices in (
+            ("kind", kind, KINDS),
+            ("dtype", dtype, FLOATS),
+            ("file_format", file_format, tuple(FORMATS)),
+        ):
+            if value not in choices:
+                raise ValueError(f"{name} must be one of {choices}, got {value!r}.")
+        if not keys or len(set(keys)) != len(keys):
+            raise ValueError(f"keys must be one or more names, got {list(keys)}.")
+        self.directory = Path(directory)
+        self.dtype = dtype
+        self._keys = tuple(keys)
+        self._described = Manifest(
+            teacher, version, kind, {}, {}, file_format, dict(plan or {})
+        )
+        self._found = Manifest.load(self.directory)
+        if self._found is not None:
+            described = dataclasses.replace(
+                self._described, keys=self._found.keys, values=self._found.values
+            )
+            self._found.require(described, self.directory)
+        self._written = {s.name: s for s in self._records() if self._is_whole(s)}
+
+    @property
+    def num_shards(self) -> int | None:
+        """How many shards a finished store has, damaged ones included; else None."""
+        finished = self._found is not None and self._found.finished
+        return len(self._found.shards) if finished and self._found else None
+
+    def has(self, number: int) -> bool:
+        """Tells whether this shard is there and whole."""
+        return self._name(number) in self._written
+
+    def write(self, number: int, columns: Columns) -> None:
+        """Writes one shard and its record.
+
+        Args:
+            number: Its number, from 0 on.
+            columns: Keys `[N]` and values `[N, *shape]` by name.
+
+        Raises:
+            ValueError: If there is no row, a key is there twice or no integer or text,
+                a value is not finite, or the columns differ from other shards'.
+        """
+        where = f"Shard {number} of the store in {str(self.directory)!r}"
+        columns = self._cast(where, columns)
+        self._describe(columns)
+        _check_keys(where, {name: columns[name] for name in self._keys})
+        _check_finite(where, columns, self._described.kind)
+        name = self._name(number)
+        files = FORMATS[self._described.file_format]
+        with written_whole(self.directory / name) as unfinished:
+            files.write(unfinished, columns)
+            rows = len(columns[self._keys[0]])
+            shard = Shard(name, rows, checksum(unfinished))
+        with written_whole(self._record(name)) as unfinished:
+            unfinished.write_text(json.dumps(dataclasses.asdict(shard)))
+        self._written[name] = shard
+
+    def finish(self, num_shards: int) -> ScoreStore:
+        """Ends the store, and opens it.
+
+        Args:
+            num_shards: How many shards there are.
+
+        Returns:
+            The verified store.
+
+        Raises:
+            ValueError: If there is no shard, or one is missing.
+        """
+        names = [self._name(number) for number in range(num_shards)]
+        missing = [name for name in names if name not in self._written]
+        if missing or self._found is None or not names:
+            raise ValueError(
+                f"The store in {str(self.directory)!r} can't be finished: "
+                + (f"{missing} are missing." if missing else "nothing was scored.")
+            )
+        shards = tuple(self._written[name] for name in names)
+        dataclasses.replace(self._found, shards=shards, finished=True).save(
+            self.directory
+        )
+        self._clean()
+        return ScoreStore.open(self.directory)
+
+    def _cast(self, where: str, columns: Columns) -> dict[str, np.ndarray]:
+        """Puts keys first and casts to what is stored."""
+        missing = [name for name in self._keys if name not in columns]
+        if missing:
+            raise ValueError(f"{where} lacks the keys {missing}: it has {[*columns]}.")
+        ordered = [*self._keys, *sorted(set(columns) - set(self._keys))]
+        return {
+            name: _stored(f"{where}: {name!r}", np.asarray(columns[name]), self.dtype)
+            for name in ordered
+        }
+
+    def _describe(self, columns: Columns) -> None:
+        """Compares the columns with other shards', or writes the first manifest."""
+        kinds = {name: Column.of(values) for name, values in columns.items()}
+        described = dataclasses.replace(
+            self._described,
+            keys={name: kinds.pop(name).dtype for name in self._keys},
+            values=kinds,
+        )
+        if self._found is not None:
+            self._found.require(described, self.directory)
+            return
+        ranks = {name: len(column.shape) for name, column in kinds.items()}
+        rank = 0 if self._described.kind == "scores" else 1
+        if not ranks or set(ranks.values()) != {rank}:
+            raise ValueError(
+                f"A store of {self._described.kind} takes values of {rank} axes per "
+                f"key, got {ranks}."
+            )
+        self.directory.mkdir(parents=True, exist_ok=True)
+        described.save(self.directory)
+        self._found = described
+
+    def _records(self) -> list[Shard]:
+        paths = sorted(self.directory.glob("shard-*.json"))
+        shards = [Shard(**json.loads(path.read_text())) for path in paths]
+        return [*(self._found.shards if self._found else ()), *shards]
+
+    def _is_whole(self, shard: Shard) -> bool:
+        path = self.directory / shard.name
+        return path.exists() and checksum(path) == shard.sha256
+
+    def _name(self, number: int) -> str:
+        return f"shard-{number:05d}.{self._described.file_format}"
+
+    def _record(self, name: str) -> Path:
+        return (self.directory / name).with_suffix(".json")
+
+    def _clean(self) -> None:
+        """Removes records, and what a killed run left."""
+        for pattern in ("shard-*.json", ".shard-*", ".manifest.json.*"):
+            for path in self.directory.glob(pattern):
+                path.unlink()
+
+
+def _stored(what: str, values: np.ndarray, dtype: str) -> np.ndarray:
+    """Text as str, integers as int64, floats as `dtype`."""
+    if values.dtype.kind in "OSU":
+        return as_text(values)
+    if values.dtype.kind in "iu":
+        return values.astype(np.int64)
+    if values.dtype.kind != "f":
+        raise ValueError(f"{what} must be numbers or text, got {values.dtype}.")
+    with np.errstate(over="ignore"):
+        cast = values.astype(dtype)
+    lost = np.isinf(cast) & np.isfinite(values)
+    if lost.any():
+        raise ValueError(
+            f"{what} holds {values[lost].flat[0]}, which {dtype} can't; store float32."
+        )
+    return cast
+
+
+def _check_keys(where: str, keys: Columns) -> None:
+    """Refuses keys that are no key, or there twice."""
+    rows = {name: len(values) for name, values in keys.items()}
+    if len(set(rows.values())) != 1 or 0 in rows.values():
+        raise ValueError(f"{where} needs rows with all keys, got so many: {rows}.")
+    for name, values in keys.items():
+        if values.ndim != 1 or values.dtype.kind == "f":
+            raise ValueError(
+                f"{where}: the key {name!r} must be integers or text [N], got "
+                f"{Column.of(values)}."
+            )
+    order, first = unique(identities(keys))
+    if not first.all():
+        at = order[np.argmin(first)]
+        key = {name: values[at] for name, values in keys.items()}
+        raise ValueError(
+            f"{where} has the key {key} twice. Score each key once, or add the key "
+            "column that tells the two apart."
+        )
+
+
+def _check_finite(where: str, columns: Columns, kind: str) -> None:
+    """Refuses NaN and infinite values; lists may end early, but not at once."""
+    for name, values in columns.items():
+        if values.dtype.kind != "f":
+            continue
+        bad = ~np.isfinite(values)
+        if kind == "lists":
+            empty = np.isnan(values).all(axis=1)
+            if empty.any():
+                raise ValueError(
+                    f"{where}: the list of row {np.argmax(empty)} is empty; leave out "
+                    "whoever has no item."
+                )
+            ended = np.logical_and.accumulate(bad[:, ::-1], axis=1)[:, ::-1]
+            bad &= ~(ended & np.isnan(values))
+        if bad.any():
+            at = tuple(np.argwhere(bad)[0])
+            raise ValueError(
+                f"{where}: {name!r} is {values[at]} in row {at[0]}; a teacher's values "
+                "must be finite. Mask what it can't score, and clip a probability "
+                "before you take its logit."
+            )
