@@ -9,7 +9,17 @@ from tfdistill.export import publishing
 
 
 @pytest.mark.parametrize(
-    "name", ["cost", "examples", "index", "k_means", "publishing", "ranking", "recall"]
+    "name",
+    [
+        "cost",
+        "examples",
+        "index",
+        "k_means",
+        "packing",
+        "publishing",
+        "ranking",
+        "recall",
+    ],
 )
 def test_examples_run(name, monkeypatch, same_process):
     monkeypatch.setattr(publishing, "in_fresh_process", same_process)

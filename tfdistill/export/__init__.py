@@ -3,6 +3,7 @@
 from tfdistill.export.cost import Latency, ParameterCount, flops, latency, parameters
 from tfdistill.export.examples import example_batch, tf_examples
 from tfdistill.export.index import ExactIndex, IndexReport, Ivf, IvfIndex
+from tfdistill.export.packing import pack, packing
 from tfdistill.export.publishing import (
     ExportReport,
     export_ranker,
@@ -27,6 +28,8 @@ __all__ = [
     "export_recall",
     "flops",
     "latency",
+    "pack",
+    "packing",
     "parameters",
     "publish",
     "ranker_servable",

@@ -17,7 +17,7 @@ __all__ = ["ExactIndex", "Index", "Ivf", "IvfIndex"]
 
 _USUAL_K = 100  # the exact index is fastest for about so many results
 _BLOCK = 64  # queries at once when the exact top-K of many is found
-_SMALLEST = 0.25  # of the mean size of a list: smaller ones aren't worth a probe
+_LEAST_WIDTH = 8
 _LIMIT = 1e9  # queries are cut to it, so that no score can be NaN or infinite
 
 Size = Union[int, tf.Tensor]
@@ -97,15 +97,17 @@ class ExactIndex:
 class IvfIndex:
     """Inverted lists: only the items of the most promising lists are scored.
 
-    k-means puts each item into the list of its nearest centroid. A query goes to the
-    `probes` lists with the greatest `q . c_j`, or to more if so many may hold fewer
+    k-means puts each item to its nearest centroid; what one centroid has is cut into
+    lists of at most `width` items, by length of their vectors. A query goes to the
+    `probes` lists with the greatest `q . mean_j`, or to more if so many may hold fewer
     than K items. With all lists probed it is exact. Worth its recall from some 100,000
     items on; measure it on real queries: `recall_by_probes`.
 
     Args:
         vectors: Item vectors, float `[I, d]`.
-        lists: Number of lists; those under a quarter of the mean size are dissolved.
-        probes: How many of them to search.
+        width: Most items of a list, W; by default `sqrt(I) / 6`, which makes the lists'
+            means cost about as much as the items.
+        probes: How many lists to search.
         seed: Seed of the k-means.
 
     Raises:
@@ -113,7 +115,7 @@ class IvfIndex:
 
     Example:
         >>> vectors = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]])
-        >>> index = IvfIndex(vectors, lists=2, probes=1)
+        >>> index = IvfIndex(vectors, width=2)
         >>> index.search(tf.constant([[1.0, 0.0]]), k=2)[0].numpy().tolist()
         [[0, 1]]
 
@@ -123,40 +125,49 @@ class IvfIndex:
     """
 
     def __init__(
-        self, vectors: Any, *, lists: int, probes: int = 1, seed: int = 0
+        self,
+        vectors: Any,
+        *,
+        width: int | None = None,
+        probes: int = 1,
+        seed: int = 0,
     ) -> None:
         vectors = _checked(vectors)
-        if not 1 <= lists <= len(vectors):
-            raise ValueError(
-                f"lists must be from 1 to the {len(vectors)} items, got {lists}."
-            )
-        centroids = k_means(vectors, lists, seed=seed)
-        counts = np.bincount(nearest(vectors, centroids), minlength=lists)
-        centroids = centroids[counts >= _SMALLEST * len(vectors) / lists]
-        self._list = nearest(vectors, centroids)
-        counts = np.bincount(self._list)
-        order = np.argsort(self._list, kind="stable")
-        self.lists, self.probes = len(centroids), probes
+        width = (
+            max(_LEAST_WIDTH, round(len(vectors) ** 0.5 / 6)) if not width else width
+        )
+        if width < 1:
+            raise ValueError(f"width must be at least 1, got {width}.")
+        order, first = _lists(vectors, width, seed)
+        counts = np.diff(first, append=len(vectors))
+        self.lists, self.probes = len(first), probes
         if not 1 <= probes <= self.lists:
             raise ValueError(
                 f"probes must be from 1 to the {self.lists} lists, got {probes}."
             )
+        owner = np.repeat(np.arange(self.lists), counts)
+        place = owner, np.arange(len(vectors)) - first[owner]
+        self._list = np.empty(len(vectors), np.int64)
+        self._list[order] = owner
         self._smallest = tf.constant(np.cumsum(np.sort(counts)), tf.int32)
-        variables = {
-            "centroids": centroids,
-            "vectors": vectors[order],
-            "rows": order.astype(np.int32),
-            "starts": np.concatenate([[0], np.cumsum(counts)]).astype(np.int32),
-        }
-        self._centroids, self._vectors, self._rows, self._starts = (
+        listed = np.zeros([self.lists, width, vectors.shape[1]], np.float32)
+        rows = np.zeros([self.lists, width], np.int32)
+        listed[place], rows[place] = vectors[order], order
+        sums = np.add.reduceat(vectors[order], first, axis=0)
+        self._means, self._vectors, self._rows, self._counts = (
             tf.Variable(value, trainable=False, name=f"index_{name}")
-            for name, value in variables.items()
+            for name, value in {
+                "means": sums / counts.astype(np.float32)[:, np.newaxis],
+                "vectors": listed,
+                "rows": rows,
+                "counts": counts.astype(np.int32),
+            }.items()
         )
 
     @property
     def size(self) -> int:
         """Number of items I."""
-        return int(self._vectors.shape[0])
+        return len(self._list)
 
     def search(self, queries: tf.Tensor, k: Size) -> tuple[tf.Tensor, tf.Tensor]:
         """Finds the best items of the probed lists.
@@ -170,20 +181,21 @@ class IvfIndex:
             any order.
         """
         queries = _finite(queries)
+        _, width, dim = self._vectors.shape
         probes = tf.maximum(self.least_probes(k), self.probes)
-        near = tf.matmul(queries, self._centroids, transpose_b=True)  # [B, C]
-        near = tf.math.top_k(near, probes, sorted=False).indices
-
-        def one(query: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-            vector, lists = query  # [d], [P]
-            starts, stops = (tf.gather(self._starts, lists + n) for n in (0, 1))
-            places = tf.ragged.range(starts, stops).flat_values
-            scores = tf.linalg.matvec(tf.gather(self._vectors, places), vector)
-            best, at = tf.math.top_k(scores, k)
-            return tf.gather(self._rows, tf.gather(places, at)), best
-
-        signature = (tf.int32, tf.float32)
-        return tf.map_fn(one, (queries, near), fn_output_signature=signature)
+        near = tf.matmul(queries, self._means, transpose_b=True)  # [B, lists]
+        lists = tf.math.top_k(near, probes, sorted=False).indices  # [B, P]
+        batch = tf.shape(queries)[0]
+        items = tf.reshape(
+            tf.gather(self._vectors, lists), [batch, probes * width, dim]
+        )
+        scores = tf.matmul(queries[:, tf.newaxis], items, transpose_b=True)
+        scores = tf.reshape(scores, [batch, probes, width])
+        counts = tf.gather(self._counts, lists)[..., tf.newaxis]
+        scores = tf.where(tf.range(width) < counts, scores, scores.dtype.min)
+        best, at = tf.math.top_k(tf.reshape(scores, [batch, probes * width]), k)
+        lists = tf.gather(lists, at // width, batch_dims=1)
+        return tf.gather_nd(self._rows, tf.stack([lists, at % width], axis=2)), best
 
     def least_probes(self, k: Size) -> tf.Tensor:
         """Returns the number of smallest lists that hold K items: any so many do."""
@@ -197,9 +209,9 @@ class IvfIndex:
             exact: Rows of their exact top-K, int `[Q, K]`.
 
         Returns:
-            float64 `[C]`: at p - 1 the share of the exact top-K that p probes find.
+            float64 `[lists]`: at p - 1 the share of the exact top-K that p probes find.
         """
-        near = np.argsort(-(queries @ self._centroids.numpy().T), axis=1)
+        near = np.argsort(-(queries @ self._means.numpy().T), axis=1)
         place = np.empty_like(near)
         np.put_along_axis(place, near, np.arange(self.lists)[np.newaxis], axis=1)
         found = np.take_along_axis(place, self._list[exact], axis=1)  # [Q, K]
@@ -214,7 +226,7 @@ class Ivf:
     Args:
         recall: The least share of the exact top-K to find, in (0, 1]; the number of
             probes is chosen for it on the queries given.
-        lists: Number of lists; by default `4 sqrt(I)`.
+        width: See `IvfIndex`.
         seed: Seed of the k-means.
 
     Raises:
@@ -228,7 +240,7 @@ class Ivf:
     """
 
     recall: float = 0.98
-    lists: int | None = None
+    width: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -249,7 +261,7 @@ class Ivf:
             The index, and what it finds.
         """
         exact = ExactIndex(vectors)
-        index = IvfIndex(vectors, lists=_lists(self, exact.size), seed=self.seed)
+        index = IvfIndex(vectors, width=self.width, seed=self.seed)
         best = _exact_rows(exact, queries, k)
         found = index.recall_by_probes(_finite(queries).numpy(), best)
         wanted = int(np.searchsorted(found, self.recall)) + 1
@@ -281,9 +293,22 @@ class IndexReport:
     probes: int = 0
 
 
-def _lists(settings: Ivf, items: int) -> int:
-    """Some four times the root: the centroids cost about as much as the lists."""
-    return settings.lists or max(1, min(items, round(4 * items**0.5)))
+def _lists(vectors: np.ndarray, width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows in the order of their lists `[I]`, and where each list begins `[lists]`.
+
+    A list has at most `width` items; centroids with few are dissolved, since a short
+    list isn't worth a probe.
+    """
+    centroids = k_means(vectors, -(-len(vectors) // width), seed=seed)
+    sizes = np.bincount(nearest(vectors, centroids), minlength=len(centroids))
+    least = min(width / 4, sizes.max())
+    owner = nearest(vectors, centroids[sizes >= least])
+    order = np.lexsort((np.linalg.norm(vectors, axis=1), owner))
+    owner, sizes = owner[order], np.bincount(owner)[owner[order]]
+    place = np.arange(len(vectors)) - np.searchsorted(owner, owner)
+    part = place * -(-sizes // width) // sizes  # of the owner's equal parts
+    begins = (np.diff(owner, prepend=-1) != 0) | (np.diff(part, prepend=0) != 0)
+    return order, np.flatnonzero(begins)
 
 
 def _exact_rows(index: ExactIndex, queries: np.ndarray, k: int) -> np.ndarray:

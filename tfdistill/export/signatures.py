@@ -8,8 +8,10 @@ from typing import Any
 import tensorflow as tf
 
 from tfdistill.data.spec import FeatureSpec
+from tfdistill.layers.embeddings import width
+from tfdistill.layers.packed import packed_order
 
-__all__ = ["columnar", "from_examples"]
+__all__ = ["columnar", "from_examples", "of_packed"]
 
 Function = Callable[[Mapping[str, tf.Tensor]], Mapping[str, tf.Tensor]]
 """From raw features by name to named outputs."""
@@ -31,6 +33,24 @@ def columnar(function: Function, spec: FeatureSpec, *, lists: bool = True) -> An
         f.name: tf.TensorSpec([None, *shapes[f.name]], f.dtype, name=f.name)
         for f in spec.features
     }
+    return tf.function(function).get_concrete_function(inputs)
+
+
+def of_packed(function: Function, spec: FeatureSpec) -> Any:
+    """Traces a function of a few tensors with the features side by side.
+
+    Args:
+        function: What to serve.
+        spec: Its features, in the tensors and the order of `packed_order`.
+
+    Returns:
+        A concrete function of those tensors and of `mask [B, L]`.
+    """
+    inputs = {"mask": tf.TensorSpec([None, None], tf.bool, name="mask")}
+    for name, features in packed_order(spec).items():
+        lists = [None] if features[0].scope == "item" else []
+        shape = [None, *lists, sum(width(feature) for feature in features)]
+        inputs[name] = tf.TensorSpec(shape, features[0].dtype, name=name)
     return tf.function(function).get_concrete_function(inputs)
 
 

@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
+import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.spec import Feature, FeatureSpec, Table
+from tfdistill.layers.rows import Layout, by_column, lookup_layer, rows_of_columns
 
-__all__ = ["FeatureEmbeddings", "audiences", "embed_features"]
-
-# Knuth's multiplicative hash for 64 bits: the odd integer next to 2^64 / golden ratio.
-_HASH_MULTIPLIER = -7046029254386353131
-
-
-@dataclasses.dataclass(frozen=True)
-class _Layout:
-    """Where each table lies in the fused variable of its width."""
-
-    offsets: Mapping[str, int]
-    sizes: Mapping[int, int]
-
-    @classmethod
-    def of(cls, spec: FeatureSpec) -> _Layout:
-        offsets: dict[str, int] = {}
-        sizes: dict[int, int] = {}
-        for table in spec.tables:
-            offsets[table.name] = sizes.get(table.dim, 0)
-            sizes[table.dim] = offsets[table.name] + table.num_rows
-        return cls(offsets, sizes)
+__all__ = ["FeatureEmbeddings", "audiences", "embed_features", "masked_mean", "width"]
 
 
 @tf.keras.utils.register_keras_serializable(package="tfdistill")
@@ -84,9 +67,9 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         super().__init__(autocast=False, **kwargs)
         self.spec = spec
         self.initializer = tf.keras.initializers.get(initializer)
-        self._layout = _Layout.of(spec)
+        self._layout = Layout.of(spec)
         self._lookups = {
-            table.name: _lookup_layer(table)
+            table.name: lookup_layer(table)
             for table in spec.tables
             if table.kind == "vocabulary"
         }
@@ -117,43 +100,75 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
         by_dim: dict[int, list[Feature]] = {}
         for feature in features:
             if feature.kind == "numeric":
-                outputs[feature.name] = self._numeric(feature, inputs[feature.name])
+                columns = _columns(feature, inputs)
+                outputs[feature.name] = self.standardised([feature], columns)
             else:
                 dim = self.spec.table_of(feature).dim
                 by_dim.setdefault(dim, []).append(feature)
-        for dim, group in by_dim.items():
-            outputs.update(self._gather(dim, group, inputs, pool))
+        for group in by_dim.values():
+            outputs.update(self._embedded(group, inputs, pool))
         return {feature.name: outputs[feature.name] for feature in features}
 
-    def _numeric(self, feature: Feature, values: tf.Tensor) -> tf.Tensor:
-        values = (tf.cast(values, tf.float32) - feature.mean) / feature.scale
-        values = values if feature.shape else values[..., tf.newaxis]
-        return tf.cast(values, self.compute_dtype)
+    def standardised(
+        self, features: Sequence[Feature], columns: tf.Tensor
+    ) -> tf.Tensor:
+        """Standardises numbers: `(x - mean) / scale` of each column's feature.
 
-    def _gather(
-        self,
-        dim: int,
-        features: Sequence[Feature],
-        inputs: Mapping[str, tf.Tensor],
-        pool: bool,
+        Args:
+            features: Numeric features.
+            columns: Their raw values side by side, `[..., columns]`.
+
+        Returns:
+            The same shape.
+        """
+        mean, scale = (
+            by_column([getattr(f, name) for f in features for _ in range(width(f))])
+            for name in ("mean", "scale")
+        )
+        if np.any(mean != 0):
+            columns -= tf.constant(mean, tf.float32)
+        if np.any(scale != 1):
+            columns /= tf.constant(scale, tf.float32)
+        return tf.cast(columns, self.compute_dtype)
+
+    def _embedded(
+        self, features: Sequence[Feature], inputs: Mapping[str, tf.Tensor], pool: bool
     ) -> dict[str, Any]:
-        """Gathers all features of one width at once: rows `[..., slots]`."""
-        raw = [inputs[feature.name] for feature in features]
-        raw = [x if f.shape else x[..., tf.newaxis] for f, x in zip(features, raw)]
-        rows = [self.rows(feature, x) for feature, x in zip(features, raw)]
-        gathered = tf.gather(self.tables[str(dim)], tf.concat(rows, axis=-1))
-        gathered = tf.cast(gathered, self.compute_dtype)
-        slots = [feature.shape[0] if feature.shape else 1 for feature in features]
+        """Embeds features of one width, gathered at once: rows `[..., slots]`."""
+        raw = {f.name: _columns(f, inputs) for f in features}
+        ordered = sorted(features, key=lambda feature: feature.dtype)
+        rows = []
+        for _, group in itertools.groupby(ordered, lambda feature: feature.dtype):
+            alike = list(group)
+            rows.append(self._rows(alike, tf.concat([raw[f.name] for f in alike], -1)))
+        gathered = self._vectors(features[0], tf.concat(rows, axis=-1))
         outputs: dict[str, Any] = {}
-        parts = tf.split(gathered, slots, axis=-2)
-        for feature, values, vectors in zip(features, raw, parts):
+        parts = tf.split(gathered, [width(f) for f in ordered], axis=-2)
+        for feature, vectors in zip(ordered, parts):
             if not feature.shape:
                 outputs[feature.name] = tf.squeeze(vectors, axis=-2)
             else:
-                mask = values != feature.default
-                pooled = _masked_mean(vectors, mask) if pool else (vectors, mask)
+                mask = raw[feature.name] != feature.default
+                pooled = masked_mean(vectors, mask) if pool else (vectors, mask)
                 outputs[feature.name] = pooled
         return outputs
+
+    def gather(self, features: Sequence[Feature], columns: tf.Tensor) -> tf.Tensor:
+        """Gathers the vectors of categorical features of one width and dtype.
+
+        Args:
+            features: The features.
+            columns: Their raw values side by side, `[..., columns]`.
+
+        Returns:
+            `[..., columns, d]`.
+        """
+        return self._vectors(features[0], self._rows(features, columns))
+
+    def _vectors(self, feature: Feature, rows: tf.Tensor) -> tf.Tensor:
+        """Rows of the variable that has the feature's table."""
+        table = self.tables[str(self.spec.table_of(feature).dim)]
+        return tf.cast(tf.gather(table, rows), self.compute_dtype)
 
     def rows(self, feature: Feature, values: tf.Tensor) -> tf.Tensor:
         """Maps raw values of a categorical feature to rows of its fused variable.
@@ -166,21 +181,15 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
             int64 rows, of the same shape, always inside the feature's table.
         """
         table = self.spec.table_of(feature)
-        if feature.dtype == "int64":
-            values = tf.cast(values, tf.int64)
-        if table.kind == "vocabulary":
-            rows = tf.cast(self._lookups[table.name](values), tf.int64)
-        elif table.kind == "integer":
-            known = (values >= 0) & (values < table.size)
-            unknown = tf.math.floormod(values, table.oov)
-            rows = tf.where(known, values + table.oov, unknown)
-        elif feature.dtype == "string":
-            rows = tf.strings.to_hash_bucket_fast(values, table.size)
-        else:
-            mixed = tf.bitcast(values * _HASH_MULTIPLIER, tf.uint64)
-            high = tf.bitwise.right_shift(mixed, tf.constant(33, tf.uint64))
-            rows = tf.math.floormod(tf.cast(high, tf.int64), table.size)
-        return rows + self._layout.offsets[table.name]
+        return self._mapped([table], tf.cast(values, feature.dtype))
+
+    def _rows(self, features: Sequence[Feature], columns: tf.Tensor) -> tf.Tensor:
+        """Rows of the columns `[..., columns]` of features of one dtype."""
+        tables = [self.spec.table_of(f) for f in features for _ in range(width(f))]
+        return self._mapped(tables, columns)
+
+    def _mapped(self, tables: Sequence[Table], columns: tf.Tensor) -> tf.Tensor:
+        return rows_of_columns(tables, columns, self._layout.offsets, self._lookups)
 
     def restrict(self, names: Iterable[str]) -> FeatureEmbeddings:
         """Returns a new layer that holds only the rows that these features can reach.
@@ -316,26 +325,23 @@ def audiences(
     return [tuple(group) for group in groups.values()]
 
 
+def width(feature: Feature) -> int:
+    """Number of columns of a feature."""
+    return math.prod(feature.shape)
+
+
+def _columns(feature: Feature, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """Raw values of a feature as columns `[..., width]`."""
+    values = tf.cast(inputs[feature.name], feature.dtype)
+    return values if feature.shape else values[..., tf.newaxis]
+
+
 def _copy(initializer: Any) -> Any:
     """A fresh initialiser: an unseeded one repeats its values when called again."""
     return type(initializer).from_config(initializer.get_config())
 
 
-def _lookup_layer(table: Table) -> tf.keras.layers.Layer:
-    """The Keras lookup of a vocabulary table: unknown values first, then the listed."""
-    text = isinstance(table.vocabulary[0], str)
-    kind = tf.keras.layers.StringLookup if text else tf.keras.layers.IntegerLookup
-    return kind(
-        vocabulary=list(table.vocabulary),
-        num_oov_indices=table.oov,
-        mask_token=None,
-        # Keras' own tokens, "[UNK]" and -1, may well be values of a column.
-        oov_token="\0" if text else tf.int64.min,
-        name=f"{table.name}_lookup",
-    )
-
-
-def _masked_mean(vectors: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+def masked_mean(vectors: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """Mean of `[..., n, d]` over n with mask `[..., n]`; zeros where it is empty."""
     weights = tf.cast(mask, vectors.dtype)[..., tf.newaxis]
     total = tf.reduce_sum(vectors * weights, axis=-2)

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfdistill.layers.embeddings import FeatureEmbeddings
 
-__all__ = ["restricted", "standalone"]
+__all__ = ["above_embeddings", "restricted", "standalone"]
 
 
 def restricted(models: Sequence[tf.keras.Model]) -> list[tf.keras.Model]:
@@ -95,3 +95,65 @@ def standalone(model: tf.keras.Model) -> tf.keras.Model:
     copy = tf.keras.models.clone_model(small)
     copy.set_weights(small.get_weights())
     return copy
+
+
+def above_embeddings(
+    model: tf.keras.Model,
+) -> tuple[list[tuple[str, ...]], tf.keras.Model]:
+    """Cuts a model at its embedded features, for vectors that come from elsewhere.
+
+    Where features are only concatenated, the cut lies above the concatenation, so that
+    a side of many features is one tensor.
+
+    Args:
+        model: A functional model of one output over one `FeatureEmbeddings` of its own,
+            such as `restricted` returns.
+
+    Returns:
+        The names of the features that each cut tensor has side by side, and the model
+        of the list of those tensors.
+
+    Raises:
+        ValueError: If the model needs more than the vectors of its features.
+
+    Example:
+        >>> from tfdistill.data.spec import Feature, FeatureSpec, Table
+        >>> spec = FeatureSpec(
+        ...     (Feature("a", "categorical", "user", table="a"),
+        ...      Feature("b", "numeric", "user")),
+        ...     (Table("a", dim=2, size=3),),
+        ... )
+        >>> inputs = spec.keras_inputs()
+        >>> vectors = list(FeatureEmbeddings(spec)(inputs).values())
+        >>> side = tf.keras.layers.Concatenate()(vectors)
+        >>> model = tf.keras.Model(inputs, tf.keras.layers.Dense(1)(side))
+        >>> groups, above = above_embeddings(model)
+        >>> groups, above.input_shape
+        ([('a', 'b')], (None, 3))
+    """
+    layers = [x for x in model.layers if isinstance(x, FeatureEmbeddings)]
+    names = {
+        id(tensor): name
+        for layer in layers
+        for node in layer.inbound_nodes
+        for name, tensor in node.outputs.items()
+    }
+    cut: dict[int, tuple[tuple[str, ...], tf.Tensor]] = {}
+    for node in (node for layer in layers for node in layer.outbound_nodes):
+        read = node.keras_inputs
+        whole = isinstance(node.layer, tf.keras.layers.Concatenate)
+        if whole and all(id(tensor) in names for tensor in read):
+            groups = [(read, node.outputs)]
+        else:
+            groups = [([tensor], tensor) for tensor in read if id(tensor) in names]
+        for parts, tensor in groups:
+            cut[id(tensor)] = (tuple(names[id(part)] for part in parts), tensor)
+    tensors = [tensor for _, tensor in cut.values()]
+    try:
+        above = tf.keras.Model(tensors, model.outputs)
+    except ValueError as error:
+        raise ValueError(
+            f"Model {model.name!r} reads more than the pooled vectors of its features, "
+            "such as a sequence or a raw input; it can't be cut above them."
+        ) from error
+    return [group for group, _ in cut.values()], above

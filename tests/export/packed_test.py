@@ -1,0 +1,81 @@
+"""The packed signature: the scores of the columnar one, to the bit, for every net."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from export_fixture import FINE, SPEC, batch, of
+
+from tfdistill.data.spec import Feature, FeatureSpec
+from tfdistill.export import pack, packing, ranker_servable
+from tfdistill.models import Din, Net, joint_network
+
+
+def both(model: tf.keras.Model, features) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of the columnar and of the packed signature."""
+    servable = ranker_servable(model, SPEC, allow_privileged=True)
+    spec = SPEC.select(model.input_names)
+    packed = {k: tf.constant(v) for k, v in pack(features, spec).items()}
+    columnar = of(features, spec.names)
+    return (
+        servable.signatures["serving_default"](**columnar)["scores"].numpy(),
+        servable.signatures["packed"](**packed)["scores"].numpy(),
+    )
+
+
+@pytest.mark.parametrize("name", ["fine", "recall", "teacher"])
+@pytest.mark.parametrize(("size", "length"), [(1, 1), (3, 7), (2, 0), (0, 4)])
+def test_scores_are_those_of_the_columnar_signature(network, name, size, length):
+    columnar, packed = both(network.part(name), batch(size, length))
+    assert packed.shape == (size, length)
+    np.testing.assert_array_equal(columnar, packed)
+
+
+def test_a_net_that_reads_a_sequence_s_items_is_served_too():
+    """Its features are cut apart again: attention wants each behaviour's vector."""
+    din = Din((("history", "item_id"),), units=(16,))
+    network = joint_network(SPEC, {"fine": Net(din, (*FINE, "history"))})
+    columnar, packed = both(network.part("fine"), batch())
+    np.testing.assert_array_equal(columnar, packed)
+
+
+def test_a_model_of_another_kind_is_served_too():
+    inputs = SPEC.select(["age", "price"]).keras_inputs()
+    total = inputs["price"] + inputs["age"][:, tf.newaxis]
+    columnar, packed = both(tf.keras.Model(inputs, total), batch())
+    np.testing.assert_array_equal(columnar, packed)
+
+
+def test_masked_candidates_come_last_and_leave_the_others_alone(network):
+    servable = ranker_servable(network.part("fine"), SPEC)
+    features = batch(2, 4)
+    mask = np.array([[True, False, True, True], [False] * 4])
+    packed = pack(features, SPEC.select(FINE), mask=mask)
+    scores = servable.signatures["packed"](
+        **{name: tf.constant(x) for name, x in packed.items()}
+    )["scores"].numpy()
+    expected = network.part("fine")(of(features, FINE))["fine"].numpy()
+    np.testing.assert_array_equal(scores[mask], expected[mask])
+    assert (scores[~mask] == np.finfo(np.float32).min).all()
+
+
+def test_the_file_tells_a_client_without_this_package_where_each_feature_goes():
+    spec = SPEC.select((*FINE, "history"))
+    packed = pack(batch(), spec)
+    order = packing(spec)
+    assert {*order, "mask"} == set(packed)
+    assert [entry["feature"] for entry in order["item_strings"]] == ["genres"]
+    assert order["user_ids"] == [{"feature": "history", "columns": 4, "default": -1}]
+    for name, entries in order.items():
+        assert packed[name].shape[-1] == sum(entry["columns"] for entry in entries)
+
+
+def test_requests_that_do_not_fit_are_refused():
+    spec = FeatureSpec(
+        (Feature("price", "numeric", "item"), Feature("clicks", "numeric", "item"))
+    )
+    with pytest.raises(ValueError, match=r"no values of \['clicks'\], only of"):
+        pack({"price": [[1.0]]}, spec)
+    with pytest.raises(ValueError, match=r"'price': \(1, 2\), 'clicks': \(1, 1\)"):
+        pack({"price": [[1.0, 2.0]], "clicks": [[0.0]]}, spec)
