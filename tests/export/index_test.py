@@ -51,7 +51,7 @@ def test_equal_scores_of_the_exact_index_are_in_the_order_of_the_rows(k):
 @pytest.mark.parametrize("k", [1, 30, 700])
 def test_inverted_lists_are_exact_when_all_are_probed(k):
     vectors, queries = clusters()
-    index = IvfIndex(vectors, lists=25, probes=1)
+    index = IvfIndex(vectors, width=40)
     index.probes = index.lists
     rows, scores = index.search(tf.constant(queries), k)
     np.testing.assert_array_equal(scores, scores_of(rows, queries, vectors))
@@ -61,7 +61,7 @@ def test_inverted_lists_are_exact_when_all_are_probed(k):
 
 def test_more_lists_are_probed_where_few_could_hold_fewer_items():
     vectors, queries = clusters(60)
-    index = IvfIndex(vectors, lists=20, probes=1)
+    index = IvfIndex(vectors, width=4)
     for k in (1, 5, 59, 60):
         rows = index.search(tf.constant(queries), k)[0].numpy()
         assert rows.shape == (16, k)
@@ -71,7 +71,7 @@ def test_more_lists_are_probed_where_few_could_hold_fewer_items():
 def test_the_curve_is_what_the_search_finds():
     vectors, queries = clusters()
     exact = best(queries, vectors, 10)
-    index = IvfIndex(vectors, lists=30)
+    index = IvfIndex(vectors, width=20)
     curve = index.recall_by_probes(queries, exact)
     assert curve[-1] == 1 and (np.diff(curve) >= 0).all()
     assert index.least_probes(10) <= 2
@@ -90,20 +90,22 @@ def test_probes_are_chosen_for_the_wanted_recall():
     assert probes == sorted(probes) and probes[0] < probes[-1] <= reports[0].lists
     first = reports[0]
     assert (first.items, first.k, first.queries) == (700, 10, 16)
-    assert Ivf(lists=12).build(vectors, queries, 10)[1].lists <= 12
+    assert Ivf(width=100).build(vectors, queries, 10)[1].lists < first.lists
 
 
 def test_equal_seeds_build_equal_indexes():
     vectors, queries = clusters()
     one, two, other = (
-        IvfIndex(vectors, lists=30, probes=3, seed=seed).search(queries, 20)[0].numpy()
+        IvfIndex(vectors, width=20, probes=3, seed=seed).search(queries, 20)[0].numpy()
         for seed in (4, 4, 5)
     )
     np.testing.assert_array_equal(one, two)
     assert not np.array_equal(one, other)
 
 
-@pytest.mark.parametrize("kind", [ExactIndex, lambda x: IvfIndex(x, lists=9, probes=2)])
+@pytest.mark.parametrize(
+    "kind", [ExactIndex, lambda x: IvfIndex(x, width=30, probes=2)]
+)
 def test_searches_in_a_graph_take_any_batch_and_k(kind):
     vectors, queries = clusters(300)
     index = kind(vectors)
@@ -116,7 +118,9 @@ def test_searches_in_a_graph_take_any_batch_and_k(kind):
     assert fixed(queries[:0])[0].shape == (0, 4)
 
 
-@pytest.mark.parametrize("kind", [ExactIndex, lambda x: IvfIndex(x, lists=9, probes=2)])
+@pytest.mark.parametrize(
+    "kind", [ExactIndex, lambda x: IvfIndex(x, width=30, probes=2)]
+)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -3e38])
 def test_queries_that_are_no_numbers_still_find_items(kind, value):
     vectors, queries = clusters(300)
@@ -131,8 +135,8 @@ def test_queries_that_are_no_numbers_still_find_items(kind, value):
         (lambda: ExactIndex(np.zeros(3)), r"matrix \[I, d\].*shape \(3,\)"),
         (lambda: ExactIndex(np.zeros([0, 3])), r"shape \(0, 3\)"),
         (lambda: ExactIndex([[1.0, np.nan]]), "with 1 that are not finite"),
-        (lambda: IvfIndex(np.eye(3), lists=4), "lists must be from 1 to the 3 items"),
-        (lambda: IvfIndex(np.eye(3), lists=2, probes=3), "probes must be from 1 to"),
+        (lambda: IvfIndex(np.eye(3), width=-1), "width must be at least 1, got -1"),
+        (lambda: IvfIndex(np.eye(3), probes=9), "probes must be from 1 to the"),
         (lambda: Ivf(recall=0.0), r"recall must be in \(0, 1\], got 0.0"),
     ],
 )
