@@ -109,9 +109,9 @@ class StoreWriter:
         """
         where = f"Shard {number} of the store in {str(self.directory)!r}"
         columns = self._cast(where, columns)
-        self._describe(columns)
         _check_keys(where, {name: columns[name] for name in self._keys})
         _check_finite(where, columns, self._described.kind)
+        self._describe(columns)
         name = self._name(number)
         files = FORMATS[self._described.file_format]
         with written_whole(self.directory / name) as unfinished:
