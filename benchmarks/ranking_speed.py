@@ -3,10 +3,13 @@
 The model has 26 categorical features with a million rows and 13 numeric ones, half of
 them the user's. Served: teacher (DCN-v2, 3 cross layers beside 1024-512-256) and
 student (64-32) as SavedModels with one user and 500 candidates, in turns in one
-process; both are in their best exported form, with fused tables and folded first
-layers. Beside them a graph that only adds the inputs up: what the call costs. Trained:
-a step on 64 requests of 20 candidates, of the teacher alone and of both in each joint
-recipe, in turns in one process. The weights are not trained: only time is measured.
+process, with fused tables and folded first layers; both through the signature with a
+tensor per feature and through the packed one, called from Python and run by
+TensorFlow's C++ loader. Beside them a graph that only adds the inputs up, which is what
+the call costs, and what the machine needs at least: the student's FLOPs at the speed of
+a large matrix product, and its gathers in a call of their own. Trained: a step on 64
+requests of 20 candidates, of the teacher alone and of both in each joint recipe, in
+turns in one process. The weights are not trained: only time is measured.
 
     python benchmarks/ranking_speed.py [--rerun]
 
@@ -17,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import pathlib
 import statistics
 import tempfile
@@ -29,10 +33,18 @@ import store
 import tensorflow as tf
 
 from tfdistill.data import Feature, FeatureSpec, RequestBatches, Requests, Table
-from tfdistill.export import flops, latency, parameters, publish, ranker_servable
+from tfdistill.export import (
+    flops,
+    latency,
+    pack,
+    parameters,
+    publish,
+    ranker_servable,
+)
+from tfdistill.export.c_loader import timed
 from tfdistill.layers import standalone
 from tfdistill.losses import SigmoidCrossEntropy
-from tfdistill.models import DcnV2, Dnn, Net
+from tfdistill.models import DcnV2, Dnn, JointNetwork, Net
 from tfdistill.optimizers import LazyAdam
 from tfdistill.trainers import Distiller
 from tfdistill.zoo import dual_dnn, privileged_coarse, ranking_pair, rocket
@@ -43,6 +55,9 @@ NAME = "ranking_speed"
 FIELDS, NUMERIC, DIM = 26, 13, 16
 CANDIDATES = 500
 ROUNDS = 31
+CPP_ROUNDS = 500
+PRODUCT = 1024
+ADDED = "sum of the inputs"
 
 
 def feature_spec() -> FeatureSpec:
@@ -99,21 +114,86 @@ def sum_of_inputs(spec: FeatureSpec) -> tf.keras.Model:
     return tf.keras.Model(inputs, {"sum": 1e-9 * total})  # ids are large
 
 
-def serve(spec: FeatureSpec, folder: pathlib.Path) -> dict[str, dict[str, float]]:
+def bound_model(rows: int, gathered: int) -> tf.Module:
+    """A large matrix product and the gathers of a request, to be served."""
+    root = tf.Module()
+    root.square = tf.Variable(tf.random.normal([PRODUCT, PRODUCT]))
+    root.table = tf.Variable(tf.random.normal([rows, DIM]))
+    root.gather = tf.function(
+        lambda rows: {"vectors": tf.gather(root.table, rows)},
+        [tf.TensorSpec([gathered], tf.int64, name="rows")],
+    )
+    root.product = tf.function(
+        lambda x: {"product": tf.matmul(root.square, x)},
+        [tf.TensorSpec([PRODUCT, PRODUCT], name="x")],
+    )
+    return root
+
+
+def in_cpp(
+    network: JointNetwork,
+    folder: pathlib.Path,
+    paths: Mapping[str, str],
+    features: Mapping[str, np.ndarray],
+) -> dict[str, dict[str, float]]:
+    """Milliseconds of a request in TensorFlow's C++ loader, one thread, in turns."""
+    spec, tables = network.spec, network.embeddings
+    row = [np.ravel(tables.rows(f, features[f.name])) for f in spec.features if f.table]
+    gathered = np.concatenate(row)
+    root = bound_model(tables.tables[str(DIM)].shape[0], len(gathered))
+    bound, packed = str(folder / "bound"), pack(features, spec)
+    tf.saved_model.save(
+        root, bound, signatures={"gather": root.gather, "product": root.product}
+    )
+    rows = {
+        f"{name}, {signature}": (path, signature, sent)
+        for name, path in paths.items()
+        if name != ADDED
+        for signature, sent in (("serving_default", features), ("packed", packed))
+    }
+    square = np.ones([PRODUCT, PRODUCT], np.float32)
+    rows["gathers"] = (bound, "gather", {"rows": gathered})
+    rows["matrix product"] = (bound, "product", {"x": square})
+    spent = dict(zip(rows, timed(list(rows.values()), rounds=CPP_ROUNDS)))
+    found = {
+        name: {f"p{q}": round(float(np.percentile(x, q)), 3) for q in (10, 50, 99)}
+        for name, x in spent.items()
+    }
+    per_mflop = {
+        q: ms / (2e-6 * PRODUCT**3) for q, ms in found["matrix product"].items()
+    }
+    found["bound of the student"] = {
+        q: round(mflop * per_mflop[q] + found["gathers"][q], 3) for q in ("p10", "p50")
+    }
+    return found
+
+
+def serve(spec: FeatureSpec, folder: pathlib.Path) -> dict[str, Any]:
     """Size and latency of the exported teacher and student."""
     network = make_pair(spec).recipe.network(spec)
     models = {name: standalone(network.part(name)) for name in ("teacher", "fine")}
-    models["sum of the inputs"] = sum_of_inputs(spec)
+    models[ADDED] = sum_of_inputs(spec)
     servables = {folder / n: ranker_servable(m, spec) for n, m in models.items()}
     paths = {pathlib.Path(d).name: r.path for d, r in publish(servables).items()}
     data = make_requests(spec, 8, CANDIDATES)
-    sent = [
+    requests = [
         {k: v[row][np.newaxis] for k, v in data.users.items()}
         | {k: v[data.candidates[row]][np.newaxis] for k, v in data.items.items()}
         for row in range(8)
     ]
-    timed = {n: latency(paths, sent, baseline="teacher", threads=n) for n in (1, 2)}
-    found = {}
+    sent = [{**features, **pack(features, spec)} for features in requests]
+    packed = {f"{name}, packed": path for name, path in paths.items()}
+    measured = {
+        threads: latency(
+            {**paths, **packed},
+            sent,
+            baseline="teacher, packed",
+            threads=threads,
+            signatures=dict.fromkeys(packed, "packed"),
+        )
+        for threads in (1, 2)
+    }
+    found: dict[str, Any] = {}
     for name, model in models.items():
         counted = parameters(model)
         found[name] = {
@@ -121,11 +201,12 @@ def serve(spec: FeatureSpec, folder: pathlib.Path) -> dict[str, dict[str, float]
             "parameters outside": counted.rest,
             "mflop": round(flops(model, list_size=CANDIDATES), 2),
         }
-        for threads, measured in timed.items():
+        for threads, form in itertools.product(measured, ("", ", packed")):
+            times = measured[threads][name + form]
             for what in ("p50", "p99", "speedup"):
-                value = round(getattr(measured[name], what), 3)
-                found[name][f"{what}, {threads} threads"] = value
-    return found
+                value = round(getattr(times, what), 3)
+                found[name][f"{what}{form}, {threads} threads"] = value
+    return {"served": found, "C++": in_cpp(network, folder, paths, requests[0])}
 
 
 def training_step(recipe: Recipe, spec: FeatureSpec) -> Callable[[], Any]:
@@ -174,13 +255,15 @@ def measure() -> dict[str, Any]:
     spec = feature_spec()
     with tempfile.TemporaryDirectory() as folder:
         served = serve(spec, pathlib.Path(folder))
-    return {"served": served, "steps": joint_steps(spec)}
+    return {**served, "steps": joint_steps(spec)}
 
 
 def show(run: Mapping[str, Any]) -> None:
-    """Prints both tables."""
-    for name, values in run["served"].items():
-        print(f"{name}: " + ", ".join(f"{k} {v:,}" for k, v in values.items()))
+    """Prints the tables."""
+    for part in ("served", "C++"):
+        for name, values in run[part].items():
+            shown = ", ".join(f"{k} {v:,}" for k, v in values.items())
+            print(f"{part}, {name}: {shown}")
     alone = run["steps"]["teacher alone"]
     for name, spent in run["steps"].items():
         print(f"{name}: {spent:.1f} ms of CPU time a step, {spent / alone:.2f}x")

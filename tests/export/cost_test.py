@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-from export_fixture import SPEC, batch, towers
+from export_fixture import FINE, SPEC, batch, towers
 
-from tfdistill.export import flops, latency, parameters, ranker_servable
+from tfdistill.export import flops, latency, pack, parameters, ranker_servable
 
 
 def test_parameters_of_tables_and_layers(network):
@@ -67,6 +67,20 @@ def test_latency_of_exports_in_turns(network, tmp_path, threads):
     assert found["teacher"].speedup == 1
     speedup = found["teacher"].p50 / found["fine"].p50
     assert found["fine"].speedup == pytest.approx(speedup)
+
+
+def test_two_signatures_of_one_model_are_compared(network, tmp_path):
+    ranker_servable(network.part("fine"), SPEC).save(tmp_path)
+    features = batch(1, 5)
+    request = {**features, **pack(features, SPEC.select(FINE))}
+    found = latency(
+        {"columnar": tmp_path, "packed": tmp_path},
+        [request],
+        baseline="columnar",
+        rounds=2,
+        signatures={"packed": "packed"},
+    )
+    assert set(found) == {"columnar", "packed"} and found["packed"].p50 > 0
 
 
 def test_latency_needs_a_baseline_and_requests(tmp_path):

@@ -137,8 +137,9 @@ def latency(
     baseline: str,
     rounds: int = 50,
     threads: int | None = None,
+    signatures: Mapping[str, str] | None = None,
 ) -> dict[str, Latency]:
-    """Measures `serving_default` of exported models, which take turns in one process.
+    """Measures exported models by Python calls, which take turns in one process.
 
     Compare only what one call measured: the load of the machine is then the same for
     all. Students are fastest with one thread.
@@ -151,6 +152,8 @@ def latency(
         rounds: How often all requests are sent to each model.
         threads: Measure in a fresh process with so many threads. By default in this
             process, with the threads that it has.
+        signatures: Which signature to call, by name of the model; by default
+            `serving_default`. Give one folder under two names to compare two.
 
     Returns:
         The latency by name.
@@ -181,11 +184,12 @@ def latency(
             f"and rounds={rounds}."
         )
     folders = [str(Path(path).resolve()) for path in paths.values()]
+    chosen = [(signatures or {}).get(name, "serving_default") for name in paths]
     sent = [{name: np.asarray(x) for name, x in r.items()} for r in requests]
+    arguments = (list(zip(folders, chosen)), sent, rounds)
     if threads is None:
-        spent = timings(folders, sent, rounds)
+        spent = timings(*arguments)
     else:
-        arguments = (folders, sent, rounds)
         spent, _ = in_fresh_process("timings", *arguments, threads=threads)
     medians = dict(zip(paths, np.median(spent, axis=1)))
     return {

@@ -52,36 +52,36 @@ def answers(
 
 
 def timings(
-    paths: Sequence[str], requests: Sequence[Arrays], rounds: int
+    served: Sequence[tuple[str, str]], requests: Sequence[Arrays], rounds: int
 ) -> np.ndarray:
-    """Times `serving_default` of several SavedModels in turns.
+    """Times signatures of several SavedModels in turns.
 
     The models take turns within every request, each round in another order, so that
     whatever else the machine does meets all of them. The tensors are made beforehand.
 
     Args:
-        paths: Folders of M SavedModels.
-        requests: Inputs by name, those of all models together; each model takes those
-            that its signature names.
+        served: Folder and signature of each of M.
+        requests: Inputs by name, those of all signatures together; each takes those
+            that it names.
         rounds: How often all requests are sent.
 
     Returns:
         Milliseconds `[M, rounds * requests]`.
     """
-    models = [tf.saved_model.load(path) for path in paths]
-    served = [model.signatures["serving_default"] for model in models]
-    calls = [[_feed(function, request) for function in served] for request in requests]
+    models = {path: tf.saved_model.load(path) for path, _ in served}
+    functions = [models[path].signatures[signature] for path, signature in served]
+    calls = [[_feed(function, sent) for function in functions] for sent in requests]
     for _ in range(_WARM_UP):
         for feeds in calls:
-            for function, feed in zip(served, feeds):
+            for function, feed in zip(functions, feeds):
                 function(**feed)
-    spent = np.zeros([len(served), rounds * len(calls)])
+    spent = np.zeros([len(functions), rounds * len(calls)])
     for column in range(spent.shape[1]):
         feeds = calls[column % len(calls)]
-        for turn in range(len(served)):
-            row = (column + turn) % len(served)
+        for turn in range(len(functions)):
+            row = (column + turn) % len(functions)
             start = time.perf_counter()
-            served[row](**feeds[row])
+            functions[row](**feeds[row])
             spent[row, column] = time.perf_counter() - start
     return spent * 1e3
 
