@@ -10,6 +10,7 @@ import argparse
 import os
 import pathlib
 import signal
+from collections.abc import Callable
 
 import numpy as np
 import scores_fixture as fixture
@@ -32,6 +33,19 @@ def die_at_byte(file_format: str, shard: int, size: int) -> None:
     files.write = cut_short
 
 
+def score(directory: pathlib.Path, file_format: str, teacher: Callable) -> None:
+    """Scores 4096 requests into eight shards."""
+    score_batches(
+        fixture.requests(count=4096, length=40, items=3000),
+        teacher,
+        directory,
+        teacher_name="sum",
+        file_format=file_format,
+        batch_size=64,
+        batches_per_shard=8,
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("directory", type=pathlib.Path)
@@ -52,15 +66,7 @@ def main() -> None:
 
     if options.at_byte is not None:
         die_at_byte(options.file_format, *options.at_byte)
-    score_batches(
-        fixture.requests(count=4096, length=40, items=3000),
-        teacher,
-        options.directory,
-        teacher_name="sum",
-        file_format=options.file_format,
-        batch_size=64,
-        batches_per_shard=8,
-    )
+    score(options.directory, options.file_format, teacher)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,67 @@
+"""A function of single candidates as a teacher of batches of lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfdistill.data.requests import PairScorer
+from tfdistill.types import Signals
+
+__all__ = ["PairTeacher"]
+
+
+class PairTeacher:
+    """Boosted trees, or any function of rows, as a teacher of `[B, L]` lists.
+
+    It calls numpy code, in graphs too. Slow in a training step: rather store its scores
+    once, or average it with networks in an `EnsembleTeacher` and store those.
+
+    Args:
+        scorer: From the features `[N, *shape]` of N pairs to scores `[N]`, such as a
+            `GbdtTeacher`.
+        users: Names of the features that it reads and that a request has once.
+        items: Names of those that every candidate has.
+
+    Example:
+        >>> teacher = PairTeacher(
+        ...     lambda x: x["age"] - x["price"], users=["age"], items=["price"])
+        >>> batch = {"age": [9.0], "price": [[3.0, 5.0]], "mask": [[True, False]]}
+        >>> teacher(batch)["score"].numpy()
+        array([[ 6., nan]], dtype=float32)
+    """
+
+    may_miss = True
+
+    def __init__(
+        self, scorer: PairScorer, *, users: Sequence[str], items: Sequence[str]
+    ) -> None:
+        self._scorer = scorer
+        self._users, self._items = tuple(users), tuple(items)
+
+    def __call__(self, features: Mapping[str, Any]) -> Signals:
+        """Returns `"score"` float32 `[B, L]`, NaN where the batch's `mask` is False."""
+        names = [*self._users, *self._items, "mask"]
+        missing = sorted(set(names) - set(features))
+        if missing:
+            raise ValueError(
+                f"The teacher needs the features {missing}; the batch has "
+                f"{sorted(features)}."
+            )
+        given = [tf.convert_to_tensor(features[name]) for name in names]
+        scores = tf.numpy_function(self._scores, given, tf.float32)
+        scores.set_shape(given[-1].shape)
+        return {"score": scores}
+
+    def _scores(self, *arrays: np.ndarray) -> np.ndarray:
+        *columns, mask = arrays
+        row, _ = np.nonzero(mask)
+        pairs = {n: values[row] for n, values in zip(self._users, columns)}
+        for name, values in zip(self._items, columns[len(self._users) :]):
+            pairs[name] = values[mask]
+        scores = np.full(mask.shape, np.nan, np.float32)
+        scores[mask] = self._scorer(pairs)
+        return scores

@@ -1,0 +1,104 @@
+"""A SavedModel as a teacher: whatever wrote it, called through its signature."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import tensorflow as tf
+
+from tfdistill.types import Signals
+
+__all__ = ["SavedModelTeacher"]
+
+
+class SavedModelTeacher:
+    """A signature of a SavedModel as a teacher: runs in the graph, is never trained.
+
+    It needs neither the code nor the Keras that made the model. A SavedModel is a
+    program: its graph may read and write files of whoever runs it. Load only those that
+    you trust.
+
+    Args:
+        path: Folder of the SavedModel, the version included.
+        signature: Name of the signature.
+        signals: For each signal, the signature's output; by default all outputs under
+            their names, and an only one, whatever its name, as `"score"`.
+        inputs: For each input of the signature that is called otherwise in the batch,
+            the name of the batch's feature.
+
+    Raises:
+        ValueError: If there is no SavedModel, or it lacks the signature or an output.
+
+    Example:
+        >>> import tempfile
+        >>> path, module = tempfile.mkdtemp(), tf.Module()
+        >>> price = tf.TensorSpec([None, None], tf.float32, name="price")
+        >>> module.cheap = tf.function(lambda price: {"logit": 4.0 - price}, [price])
+        >>> tf.saved_model.save(module, path, {"serving_default": module.cheap})
+        >>> teacher = SavedModelTeacher(path)
+        >>> teacher({"price": tf.constant([[3.0, 5.0]])})["score"].numpy()
+        array([[ 1., -1.]], dtype=float32)
+    """
+
+    may_miss = False
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        signature: str = "serving_default",
+        signals: Mapping[str, str] | None = None,
+        inputs: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        if not tf.saved_model.contains_saved_model(str(path)):
+            raise ValueError(f"There is no SavedModel in {str(path)!r}.")
+        self._loaded = tf.saved_model.load(str(path))  # keeps the variables alive
+        signatures = self._loaded.signatures
+        if signature not in signatures:
+            raise ValueError(
+                f"The SavedModel in {str(path)!r} has no signature {signature!r}; it "
+                f"has {sorted(signatures)}."
+            )
+        self._function = signatures[signature]
+        outputs = sorted(self._function.structured_outputs)
+        if signals is None:
+            signals = dict(zip(outputs, outputs))
+            if len(outputs) == 1:
+                signals = {"score": outputs[0]}
+        missing = sorted(set(signals.values()) - set(outputs))
+        if missing:
+            raise ValueError(
+                f"The signature {signature!r} has no outputs {missing}; it has "
+                f"{outputs}."
+            )
+        self.signals = dict(signals)
+        self._arguments = self._function.structured_input_signature[1]
+        self._sources = {name: inputs.get(name, name) for name in self._arguments}
+        unknown = sorted(set(inputs) - set(self._arguments))
+        if unknown:
+            raise ValueError(
+                f"The signature {signature!r} has no inputs {unknown}; it has "
+                f"{sorted(self._arguments)}."
+            )
+
+    def __call__(self, features: Mapping[str, Any]) -> Signals:
+        """Returns the signature's signals for a batch, float32 and without gradient."""
+        missing = sorted(set(self._sources.values()) - set(features))
+        if missing:
+            raise ValueError(
+                f"The teacher needs the features {missing}; the batch has "
+                f"{sorted(features)}."
+            )
+        outputs = self._function(
+            **{
+                name: tf.cast(features[self._sources[name]], spec.dtype)
+                for name, spec in self._arguments.items()
+            }
+        )
+        return {
+            signal: tf.stop_gradient(tf.cast(outputs[output], tf.float32))
+            for signal, output in self.signals.items()
+        }
