@@ -159,11 +159,10 @@ def in_cpp(
         name: {f"p{q}": round(float(np.percentile(x, q)), 3) for q in (10, 50, 99)}
         for name, x in spent.items()
     }
-    per_mflop = {
-        q: ms / (2e-6 * PRODUCT**3) for q, ms in found["matrix product"].items()
-    }
+    share = flops(network.part("fine"), list_size=CANDIDATES) / (2e-6 * PRODUCT**3)
     found["bound of the student"] = {
-        q: round(mflop * per_mflop[q] + found["gathers"][q], 3) for q in ("p10", "p50")
+        q: round(share * found["matrix product"][q] + found["gathers"][q], 3)
+        for q in ("p10", "p50")
     }
     return found
 
