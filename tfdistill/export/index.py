@@ -18,7 +18,8 @@ __all__ = ["ExactIndex", "Index", "Ivf", "IvfIndex"]
 _USUAL_K = 100  # the exact index is fastest for about so many results
 _BLOCK = 64  # queries at once when the exact top-K of many is found
 _LEAST_WIDTH = 8
-_LIMIT = 1e9  # queries are cut to it, so that no score can be NaN or infinite
+_LIMIT = 1e9  # of what a query may hold, so that no score is NaN or infinite
+_PADDING = -1e30  # score of a place that holds no item
 
 Size = Union[int, tf.Tensor]
 """A number of results: known when tracing, or an int32 scalar."""
@@ -149,18 +150,20 @@ class IvfIndex:
         place = owner, np.arange(len(vectors)) - first[owner]
         self._list = np.empty(len(vectors), np.int64)
         self._list[order] = owner
-        self._smallest = tf.constant(np.cumsum(np.sort(counts)), tf.int32)
-        listed = np.zeros([self.lists, width, vectors.shape[1]], np.float32)
+        self._smallest = np.cumsum(np.sort(counts)).astype(np.int32)
+        # The last column has no part in an item's score and rules out a place for none.
+        listed = np.zeros([self.lists, width, vectors.shape[1] + 1], np.float32)
+        listed[..., -1] = _PADDING
+        listed[place] = np.pad(vectors[order], [(0, 0), (0, 1)])
         rows = np.zeros([self.lists, width], np.int32)
-        listed[place], rows[place] = vectors[order], order
+        rows[place] = order
         sums = np.add.reduceat(vectors[order], first, axis=0)
-        self._means, self._vectors, self._rows, self._counts = (
+        self._means, self._vectors, self._rows = (
             tf.Variable(value, trainable=False, name=f"index_{name}")
             for name, value in {
                 "means": sums / counts.astype(np.float32)[:, np.newaxis],
                 "vectors": listed,
-                "rows": rows,
-                "counts": counts.astype(np.int32),
+                "rows": rows.ravel(),
             }.items()
         )
 
@@ -180,26 +183,29 @@ class IvfIndex:
             Rows int32 `[B, k]` and scores float32 `[B, k]`, best first; equal scores in
             any order.
         """
-        queries = _finite(queries)
-        _, width, dim = self._vectors.shape
-        probes = tf.maximum(self.least_probes(k), self.probes)
+        queries, (_, width, columns) = _finite(queries), self._vectors.shape
+        batch, probes = tf.shape(queries)[0], self._probes(k)
         near = tf.matmul(queries, self._means, transpose_b=True)  # [B, lists]
-        lists = tf.math.top_k(near, probes, sorted=False).indices  # [B, P]
-        batch = tf.shape(queries)[0]
-        items = tf.reshape(
-            tf.gather(self._vectors, lists), [batch, probes * width, dim]
-        )
+        lists = tf.math.top_k(
+            near, probes
+        ).indices  # [B, P], best first: a faster top-K
+        items = tf.gather(self._vectors, lists)  # [B, P, W, d + 1]
+        items = tf.reshape(items, [batch, probes * width, columns])
+        queries = tf.pad(queries, [[0, 0], [0, 1]], constant_values=1.0)
         scores = tf.matmul(queries[:, tf.newaxis], items, transpose_b=True)
-        scores = tf.reshape(scores, [batch, probes, width])
-        counts = tf.gather(self._counts, lists)[..., tf.newaxis]
-        scores = tf.where(tf.range(width) < counts, scores, scores.dtype.min)
-        best, at = tf.math.top_k(tf.reshape(scores, [batch, probes * width]), k)
+        best, at = tf.math.top_k(scores[:, 0], k)
         lists = tf.gather(lists, at // width, batch_dims=1)
-        return tf.gather_nd(self._rows, tf.stack([lists, at % width], axis=2)), best
+        return tf.gather(self._rows, lists * width + at % width), best
 
-    def least_probes(self, k: Size) -> tf.Tensor:
+    def least_probes(self, k: int) -> int:
         """Returns the number of smallest lists that hold K items: any so many do."""
-        return tf.searchsorted(self._smallest, [k])[0] + 1
+        return int(np.searchsorted(self._smallest, k)) + 1
+
+    def _probes(self, k: Size) -> Size:
+        """The number of probes, known when tracing if k is."""
+        if isinstance(k, int):
+            return max(self.probes, self.least_probes(k))
+        return tf.maximum(tf.searchsorted(self._smallest, [k])[0] + 1, self.probes)
 
     def recall_by_probes(self, queries: np.ndarray, exact: np.ndarray) -> np.ndarray:
         """Measures what is found by the number of probed lists.
@@ -265,7 +271,7 @@ class Ivf:
         best = _exact_rows(exact, queries, k)
         found = index.recall_by_probes(_finite(queries).numpy(), best)
         wanted = int(np.searchsorted(found, self.recall)) + 1
-        index.probes = max(wanted, int(index.least_probes(k)))
+        index.probes = max(wanted, index.least_probes(k))
         recall = float(found[index.probes - 1])
         return index, IndexReport(
             index.size, k, recall, len(queries), index.lists, index.probes
@@ -321,10 +327,9 @@ def _exact_rows(index: ExactIndex, queries: np.ndarray, k: int) -> np.ndarray:
 
 
 def _finite(queries: Any) -> tf.Tensor:
-    """The queries with numbers that no sum of products takes out of float32."""
+    """The queries, 0 where NaN or so great that a sum of products isn't finite."""
     queries = tf.cast(queries, tf.float32)
-    known = tf.where(tf.math.is_nan(queries), 0.0, queries)
-    return tf.clip_by_value(known, -_LIMIT, _LIMIT)
+    return tf.where(tf.abs(queries) < _LIMIT, queries, 0.0)
 
 
 def _checked(vectors: Any) -> np.ndarray:
