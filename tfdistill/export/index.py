@@ -188,7 +188,7 @@ class IvfIndex:
         near = tf.matmul(queries, self._means, transpose_b=True)  # [B, lists]
         lists = tf.math.top_k(
             near, probes
-        ).indices  # [B, P], best first: a faster top-K
+        ).indices  # [B, P], best first
         items = tf.gather(self._vectors, lists)  # [B, P, W, d + 1]
         items = tf.reshape(items, [batch, probes * width, columns])
         queries = tf.pad(queries, [[0, 0], [0, 1]], constant_values=1.0)
