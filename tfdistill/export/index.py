@@ -186,9 +186,7 @@ class IvfIndex:
         queries, (_, width, columns) = _finite(queries), self._vectors.shape
         batch, probes = tf.shape(queries)[0], self._probes(k)
         near = tf.matmul(queries, self._means, transpose_b=True)  # [B, lists]
-        lists = tf.math.top_k(
-            near, probes
-        ).indices  # [B, P], best first
+        lists = tf.math.top_k(near, probes).indices  # [B, P], best first
         items = tf.gather(self._vectors, lists)  # [B, P, W, d + 1]
         items = tf.reshape(items, [batch, probes * width, columns])
         queries = tf.pad(queries, [[0, 0], [0, 1]], constant_values=1.0)
