@@ -227,7 +227,6 @@ def load_gowalla(
                 f"{str(path)!r} is corrupt, truncated or of another format: {error}. "
                 "Fetch the file again."
             ) from error
-        lines = [line for line in lines if line.size > 1]
         parts[part] = pd.DataFrame(
             {
                 "user_id": np.repeat(

@@ -19,6 +19,7 @@ __all__ = [
     "rank_weights",
     "ranks_of",
     "teacher_head",
+    "with_perplexity",
 ]
 
 
@@ -251,3 +252,48 @@ def popularity_groups(popularity: Any, groups: int) -> np.ndarray:
     result = np.empty(counts.shape, np.int32)
     result[order] = np.minimum(before * groups / counts.sum(), groups - 1)
     return result
+
+
+def with_perplexity(scores: Any, perplexity: float, *, rounds: int = 40) -> np.ndarray:
+    """Divides each user's scores so that their softmax is as wide as `perplexity`.
+
+    z / T_u with exp(entropy(softmax(z / T_u))) = perplexity, by bisection in log T_u.
+    Scores of different teachers and users have different scales: a temperature that is
+    too low makes a one-item target, and that hurts a student of recall. 20 suits a
+    head of 100.
+
+    Args:
+        scores: float `[U, M]`, a teacher's scores of its head; -inf where padded.
+        perplexity: Effective number of items, above 1; a user with fewer items, or with
+            as many equal best ones, gets the nearest width.
+        rounds: Steps of the bisection.
+
+    Returns:
+        float32 `[U, M]`, 0 at each user's best item.
+
+    Raises:
+        ValueError: If `perplexity` is not above 1.
+
+    Example:
+        >>> z = with_perplexity([[30.0, 20.0, 10.0]], 2.0)
+        >>> p = np.exp(z) / np.exp(z).sum()
+        >>> np.exp(-(p * np.log(p)).sum()).round(3)
+        2.0
+    """
+    if not perplexity > 1.0:
+        raise ValueError(f"`perplexity` must be above 1, received {perplexity!r}.")
+    scores = np.asarray(scores, np.float64)
+    scores = scores - scores.max(axis=1, keepdims=True)
+    scores = np.maximum(scores, -1e30)  # finite, so that 0 * z is 0
+    spread = np.maximum(np.where(scores > -1e30, -scores, 0.0).max(axis=1), 1e-12)
+    low, high = np.log(spread) - 14.0, np.log(spread) + 14.0
+    for _ in range(rounds):
+        middle = (low + high) / 2.0
+        logits = scores / np.exp(middle)[:, np.newaxis]
+        p = np.exp(logits)
+        total = p.sum(axis=1)
+        entropy = np.log(total) - (p * logits).sum(axis=1) / total
+        narrow = entropy < np.log(perplexity)
+        low, high = np.where(narrow, middle, low), np.where(narrow, high, middle)
+    logits = scores / np.exp((low + high) / 2.0)[:, np.newaxis]
+    return np.maximum(logits, -1e4).astype(np.float32)

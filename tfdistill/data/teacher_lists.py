@@ -22,7 +22,7 @@ class TeacherLists:
     * `list_row` int32 `[B, K + L]`, catalogue rows, -1 for padding;
     * `list_score` float32 `[B, K + L]`: K, K - 1, ... 1 down the teacher's order and 0
       for the rest, a score for `PlackettLuce(topk=K)`, `TopKSoftLabel(topk=K)` and all
-      losses by rank;
+      losses by rank; or the teacher's own scores, with `scores`;
     * `list_mask` bool `[B, K + L]`.
 
     Batch s is drawn from (seed, s) alone: `lists(data, start_step)` continues where a
@@ -38,6 +38,9 @@ class TeacherLists:
             `samplers.rank_weights`. None for the first K.
         rest_weights: float `[U, M]`, by which the others are drawn from the head, as
             dual correction does; None for a uniform rest of the catalogue.
+        scores: float `[U, M]`, the teacher's scores of the head, for losses that read
+            more than the order; see `samplers.with_perplexity`. The rest then gets
+            `rest_score`.
         user_key: Feature with the user's row in `head`.
         seed: Seed of all draws.
 
@@ -64,6 +67,7 @@ class TeacherLists:
         uninteresting: int = 0,
         weights: Any = None,
         rest_weights: Any = None,
+        scores: Any = None,
         user_key: str = "user",
         seed: int = 0,
     ) -> None:
@@ -89,6 +93,12 @@ class TeacherLists:
         self.rest_weights = None
         if rest_weights is not None:
             self.rest_weights = self._per_user(rest_weights)
+        self.scores = None if scores is None else self._per_user(scores)
+
+    @property
+    def rest_score(self) -> float:
+        """Score of the rest: 0, or where there are scores, 100 below the lowest."""
+        return 0.0 if self.scores is None else float(self.scores.min()) - 100.0
 
     def refreshed(self, student_scores: Any, *, sharpness: float = 0.1) -> TeacherLists:
         """Returns lists of what a student still gets wrong (dual correction).
@@ -111,6 +121,7 @@ class TeacherLists:
             uninteresting=self.uninteresting,
             weights=under,
             rest_weights=over,
+            scores=self.scores,
             user_key=self.user_key,
             seed=self.seed,
         )
@@ -132,24 +143,39 @@ class TeacherLists:
     def _add(self, step: tf.Tensor, batch: Any) -> Any:
         features, *rest = batch
         users = tf.cast(tf.reshape(features[self.user_key], [-1]), tf.int32)
-        rows, scores = self._draw(users, step)
+        rows, scores = self.draw(users, step)
         lists = {"list_row": rows, "list_score": scores, "list_mask": rows >= 0}
         return ({**features, **lists}, *rest)
 
-    def _draw(self, users: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns rows `[B, K + L]` and scores."""
+    def draw(self, users: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Draws the lists of some users, as a function of (seed, step).
+
+        Args:
+            users: int32 `[B]`, rows of `head`.
+            step: int64 scalar, number of the batch.
+
+        Returns:
+            `list_row` and `list_score`, `[B, K + L]`.
+        """
         head = tf.gather(self.head, users)
 
         def drawn(weights: np.ndarray, count: int, stream: int) -> tf.Tensor:
             seed = tf.stack([tf.constant(2 * self.seed + stream, tf.int64), step])
             usable = tf.where(head >= 0, tf.gather(weights, users), 0.0)
-            places = samplers.draw_positions(usable, count, seed=seed)
-            rows = tf.gather(head, tf.maximum(places, 0), batch_dims=1)
-            return tf.where(places >= 0, rows, -1)
+            return samplers.draw_positions(usable, count, seed=seed)
 
-        rows = drawn(self.weights, self.interesting, 0)
-        order = tf.range(self.interesting, 0, -1, dtype=tf.float32)
-        scores = tf.broadcast_to(order, tf.shape(rows))
+        def taken(values: tf.Tensor, places: tf.Tensor, padding: float) -> tf.Tensor:
+            found = tf.gather(values, tf.maximum(places, 0), batch_dims=1)
+            return tf.where(places >= 0, found, tf.cast(padding, found.dtype))
+
+        places = drawn(self.weights, self.interesting, 0)
+        rows = taken(head, places, -1)
+        if self.scores is None:
+            order = tf.range(self.interesting, 0, -1, dtype=tf.float32)
+            scores = tf.broadcast_to(order, tf.shape(rows))
+        else:
+            own = tf.gather(self.scores, users)
+            scores = taken(own, places, self.rest_score)
         if self.uninteresting:
             if self.rest_weights is None:
                 seed = tf.stack([tf.constant(2 * self.seed + 1, tf.int64), step])
@@ -158,10 +184,12 @@ class TeacherLists:
                 )
             else:
                 others = drawn(self.rest_weights, self.uninteresting, 1)
+                others = taken(head, others, -1)
                 twice = tf.equal(others[:, :, tf.newaxis], rows[:, tf.newaxis, :])
                 others = tf.where(tf.reduce_any(twice, axis=-1), -1, others)
             rows = tf.concat([rows, others], axis=1)
-            scores = tf.concat([scores, tf.zeros_like(others, tf.float32)], axis=1)
+            rest = tf.fill(tf.shape(others), self.rest_score)
+            scores = tf.concat([scores, rest], axis=1)
         return rows, scores
 
     def _per_user(self, weights: Any) -> np.ndarray:

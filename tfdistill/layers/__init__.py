@@ -22,6 +22,7 @@ from tfdistill.layers.interactions import (
 from tfdistill.layers.towers import (
     ConcatUserItem,
     FoldedDense,
+    SharedDot,
     SqueezeLast,
     folded_mlp,
     mlp,
@@ -41,6 +42,7 @@ __all__ = [
     "GatedDense",
     "GatedSum",
     "GradientBlock",
+    "SharedDot",
     "SqueezeExcitation",
     "SqueezeLast",
     "StackFields",

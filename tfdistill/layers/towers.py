@@ -10,7 +10,14 @@ import tensorflow as tf
 from tfdistill.layers.dropout import SteppedDropout
 from tfdistill.layers.kernels import RegularizedLayer
 
-__all__ = ["ConcatUserItem", "FoldedDense", "SqueezeLast", "folded_mlp", "mlp"]
+__all__ = [
+    "ConcatUserItem",
+    "FoldedDense",
+    "SharedDot",
+    "SqueezeLast",
+    "folded_mlp",
+    "mlp",
+]
 
 
 @tf.keras.utils.register_keras_serializable(package="tfdistill")
@@ -158,6 +165,55 @@ class SqueezeLast(tf.keras.layers.Layer):
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Drops the axis."""
         return tf.squeeze(inputs, axis=-1)
+
+
+@tf.keras.utils.register_keras_serializable(package="tfdistill")
+class SharedDot(tf.keras.layers.Layer):
+    """Products of each user with its own candidates and with those that all share.
+
+    `[q_b . v_bl, l < L - n | q_b . v_ck, all users c and k >= L - n]`: the last n
+    candidates of each list are negatives for the whole batch. With R = B * n of them a
+    step costs `B R d` multiplications in one matrix product, and R gathered rows
+    instead of B R.
+
+    Args:
+        shared: n; 0 gives the plain product `[B, L]`.
+        **kwargs: `name`, `trainable` and `dtype` of a Keras layer.
+
+    Call arguments:
+        inputs: `(query [B, d], candidates [B, L, d])`.
+
+    Returns:
+        `[B, L - n + B * n]`.
+
+    Raises:
+        ValueError: If `shared` is below 0.
+
+    Example:
+        >>> SharedDot(1)((tf.ones([4, 3]), tf.ones([4, 6, 3]))).shape
+        TensorShape([4, 9])
+    """
+
+    def __init__(self, shared: int = 0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if shared < 0:
+            raise ValueError(f"SharedDot: shared must be at least 0, got {shared}.")
+        self.shared = shared
+
+    def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        """Computes the products."""
+        query, candidates = inputs
+        own = candidates[:, : tf.shape(candidates)[1] - self.shared]
+        scores = tf.linalg.matvec(own, query)
+        if not self.shared:
+            return scores
+        shared = candidates[:, -self.shared :]
+        shared = tf.reshape(shared, [-1, candidates.shape[-1]])  # [B * n, d]
+        return tf.concat([scores, tf.matmul(query, shared, transpose_b=True)], axis=1)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments of the constructor."""
+        return {**super().get_config(), "shared": self.shared}
 
 
 def mlp(

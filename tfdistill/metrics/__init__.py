@@ -24,6 +24,7 @@ from tfdistill.metrics.retrieval import (
     hits,
     retrieval_ndcg,
     retrieval_recall,
+    scored_top_k,
     top_k,
 )
 from tfdistill.metrics.summary import (
@@ -62,6 +63,7 @@ __all__ = [
     "retrieval_recall",
     "retrieval_summary",
     "run_cascade",
+    "scored_top_k",
     "set_overlap",
     "spearman",
     "survival",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import tensorflow as tf
 
 from tfdistill.metrics.checks import Mean, check_cut, mean_of
 
@@ -121,19 +122,50 @@ def top_k(
         >>> top_k(lambda rows: scores[rows], 1, 3, seen=seen)
         array([[ 2,  0, -1]], dtype=int32)
     """
+    return scored_top_k(score, num_users, k, seen=seen, block=block)[0]
+
+
+def scored_top_k(
+    score: BlockScores,
+    num_users: int,
+    k: int,
+    *,
+    seen: Pairs | None = None,
+    block: int = 256,
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `top_k`, with the scores of the items: a teacher's ranking lists.
+
+    Args:
+        score: As for `top_k`, and so are the other arguments.
+        num_users: U.
+        k: How many items.
+        seen: Pairs that must not be returned.
+        block: Users per call of `score`.
+
+    Returns:
+        The rows of `top_k`, int32 `[U, k]`, and their float32 scores, -inf where
+        padded.
+
+    Example:
+        >>> scores = np.array([[0.1, 0.9, 0.5]])
+        >>> scored_top_k(lambda rows: scores[rows], 1, 2)[1]
+        array([[0.9, 0.5]], dtype=float32)
+    """
     check_cut(k)
     if block < 1:
         raise ValueError(f"`block` must be at least 1; received {block}.")
     seen = seen or Pairs(np.zeros(0), np.zeros(0))
     top = np.full((num_users, k), -1, dtype=np.int32)
+    best_scores = np.full((num_users, k), -np.inf, dtype=np.float32)
     for begin in range(0, num_users, block):
         rows = np.arange(begin, min(begin + block, num_users))
         scores = _checked(score(rows), rows)
         low, high = np.searchsorted(seen.user, [rows[0], rows[-1] + 1])
         scores[seen.user[low:high] - begin, seen.item[low:high]] = -np.inf
-        best = best_places(scores, min(k, scores.shape[1]))
-        top[rows, : best.shape[1]] = best
-    return top
+        best, places = tf.math.top_k(scores, min(k, scores.shape[1]))
+        top[rows, : places.shape[1]] = np.where(np.isneginf(best), -1, places)
+        best_scores[rows, : places.shape[1]] = best
+    return top, best_scores
 
 
 def hits(top: np.ndarray, relevant: Pairs) -> np.ndarray:
@@ -270,20 +302,8 @@ def best_places(scores: np.ndarray, k: int) -> np.ndarray:
         >>> best_places(np.array([[1.0, 3.0, 3.0]]), 2)
         array([[1, 2]])
     """
-    if k == 0:  # no column at all
-        return np.zeros((scores.shape[0], 0), dtype=np.int64)
-    rows = np.arange(scores.shape[0])[:, None]
-    chosen = np.argpartition(scores, -k, axis=1)[:, -k:]
-    least = scores[rows, chosen].min(axis=1, keepdims=True)
-    # Where the cut runs through a block of ties, take its lowest columns.
-    for row in np.flatnonzero((scores >= least).sum(axis=1) > k):
-        above = np.flatnonzero(scores[row] > least[row])
-        equal = np.flatnonzero(scores[row] == least[row])
-        chosen[row] = np.concatenate([above, equal[: k - above.size]])
-    chosen.sort(axis=1)
-    order = np.argsort(-scores[rows, chosen], axis=1, kind="stable")
-    chosen = chosen[rows, order]
-    return np.where(np.isneginf(scores[rows, chosen]), -1, chosen)
+    best, places = tf.math.top_k(scores, k)  # of equals, the lower column comes first
+    return np.where(np.isneginf(best), -1, places).astype(np.int64)
 
 
 def _checked(scores: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import tensorflow_recommenders as tfrs
 from tfdistill.layers.towers import (
     ConcatUserItem,
     FoldedDense,
+    SharedDot,
     SqueezeLast,
     folded_mlp,
     mlp,
@@ -136,8 +137,11 @@ class TwoTower:
 
     Args:
         units: Widths of the hidden layers of each tower.
-        dim: Width of the two vectors.
+        dim: Width of the two vectors; None for those that the features have, which is
+            matrix factorisation where there is one feature on each side.
         l2: L2 on the kernels.
+        shared: How many candidates at the end of each list are scored for every user of
+            the batch: `RecallBatches` draws them. 0 for none.
 
     Example:
         >>> user, item = tf.keras.Input([4]), tf.keras.Input([None, 6])
@@ -147,33 +151,34 @@ class TwoTower:
     """
 
     units: tuple[int, ...] = (64,)
-    dim: int = 32
+    dim: int | None = 32
     l2: float = 0.0
+    shared: int = 0
 
     def __call__(self, inputs: NetInputs, *, name: str) -> dict[str, tf.Tensor]:
-        """Returns scores `[B, L]`, queries `[B, dim]` and candidates `[B, L, dim]`."""
-        vectors = {}
-        for side, features in (("query", inputs.user), ("item", inputs.item)):
-            hidden = mlp(
-                features,
-                self.units,
-                name=f"{name}_{side}",
-                kernel_regularizer=kernel_l2(self.l2),
-            )[-1]
-            vectors[side] = tf.keras.layers.Dense(
-                self.dim,
-                kernel_regularizer=kernel_l2(self.l2),
-                name=f"{name}_{side}_vector",
-            )(hidden)
-        query, candidates = vectors["query"], vectors["item"]
-        scores = tf.keras.layers.Dot(axes=(1, 2), name=f"{name}_dot")(
-            [query, candidates]
-        )
+        """Returns scores `[B, L]`, queries `[B, dim]` and candidates `[B, L, dim]`.
+
+        With `shared` the scores are `[B, L - shared + B * shared]`.
+        """
+        query = self._tower(inputs.user, f"{name}_query")
+        candidates = self._tower(inputs.item, f"{name}_item")
+        scores = SharedDot(self.shared, name=f"{name}_dot")((query, candidates))
         return {
             name: as_float32(scores, name),
             f"{name}_query": as_float32(query, f"{name}_query"),
             f"{name}_item": as_float32(candidates, f"{name}_item"),
         }
+
+    def _tower(self, features: tf.Tensor, name: str) -> tf.Tensor:
+        """The vectors of one side."""
+        l2 = kernel_l2(self.l2)
+        hidden = mlp(features, self.units, name=name, kernel_regularizer=l2)[-1]
+        if self.dim is None:
+            return hidden
+        vector = tf.keras.layers.Dense(
+            self.dim, kernel_regularizer=l2, name=f"{name}_vector"
+        )
+        return vector(hidden)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -34,7 +34,7 @@ from tfdistill.trainers import (
 from tfdistill.types import Teacher
 from tfdistill.zoo.judge import CatalogueJudge, ListJudge, Recaller
 
-__all__ = ["PRIMARY", "Recipe", "TrainedNet", "train"]
+__all__ = ["PRIMARY", "Batches", "Recipe", "TrainedNet", "train", "train_on"]
 
 PRIMARY = {"recall": "ndcg@10", "ranking": "gauc"}
 """The validation metric that chooses the epoch of a net, by what the net does."""
@@ -67,6 +67,7 @@ class Recipe:
         rows_l2: L2 on the gathered rows of the tables.
         chosen_by: The validation metric that chooses a ranker's epoch, of those where
             more is better.
+        judged_every: Epochs from one validation to the next.
     """
 
     nets: Mapping[str, Net]
@@ -85,6 +86,7 @@ class Recipe:
     learning_rate: float = 1e-3
     rows_l2: float = 0.0
     chosen_by: str = PRIMARY["ranking"]
+    judged_every: int = 1
 
     @property
     def rankers(self) -> tuple[str, ...]:
@@ -159,6 +161,17 @@ class Recipe:
         )
 
 
+class Batches(Protocol):
+    """Makes the batches of a training, such as `RequestBatches`."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in an epoch."""
+
+    def __call__(self, start_step: int = 0) -> tf.data.Dataset:
+        """Returns the endless dataset from this step on."""
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainedNet:
     """One net of a finished training at its best epoch, sharing nothing.
@@ -212,6 +225,59 @@ def train(
     Raises:
         ValueError: If a net to start with is none or another one of the recipe's.
     """
+    batches = RequestBatches(
+        requests,
+        batch_size=recipe.batch_size,
+        seed=seed,
+        negatives=recipe.negatives,
+        known=known,
+        outputs={**recipe.labelled, **dict.fromkeys(recipe.recallers, "")},
+        label_negatives=recipe.label_negatives,
+    )
+    return train_on(
+        batches,
+        recipe,
+        spec,
+        judge,
+        directory,
+        teacher=teacher,
+        start=start,
+        seed=seed,
+        verbose=verbose,
+        callbacks=callbacks,
+    )
+
+
+def train_on(
+    batches: Batches,
+    recipe: Recipe,
+    spec: FeatureSpec,
+    judge: ListJudge,
+    directory: Path,
+    *,
+    teacher: Teacher | None = None,
+    start: Mapping[str, TrainedNet] | None = None,
+    seed: int = 0,
+    verbose: int = 0,
+    callbacks: tuple[Any, ...] = (),
+) -> dict[str, TrainedNet]:
+    """Trains a recipe on batches that are made elsewhere; otherwise as `train`.
+
+    Args:
+        batches: Makes the endless dataset from a step on, such as `RecallBatches`.
+        recipe: As for `train`, and so are the other arguments.
+        spec: The features.
+        judge: Validation.
+        directory: Where checkpoints are kept.
+        teacher: A teacher that is not trained.
+        start: Trained rankers to start with.
+        seed: Seed of the weights and the dropout.
+        verbose: As in Keras.
+        callbacks: Further callbacks.
+
+    Returns:
+        The nets by name.
+    """
     tf.keras.utils.set_random_seed(seed)
     network = recipe.network(spec)
     unknown = sorted(set(start or {}) - set(recipe.nets))
@@ -224,15 +290,6 @@ def train(
         _copy_weights(trained_net.models[name], network.part(name))
     network.embeddings.trainable = not recipe.frozen_tables
     distiller = _compiled(recipe, network, teacher)
-    batches = RequestBatches(
-        requests,
-        batch_size=recipe.batch_size,
-        seed=seed,
-        negatives=recipe.negatives,
-        known=known,
-        outputs={**recipe.labelled, **dict.fromkeys(recipe.recallers, "")},
-        label_negatives=recipe.label_negatives,
-    )
     validate = Validation(recipe, network, judge)
     best = {
         name: SubmodelCheckpoint(
@@ -248,7 +305,11 @@ def train(
         batches,
         steps_per_epoch=batches.steps_per_epoch,
         epochs=recipe.epochs,
-        callbacks=[Evaluation(validate), *best.values(), *callbacks],
+        callbacks=[
+            Evaluation(validate, recipe.judged_every),
+            *best.values(),
+            *callbacks,
+        ],
         backup_dir=directory / "backup",
         config={"seed": seed, **recipe.settings()},
         verbose=verbose,

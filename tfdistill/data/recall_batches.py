@@ -1,0 +1,195 @@
+"""Batches for recall: users' items, teacher's lists, negatives that all users share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfdistill.data.batching import endless_rows
+from tfdistill.data.requests import PairSet
+from tfdistill.data.teacher_lists import TeacherLists
+
+__all__ = ["RecallBatches"]
+
+_POSITIVES, _NEGATIVES = 1, 2  # streams of random numbers besides the seed
+
+
+class RecallBatches:
+    """Serves users with some of their items, for `fit`, resumable at any step.
+
+    A batch has B users, each with P of its items drawn with replacement, the K items of
+    its teacher's list, and n items drawn from the catalogue. So users count alike, as
+    they do in the metrics. The drawn items are shared: every user is compared with all
+    R = B * n of them, which are distinct, so a thousand negatives cost what two would.
+    It fits a `TwoTower(shared=n)`, whose scores are `[B, P + K + R]`. Batch s is a
+    function of (seed, s), as in `RequestBatches`.
+
+    The features of a batch are those of the users `[B, *shape]`, those of the items
+    `[B, P + K + n, *shape]`, and the signals
+
+    * `label` float32 `[B, P + K + R]`: 1 for a positive, 0 for a drawn item, NaN for
+      the list, for a drawn item that the user has or that is on the teacher's list, and
+      for padding;
+    * `list_score` float32 `[B, P + K + R]`, if there are lists: `TeacherLists`' scores,
+      its `rest_score` for drawn items, NaN for positives and for what NaN is above.
+
+    Both are read by a `LoggedTeacher`: `label` for the losses of a student alone,
+    `list_score` for those of distillation. Labels and weights of the batch are empty.
+
+    Args:
+        users: Features of the users by name, `[U, *shape]`.
+        items: Features of the items by name, `[I, *shape]`.
+        pairs: The training pairs of users 0 .. U - 1 and items.
+        batch_size: B.
+        positives: P.
+        shared: n.
+        lists: The teacher's lists for all users; None for a student alone.
+        seed: Seed of the order and of the draws.
+
+    Raises:
+        ValueError: If a number is out of range, B * n is more than there are items, or
+            a user has no pair.
+
+    Example:
+        >>> batches = RecallBatches(
+        ...     {"user_id": np.arange(2)}, {"item_id": np.arange(9)},
+        ...     PairSet([0, 1], [4, 5], 9), batch_size=2, positives=1, shared=3,
+        ... )
+        >>> x, _, _ = next(iter(batches()))
+        >>> x["item_id"].shape, x["label"].shape
+        (TensorShape([2, 4]), TensorShape([2, 7]))
+
+    Reference:
+        Jean et al., On Using Very Large Target Vocabulary, arXiv:1412.2007, for the
+        shared negatives; Kang et al., DE-RRD, arXiv:2012.04357, for the lists.
+    """
+
+    def __init__(
+        self,
+        users: Mapping[str, np.ndarray],
+        items: Mapping[str, np.ndarray],
+        pairs: PairSet,
+        *,
+        batch_size: int,
+        positives: int = 16,
+        shared: int = 2,
+        lists: TeacherLists | None = None,
+        seed: int = 0,
+    ) -> None:
+        if min(batch_size, positives, shared) < 1 or seed < 0:
+            raise ValueError(
+                "RecallBatches: batch_size, positives and shared must be >= 1 and seed "
+                f">= 0, got {batch_size}, {positives}, {shared} and {seed}."
+            )
+        if batch_size * shared > pairs.num_items:
+            raise ValueError(
+                f"RecallBatches: {batch_size} users with {shared} drawn items each "
+                f"share {batch_size * shared} distinct ones, but there are "
+                f"{pairs.num_items} items; lower `shared` or `batch_size`."
+            )
+        self.num_users = len(next(iter(users.values())))
+        counts = np.bincount(pairs.group, minlength=self.num_users)
+        if len(counts) > self.num_users or not counts.all():
+            raise ValueError(
+                f"RecallBatches: the users 0 .. {self.num_users - 1} must all have a "
+                f"pair, got {np.count_nonzero(counts)} users up to "
+                f"{len(counts) - 1}; leave the others out."
+            )
+        self.num_items = pairs.num_items
+        self.batch_size, self.seed = batch_size, seed
+        self.positives, self.shared, self.lists = positives, shared, lists
+        with tf.device("CPU"):
+            self._users, self._items = (
+                {name: tf.constant(values) for name, values in features.items()}
+                for features in (users, items)
+            )
+            rows = pairs.item.astype(np.int32)
+            self._known = tf.RaggedTensor.from_row_lengths(rows, counts)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in which every user has come once: U / B, rounded up."""
+        return -(-self.num_users // self.batch_size)
+
+    def __call__(self, start_step: int = 0) -> tf.data.Dataset:
+        """Returns the endless training dataset from this step on.
+
+        Args:
+            start_step: Number of the first batch.
+
+        Returns:
+            A dataset of `(x, {}, {})`.
+        """
+        rows = endless_rows(self.num_users, self.batch_size, start_step, seed=self.seed)
+        steps = tf.data.Dataset.counter(start_step)
+        dataset = tf.data.Dataset.zip((rows, steps)).map(self._batch)
+        return dataset.prefetch(tf.data.AUTOTUNE)
+
+    def _batch(self, users: tf.Tensor, step: tf.Tensor) -> Any:
+        known = tf.gather(self._known, users)
+        positive = self._drawn_positives(known, step)
+        drawn = self._drawn_items(step)  # [R]
+        listed = tf.zeros([self.batch_size, 0], tf.int32)
+        scores = tf.zeros([self.batch_size, 0])
+        if self.lists is not None:
+            listed, scores = self.lists.draw(tf.cast(users, tf.int32), step)
+        taken = tf.concat([known, tf.RaggedTensor.from_tensor(listed)], axis=1)
+        free = ~self._contained(drawn, taken)  # [B, R]
+        rows = tf.concat(
+            [positive, listed, tf.reshape(drawn, [self.batch_size, self.shared])], 1
+        )
+        x = {name: tf.gather(values, users) for name, values in self._users.items()}
+        for name, values in self._items.items():
+            x[name] = tf.gather(values, tf.maximum(rows, 0))
+        unknown = tf.fill(tf.shape(listed), np.nan)
+        x["label"] = tf.concat(
+            [tf.ones_like(positive, tf.float32), unknown, tf.where(free, 0.0, np.nan)],
+            axis=1,
+        )
+        if self.lists is not None:
+            rest = tf.where(free, self.lists.rest_score, np.nan)
+            unknown = tf.fill(tf.shape(positive), np.nan)
+            scores = tf.where(listed >= 0, scores, np.nan)
+            x["list_score"] = tf.concat([unknown, scores, rest], axis=1)
+        return x, {}, {}
+
+    def _drawn_positives(self, known: tf.RaggedTensor, step: tf.Tensor) -> tf.Tensor:
+        """P items `[B, P]` of each user, uniformly and with replacement."""
+        uniform = tf.random.stateless_uniform(
+            [self.batch_size, self.positives], self._seed(_POSITIVES, step)
+        )
+        counts = known.row_lengths()[:, tf.newaxis]
+        place = tf.cast(uniform * tf.cast(counts, tf.float32), tf.int64)
+        place = tf.minimum(place, counts - 1)
+        return tf.gather(known.values, known.row_starts()[:, tf.newaxis] + place)
+
+    def _drawn_items(self, step: tf.Tensor) -> tf.Tensor:
+        """R distinct items of the catalogue."""
+        order = tf.random.stateless_uniform(
+            [self.num_items], self._seed(_NEGATIVES, step)
+        )
+        return tf.math.top_k(order, self.batch_size * self.shared, sorted=False)[1]
+
+    def _contained(self, drawn: tf.Tensor, rows: tf.RaggedTensor) -> tf.Tensor:
+        """Which drawn items `[R]` are among each user's rows: bool `[B, R]`."""
+        size = tf.size(drawn)
+        place = tf.tensor_scatter_nd_update(
+            tf.fill([self.num_items], size), drawn[:, tf.newaxis], tf.range(size)
+        )
+        column = tf.gather(place, tf.maximum(rows.values, 0))
+        column = tf.where(rows.values >= 0, column, size)
+        hit = tf.where(column < size)[:, 0]
+        row = tf.cast(tf.gather(rows.value_rowids(), hit), tf.int32)
+        marks = row * size + tf.gather(column, hit)
+        flat = tf.scatter_nd(
+            marks[:, tf.newaxis], tf.ones_like(marks), [self.batch_size * size]
+        )
+        return tf.reshape(flat > 0, [self.batch_size, size])
+
+    def _seed(self, stream: int, step: tf.Tensor) -> tf.Tensor:
+        """Seed `[2]` of one stream of draws at one step."""
+        seed = tf.constant([self.seed, stream], tf.int64)
+        return tf.random.experimental.stateless_fold_in(seed, step)
