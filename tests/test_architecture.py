@@ -32,13 +32,14 @@ MAY_IMPORT = {
     "export": {"data.spec", "layers"},
     "report": {"files", "metrics"},
     "zoo": {"models", "layers", "losses", "metrics", "optimizers", "types", *FRONT},
-    "cli": FRONT,
+    "commands": FRONT,
+    "cli": {"commands", "data", "version", "zoo"},
     "__main__": {"cli"},
     "scripts": FRONT | {"cli"},
 }
 HOSTS = {
-    "tensorflow_ranking": {"losses/adapters.py"},
-    "tensorflow_recommenders": {"export/recall.py", "models/architectures.py"},
+    "tensorflow_ranking": {"export/signatures.py", "losses/adapters.py"},
+    "tensorflow_recommenders": {"models/architectures.py"},
 }
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Optional
 import typer
 from rich.console import Console
 
+from tfdistill.commands import own_data
 from tfdistill.version import __version__
 
 __all__ = ["app", "main"]
@@ -77,66 +78,13 @@ def quickstart(
     run(problem, out, seeds=range(seeds), tiny=tiny, console=Console())
 
 
-@app.command()
-def distill(
-    table: Annotated[
-        Path, typer.Argument(help="Parquet or CSV file, one row per impression.")
-    ],
-    spec: Annotated[Path, typer.Option(help="JSON file of the feature spec.")],
-    request: Annotated[str, typer.Option(help="Column that names the request.")],
-    label: Annotated[str, typer.Option(help="Column of the labels, 0 or 1.")],
-    user: Annotated[
-        Optional[str],
-        typer.Option(help="Column of the user, for GAUC; else each request counts."),
-    ] = None,
-    time: Annotated[
-        Optional[str],
-        typer.Option(
-            help="Column of the time: the last tenth of the requests is then the test "
-            "part and the one before it validation. Left out, the split is random."
-        ),
-    ] = None,
-    without: Annotated[
-        Optional[list[str]],
-        typer.Option(help="A feature that the student does without; may be repeated."),
-    ] = None,
-    method: Annotated[
-        str,
-        typer.Option(
-            help="How both are trained: joint (soft labels and a hint), rocket (Rocket "
-            "Launching) or dual-dnn (one input representation, hidden layers taught)."
-        ),
-    ] = "joint",
-    out: Annotated[
-        Path, typer.Option(help="Folder of checkpoints, exports and the report.")
-    ] = Path("runs/distill"),
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the requests.")] = 10,
-    seeds: Annotated[
-        int, typer.Option(min=1, help="How many seeds to train, from 0 on.")
-    ] = 1,
-) -> None:
-    """Distil a small ranker from your own impressions; compare, export, report.
-
-    A DCN-v2 teacher reads all features of the spec, the student none that is
-    privileged. Run again, it goes on where it stopped.
-    """
-    from tfdistill.data.spec import FeatureSpec
-    from tfdistill.zoo.own_data import distill as run
-
-    run(
-        table,
-        FeatureSpec.load(spec),
-        out,
-        request=request,
-        label=label,
-        user=user,
-        time=time,
-        without=without or (),
-        method=method,
-        epochs=epochs,
-        seeds=range(seeds),
-        console=Console(),
-    )
+for command in (
+    own_data.distill,
+    own_data.train_teacher,
+    own_data.score_teacher,
+    own_data.evaluate,
+):
+    app.command()(command)
 
 
 def main() -> None:

@@ -70,7 +70,10 @@ def test_the_own_data_code_runs(tmp_path, monkeypatch):
     assert names["train"].num_requests == 16
 
 
-@pytest.mark.parametrize("command", ["quickstart", "distill"])
+COMMANDS = ["quickstart", "distill", "train-teacher", "score-teacher", "evaluate"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_documented_options_exist(command):
     shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"})
     assert shown.exit_code == 0

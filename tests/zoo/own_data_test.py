@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 from zoo_fixture import SPEC, impressions
 
+from tfdistill.zoo.impressions import Impressions
 from tfdistill.zoo.own_data import distill
 
 COMMAND = ["--spec", "spec.json", "--request", "request", "--label", "click"]
@@ -52,11 +53,8 @@ def test_two_files_and_one_command_are_enough(folder):
 @pytest.mark.parametrize("method", ["rocket", "dual-dnn"])
 def test_both_may_be_trained_together_in_other_ways(folder, method):
     results = distill(
-        folder / "mine.parquet",
-        SPEC,
+        Impressions(folder / "mine.parquet", SPEC, "request", "click"),
         folder / "run",
-        request="request",
-        label="click",
         method=method,
         epochs=1,
         console=Console(quiet=True),

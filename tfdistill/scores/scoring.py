@@ -53,7 +53,8 @@ def score_batches(
 
     A key that is `[B]` in the batch, such as the request's or the user's, and one that
     is `[B, L]`, such as the item's, together are the key of `[B, L, *shape]` values.
-    Where the batch has a `mask` `[B, L]`, only what is unmasked is stored.
+    Where the batch has a `mask` `[B, L]`, only what is unmasked is stored; and of a
+    teacher that may miss, such as a `LoggedTeacher`, only what is not NaN.
 
     Args:
         batches: Requests, or an iterable of batches: features by name or tuples that
@@ -240,6 +241,9 @@ def scored_rows(
             f"Request {int(np.argmin(mask.any(axis=1)))} of a batch has an empty list: "
             "no item is unmasked. Leave such requests out."
         )
+    if getattr(teacher, "may_miss", False):
+        for array in values.values():
+            mask = mask & ~np.isnan(array)
     return {name: array[mask] for name, array in {**columns, **values}.items()}
 
 

@@ -11,9 +11,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from tfdistill.data.readers import read_frame, requests_from_frame, split_requests
 from tfdistill.data.requests import Requests
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.report import (
     ALONE,
     DISTILLED,
@@ -27,11 +25,12 @@ from tfdistill.report import (
 )
 from tfdistill.zoo import dual_dnn, ranking_pair, rocket
 from tfdistill.zoo.comparison import three_models
+from tfdistill.zoo.impressions import Impressions
 from tfdistill.zoo.judge import ListJudge
 from tfdistill.zoo.machine import hardware, versions
-from tfdistill.zoo.progress import EpochProgress
+from tfdistill.zoo.progress import train_shown
 from tfdistill.zoo.ranking_pair import Pair, default_pair
-from tfdistill.zoo.recipe import Recipe, TrainedNet, train
+from tfdistill.zoo.recipe import Recipe, TrainedNet
 from tfdistill.zoo.serving import exported, served_costs
 
 __all__ = ["METHODS", "distill"]
@@ -43,20 +42,13 @@ METHODS: Mapping[str, Callable[[Pair], Recipe]] = {
 }
 """How a teacher and a student can be trained together, by name of the command line."""
 
-_PARTS = ("train", "valid", "test")
-
 Runs = Mapping[str, Mapping[str, TrainedNet]]
 
 
 def distill(
-    table: Path,
-    spec: FeatureSpec,
+    data: Impressions,
     out: Path,
     *,
-    request: str,
-    label: str,
-    user: str | None = None,
-    time: str | None = None,
     without: Collection[str] = (),
     method: str = "joint",
     epochs: int = 10,
@@ -66,14 +58,8 @@ def distill(
     """Trains a teacher and a student, compares the student to itself alone, exports.
 
     Args:
-        table: Parquet or CSV file with one row per impression.
-        spec: The features; the student reads none that is privileged.
+        data: The impressions; the student reads no feature that is privileged.
         out: Folder of the run: checkpoints, `serving/`, `report.html`.
-        request: Column that tells the requests apart.
-        label: Column of the labels, 0 or 1.
-        user: Column of the user, for GAUC per user; per request by default.
-        time: Column of the time; the last tenths of the requests are then validation
-            and test. By default the split is random.
         without: Features that the student does without.
         method: How they are trained together, one of `METHODS`.
         epochs: Passes over the requests.
@@ -89,16 +75,8 @@ def distill(
     if method not in METHODS:
         raise ValueError(f"method must be one of {list(METHODS)}, got {method!r}.")
     console = console or Console()
-    requests = requests_from_frame(
-        read_frame(table, spec),
-        spec,
-        request=request,
-        label=label,
-        user=user,
-        time=time,
-    )
-    seed = None if time else 0
-    parts = dict(zip(_PARTS, split_requests(requests, [0.8, 0.1, 0.1], seed=seed)))
+    requests, spec, table = data.read(), data.spec, data.table
+    parts = data.parts(requests)
     impressions = int(np.sum(requests.candidates >= 0))
     console.print(f"{impressions} impressions, {requests.num_requests} requests.")
     recipe = METHODS[method](default_pair(spec, without=without))
@@ -106,7 +84,15 @@ def distill(
     recipes = {DISTILLED: recipe, ALONE: recipe.only("fine")}
     runs = [
         {
-            name: _train(recipe, name, spec, parts, out, seed, console)
+            name: train_shown(
+                name,
+                recipe,
+                spec,
+                parts,
+                out / f"seed-{seed}" / name.replace(" ", "-"),
+                console=console,
+                seed=seed,
+            )
             for name, recipe in recipes.items()
         }
         for seed in seeds
@@ -116,7 +102,7 @@ def distill(
     results = Results(
         title=f"Teacher and student on {table.name}",
         command=shlex.join(["tfdistill", *sys.argv[1:]]),
-        data=_data(table, parts, impressions, "by time" if time else "at random"),
+        data=_data(table, parts, impressions, "by time" if data.time else "at random"),
         seeds=tuple(seeds),
         versions=versions(),
         hardware=hardware(),
@@ -128,27 +114,6 @@ def distill(
     print_tables(results, console)
     console.print(f"Report: {write_report(results, out)}")
     return results
-
-
-def _train(
-    recipe: Recipe,
-    name: str,
-    spec: FeatureSpec,
-    parts: Mapping[str, Requests],
-    out: Path,
-    seed: int,
-    console: Console,
-) -> dict[str, TrainedNet]:
-    with EpochProgress(f"seed {seed}, {name}", recipe, console) as progress:
-        return train(
-            recipe,
-            spec,
-            parts["train"],
-            ListJudge(parts["valid"]),
-            out / f"seed-{seed}" / name.replace(" ", "-"),
-            seed=seed,
-            callbacks=(progress,),
-        )
 
 
 def _stage(parts: Mapping[str, Requests], runs: Sequence[Runs]) -> Stage:

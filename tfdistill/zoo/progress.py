@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -10,9 +11,13 @@ import tensorflow as tf
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tfdistill.zoo.recipe import Recipe
+from tfdistill.data.requests import Requests
+from tfdistill.data.spec import FeatureSpec
+from tfdistill.types import Teacher
+from tfdistill.zoo.judge import ListJudge
+from tfdistill.zoo.recipe import Recipe, TrainedNet, train
 
-__all__ = ["EpochProgress"]
+__all__ = ["EpochProgress", "train_shown"]
 
 
 class EpochProgress(tf.keras.callbacks.Callback):
@@ -74,3 +79,42 @@ class EpochProgress(tf.keras.callbacks.Callback):
             for name, value in self._best.items()
         ]
         return ", ".join(shown) or "read from the run's folder"
+
+
+def train_shown(
+    name: str,
+    recipe: Recipe,
+    spec: FeatureSpec,
+    parts: Mapping[str, Requests],
+    directory: Path,
+    *,
+    console: Console,
+    teacher: Teacher | None = None,
+    seed: int = 0,
+) -> dict[str, TrainedNet]:
+    """Trains a recipe of rankers under a bar; `"valid"` chooses the epoch.
+
+    Args:
+        name: What is trained, for the bar.
+        recipe: As for `train`.
+        spec: As for `train`.
+        parts: Requests of `"train"` and `"valid"`.
+        directory: As for `train`.
+        console: Where to print.
+        teacher: As for `train`.
+        seed: As for `train`.
+
+    Returns:
+        The nets by name.
+    """
+    with EpochProgress(f"seed {seed}, {name}", recipe, console) as progress:
+        return train(
+            recipe,
+            spec,
+            parts["train"],
+            ListJudge(parts["valid"]),
+            directory,
+            teacher=teacher,
+            seed=seed,
+            callbacks=(progress,),
+        )

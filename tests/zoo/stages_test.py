@@ -1,0 +1,95 @@
+"""Teacher, scores, student, judgement: each command is what the last one printed."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+import numpy as np
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+from zoo_fixture import SPEC, impressions
+
+from tfdistill.cli import app
+from tfdistill.scores import ScoreStore
+from tfdistill.zoo import stages
+from tfdistill.zoo.impressions import Impressions
+
+QUIET = Console(quiet=True)
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """A table whose `logit` is known for all but every seventh impression."""
+    frame = impressions(60).drop_duplicates(["request", "item_id"])
+    frame["logit"] = frame["price"] + 0.2 * (frame["item_id"] - 15)
+    frame.loc[::7, "logit"] = np.nan
+    frame.to_parquet(tmp_path / "mine.parquet")
+    SPEC.save(tmp_path / "spec.json")
+    monkeypatch.chdir(tmp_path)
+    return Impressions(tmp_path / "mine.parquet", SPEC, "request", "click", "user")
+
+
+def run(*words):
+    """Runs a command; returns the one that it prints as the next."""
+    done = CliRunner().invoke(app, list(map(str, words)), env={"COLUMNS": "200"})
+    assert done.exit_code == 0, (done.output, done.exception)
+    lines = [line for line in done.output.splitlines() if line.startswith("Next: ")]
+    return shlex.split(lines[0])[2:] if lines else done.output
+
+
+@pytest.mark.slow
+def test_four_commands_one_after_the_other(data, tmp_path):
+    columns = "--spec spec.json --request request --label click --user user".split()
+    scoring = run("train-teacher", "mine.parquet", *columns, "--epochs", 1)
+    place = scoring.index("ITEM")
+    scoring[place] = "item_id"
+    distilling = run(*scoring, "--dtype", "float16")
+    judging = run(*distilling, "--epochs", 1)
+    shown = run(*judging, "--out", "judged.json")
+    assert "0 of" in shown and "Test part" in shown
+    judged = json.loads((tmp_path / "judged.json").read_text())
+    assert list(judged) == [
+        "teacher runs/teacher/serving/1",
+        "runs/distill/serving/student-distilled/1",
+        "runs/distill/serving/student-alone/1",
+    ]
+    student = tmp_path / "runs/distill/serving/student-distilled/1"
+    assert b"dwell" not in (student / "saved_model.pb").read_bytes()
+
+
+def test_a_column_of_scores_is_a_teacher_too(data, tmp_path):
+    store = stages.score(data, tmp_path / "scores", item="item_id", column="logit")
+    frame = impressions(60).drop_duplicates(["request", "item_id"])
+    assert store.manifest.rows == len(frame) - -(-len(frame) // 7)
+    assert store.manifest.teacher == "logit"
+    judged = stages.evaluate(data, [], scores=tmp_path / "scores", console=QUIET)
+    assert judged["teacher logit"]["auc"] > 0.7
+
+
+def test_trees_are_a_teacher_too(data, tmp_path):
+    trees = stages.train_teacher(data, tmp_path / "trees", kind="trees")
+    store = stages.score(data, tmp_path / "scores", item="item_id", teacher=trees)
+    assert ScoreStore.open(tmp_path / "scores").manifest == store.manifest
+    judged = stages.evaluate(data, [], scores=tmp_path / "scores", console=QUIET)
+    (metrics,) = judged.values()
+    assert metrics["auc"] > 0.9  # they read the privileged feature
+
+
+def test_what_does_not_fit_is_refused(data, tmp_path):
+    with pytest.raises(ValueError, match=r"kind must be one of .*, got 'forest'"):
+        stages.train_teacher(data, tmp_path / "t", kind="forest")
+    for given in ({}, {"teacher": tmp_path, "column": "logit"}):
+        with pytest.raises(ValueError, match="Give either a teacher"):
+            stages.score(data, tmp_path / "scores", item="item_id", **given)
+    with pytest.raises(ValueError, match="There is no SavedModel in"):
+        stages.score(data, tmp_path / "scores", item="item_id", teacher=tmp_path)
+    with pytest.raises(ValueError, match=r"lacks the keys \['sku'\]"):
+        stages.score(data, tmp_path / "scores", item="sku", column="logit")
+    stages.score(data, tmp_path / "scores", item="item_id", column="logit")
+    frame = impressions(60).drop_duplicates(["request", "item_id"])
+    frame["request"] += 1000
+    frame.to_parquet(tmp_path / "mine.parquet")
+    with pytest.raises(ValueError, match="has no score of any training impression"):
+        stages.distill(data, tmp_path / "scores", tmp_path / "d", console=QUIET)

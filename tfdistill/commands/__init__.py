@@ -1,0 +1,1 @@
+"""Subcommands of `tfdistill`: they read options and call one function each."""

@@ -1,0 +1,293 @@
+"""Two stages on a user's own table, step by step: teacher, scores, student, judgement.
+
+Run: `tfdistill train-teacher mine.parquet --spec spec.json --request request --label
+click`; every step prints the command of the next one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from tfdistill.data.batching import RequestBatches
+from tfdistill.data.requests import Requests
+from tfdistill.data.spec import FeatureSpec
+from tfdistill.export import Servable, publish, ranker_servable
+from tfdistill.files import written_whole
+from tfdistill.metrics import ranking_summary
+from tfdistill.report import ALONE, DISTILLED
+from tfdistill.scores import ScoreStore, join_requests, score_batches
+from tfdistill.teachers import GbdtTeacher, PairTeacher, SavedModelTeacher
+from tfdistill.trainers import LoggedTeacher
+from tfdistill.types import Teacher
+from tfdistill.zoo import ranking_pair
+from tfdistill.zoo.impressions import Impressions
+from tfdistill.zoo.progress import train_shown
+from tfdistill.zoo.ranking_pair import default_pair
+from tfdistill.zoo.recipe import TrainedNet
+
+__all__ = ["KINDS", "distill", "evaluate", "score", "train_teacher"]
+
+KINDS = ("network", "trees")
+"""What can be trained as a teacher: a DCN-v2, or boosted trees."""
+
+_SIGNAL = "score"
+
+
+def train_teacher(
+    data: Impressions,
+    out: Path,
+    *,
+    kind: str = "network",
+    epochs: int = 10,
+    console: Console | None = None,
+) -> Path:
+    """Trains a teacher of all features of the spec, privileged ones included.
+
+    Args:
+        data: The impressions; its training part is learned from.
+        out: Folder of the run.
+        kind: One of `KINDS`.
+        epochs: Passes over the requests, for a network.
+        console: Where progress is printed.
+
+    Returns:
+        What `score` takes: a SavedModel's folder, or the file of the trees.
+
+    Raises:
+        ValueError: If `kind` is none of them, or the table does not fit the spec.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {KINDS}, got {kind!r}.")
+    console = console or Console()
+    parts = data.parts(data.read())
+    out.mkdir(parents=True, exist_ok=True)
+    if kind == "trees":
+        trees = GbdtTeacher.fit(data.spec, parts["train"], parts["valid"])
+        trees.save(out / "trees.npz")
+        return out / "trees.npz"
+    recipe = dataclasses.replace(
+        ranking_pair.teacher(default_pair(data.spec)), epochs=epochs
+    )
+    nets = train_shown(
+        "teacher", recipe, data.spec, parts, out / "training", console=console
+    )
+    return _published(data.spec, {out / "serving": nets["teacher"]}, parts)[0]
+
+
+def score(
+    data: Impressions,
+    out: Path,
+    *,
+    item: str,
+    teacher: Path | None = None,
+    column: str | None = None,
+    signature: str = "serving_default",
+    name: str | None = None,
+    version: str = "1",
+    dtype: str = "float32",
+    file_format: str = "parquet",
+) -> ScoreStore:
+    """Scores all impressions once, and stores the scores by request and item.
+
+    A run that was killed goes on where it stopped.
+
+    Args:
+        data: The impressions.
+        out: Folder of the store.
+        item: The item feature that tells the items of a request apart.
+        teacher: Folder of a SavedModel, or a file of trees, that `train_teacher`
+            returned; any SavedModel of the spec's features will do. Load only those
+            that you trust: a SavedModel is a program.
+        column: Instead, the table's column of a teacher's logits; what is empty is
+            missing.
+        signature: Of the SavedModel.
+        name: The teacher's name; by default that of its file or column.
+        version: The teacher's version.
+        dtype: As for `score_batches`.
+        file_format: As for `score_batches`.
+
+    Returns:
+        The store.
+
+    Raises:
+        ValueError: If not exactly one of `teacher` and `column` is given, or they don't
+            fit the table.
+    """
+    if (teacher is None) == (column is None):
+        raise ValueError(
+            "Give either a teacher (a SavedModel or a file of trees) or a column of "
+            f"scores, got {teacher} and {column}."
+        )
+    requests = data.read([column] if column else ())
+    scorer = (
+        LoggedTeacher({_SIGNAL: column})
+        if column
+        else _loaded(Path(str(teacher)), signature, data.spec)
+    )
+    return score_batches(
+        requests,
+        scorer,
+        out,
+        teacher_name=name or column or str(teacher),
+        version=version,
+        keys=["request_id", item],
+        dtype=dtype,
+        file_format=file_format,
+    )
+
+
+def distill(
+    data: Impressions,
+    scores: Path,
+    out: Path,
+    *,
+    without: Collection[str] = (),
+    epochs: int = 10,
+    seeds: Sequence[int] = (0,),
+    console: Console | None = None,
+) -> list[Path]:
+    """Trains a small student from stored scores and from labels, and one alone.
+
+    Args:
+        data: The impressions.
+        scores: Folder of the store.
+        out: Folder of the run.
+        without: Features that the student does without, besides privileged ones.
+        epochs: Passes over the requests.
+        seeds: Seeds of the training; the last one's students are exported.
+        console: Where progress, and how many impressions have no score, is printed.
+
+    Returns:
+        Folders of the SavedModels: the distilled student's, and the one's that was
+        trained alone.
+
+    Raises:
+        ValueError: If the store is damaged or of other keys, or has no score at all.
+    """
+    console = console or Console()
+    parts = data.parts(data.read())
+    store = ScoreStore.open(scores)
+    parts["train"], coverage = join_requests(parts["train"], store, {"score": "stored"})
+    console.print(f"Training part: {coverage}.")
+    if coverage.missing == coverage.asked:
+        raise ValueError(
+            f"The store in {str(scores)!r} has no score of any training impression; "
+            "was it made of this table?"
+        )
+    pair = default_pair(data.spec, without=without)
+    recipes = {
+        DISTILLED: ranking_pair.two_stage(pair),
+        ALONE: ranking_pair.alone(pair),
+    }
+    teachers = {DISTILLED: LoggedTeacher({_SIGNAL: "stored"}), ALONE: None}
+    for seed in seeds:
+        nets = {
+            name: train_shown(
+                name,
+                dataclasses.replace(recipe, epochs=epochs),
+                data.spec,
+                parts,
+                out / f"seed-{seed}" / name.replace(" ", "-"),
+                console=console,
+                teacher=teachers[name],
+                seed=seed,
+            )["fine"]
+            for name, recipe in recipes.items()
+        }
+    students = {
+        out / "serving" / name.replace(" ", "-"): net for name, net in nets.items()
+    }
+    return _published(data.spec, students, parts)
+
+
+def evaluate(
+    data: Impressions,
+    models: Sequence[Path],
+    *,
+    scores: Path | None = None,
+    out: Path | None = None,
+    console: Console | None = None,
+) -> dict[str, dict[str, float]]:
+    """Judges SavedModels, and the stored scores of a teacher, on the test part.
+
+    Args:
+        data: The impressions.
+        models: Folders of SavedModels of rankers.
+        scores: Folder of a teacher's store; it is judged where it has a score.
+        out: File to write the numbers to, as JSON.
+        console: Where the table is printed.
+
+    Returns:
+        All metrics of `ranking_summary` by model.
+    """
+    console = console or Console()
+    test = data.parts(data.read())["test"]
+    judged = {}
+    if scores is not None:
+        store = ScoreStore.open(scores)
+        scored, coverage = join_requests(test, store, {"score": "stored"})
+        console.print(f"Test part: {coverage}.")
+        judged[f"teacher {store.manifest.teacher}"] = _metrics(
+            test, scored.scores["stored"]
+        )
+    for path in models:
+        judged[str(path)] = _metrics(test, _logits(SavedModelTeacher(path), test))
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(out) as unfinished:
+            unfinished.write_text(json.dumps(judged, indent=1))
+    _print(judged, console)
+    return judged
+
+
+def _published(
+    spec: FeatureSpec,
+    nets: Mapping[Path, TrainedNet],
+    parts: Mapping[str, Requests],
+) -> list[Path]:
+    """Writes SavedModels that another process has loaded and compared."""
+    servables: dict[str | Path, Servable] = {}
+    for path, net in nets.items():
+        (model,) = net.models.values()
+        servables[path] = ranker_servable(
+            model, spec, allow_privileged="teacher" in net.models
+        )
+    reports = publish(servables)
+    return [Path(report.path) for report in reports.values()]
+
+
+def _loaded(path: Path, signature: str, spec: FeatureSpec) -> Teacher:
+    if path.is_dir():
+        return SavedModelTeacher(path, signature=signature)
+    users, items = ([f.name for f in spec.scope(s)] for s in ("user", "item"))
+    return PairTeacher(GbdtTeacher.load(path), users=users, items=items)
+
+
+def _logits(teacher: Teacher, requests: Requests) -> np.ndarray:
+    """Logits `[R, L]` of a ranker."""
+    batches = RequestBatches(requests, batch_size=256).once()
+    return np.concatenate([teacher(x)[_SIGNAL].numpy() for x, _, _ in batches])
+
+
+def _metrics(requests: Requests, logits: np.ndarray) -> dict[str, float]:
+    known = (requests.candidates >= 0) & ~np.isnan(requests.labels) & ~np.isnan(logits)
+    labels, logits = np.nan_to_num(requests.labels), np.nan_to_num(logits)
+    return ranking_summary(labels, logits, requests.group, mask=known)
+
+
+def _print(judged: Mapping[str, Mapping[str, float]], console: Console) -> None:
+    table = Table(title="Test part")
+    table.add_column("model", overflow="fold")
+    metrics = list(next(iter(judged.values()), {}))
+    for metric in metrics:
+        table.add_column(metric, justify="right")
+    for name, values in judged.items():
+        table.add_row(name, *(f"{values[metric]:.4f}" for metric in metrics))
+    console.print(table)
