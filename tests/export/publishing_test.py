@@ -57,7 +57,7 @@ def test_all_models_are_verified_by_one_fresh_process(network, tmp_path, monkeyp
     assert fine.process == (
         f"a fresh Python process, TensorFlow {tf.__version__}, without tfdistill"
     )
-    assert fine.signatures == ("serving_default", "packed", "tf_example")
+    assert fine.signatures[:3] == ("serving_default", "packed", "tf_example")
     assert {"serving_default", "tf_example"} <= set(recall.signatures)
     assert fine.path == str(tmp_path / "fine" / "1")
     assert 0 <= fine.max_difference < 1e-5 and recall.max_difference < 1e-5

@@ -1,7 +1,12 @@
 """Export: verified SavedModels of students for a server, and what serving costs."""
 
 from tfdistill.export.cost import Latency, ParameterCount, flops, latency, parameters
-from tfdistill.export.examples import example_batch, tf_examples
+from tfdistill.export.examples import (
+    candidate_examples,
+    elwc,
+    example_batch,
+    tf_examples,
+)
 from tfdistill.export.index import ExactIndex, IndexReport, Ivf, IvfIndex
 from tfdistill.export.packing import pack, packing
 from tfdistill.export.publishing import (
@@ -23,6 +28,8 @@ __all__ = [
     "Latency",
     "ParameterCount",
     "Servable",
+    "candidate_examples",
+    "elwc",
     "example_batch",
     "export_ranker",
     "export_recall",

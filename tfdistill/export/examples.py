@@ -1,16 +1,19 @@
-"""Requests made from a FeatureSpec: a drawn batch, and tf.Examples for a client."""
+"""Requests made from a FeatureSpec: a drawn batch, and records for a client."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow_serving.apis.input_pb2 import (  # type: ignore[import-untyped]
+    ExampleListWithContext,
+)
 
 from tfdistill.data.spec import Feature, FeatureSpec
 
-__all__ = ["example_batch", "tf_examples"]
+__all__ = ["candidate_examples", "elwc", "example_batch", "tf_examples"]
 
 
 def example_batch(
@@ -61,16 +64,92 @@ def tf_examples(features: Mapping[str, Any], spec: FeatureSpec) -> np.ndarray:
         >>> tf.io.parse_single_example(record, spec.parsing_spec())["age"].numpy()
         31.0
     """
-    columns = {f.name: np.asarray(features[f.name]) for f in spec.features}
+    columns = _arrays(features, spec)
+    rows = range(len(columns[spec.names[0]]))
+    return _serialized(_example(spec.features, columns, row) for row in rows)
+
+
+def candidate_examples(features: Mapping[str, Any], spec: FeatureSpec) -> np.ndarray:
+    """Writes one tf.Example per candidate, as `classify` and `regress` read them.
+
+    Each repeats the user's features, so this is the slowest form of a request.
+
+    Args:
+        features: Raw features by name, user `[B, *shape]`, item `[B, L, *shape]`.
+        spec: The features to write.
+
+    Returns:
+        Serialized tf.Examples, bytes `[B L]`.
+
+    Example:
+        >>> from tfdistill.data.spec import Feature, FeatureSpec
+        >>> spec = FeatureSpec((Feature("age", "numeric", "user"),
+        ...                     Feature("price", "numeric", "item")))
+        >>> candidate_examples({"age": [31.0], "price": [[5.0, 7.0]]}, spec).shape
+        (2,)
+    """
+    columns = _arrays(features, spec)
+    users, items = spec.scope("user"), spec.scope("item")
     examples = []
-    for row in range(len(columns[spec.names[0]])):
-        feature = {
-            f.name: _tf_feature(f, np.ravel(columns[f.name][row]).tolist())
-            for f in spec.features
-        }
-        example = tf.train.Example(features=tf.train.Features(feature=feature))
-        examples.append(example.SerializeToString())
-    return np.array(examples, dtype=object)
+    for row, place in _candidates(columns, spec):
+        example = _example(items, columns, (row, place))
+        example.MergeFrom(_example(users, columns, row))
+        examples.append(example)
+    return _serialized(examples)
+
+
+def elwc(features: Mapping[str, Any], spec: FeatureSpec) -> np.ndarray:
+    """Writes requests as TF-Ranking's ExampleListWithContext, for the signature `elwc`.
+
+    Args:
+        features: Raw features by name, user `[B, *shape]`, item `[B, L, *shape]`.
+        spec: The features to write.
+
+    Returns:
+        Serialized ExampleListWithContext, bytes `[B]`.
+
+    Example:
+        >>> from tfdistill.data.spec import Feature, FeatureSpec
+        >>> spec = FeatureSpec((Feature("age", "numeric", "user"),
+        ...                     Feature("price", "numeric", "item")))
+        >>> elwc({"age": [31.0], "price": [[5.0, 7.0]]}, spec).shape
+        (1,)
+    """
+    columns = _arrays(features, spec)
+    lists = [
+        ExampleListWithContext(context=_example(spec.scope("user"), columns, row))
+        for row in range(len(columns[spec.names[0]]))
+    ]
+    for row, place in _candidates(columns, spec):
+        example = _example(spec.scope("item"), columns, (row, place))
+        lists[row].examples.append(example)
+    return _serialized(lists)
+
+
+def _arrays(features: Mapping[str, Any], spec: FeatureSpec) -> dict[str, np.ndarray]:
+    return {f.name: np.asarray(features[f.name]) for f in spec.features}
+
+
+def _candidates(
+    columns: Mapping[str, np.ndarray], spec: FeatureSpec
+) -> Iterator[tuple[int, ...]]:
+    """Row and place of every candidate."""
+    return np.ndindex(*columns[spec.scope("item")[0].name].shape[:2])
+
+
+def _example(
+    features: Sequence[Feature], columns: Mapping[str, np.ndarray], where: Any
+) -> tf.train.Example:
+    """The features of one row, or of one candidate of a row."""
+    feature = {
+        f.name: _tf_feature(f, np.ravel(columns[f.name][where]).tolist())
+        for f in features
+    }
+    return tf.train.Example(features=tf.train.Features(feature=feature))
+
+
+def _serialized(messages: Iterable[Any]) -> np.ndarray:
+    return np.array([message.SerializeToString() for message in messages], object)
 
 
 def _tf_feature(feature: Feature, values: list[Any]) -> tf.train.Feature:

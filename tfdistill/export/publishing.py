@@ -158,7 +158,7 @@ def export_ranker(
         >>> model = tf.keras.Model(inputs, 2.0 * inputs["price"])
         >>> with tempfile.TemporaryDirectory() as directory:
         ...     export_ranker(model, spec, directory, version=20).signatures
-        ('serving_default', 'packed', 'tf_example')
+        ('serving_default', 'packed', 'tf_example', 'elwc', 'classify', 'regress')
     """
     servable = ranker_servable(
         model,

@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.spec import FeatureSpec
-from tfdistill.export.examples import example_batch, tf_examples
+from tfdistill.export.examples import (
+    candidate_examples,
+    elwc,
+    example_batch,
+    tf_examples,
+)
 from tfdistill.export.guards import declared_spec
 from tfdistill.export.packing import pack
 from tfdistill.export.servable import (
@@ -21,7 +27,13 @@ from tfdistill.export.servable import (
     servable_of,
     tensors_of,
 )
-from tfdistill.export.signatures import columnar, from_examples, of_packed
+from tfdistill.export.signatures import (
+    columnar,
+    from_candidates,
+    from_elwc,
+    from_examples,
+    of_packed,
+)
 from tfdistill.layers.embeddings import FeatureEmbeddings
 from tfdistill.layers.extraction import above_embeddings, restricted
 from tfdistill.layers.packed import PackedEmbeddings, unpacked
@@ -50,7 +62,13 @@ def ranker_servable(
       feature and parsing both cost more than a small student;
     - `tf_example` takes `serialized [B]`, one tf.Example per request
       (`FeatureSpec.parsing_spec`); scores go up to the longest list of the batch, and
-      a client cuts its own.
+      a client cuts its own;
+    - `elwc` takes `serialized [B]`, TF-Ranking's ExampleListWithContext, and masks as
+      `packed` does;
+    - `classify` and `regress` take `inputs [n]`, a tf.Example for each candidate: what
+      a server makes of a Classify or Regress request. `regress` gives the scores as
+      `outputs [n]`; `classify` reads them as logits and gives `classes [n, 2]` ("0"
+      and "1") and their probabilities `scores [n, 2]`.
 
     Args:
         model: A functional model such as `JointNetwork.part("fine")`.
@@ -80,37 +98,70 @@ def ranker_servable(
         >>> network = joint_network(spec, {"fine": Net(Dnn((8,)), spec.names)})
         >>> servable = ranker_servable(network.part("fine"), spec)
         >>> sorted(servable.signatures)
-        ['packed', 'serving_default', 'tf_example']
+        ['classify', 'elwc', 'packed', 'regress', 'serving_default', 'tf_example']
     """
     spec = declared_spec(model, spec, allow_privileged)
     model = one_output(model, output)
     served = restricted([model])[0]
     features = columns_of(example or example_batch(spec), spec)
-    packed = pack(features, spec)
-    from_packed = _from_packed(served, spec)
+    candidates = {"inputs": candidate_examples(features, spec)}
     requests = {
         "serving_default": features,
-        "packed": packed,
+        "packed": pack(features, spec),
         "tf_example": {"serialized": tf_examples(features, spec)},
+        "elwc": {"serialized": elwc(features, spec)},
+        "classify": candidates,
+        "regress": candidates,
     }
-
-    def scores(columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return {"scores": called(served, columns)}
-
-    def packed_scores(packed: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        scores = from_packed(packed)
-        return {"scores": tf.where(packed["mask"], scores, scores.dtype.min)}
 
     def difference(answers: Answers) -> float:
         expected = called(model, tensors_of(features, spec)).numpy()
-        return max(distance(a["scores"], expected) for a in answers.values())
+        rates = tf.sigmoid(expected.ravel()).numpy()
+        wanted = {
+            "regress": ("outputs", expected.ravel()),
+            "classify": ("scores", np.stack([1 - rates, rates], axis=-1)),
+        }
+        lists = ("scores", expected)
+        found = {name: wanted.get(name, lists) for name in answers}
+        return max(distance(answers[n][key], x) for n, (key, x) in found.items())
 
-    signatures = {
-        "serving_default": columnar(scores, spec),
-        "packed": of_packed(packed_scores, spec),
-        "tf_example": from_examples(scores, spec),
-    }
+    signatures = _signatures(served, spec)
     return servable_of(signatures, [served], requests, difference, forbidden)
+
+
+def _signatures(model: tf.keras.Model, spec: FeatureSpec) -> dict[str, Any]:
+    """The functions of a ranker by name."""
+    from_packed = _from_packed(model, spec)
+
+    def masked(scores: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"scores": tf.where(mask, scores, scores.dtype.min)}
+
+    def scores(columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return {"scores": called(model, columns)}
+
+    def packed(tensors: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return masked(from_packed(tensors), tensors["mask"])
+
+    def lists(columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        features = {name: columns[name] for name in spec.names}
+        return masked(called(model, features), columns["mask"])
+
+    def classify(columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        rate = tf.sigmoid(called(model, columns))  # [n, 1]
+        classes = tf.tile([["0", "1"]], [tf.shape(rate)[0], 1])
+        return {"classes": classes, "scores": tf.concat([1 - rate, rate], axis=-1)}
+
+    def regress(columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return {"outputs": called(model, columns)[:, 0]}
+
+    return {
+        "serving_default": columnar(scores, spec),
+        "packed": of_packed(packed, spec),
+        "tf_example": from_examples(scores, spec),
+        "elwc": from_elwc(lists, spec),
+        "classify": from_candidates(classify, spec),
+        "regress": from_candidates(regress, spec),
+    }
 
 
 def _from_packed(

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.export.cost import ParameterCount, parameters
@@ -24,6 +25,11 @@ __all__ = [
     "servable_of",
     "tensors_of",
 ]
+
+_METHODS = {
+    "classify": tf.compat.v1.saved_model.CLASSIFY_METHOD_NAME,
+    "regress": tf.compat.v1.saved_model.REGRESS_METHOD_NAME,
+}
 
 Answers = Mapping[str, Mapping[str, np.ndarray]]
 """Outputs of each signature."""
@@ -53,6 +59,16 @@ class Servable:
         root = tf.Module()
         root.tracked = list(self.tracked)
         tf.saved_model.save(root, str(path), signatures=dict(self.signatures))
+        _name_methods(Path(path, "saved_model.pb"))
+
+
+def _name_methods(file: Path) -> None:
+    """Says of the signatures for Classify and Regress that they are: Keras can't."""
+    model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    for graph in model.meta_graphs:
+        for name in _METHODS.keys() & graph.signature_def.keys():
+            graph.signature_def[name].method_name = _METHODS[name]
+    file.write_bytes(model.SerializeToString())
 
 
 def servable_of(

@@ -1,38 +1,56 @@
-"""Signatures of plain dense tensors: columnar, or one tf.Example per request."""
+"""Signatures of plain dense tensors: raw features, or records that hold them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
+import tensorflow_ranking as tfr
 
-from tfdistill.data.spec import FeatureSpec
+from tfdistill.data.spec import Feature, FeatureSpec
 from tfdistill.layers.embeddings import width
 from tfdistill.layers.packed import packed_order
 
-__all__ = ["columnar", "from_examples", "of_packed"]
+__all__ = ["columnar", "from_candidates", "from_elwc", "from_examples", "of_packed"]
 
 Function = Callable[[Mapping[str, tf.Tensor]], Mapping[str, tf.Tensor]]
 """From raw features by name to named outputs."""
 
 
-def columnar(function: Function, spec: FeatureSpec, *, lists: bool = True) -> Any:
+def columnar(
+    function: Function,
+    spec: FeatureSpec,
+    *,
+    lists: bool = True,
+    others: Sequence[tf.TensorSpec] = (),
+) -> Any:
     """Traces a function of one dense tensor per feature.
 
     Args:
         function: What to serve.
         spec: Its features; each input is named as its feature.
         lists: Whether item features are lists `[B, L, *shape]`, or else `[N, *shape]`.
+        others: Further inputs, by the names that they have.
 
     Returns:
         A concrete function for any number of requests, candidates or items.
+
+    Raises:
+        ValueError: If a feature has the name of a further input.
     """
+    taken = sorted(set(spec.names) & {other.name for other in others})
+    if taken:
+        raise ValueError(
+            f"The features {taken} have the names of other inputs of a signature; "
+            "rename them."
+        )
     shapes = {f.name: f.batch_shape if lists else f.shape for f in spec.features}
     inputs = {
         f.name: tf.TensorSpec([None, *shapes[f.name]], f.dtype, name=f.name)
         for f in spec.features
     }
+    inputs.update({other.name: other for other in others})
     return tf.function(function).get_concrete_function(inputs)
 
 
@@ -80,3 +98,63 @@ def from_examples(function: Function, spec: FeatureSpec) -> Any:
 
     serialized = tf.TensorSpec([None], tf.string, name="serialized")
     return tf.function(parsed).get_concrete_function(serialized)
+
+
+def from_candidates(function: Function, spec: FeatureSpec) -> Any:
+    """Traces a function of serialized tf.Examples, one per candidate.
+
+    This is what a server makes of a Classify or a Regress request. Every candidate is a
+    list of its own, `[n, 1]`.
+
+    Args:
+        function: What to serve.
+        spec: Its features.
+
+    Returns:
+        A concrete function of `inputs [n]`.
+    """
+
+    def parsed(inputs: tf.Tensor) -> Mapping[str, tf.Tensor]:
+        columns = tf.io.parse_example(inputs, _parsing(spec.features))
+        for feature in spec.scope("item"):
+            columns[feature.name] = columns[feature.name][:, tf.newaxis]
+        return function(columns)
+
+    inputs = tf.TensorSpec([None], tf.string, name="inputs")
+    return tf.function(parsed).get_concrete_function(inputs)
+
+
+def from_elwc(function: Function, spec: FeatureSpec) -> Any:
+    """Traces a function of serialized ExampleListWithContext, one per request.
+
+    Args:
+        function: What to serve; it takes `mask [B, L]` too.
+        spec: Its features; lists are padded to the longest of the batch.
+
+    Returns:
+        A concrete function of `serialized [B]`.
+    """
+
+    def parsed(serialized: tf.Tensor) -> Mapping[str, tf.Tensor]:
+        columns = tfr.data.parse_from_example_list(
+            serialized,
+            context_feature_spec=_parsing(spec.scope("user")),
+            example_feature_spec=_parsing(spec.scope("item")),
+            size_feature_name="sizes",
+        )
+        sizes = columns.pop("sizes")
+        longest = tf.reduce_max(sizes)  # lists are parsed to one candidate at least
+        for feature in spec.scope("item"):
+            columns[feature.name] = columns[feature.name][:, :longest]
+        return function({**columns, "mask": tf.sequence_mask(sizes, longest)})
+
+    serialized = tf.TensorSpec([None], tf.string, name="serialized")
+    return tf.function(parsed).get_concrete_function(serialized)
+
+
+def _parsing(features: Sequence[Feature]) -> dict[str, tf.io.FixedLenFeature]:
+    """How one example with these features is parsed; each has a default."""
+    return {
+        f.name: tf.io.FixedLenFeature(f.shape, f.dtype, [f.default] * width(f))
+        for f in features
+    }
