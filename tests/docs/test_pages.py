@@ -90,3 +90,12 @@ def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
         if not target.startswith("http"):
             assert (page.parent / target).exists(), target
+
+
+def test_the_code_of_two_stages_runs():
+    page = ROOT / "docs" / "two_stage.md"
+    namespace = {"__name__": "two_stage"}
+    for code in blocks(page, "python"):
+        exec(compile(code, page.name, "exec"), namespace)
+    assert namespace["coverage"].missing == namespace["lookup"].coverage.missing == 0
+    assert namespace["head"].shape == (30, 10)
