@@ -1,185 +1,31 @@
-"""Expected clicks per page with and without distilled recall, on the simulator.
-
-    python benchmarks/pages.py [--seeds 5] [--work DIR]
-
-A two-tower recall model returns 50 of 2,000 items, the fine ranker (DCN-v2, which sees
-more) chooses the page of 10 from them. The recall model is trained on clicks alone, or
-with the ranker's top 10 of each list and of 100 drawn items as positives and the rest
-as negatives (the point-wise form), or with its logits, or with its list. Each form has
-the weights of `WEIGHTS` as trials on seed 0 and validation NDCG@10; what is left of a
-page without any of it are the best items of the ranker over the whole catalogue. The
-true click probability is known. A run is one line of benchmarks/results/pages.jsonl.
-"""
+"""Tables in the pages of docs/, between their markers."""
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
-import pathlib
-
-import numpy as np
-import store
-
-from tfdistill.data import PairSet, Requests, Simulation, simulate, split_requests
-from tfdistill.data.synthetic_settings import MAIN
-from tfdistill.losses import (
-    DistillationLoss,
-    ListSoftmaxKL,
-    SigmoidSoftLabel,
-    TopKSoftLabel,
-)
-from tfdistill.metrics import dot_scores, head_items, top_k
-from tfdistill.models import Net, TwoTower
-from tfdistill.trainers import FrozenTeacher, Transfer
-from tfdistill.zoo import ranking_pair
-from tfdistill.zoo.judge import CatalogueJudge, Ranker, Recaller
-from tfdistill.zoo.movielens_cascade import RECALL_LOSS
-from tfdistill.zoo.recipe import Recipe, TrainedNet, train
-
-NAME = "pages"
-RECALLED, PAGE = 50, 10
-DRAWN = 100
-FORMS: dict[str, DistillationLoss | None] = {
-    "alone": None,
-    "point-wise, top 10": TopKSoftLabel(topk=10),
-    "point-wise, soft labels": SigmoidSoftLabel(),
-    "list-wise": ListSoftmaxKL(),
-}
-WEIGHTS = (0.3, 1.0, 3.0)
+from collections.abc import Callable, Mapping
+from typing import Any
 
 
-class Bench:
-    """One seed: the simulated data, the ranker and its judges.
+def seeds(done: Mapping[str, Any], problem: str, row: str) -> list[Mapping[str, float]]:
+    """Returns the test metrics of a row's finished seeds, from seed 0 on."""
+    runs: list[Mapping[str, float]] = []
+    while f"{problem}/{row}/seed-{len(runs)}" in done:
+        runs.append(done[f"{problem}/{row}/seed-{len(runs)}"]["test"])
+    return runs
+
+
+def renewed(page: str, name: str, table: Callable[[str], str]) -> str:
+    """Returns a page with the table of each `<!-- name: problem -->` made anew.
 
     Args:
-        seed: Seed of the simulator and of all trainings.
-        work: Folder of the checkpoints.
+        page: Markdown; a table ends where the next comment begins.
+        name: Name of the benchmark in the markers.
+        table: Gives a problem's table.
     """
-
-    def __init__(self, seed: int, work: pathlib.Path) -> None:
-        self.seed, self.work = seed, work / f"seed-{seed}"
-        self.simulation: Simulation = simulate(dataclasses.replace(MAIN, seed=seed))
-        parts = split_requests(self.simulation.requests, (0.8, 0.1, 0.1))
-        self.train = parts[0]
-        self.known = _pairs(parts[0])
-        clicks = self.train.candidates[self.train.labels > 0]
-        popular = head_items(np.bincount(clicks, minlength=self.train.num_items))
-        self.valid = CatalogueJudge(parts[1], self.known, popular)
-        seen = _pairs(parts[0], parts[1])
-        self.test = CatalogueJudge(parts[2], seen, popular)
-        self.teacher = self._teacher()
-
-    def _teacher(self) -> TrainedNet:
-        spec = self.simulation.spec
-        pair = ranking_pair.default_pair(spec)
-        recipe = dataclasses.replace(ranking_pair.teacher(pair), epochs=5)
-        return train(
-            recipe, spec, self.train, self.valid, self.work / "teacher", seed=self.seed
-        )["teacher"]
-
-    def recall(self, form: str, weight: float) -> TrainedNet:
-        """Trains recall under the ranker, or reads what was trained."""
-        spec = self.simulation.spec
-        loss = FORMS[form]
-        transfers = [RECALL_LOSS]
-        if loss is not None:
-            transfers.append(
-                Transfer("taught", "score", "recall", loss, weight=weight, mask="mask")
-            )
-        recipe = Recipe(
-            {"recall": Net(TwoTower((), dim=16), spec.non_privileged().names)},
-            transfers=tuple(transfers),
-            epochs=12,
-            negatives=DRAWN,
-            learning_rate=3e-3,
-            rows_l2=1e-4,
-        )
-        return train(
-            recipe,
-            spec,
-            self.train,
-            self.valid,
-            self.work / f"{form.replace(' ', '-')}-{weight}",
-            known=self.known,
-            teacher=FrozenTeacher(self.teacher.models["teacher"], {"score": "teacher"}),
-            seed=self.seed,
-        )["recall"]
-
-    def judged(self, judge: CatalogueJudge, net: TrainedNet) -> dict[str, float]:
-        """Recall's own metrics and the expected clicks of the page."""
-        recaller = Recaller(net.models["query"], net.models["item"], judge.requests)
-        recalled = judge.recalled(recaller, RECALLED)
-        found = judge.retrieval(recalled)
-        ranker = Ranker(self.teacher.models["teacher"], judge.requests)
-        scores = ranker(judge.first, recalled)
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :PAGE]
-        page = np.take_along_axis(recalled, order, axis=1)
-        best = judge.best(ranker, PAGE)
-        true = self._true_best(judge)
-        found["clicks"] = self._clicks(judge, page)
-        found["clicks without recall"] = self._clicks(judge, best)
-        found["clicks of the oracle"] = self._clicks(judge, true)
-        return {name: round(float(value), 6) for name, value in found.items()}
-
-    def _clicks(self, judge: CatalogueJudge, page: np.ndarray) -> float:
-        """Mean expected clicks of pages `[U, PAGE]`."""
-        users = judge.requests.group[judge.first][:, np.newaxis]
-        rates = self.simulation.oracle.click_probability(users, page)
-        return float(rates.sum(axis=1).mean())
-
-    def _true_best(self, judge: CatalogueJudge) -> np.ndarray:
-        oracle = self.simulation.oracle
-        users = oracle.user_vectors[judge.requests.group[judge.first]]
-        scores = dot_scores(users, oracle.item_vectors)
-        return top_k(scores, len(users), PAGE, seen=judge.seen)
-
-
-def _pairs(*parts: Requests) -> PairSet:
-    rows = [np.nonzero(part.candidates >= 0) for part in parts]
-    users = [part.group[row] for part, (row, _) in zip(parts, rows)]
-    items = [part.candidates[place] for part, place in zip(parts, rows)]
-    return PairSet(np.concatenate(users), np.concatenate(items), parts[0].num_items)
-
-
-def best_weight(form: str, work: pathlib.Path) -> float:
-    """Returns a form's best weight on seed 0, by validation NDCG@10."""
-    if FORMS[form] is None:
-        return 0.0
-    found = {}
-    for weight in WEIGHTS:
-        run = f"{form}/weight-{weight}"
-        if run not in store.finished(NAME):
-            bench = Bench(0, work)
-            values = bench.judged(bench.valid, bench.recall(form, weight))
-            store.append(NAME, run, {"valid": values})
-        found[weight] = store.finished(NAME)[run]["valid"]["ndcg@10"]
-    return max(found, key=found.__getitem__)
-
-
-def main() -> None:
-    """Runs what is not there yet and prints clicks per page."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--work", type=pathlib.Path, default="runs/pages")
-    options = parser.parse_args()
-    for seed in range(options.seeds):
-        for form in FORMS:
-            run = f"{form}/seed-{seed}"
-            if run not in store.finished(NAME):
-                weight = best_weight(form, options.work)
-                bench = Bench(seed, options.work)
-                values = bench.judged(bench.test, bench.recall(form, weight))
-                store.append(NAME, run, {"weight": weight, "test": values})
-    done = store.finished(NAME)
-    alone = [done[f"alone/seed-{s}"]["test"] for s in range(options.seeds)]
-    for form in FORMS:
-        runs = [done[f"{form}/seed-{s}"]["test"] for s in range(options.seeds)]
-        for metric in runs[0]:
-            values = [run[metric] for run in runs]
-            gains = [v / base[metric] - 1 for v, base in zip(values, alone)]
-            gain = store.spread(gains, "+") if form != "alone" else ""
-            print(f"{form}, {metric}: {store.spread(values)} {gain}")
-
-
-if __name__ == "__main__":
-    main()
+    parts = page.split("<!-- ")
+    for index, part in enumerate(parts):
+        marker, end, _ = part.partition(" -->")
+        if end and marker.startswith(f"{name}: "):
+            problem = marker.removeprefix(f"{name}: ")
+            parts[index] = f"{marker} -->\n\n{table(problem)}\n\n"
+    return "<!-- ".join(parts)

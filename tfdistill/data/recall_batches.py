@@ -136,8 +136,9 @@ class RecallBatches:
         scores = tf.zeros([self.batch_size, 0])
         if self.lists is not None:
             listed, scores = self.lists.draw(tf.cast(users, tf.int32), step)
-        taken = tf.concat([known, tf.RaggedTensor.from_tensor(listed)], axis=1)
-        free = ~self._contained(drawn, taken)  # [B, R]
+            head = tf.RaggedTensor.from_tensor(tf.gather(self.lists.head, users))
+            known = tf.concat([known, head], axis=1)
+        free = ~self._contained(drawn, known)  # [B, R]
         rows = tf.concat(
             [positive, listed, tf.reshape(drawn, [self.batch_size, self.shared])], 1
         )

@@ -35,8 +35,8 @@ class Ease:
 
     Example:
         >>> pairs = PairSet([0, 0, 1], [0, 1, 1], num_items=3)
-        >>> Ease(pairs, 2, l2=1.0)(np.array([1])).round(2)
-        array([[0.33, 0.  , 0.  ]])
+        >>> Ease(pairs, 2, l2=1.0)(np.array([1]))[0, 0].round(2)
+        0.33
 
     Reference:
         Steck, Embarrassingly Shallow Autoencoders for Sparse Data, WWW 2019,

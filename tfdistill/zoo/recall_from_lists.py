@@ -1,63 +1,241 @@
-"""A small two-tower net taught by a teacher's ranking lists."""
+"""A small two-tower net taught by a teacher's ranking lists.
+
+Run: `python benchmarks/recall.py citeulike --data-dir DIR`, a minute or two of
+processor time a training; docs/recall.md has what was measured.
+
+The teacher scores the whole catalogue once (`scored_top_k`), and its best unseen items
+of each user are all that is kept:
+
+    teacher, _ = tuned_ease(data.train, data.valid, data.num_users)
+    head, scores = scored_top_k(teacher, data.num_users, 100, seen=seen)
+    form = FORMS["rank-weighted"]
+    student = recipe(matrix_factorisation(), form)
+    batches = list_batches(data, student, form, head, scores)
+    train_on(batches, student, data.spec(20), judge, directory, teacher=SIGNALS)
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
+
+from tfdistill.data.implicit import ImplicitFeedback
+from tfdistill.data.recall_batches import RecallBatches
+from tfdistill.data.samplers import rank_weights, with_perplexity
+from tfdistill.data.teacher_lists import TeacherLists
 from tfdistill.losses import (
     BPR,
+    ApproxNDCG,
     DistillationLoss,
     Exponential,
+    ListSoftmaxKL,
     MinMax,
+    PlackettLuce,
+    RankingDistillation,
+    RankLinear,
     RelevanceCrossEntropy,
+    TopKSoftLabel,
 )
 from tfdistill.models import Net, TwoTower
-from tfdistill.trainers import LoggedTeacher, Schedule, Transfer
+from tfdistill.trainers import LoggedTeacher, Transfer
 from tfdistill.zoo.recipe import Recipe
 
-__all__ = ["BASES", "SIGNALS", "STUDENT", "alone", "matrix_factorisation", "recipe"]
+__all__ = [
+    "BASES",
+    "FORMS",
+    "LABELS",
+    "SIGNALS",
+    "STUDENT",
+    "Base",
+    "Form",
+    "alone",
+    "list_batches",
+    "matrix_factorisation",
+    "recipe",
+]
 
 STUDENT = "recall"
 """Name of the student."""
 
-SIGNALS = LoggedTeacher({"label": "label", "list_score": "list_score"})
-"""The teacher of these recipes: what `RecallBatches` puts into a batch with lists."""
-
 LABELS = LoggedTeacher({"label": "label"})
-"""The teacher of a student alone: its labels."""
+"""What a student alone learns from: the labels in its batches."""
 
-BASES: Mapping[str, DistillationLoss] = {
-    "softmax": RelevanceCrossEntropy(MinMax(top=1.0)),
-    "bpr": BPR(),
-}
-"""Losses on the labels: a softmax of each user's items against the drawn ones; BPR."""
-
-RANK_WEIGHTED = RelevanceCrossEntropy(Exponential(decay=20.0, top=1.0, topk=100))
-"""The list-wise loss that did best: soft labels that fall with the teacher's rank."""
+SIGNALS = LoggedTeacher({"label": "label", "list_score": "list_score"})
+"""What a taught student learns from: the labels and the lists in its batches."""
 
 
-def matrix_factorisation(shared: int = 2) -> Net:
-    """Returns a net that knows the numbers of users and items only.
+@dataclasses.dataclass(frozen=True)
+class Base:
+    """A loss on the users' own items, and the batches that suit it.
 
     Args:
-        shared: Drawn items per user, as in `RecallBatches`.
+        loss: The loss, on labels 1 and 0.
+        batch_size: Users in a batch.
+        shared: Drawn items per user; every user is compared with those of all.
+    """
+
+    loss: DistillationLoss
+    batch_size: int = 256
+    shared: int = 4
+
+
+BASES: Mapping[str, Base] = {
+    "softmax": Base(RelevanceCrossEntropy(MinMax(top=1.0))),
+    "bpr": Base(BPR(), batch_size=64, shared=1),  # its time grows with pairs of items
+}
+"""A softmax of each user's items against the drawn ones, and BPR."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """A way of learning from a teacher's list.
+
+    Args:
+        loss: The loss on the list and the drawn items.
+        weight: Its weight beside the loss on the labels.
+        interesting: K, how many items of the list come into a batch.
+        decay: Draws them from the whole list by exp(-rank / decay); None takes the
+            first K.
+        perplexity: Gives the loss the teacher's scores, made this wide, instead of
+            places; None for places.
+        base: The loss on the labels.
+    """
+
+    loss: DistillationLoss
+    weight: float = 4.0
+    interesting: int = 100
+    decay: float | None = None
+    perplexity: float | None = None
+    base: Base = BASES["softmax"]
+
+
+FORMS: Mapping[str, Form] = {
+    # Point-wise: the list's items are positives, the drawn ones negatives.
+    "point-wise": Form(TopKSoftLabel(topk=50), interesting=50),
+    "point-wise, by rank": Form(
+        RankingDistillation(num_items=2, topk=50, decay=20.0, discrepancy=0.0),
+        interesting=50,
+    ),
+    # Pair-wise: BPR over the ranks.
+    "pair-wise": Form(BPR(), interesting=30, decay=20.0, base=BASES["bpr"]),
+    # List-wise.
+    "RRD": Form(PlackettLuce(topk=50), weight=1.0, interesting=50, decay=20.0),
+    "list KL": Form(ListSoftmaxKL(), perplexity=20.0),
+    "rank-weighted": Form(
+        RelevanceCrossEntropy(Exponential(decay=20.0, top=1.0, topk=100))
+    ),
+    "NDCG": Form(ApproxNDCG(RankLinear(topk=30), temperature=1.0), interesting=30),
+}
+"""The forms that docs/recall.md compares; start with `"rank-weighted"`."""
+
+
+def matrix_factorisation(shared: int = BASES["softmax"].shared) -> Net:
+    """Returns a net that knows nothing of users and items but their numbers.
+
+    Args:
+        shared: Drawn items per user, as in the batches.
+
+    Example:
+        >>> matrix_factorisation().features
+        ('user_id', 'item_id')
     """
     return Net(TwoTower(units=(), dim=None, shared=shared), ("user_id", "item_id"))
 
 
-def alone(net: Net, *, base: DistillationLoss = BASES["softmax"]) -> Recipe:
-    """Returns the recipe of a student without a teacher: the baseline.
+def alone(net: Net, base: Base = BASES["softmax"]) -> Recipe:
+    """Returns the recipe of a student without a teacher, under `LABELS`: the baseline.
 
     Args:
-        net: A `TwoTower` with `shared` items.
+        net: A net of `TwoTower(shared=base.shared)`, with any features.
         base: The loss on the labels.
+
+    Example:
+        >>> [t.name for t in alone(matrix_factorisation()).transfers]
+        ['labels']
     """
-    transfer = Transfer("labels", "label", STUDENT, base)
     return Recipe(
         nets={STUDENT: net},
-        transfers=(transfer,),
-        epochs=150,
-        batch_size=512,
-        learning_rate=1e-2,
-        judged_every=5,
+        transfers=(Transfer("labels", "label", STUDENT, base.loss),),
+        epochs=100,
+        batch_size=base.batch_size,
+        negatives=base.shared,
+        learning_rate=5e-2,
+        annealed=True,
+        rows_l2=1e-5,
+        judged_every=10,
+    )
+
+
+def recipe(net: Net, form: Form = FORMS["rank-weighted"]) -> Recipe:
+    """Returns the recipe of a student of ranking lists, under `SIGNALS`.
+
+    `L = L_labels + weight * L_form(list and drawn items)`.
+
+    Args:
+        net: A net of `TwoTower(shared=form.base.shared)`, with any features.
+        form: How it learns from a list.
+
+    Example:
+        >>> [t.name for t in recipe(matrix_factorisation()).transfers]
+        ['labels', 'lists']
+    """
+    plain = alone(net, form.base)
+    lists = Transfer("lists", "list_score", STUDENT, form.loss, form.weight)
+    return dataclasses.replace(plain, transfers=(*plain.transfers, lists))
+
+
+def list_batches(
+    data: ImplicitFeedback,
+    recipe: Recipe,
+    form: Form | None = None,
+    head: Any = None,
+    scores: Any = None,
+    *,
+    seed: int = 0,
+) -> RecallBatches:
+    """Returns the batches of a recipe: lists are drawn anew for each.
+
+    Args:
+        data: The training pairs.
+        recipe: From `alone` or `recipe`.
+        form: The form of the recipe; None for a student alone.
+        head: int `[U, M]`, the teacher's best unseen items, from `scored_top_k`; M is
+            at least the form's K, and what the K are drawn from.
+        scores: float `[U, M]`, their scores, for a form with a perplexity.
+        seed: Seed of the order and of the draws.
+
+    Example:
+        >>> from tfdistill.data import PairSet
+        >>> pairs = [PairSet([0, 1], items, 9) for items in ([0, 1], [1, 0], [2, 2])]
+        >>> data = ImplicitFeedback("mine", 2, *pairs)
+        >>> form = Form(PlackettLuce(topk=2), interesting=2, base=Base(BPR(), 2, 1))
+        >>> recipe_ = recipe(matrix_factorisation(shared=1), form)
+        >>> batches = list_batches(data, recipe_, form, [[3, 4], [5, 6]])
+        >>> x, _, _ = next(iter(batches()))
+        >>> x["list_score"].numpy()[0, -4:-2]
+        array([2., 1.], dtype=float32)
+    """
+    lists = None
+    if form is not None:
+        head = np.asarray(head)
+        width = head.shape[1]
+        lists = TeacherLists(
+            head,
+            data.num_items,
+            interesting=form.interesting,
+            weights=form.decay and rank_weights(width, decay=form.decay),
+            scores=form.perplexity and with_perplexity(scores, form.perplexity),
+            seed=seed,
+        )
+    return RecallBatches(
+        data.users,
+        data.items,
+        data.train,
+        batch_size=recipe.batch_size,
+        shared=recipe.negatives,
+        lists=lists,
+        seed=seed,
     )

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.batching import RequestBatches
@@ -32,14 +30,10 @@ from tfdistill.trainers import (
     fit,
 )
 from tfdistill.types import Teacher
-from tfdistill.zoo.judge import CatalogueJudge, ListJudge, Recaller
+from tfdistill.zoo.judge import ListJudge
+from tfdistill.zoo.validation import PRIMARY, TOWERS, Validation
 
 __all__ = ["PRIMARY", "Batches", "Recipe", "TrainedNet", "train", "train_on"]
-
-PRIMARY = {"recall": "ndcg@10", "ranking": "gauc"}
-"""The validation metric that chooses the epoch of a net, by what the net does."""
-
-_TOWERS = (("query", "user"), ("item", "item"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +58,7 @@ class Recipe:
         negatives: Sampled items per request.
         label_negatives: Whether their label is 0; False leaves them to the teacher.
         learning_rate: Of `LazyAdam`.
+        annealed: Whether it falls to 0 by a cosine over the epochs.
         rows_l2: L2 on the gathered rows of the tables.
         chosen_by: The validation metric that chooses a ranker's epoch, of those where
             more is better.
@@ -84,6 +79,7 @@ class Recipe:
     negatives: int = 20
     label_negatives: bool = True
     learning_rate: float = 1e-3
+    annealed: bool = False
     rows_l2: float = 0.0
     chosen_by: str = PRIMARY["ranking"]
     judged_every: int = 1
@@ -118,9 +114,13 @@ class Recipe:
         return f"val_{name}_{PRIMARY['recall'] if recall else self.chosen_by}"
 
     def settings(self) -> dict[str, str]:
-        """Returns what identifies a run of this recipe; more epochs may follow."""
+        """Returns what identifies a run of this recipe; more epochs may follow.
+
+        Not where the learning rate depends on how many there are.
+        """
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        del fields["epochs"]
+        if not self.annealed:
+            del fields["epochs"]
         fields["transfers"] = [transfer.settings() for transfer in self.transfers]
         return {name: repr(value) for name, value in fields.items()}
 
@@ -289,7 +289,8 @@ def train_on(
     for name, trained_net in (start or {}).items():
         _copy_weights(trained_net.models[name], network.part(name))
     network.embeddings.trainable = not recipe.frozen_tables
-    distiller = _compiled(recipe, network, teacher)
+    steps = recipe.epochs * batches.steps_per_epoch
+    distiller = _compiled(recipe, network, teacher, steps)
     validate = Validation(recipe, network, judge)
     best = {
         name: SubmodelCheckpoint(
@@ -338,13 +339,16 @@ def _copy_weights(trained: tf.keras.Model, net: tf.keras.Model) -> None:
 
 
 def _compiled(
-    recipe: Recipe, network: JointNetwork, teacher: Teacher | None
+    recipe: Recipe, network: JointNetwork, teacher: Teacher | None, steps: int
 ) -> Distiller:
     """The network under the recipe's losses, transfers and optimiser."""
     distiller = Distiller(network.model, recipe.transfers, teacher=teacher)
     outputs = recipe.labelled
+    rate: Any = recipe.learning_rate
+    if recipe.annealed:
+        rate = tf.keras.optimizers.schedules.CosineDecay(rate, steps)
     distiller.compile(
-        LazyAdam(recipe.learning_rate, rows_l2=recipe.rows_l2),
+        LazyAdam(rate, rows_l2=recipe.rows_l2),
         loss={output: SigmoidCrossEntropy() for output in outputs} or None,
         loss_weights={o: recipe.loss_weights.get(o, 1.0) for o in outputs} or None,
     )
@@ -359,55 +363,5 @@ def _taken_out(
         return {name: standalone(network.part(name))}
     return {
         side: standalone(network.part(name, output=f"{name}_{side}", scope=scope))
-        for side, scope in _TOWERS
+        for side, scope in TOWERS
     }
-
-
-class Validation:
-    """Computes the metrics that choose each net's epoch; made once for a training."""
-
-    def __init__(self, recipe: Recipe, network: JointNetwork, judge: ListJudge) -> None:
-        self._judge = judge
-        self._chosen_by = recipe.chosen_by
-        self._tasks = {n: recipe.nets[n].scores(n) for n in recipe.rankers}
-        self._recalls = {n: _recall_of(network, n, judge) for n in recipe.recallers}
-        nets = [recipe.nets[name] for name in recipe.rankers]
-        inputs = {
-            feature: network.model.input[feature]
-            for feature in network.spec.names
-            if any(feature in net.features for net in nets)
-        }
-        outputs = {name: network.model.output[name] for name in recipe.labelled}
-        self._rankers = tf.keras.Model(inputs, outputs) if outputs else None
-
-    def __call__(self) -> dict[str, float]:
-        """Returns one metric per net, by name: of several tasks their mean."""
-        recall, ranking = PRIMARY["recall"], self._chosen_by
-        found = {
-            f"{n}_{recall}": judged()[recall] for n, judged in self._recalls.items()
-        }
-        if self._rankers is not None:
-            logits = self._judge.logits(self._rankers)
-            for name, tasks in self._tasks.items():
-                metrics = [
-                    self._judge.ranking(logits[output], task)[ranking]
-                    for output, task in tasks.items()
-                ]
-                found[f"{name}_{ranking}"] = float(np.mean(metrics))
-        return found
-
-
-def _recall_of(
-    network: JointNetwork, name: str, judge: ListJudge
-) -> Callable[[], dict[str, float]]:
-    """A function that judges a two-tower net as it is at the time of the call."""
-    if not isinstance(judge, CatalogueJudge):
-        raise ValueError(
-            f"Net {name!r} is trained for recall, which needs a CatalogueJudge: it "
-            f"ranks the whole catalogue; got {type(judge).__name__}."
-        )
-    query, item = (
-        network.part(name, output=f"{name}_{side}", scope=scope)
-        for side, scope in _TOWERS
-    )
-    return functools.partial(judge.recall, Recaller(query, item, judge.requests))

@@ -1,0 +1,251 @@
+"""What students of ranking lists recall, on four sets of implicit feedback.
+
+    python benchmarks/recall.py citeulike --data-dir DIR [--seeds 5] [--rows A B]
+
+Each student of `recall_rows.py` gets 8 trials on seed 0, judged by NDCG@10 of the whole
+catalogue on validation, and is then trained with its best settings on every seed. All
+metrics are of that one student, on test: over the whole catalogue, for head and tail
+items apart, and among 499 items that are drawn once for all rows. Online Retail and
+Gowalla take CiteULike's settings and 3 seeds. Each trial and each seed is one line of
+benchmarks/results/recall.jsonl and isn't run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable
+
+import numpy as np
+import store
+import tensorflow as tf
+from recall_rows import ROWS, Row, Trial
+from recall_table import NAME, table
+
+from tfdistill.data import implicit
+from tfdistill.metrics import (
+    Pairs,
+    dot_scores,
+    head_items,
+    retrieval_summary,
+    scored_top_k,
+    top_k,
+)
+from tfdistill.metrics.retrieval import BlockScores
+from tfdistill.teachers.ease import Ease, tuned_ease
+from tfdistill.teachers.fusion import fused_ranks
+from tfdistill.teachers.lightgcn import lightgcn_vectors
+from tfdistill.zoo import recall_from_lists as zoo
+from tfdistill.zoo.judge import CatalogueJudge, Recaller
+from tfdistill.zoo.recipe import train_on
+
+SETS: dict[str, Callable[[pathlib.Path], implicit.ImplicitFeedback]] = {
+    "citeulike": lambda folder: implicit.load_citeulike(folder / "citeulike"),
+    "movielens-1m": lambda folder: implicit.load_movielens_positives(folder / "ml-1m"),
+    "online-retail": lambda folder: implicit.load_online_retail(
+        folder / "online-retail" / "online_retail.npz"
+    ),
+    "gowalla": lambda folder: implicit.load_gowalla(folder / "gowalla"),
+}
+TUNED = {"online-retail": "citeulike", "gowalla": "citeulike"}
+"""Sets that take the settings of another."""
+
+LIST = 500  # items of each teacher's list
+SAMPLED = 499  # negatives of the sampled protocol
+PENALTIES = (5.0, 20.0, 80.0, 300.0, 1200.0)
+EPOCHS = {"alone": 150, "taught": 60}  # about the same processor time
+
+
+class Bench:
+    """One data set with everything that was trained on it.
+
+    Args:
+        key: Name of the set on the command line.
+        data_dir: Folder of the data sets.
+        work: Folder of checkpoints and lists.
+    """
+
+    def __init__(self, key: str, data_dir: pathlib.Path, work: pathlib.Path) -> None:
+        self.key, self.work = key, work / key
+        self.work.mkdir(parents=True, exist_ok=True)
+        self.data = SETS[key](data_dir)
+        self.head = head_items(self.data.popularity)
+        self.validation = CatalogueJudge(
+            self.data.requests("valid"), self.data.seen("valid"), self.head
+        )
+        rng = np.random.default_rng(0)
+        size = (self.data.num_users, SAMPLED)
+        self.negatives = rng.integers(0, self.data.num_items, size)
+
+    def best(self, name: str) -> Trial:
+        """Returns a row's best trial on seed 0; runs what is new."""
+        key, scores = TUNED.get(self.key, self.key), []
+        for number, trial in enumerate(ROWS[name].trials):
+            run = f"{key}/{name}/trial-{number}"
+            if run not in store.finished(NAME):
+                if key != self.key:
+                    raise SystemExit(
+                        f"{self.key} takes settings of {key}: run it first."
+                    )
+                _, valid = self.trained(name, trial, 0)
+                settings = dataclasses.asdict(trial)
+                store.append(NAME, run, {"settings": settings, "valid": valid})
+            scores.append(store.finished(NAME)[run]["valid"])
+        return ROWS[name].trials[int(np.argmax(scores))]
+
+    def run(self, name: str, seed: int) -> None:
+        """Trains and judges a row with a seed, if that is new."""
+        run, row = f"{self.key}/{name}/seed-{seed}", ROWS[name]
+        if run in store.finished(NAME):
+            return
+        if row.kind == "teacher":
+            store.append(NAME, run, {"test": self.judged(self.teacher(row.teacher))})
+        elif row.kind == "svd":
+            store.append(NAME, run, {"test": self.judged(dot_scores(*self.svd(row)))})
+        else:
+            trial = self.best(name)
+            score, valid = self.trained(name, trial, seed)
+            values = {"settings": dataclasses.asdict(trial), "valid": valid}
+            store.append(NAME, run, {**values, "test": self.judged(score)})
+
+    def trained(self, name: str, trial: Trial, seed: int) -> tuple[BlockScores, float]:
+        """Trains a student: its scores, and NDCG@10 on validation."""
+        row = ROWS[name]
+        net = zoo.matrix_factorisation(row.base.shared)
+        form = row.form
+        if form is None:
+            recipe, lists = zoo.alone(net, row.base), (None, None)
+        else:
+            form = dataclasses.replace(form, weight=form.weight * trial.weight)
+            recipe, lists = zoo.recipe(net, form), self.lists(row.teacher)
+        recipe = dataclasses.replace(
+            recipe,
+            learning_rate=trial.learning_rate,
+            rows_l2=trial.rows_l2,
+            epochs=EPOCHS["alone" if form is None else "taught"],
+        )
+        number = row.trials.index(trial)
+        net = train_on(
+            zoo.list_batches(self.data, recipe, form, *lists, seed=seed),
+            recipe,
+            self.data.spec(row.dim),
+            self.validation,
+            self.work / f"{name.replace(' ', '-')}/{number}/seed-{seed}",
+            teacher=zoo.LABELS if form is None else zoo.SIGNALS,
+            seed=seed,
+        )[zoo.STUDENT]
+        recaller = Recaller(
+            net.models["query"], net.models["item"], self.data.requests("train")
+        )
+        users = recaller.queries(np.arange(self.data.num_users))
+        valid = round(float(max(net.history[recipe.monitor(zoo.STUDENT)])), 6)
+        return dot_scores(users, recaller.items()), valid
+
+    def teacher(self, name: str) -> BlockScores:
+        """Returns the scores of a teacher by its name."""
+        if " + " in name:
+            return fused_ranks([self.teacher(part) for part in name.split(" + ")])
+        if name == "LightGCN":
+            return dot_scores(*lightgcn_vectors(self.data, self.work / "lightgcn"))
+        return self.ease
+
+    @functools.cached_property
+    def ease(self) -> Ease:
+        """EASE with the penalty that validation chose, which is kept in a file."""
+        data, path = self.data, self.work / "ease_l2.txt"
+        if path.exists():
+            return Ease(data.train, data.num_users, l2=float(path.read_text()))
+        model, _ = tuned_ease(data.train, data.valid, data.num_users, PENALTIES)
+        path.write_text(str(model.l2))
+        return model
+
+    def lists(self, teacher: str) -> tuple[np.ndarray, np.ndarray]:
+        """Returns a teacher's best unseen items and their scores, kept in a file."""
+        path = self.work / f"{teacher.replace(' ', '')}.npz"
+        if not path.exists():
+            seen = Pairs(self.data.train.group, self.data.train.item)
+            score = self.teacher(teacher)
+            head, scores = scored_top_k(score, self.data.num_users, LIST, seen=seen)
+            np.savez(path, head=head, scores=scores)
+        with np.load(path) as file:
+            return file["head"], file["scores"]
+
+    def svd(self, row: Row) -> tuple[np.ndarray, np.ndarray]:
+        """Vectors of the best approximation of a teacher's scores of their rank."""
+        score, block = self.teacher(row.teacher), 512
+        rng = np.random.default_rng(0)
+        basis = rng.normal(size=(self.data.num_items, row.dim + 20))
+        for _ in range(3):  # a randomised range finder with power iterations
+            basis = self._products(score, np.linalg.qr(basis)[0], block)[1]
+        basis = np.linalg.qr(basis)[0]
+        users = self._products(score, basis, block)[0]
+        left, values, right = np.linalg.svd(users, full_matrices=False)
+        return (left * values)[:, : row.dim], (basis @ right.T)[:, : row.dim]
+
+    def _products(
+        self, score: BlockScores, basis: np.ndarray, block: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns `S basis` and `S^T S basis`, by blocks of users."""
+        left, right = [], np.zeros_like(basis)
+        for begin in range(0, self.data.num_users, block):
+            end = min(begin + block, self.data.num_users)
+            scores = score(np.arange(begin, end))
+            left.append(scores @ basis)
+            right += scores.T @ left[-1]
+        return np.concatenate(left), right
+
+    def judged(self, score: BlockScores) -> dict[str, float]:
+        """All metrics on the test part."""
+        seen, relevant = (
+            Pairs(part.group, part.item)
+            for part in (self.data.seen("test"), self.data.test)
+        )
+        top = top_k(score, self.data.num_users, 50, seen=seen)
+        values = retrieval_summary(top, relevant, self.head)
+        values.update(self.sampled(score, relevant))
+        return {name: round(float(value), 6) for name, value in values.items()}
+
+    def sampled(self, score: BlockScores, relevant: Pairs) -> dict[str, float]:
+        """Hits and NDCG of each relevant item among the drawn ones, mean over pairs."""
+        ranks = []
+        for begin in range(0, self.data.num_users, 256):
+            rows = np.arange(begin, min(begin + 256, self.data.num_users))
+            scores = score(rows)
+            drawn = np.take_along_axis(scores, self.negatives[rows], axis=1)
+            low, high = np.searchsorted(relevant.user, [begin, begin + 256])
+            user, item = relevant.user[low:high] - begin, relevant.item[low:high]
+            own = scores[user, item][:, np.newaxis]
+            other = self.negatives[rows][user] != item[:, np.newaxis]
+            ranks.append(((drawn[user] >= own) & other).sum(axis=1))
+        rank = np.concatenate(ranks)
+        gain = np.where(rank < 10, 1 / np.log2(rank + 2.0), 0.0)
+        return {
+            "hits@5_of_500": (rank < 5).mean(),
+            "hits@10_of_500": (rank < 10).mean(),
+            "ndcg@10_of_500": gain.mean(),
+        }
+
+
+def main() -> None:
+    """Runs what is not there yet and prints the table of a data set."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("problem", choices=SETS)
+    parser.add_argument("--data-dir", type=pathlib.Path, default="data")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
+    parser.add_argument("--work", type=pathlib.Path, default="runs/recall")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    tf.config.threading.set_intra_op_parallelism_threads(options.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(options.threads)
+    bench = Bench(options.problem, options.data_dir, options.work)
+    for name in options.rows:
+        for seed in range(options.seeds if ROWS[name].kind == "student" else 1):
+            bench.run(name, seed)
+    print(table(options.problem))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""The rows of the recall benchmark: students of ranking lists, and what bounds them.
+
+A student's row is a recipe of `zoo.recall_from_lists` with 8 trials; the others are
+teachers and the truncated SVD of a teacher's scores, which need none.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+
+from tfdistill.zoo.recall_from_lists import BASES, FORMS, Base, Form
+
+DIM = 20
+"""Width of a student's vectors."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """Settings that a student chooses from, by validation.
+
+    Args:
+        learning_rate: Of the optimiser, at the start; it falls to 0 by a cosine.
+        rows_l2: L2 on the gathered rows of the tables.
+        weight: Factor of the form's own weight of the lists.
+    """
+
+    learning_rate: float
+    rows_l2: float
+    weight: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Args:
+        kind: `"student"`, `"teacher"` or `"svd"`.
+        teacher: Which teacher gives the lists, or is judged.
+        form: How the student learns from the lists; None for a student alone.
+        base: The student's loss on its labels.
+        dim: Width of the vectors.
+    """
+
+    kind: str = "student"
+    teacher: str = ""
+    form: Form | None = None
+    base: Base = BASES["softmax"]
+    dim: int = DIM
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """8 trials for every student: a taught one shares them with the weight."""
+        if self.form is None:
+            grid = itertools.product((5e-2, 1e-1), (3e-5, 1e-4, 3e-4, 1e-3))
+        else:
+            grid = itertools.product((5e-2, 1e-1), (1e-5, 1e-4), (1.0, 0.25))
+        return tuple(Trial(*settings) for settings in grid)
+
+
+def _taught(form: str, teacher: str = "EASE") -> Row:
+    return Row(teacher=teacher, form=FORMS[form], base=FORMS[form].base)
+
+
+ROWS: dict[str, Row] = {
+    "EASE": Row("teacher", "EASE"),
+    "LightGCN": Row("teacher", "LightGCN"),
+    "EASE + LightGCN": Row("teacher", "EASE + LightGCN"),
+    "SVD of EASE": Row("svd", "EASE"),
+    "alone, softmax": Row(),
+    "alone, BPR": Row(base=BASES["bpr"]),
+    "rank-weighted": _taught("rank-weighted"),
+    "rank-weighted, EASE + LightGCN": _taught("rank-weighted", "EASE + LightGCN"),
+    "RRD": _taught("RRD"),
+    "list KL": _taught("list KL"),
+    "point-wise": _taught("point-wise"),
+    "point-wise, by rank": _taught("point-wise, by rank"),
+    "pair-wise": _taught("pair-wise"),
+    "NDCG": _taught("NDCG"),
+}
+
+BASELINES = ("alone, softmax", "alone, BPR")
+"""The students without a teacher; gains are over the better one on validation."""

@@ -1,0 +1,74 @@
+"""What is judged after an epoch: one metric for each net of a recipe."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tensorflow as tf
+
+from tfdistill.models import JointNetwork
+from tfdistill.zoo.judge import CatalogueJudge, ListJudge, Recaller
+
+if TYPE_CHECKING:
+    from tfdistill.zoo.recipe import Recipe
+
+__all__ = ["PRIMARY", "TOWERS", "Validation"]
+
+PRIMARY = {"recall": "ndcg@10", "ranking": "gauc"}
+"""The validation metric that chooses the epoch of a net, by what the net does."""
+
+TOWERS = (("query", "user"), ("item", "item"))
+"""The outputs of a recall net, and the side that each depends on."""
+
+
+class Validation:
+    """Computes the metrics that choose each net's epoch; made once for a training."""
+
+    def __init__(self, recipe: Recipe, network: JointNetwork, judge: ListJudge) -> None:
+        self._judge = judge
+        self._chosen_by = recipe.chosen_by
+        self._tasks = {n: recipe.nets[n].scores(n) for n in recipe.rankers}
+        self._recalls = {n: _recall_of(network, n, judge) for n in recipe.recallers}
+        nets = [recipe.nets[name] for name in recipe.rankers]
+        inputs = {
+            feature: network.model.input[feature]
+            for feature in network.spec.names
+            if any(feature in net.features for net in nets)
+        }
+        outputs = {name: network.model.output[name] for name in recipe.labelled}
+        self._rankers = tf.keras.Model(inputs, outputs) if outputs else None
+
+    def __call__(self) -> dict[str, float]:
+        """Returns one metric per net, by name: of several tasks their mean."""
+        recall, ranking = PRIMARY["recall"], self._chosen_by
+        found = {
+            f"{n}_{recall}": judged()[recall] for n, judged in self._recalls.items()
+        }
+        if self._rankers is not None:
+            logits = self._judge.logits(self._rankers)
+            for name, tasks in self._tasks.items():
+                metrics = [
+                    self._judge.ranking(logits[output], task)[ranking]
+                    for output, task in tasks.items()
+                ]
+                found[f"{name}_{ranking}"] = float(np.mean(metrics))
+        return found
+
+
+def _recall_of(
+    network: JointNetwork, name: str, judge: ListJudge
+) -> Callable[[], dict[str, float]]:
+    """A function that judges a two-tower net as it is at the time of the call."""
+    if not isinstance(judge, CatalogueJudge):
+        raise ValueError(
+            f"Net {name!r} is trained for recall, which needs a CatalogueJudge: it "
+            f"ranks the whole catalogue; got {type(judge).__name__}."
+        )
+    query, item = (
+        network.part(name, output=f"{name}_{side}", scope=scope)
+        for side, scope in TOWERS
+    )
+    return functools.partial(judge.recall, Recaller(query, item, judge.requests))
