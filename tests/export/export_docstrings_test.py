@@ -11,6 +11,8 @@ from tfdistill.export import publishing
 @pytest.mark.parametrize(
     "name",
     [
+        "cascade",
+        "catalogue",
         "cost",
         "examples",
         "index",
@@ -19,6 +21,7 @@ from tfdistill.export import publishing
         "publishing",
         "ranking",
         "recall",
+        "survivors",
     ],
 )
 def test_examples_run(name, monkeypatch, same_process):

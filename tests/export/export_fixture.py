@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.spec import Feature, FeatureSpec, Table
-from tfdistill.export import example_batch
+from tfdistill.export import Servable, example_batch
 from tfdistill.models import DcnV2, Dnn, JointNetwork, Net, TwoTower, joint_network
 
 SPEC = FeatureSpec(
@@ -74,3 +74,14 @@ def batch(batch_size: int = 3, list_size: int = 7, seed: int = 1) -> dict[str, o
 
 def of(features: dict[str, object], names: tuple[str, ...]) -> dict[str, object]:
     return {name: features[name] for name in names}
+
+
+def answered(servable: Servable) -> dict[str, dict[str, np.ndarray]]:
+    """What the signatures answer to the requests, before they are saved."""
+    found = {}
+    for name, function in servable.signatures.items():
+        inputs = tf.nest.flatten(function.structured_input_signature)
+        request = servable.requests[name]
+        sent = {x.name: tf.constant(request[x.name], x.dtype) for x in inputs}
+        found[name] = {key: x.numpy() for key, x in function(**sent).items()}
+    return found

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tfdistill.export.k_means import k_means, nearest
 
-__all__ = ["ExactIndex", "Index", "Ivf", "IvfIndex"]
+__all__ = ["ExactIndex", "Index", "IndexReport", "Ivf", "IvfIndex", "Size"]
 
 _USUAL_K = 100  # the exact index is fastest for about so many results
 _BLOCK = 64  # queries at once when the exact top-K of many is found

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.export.cost import ParameterCount
+from tfdistill.export.index import IndexReport, Ivf
 from tfdistill.export.ranking import ranker_servable
 from tfdistill.export.recall import recall_servable
 from tfdistill.export.servable import Servable
@@ -36,6 +37,7 @@ class ExportReport:
         max_difference: Largest absolute difference between its answers and the Keras
             model's, over the example requests of all signatures.
         process: Who gave the answers.
+        index: What the index of a recall model finds.
     """
 
     path: str
@@ -45,6 +47,7 @@ class ExportReport:
     bytes: int
     max_difference: float
     process: str
+    index: IndexReport | None = None
 
 
 def publish(
@@ -115,6 +118,7 @@ def publish(
                 bytes=_size(staged[directory]),
                 max_difference=difference,
                 process=process,
+                index=servable.index,
             )
         _rename_all({staged[d]: Path(r.path) for d, r in reports.items()})
     return reports
@@ -180,6 +184,7 @@ def export_recall(
     directory: str | Path,
     *,
     k: int = 100,
+    index: Ivf | None = None,
     version: int | None = None,
     forbidden: Iterable[tf.keras.Model] = (),
     allow_privileged: bool = False,
@@ -195,6 +200,7 @@ def export_recall(
         ids: What to return for each item.
         directory: A server's base path of the model.
         k: Number of items to return.
+        index: The wanted inverted lists; by default the index is exact.
         version: See `publish`.
         forbidden: Models of which nothing may be served.
         allow_privileged: Serve privileged features.
@@ -230,6 +236,7 @@ def export_recall(
         items,
         ids,
         k=k,
+        index=index,
         forbidden=forbidden,
         allow_privileged=allow_privileged,
         example=example,

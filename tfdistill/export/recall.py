@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_recommenders as tfrs
 
 from tfdistill.data.spec import FeatureSpec
+from tfdistill.export.catalogue import Catalogue
+from tfdistill.export.cost import ParameterCount
 from tfdistill.export.examples import example_batch, tf_examples
-from tfdistill.export.guards import declared_spec
+from tfdistill.export.index import ExactIndex, Index, IndexReport, Ivf
+from tfdistill.export.searching import EXCLUDE, Searcher, size_input
 from tfdistill.export.servable import (
     Answers,
     Servable,
-    called,
     columns_of,
     distance,
-    one_output,
     servable_of,
     tensors_of,
 )
 from tfdistill.export.signatures import columnar, from_examples
+from tfdistill.export.towers import Towers
 from tfdistill.layers.extraction import restricted
 
-__all__ = ["recall_servable"]
+__all__ = ["VERIFIED_USERS", "Recall", "recall_servable", "reindexed", "users_of"]
 
-_BLOCK = 4096
 _VERIFIED_ITEMS = 8
+VERIFIED_USERS = 32
+"""How many users a request for verification has at most."""
 
 
 def recall_servable(
@@ -39,16 +43,22 @@ def recall_servable(
     ids: Any,
     *,
     k: int = 100,
+    index: Ivf | None = None,
     forbidden: Iterable[tf.keras.Model] = (),
     allow_privileged: bool = False,
     example: Mapping[str, Any] | None = None,
 ) -> Servable:
     """Makes the signatures of a two-tower recall model with its index.
 
-    `serving_default` takes the user features `[B, *shape]` and gives the exact top-K of
-    the catalogue: `ids [B, K]` and `scores [B, K]`, best first; `tf_example` does the
-    same from `serialized [B]`. `query` (user features) and `item` (item features
-    `[N, *shape]`) give `vector [., d]`, for an index elsewhere.
+    - `serving_default` takes the user features `[B, *shape]` and gives the top-K of the
+      catalogue: `ids [B, K]` and `scores [B, K]`, best first; a server can batch it;
+    - `tf_example` does the same from `serialized [B]`;
+    - `top_k_dynamic` takes the user features, `exclude [B, E]` (ids not to return; pad
+      with what is no id) and the scalar `k`, and gives `ids`, `scores` and `mask`, all
+      `[B, min(k, I)]`. Where a user has fewer items left, mask is False, the id is -1
+      or "" and the score the lowest float;
+    - `query` (user features) and `item` (item features `[N, *shape]`) give
+      `vector [., d]`, for an index elsewhere and for `reindexed`.
 
     Args:
         query_model: From user features to a vector, such as
@@ -59,9 +69,12 @@ def recall_servable(
         items: Raw item features of the catalogue by name, `[I, *shape]`.
         ids: What to return for each of them: I different integers or strings.
         k: Number of items K to return.
+        index: By default the exact index; `Ivf()` for inverted lists, which are faster
+            from some 100,000 items on and find almost all.
         forbidden: Models of which nothing may be served: the teachers.
         allow_privileged: Serve privileged features: to measure a teacher's cost only.
-        example: A batch of raw user features to verify with; by default a drawn one.
+        example: Raw features of users to verify with; by default drawn ones. Inverted
+            lists need real ones, some hundred: their recall is measured on them.
 
     Returns:
         The servable.
@@ -88,111 +101,228 @@ def recall_servable(
         >>> items = {"item_id": np.arange(9)}
         >>> servable = recall_servable(query, item, spec, items, items["item_id"], k=3)
         >>> sorted(servable.signatures)
-        ['item', 'query', 'serving_default', 'tf_example']
+        ['item', 'query', 'serving_default', 'tf_example', 'top_k_dynamic']
     """
-    users, items_spec = (
-        _one_side(declared_spec(model, spec, allow_privileged), scope)
-        for model, scope in ((query_model, "user"), (item_model, "item"))
+    towers = Towers.of(query_model, item_model, spec, allow_privileged)
+    served = restricted(towers.models)
+    return _servable(
+        towers, towers.calling(served), items, ids, k, index, forbidden, example
     )
-    catalogue, ids = columns_of(items, items_spec), np.asarray(ids)
-    _check_catalogue(catalogue, ids, k)
-    towers = [one_output(query_model), one_output(item_model)]
-    query, item = restricted(towers)
-    index = tfrs.layers.factorized_top_k.BruteForce(k=k)
-    index.index(_item_vectors(item, items_spec, catalogue), tf.constant(ids))
-    features = columns_of(example or example_batch(users), users)
-    some = {name: values[:_VERIFIED_ITEMS] for name, values in catalogue.items()}
+
+
+def reindexed(
+    path: str | Path,
+    spec: FeatureSpec,
+    items: Mapping[str, Any],
+    ids: Any,
+    *,
+    k: int = 100,
+    index: Ivf | None = None,
+    example: Mapping[str, Any] | None = None,
+) -> Servable:
+    """Makes a published recall model anew over other items, without training.
+
+    The towers are those of the SavedModel, whose signatures `query` and `item` are
+    called: neither the Keras model nor what it was trained on is needed. New items are
+    as good as their features tell; an id that the item tower has not seen is served by
+    its table's row for unknown values.
+
+    Args:
+        path: Folder of a SavedModel made of `recall_servable`, version included.
+        spec: The features that it was made with.
+        items: Raw features of the new catalogue, `[I, *shape]`.
+        ids: What to return for each of them.
+        k: As in `recall_servable`, like the arguments below.
+        index: By default exact.
+        example: Raw features of users.
+
+    Returns:
+        A servable with the same signatures; publish it beside the old version. Its
+        report counts all parameters as those of layers: tables aren't told apart.
+
+    Raises:
+        ValueError: If the folder holds no recall model or the catalogue does not fit.
+
+    Example:
+        >>> import tempfile
+        >>> from tfdistill.data.spec import Feature
+        >>> spec = FeatureSpec((Feature("taste", "numeric", "user", shape=(2,)),
+        ...                     Feature("genre", "numeric", "item", shape=(2,))))
+        >>> inputs = spec.keras_inputs()
+        >>> query = tf.keras.Model(inputs["taste"], 1.0 * inputs["taste"])
+        >>> item = tf.keras.Model(inputs["genre"], 1.0 * inputs["genre"])
+        >>> old, new = ({"genre": np.eye(2)[rows]} for rows in ([0], [0, 1]))
+        >>> with tempfile.TemporaryDirectory() as path:
+        ...     recall_servable(query, item, spec, old, ["a"], k=1).save(path)
+        ...     servable = reindexed(path, spec, new, ["a", "b"], k=2)
+        >>> request = {"taste": tf.constant([[0.0, 1.0]])}
+        >>> servable.signatures["serving_default"](**request)["ids"].numpy().tolist()
+        [[b'b', b'a']]
+    """
+    loaded = tf.saved_model.load(str(path))
+    missing = {"query", "item"} - set(loaded.signatures)
+    if missing:
+        raise ValueError(
+            f"The SavedModel in {str(path)!r} lacks the signatures {sorted(missing)}; "
+            "give one that was made of `recall_servable`."
+        )
+    query, item = (loaded.signatures[name] for name in ("query", "item"))
+    users, items_spec = (
+        spec.select(function.structured_input_signature[1])
+        for function in (query, item)
+    )
+    towers = Towers(
+        lambda x: query(**x)["vector"],
+        lambda x: item(**x)["vector"],
+        users,
+        items_spec,
+        (loaded,),
+    )
+    servable = _servable(towers, towers, items, ids, k, index, (), example)
+    used = {v.ref(): v.shape for function in (query, item) for v in function.variables}
+    count = sum(shape.num_elements() for shape in used.values())
+    return dataclasses.replace(servable, parameters=ParameterCount(0, count))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Recall:
+    """The recall stage of a servable.
+
+    Attributes:
+        towers: What is served.
+        searcher: The index over their vectors, and the ids.
+        report: What the index finds.
+    """
+
+    towers: Towers
+    searcher: Searcher
+    report: IndexReport
+
+    @classmethod
+    def of(
+        cls,
+        towers: Towers,
+        catalogue: Catalogue,
+        k: int,
+        index: Ivf | None,
+        users: Mapping[str, np.ndarray],
+    ) -> Recall:
+        """Builds the index over the items of a catalogue and measures it.
+
+        Args:
+            towers: What is served.
+            catalogue: The items.
+            k: K of recall.
+            index: The wanted inverted lists, or None for the exact index.
+            users: What `users_of` gives: inverted lists are measured on it.
+
+        Returns:
+            The stage.
+
+        Raises:
+            ValueError: If k is out of range.
+        """
+        if not 1 <= k <= catalogue.size:
+            raise ValueError(
+                f"k must be from 1 to the {catalogue.size} items, got {k}."
+            )
+        vectors = towers.vectors(catalogue.everything(towers.items.names))
+        found: Index = ExactIndex(vectors)
+        report = IndexReport(catalogue.size, k)
+        if index is not None:
+            own = {name: users[name] for name in towers.users.names}
+            queries = towers.queries(tensors_of(own, towers.users))
+            found, report = index.build(vectors, queries, k)
+        return cls(towers, Searcher(found, catalogue), report)
+
+    def query(self, columns: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Returns the query vectors `[B, d]`, whatever other columns there are."""
+        return self.towers.query(
+            {name: columns[name] for name in self.towers.users.names}
+        )
+
+    def top_k(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """What the signature with fixed sizes answers."""
+        found = self.searcher.index.search(self.query(columns), self.report.k)
+        return self.searcher.answer(*found)
+
+    def top_k_dynamic(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """What the signature with a list of exclusions answers."""
+        queries, exclude = self.query(columns), columns[EXCLUDE]
+        found = self.searcher.best_without(queries, columns["k"], exclude)
+        return self.searcher.answer(*found, mask=True)
+
+
+def users_of(
+    spec: FeatureSpec, example: Mapping[str, Any] | None, index: Ivf | None
+) -> dict[str, np.ndarray]:
+    """Returns the users to verify with, and to measure an index on.
+
+    Args:
+        spec: The user features.
+        example: Raw features of real users.
+        index: The wanted inverted lists.
+
+    Raises:
+        ValueError: If inverted lists are wanted and there are no real users.
+    """
+    if index is not None and example is None:
+        raise ValueError(
+            "The recall of inverted lists is measured on users: give the features of "
+            f"some hundred as `example`, or no {index} for the exact index."
+        )
+    return columns_of(example or example_batch(spec), spec)
+
+
+def _servable(
+    reference: Towers,
+    towers: Towers,
+    items: Mapping[str, Any],
+    ids: Any,
+    k: int,
+    index: Ivf | None,
+    forbidden: Iterable[tf.keras.Model],
+    example: Mapping[str, Any] | None,
+) -> Servable:
+    """Puts towers, an index and the ids together."""
+    users = towers.users
+    columns = tensors_of(columns_of(items, towers.items), towers.items)
+    known = users_of(users, example, index)
+    recall = Recall.of(towers, Catalogue(ids, columns), k, index, known)
+    features = {name: column[:VERIFIED_USERS] for name, column in known.items()}
+    searcher = recall.searcher
+    exclude = searcher.exclusions(recall.query(tensors_of(features, users)))
+    some = {name: column[:_VERIFIED_ITEMS] for name, column in columns.items()}
     requests = {
         "serving_default": features,
         "tf_example": {"serialized": tf_examples(features, users)},
+        "top_k_dynamic": {**features, EXCLUDE: exclude, "k": np.array(k)},
         "query": features,
-        "item": some,
+        "item": {name: column.numpy() for name, column in some.items()},
     }
 
-    def top_k(columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        scores, found = index(called(query, columns))
-        return {"ids": found, "scores": scores}
-
     def difference(answers: Answers) -> float:
-        queries = called(towers[0], tensors_of(features, users)).numpy()
-        vectors = _item_vectors(towers[1], items_spec, catalogue).numpy()
-        scores = queries @ vectors.T
+        queries = reference.queries(tensors_of(features, users))
+        vectors = reference.vectors(columns)
+        dynamic = answers["top_k_dynamic"]
         return max(
             distance(answers["query"]["vector"], queries),
             distance(answers["item"]["vector"], vectors[:_VERIFIED_ITEMS]),
-            _top_k_distance(answers["serving_default"], ids, scores),
-            _top_k_distance(answers["tf_example"], ids, scores),
+            searcher.distance(answers["serving_default"], queries, vectors, k),
+            searcher.distance(answers["tf_example"], queries, vectors, k),
+            searcher.distance(dynamic, queries, vectors, k, exclude),
         )
 
+    others = (searcher.exclude_input, size_input("k"))
     signatures = {
-        "serving_default": columnar(top_k, users),
-        "tf_example": from_examples(top_k, users),
-        "query": columnar(lambda x: {"vector": called(query, x)}, users),
+        "serving_default": columnar(recall.top_k, users),
+        "tf_example": from_examples(recall.top_k, users),
+        "top_k_dynamic": columnar(recall.top_k_dynamic, users, others=others),
+        "query": columnar(lambda x: {"vector": towers.query(x)}, users),
         "item": columnar(
-            lambda x: {"vector": _called_on_rows(item, x)}, items_spec, lists=False
+            lambda x: {"vector": towers.item(x)}, towers.items, lists=False
         ),
     }
-    return servable_of(signatures, [query, item], requests, difference, forbidden)
-
-
-def _called_on_rows(
-    model: tf.keras.Model, columns: Mapping[str, tf.Tensor]
-) -> tf.Tensor:
-    """The output for items `[N, *shape]` that belong to no list: `[N, d]`."""
-    return called(model, {name: x[tf.newaxis] for name, x in columns.items()})[0]
-
-
-def _item_vectors(
-    model: tf.keras.Model, spec: FeatureSpec, catalogue: Mapping[str, np.ndarray]
-) -> tf.Tensor:
-    """Vectors of the catalogue `[I, d]`, by blocks of items."""
-    size = len(next(iter(catalogue.values())))
-    blocks = []
-    for start in range(0, size, _BLOCK):
-        block = {n: x[start : start + _BLOCK] for n, x in catalogue.items()}
-        blocks.append(_called_on_rows(model, tensors_of(block, spec)))
-    return tf.concat(blocks, axis=0)
-
-
-def _one_side(spec: FeatureSpec, scope: str) -> FeatureSpec:
-    others = [f.name for f in spec.features if f.scope != scope]
-    if others:
-        raise ValueError(
-            f"The tower of the {scope} side reads {others} of the other side; give the "
-            "two towers as `JointNetwork.part(..., scope=...)`."
-        )
-    return spec
-
-
-def _check_catalogue(
-    columns: Mapping[str, np.ndarray], ids: np.ndarray, k: int
-) -> None:
-    sizes = {name: len(column) for name, column in columns.items()}
-    if set(sizes.values()) != {len(ids)} or len(set(ids.tolist())) != len(ids):
-        raise ValueError(
-            "A catalogue has one row of features for each id and no id twice, got "
-            f"{len(ids)} ids, {len(set(ids.tolist()))} of them different, and rows "
-            f"{sizes}."
-        )
-    if not 1 <= k <= len(ids):
-        raise ValueError(f"k must be from 1 to the {len(ids)} items, got {k}.")
-
-
-def _top_k_distance(
-    answer: Mapping[str, np.ndarray], ids: np.ndarray, scores: np.ndarray
-) -> float:
-    """Distance of a top-K from the scores `[B, I]` of all items.
-
-    Both what the returned ids should score and what the best K score is compared:
-    items whose scores are equal may stand in either order.
-    """
-    row = {key: index for index, key in enumerate(tf.constant(ids).numpy().tolist())}
-    found = answer["ids"].tolist()
-    if not row.keys() >= {key for line in found for key in line}:
-        return float("inf")
-    rows = np.array([[row[key] for key in line] for line in found])
-    best = -np.sort(-scores, axis=1)[:, : rows.shape[1]]
-    return max(
-        distance(answer["scores"], np.take_along_axis(scores, rows, axis=1)),
-        distance(answer["scores"], best),
+    return servable_of(
+        signatures, towers.models, requests, difference, forbidden, recall.report
     )
