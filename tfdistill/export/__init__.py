@@ -1,6 +1,5 @@
 """Export: verified SavedModels of students for a server, and what serving costs."""
 
-from tfdistill.export.cascade import RankingStage, cascade_servable
 from tfdistill.export.cost import Latency, ParameterCount, flops, latency, parameters
 from tfdistill.export.examples import (
     candidate_examples,
@@ -17,8 +16,9 @@ from tfdistill.export.publishing import (
     publish,
 )
 from tfdistill.export.ranking import ranker_servable
-from tfdistill.export.recall import recall_servable, reindexed
+from tfdistill.export.recall import recall_servable
 from tfdistill.export.servable import Servable
+from tfdistill.export.server_files import batching_parameters, model_config
 
 __all__ = [
     "ExactIndex",
@@ -28,22 +28,21 @@ __all__ = [
     "IvfIndex",
     "Latency",
     "ParameterCount",
-    "RankingStage",
     "Servable",
+    "batching_parameters",
     "candidate_examples",
-    "cascade_servable",
     "elwc",
     "example_batch",
     "export_ranker",
     "export_recall",
     "flops",
     "latency",
+    "model_config",
     "pack",
     "packing",
     "parameters",
     "publish",
     "ranker_servable",
     "recall_servable",
-    "reindexed",
     "tf_examples",
 ]

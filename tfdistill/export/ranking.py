@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -16,7 +18,7 @@ from tfdistill.export.examples import (
     tf_examples,
 )
 from tfdistill.export.guards import declared_spec
-from tfdistill.export.packing import pack
+from tfdistill.export.packing import pack, packing
 from tfdistill.export.servable import (
     Answers,
     Servable,
@@ -126,7 +128,9 @@ def ranker_servable(
         return max(distance(answers[n][key], x) for n, (key, x) in found.items())
 
     signatures = _signatures(served, spec)
-    return servable_of(signatures, [served], requests, difference, forbidden)
+    servable = servable_of(signatures, [served], requests, difference, forbidden)
+    files = {"packing.json": json.dumps(packing(spec), indent=1)}
+    return dataclasses.replace(servable, files=files)
 
 
 def _signatures(model: tf.keras.Model, spec: FeatureSpec) -> dict[str, Any]:
