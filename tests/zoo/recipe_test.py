@@ -109,6 +109,19 @@ def test_a_run_is_identified_by_all_of_its_transfers():
     assert len(set(runs)) == len(runs)
 
 
+def test_fine_tuning_may_drop_out_otherwise(tmp_path):
+    part = requests()
+    judge = ListJudge(part)
+    net = Net(Dnn((8,), dropout=0.5), SERVED)
+    first = train(ONE, SPEC, part, judge, tmp_path / "first")
+    still = dataclasses.replace(ONE, nets={"fine": net}, learning_rate=0.0, epochs=1)
+    same = train(still, SPEC, part, judge, tmp_path / "same", start=first)
+    found, expected = (
+        judge.logits(nets["fine"].models["fine"])["fine"] for nets in (same, first)
+    )
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_another_net_is_no_start(tmp_path):
     part = requests()
     judge = ListJudge(part)

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfdistill.data.batching import RequestBatches
 from tfdistill.data.requests import PairSet, Requests
 from tfdistill.data.spec import FeatureSpec
-from tfdistill.layers import standalone
+from tfdistill.layers import SteppedDropout, standalone
 from tfdistill.losses import SigmoidCrossEntropy
 from tfdistill.models import (
     JointNetwork,
@@ -323,10 +323,11 @@ def train_on(
 
 
 def _copy_weights(trained: tf.keras.Model, net: tf.keras.Model) -> None:
-    """Lets a net start with the weights of a trained one."""
+    """Lets a net start with the weights of a trained one; its dropout may differ."""
+    sources, targets = _weights(trained), _weights(net)
     found, wanted = (
-        [(weight.name, tuple(weight.shape)) for weight in model.weights]
-        for model in (trained, net)
+        [(weight.name, tuple(weight.shape)) for weight in weights]
+        for weights in (sources, targets)
     )
     if found != wanted:
         raise ValueError(
@@ -335,7 +336,19 @@ def _copy_weights(trained: tf.keras.Model, net: tf.keras.Model) -> None:
             f"{sorted(set(found) - set(wanted))}. Fine-tune `recipe.only(name)` of the "
             "recipe that trained it."
         )
-    net.set_weights(trained.get_weights())
+    for target, source in zip(targets, sources):
+        target.assign(source)
+
+
+def _weights(model: tf.keras.Model) -> list[tf.Variable]:
+    """All weights but the steps of dropout layers, which a layer without one lacks."""
+    steps = {
+        id(weight)
+        for layer in model.submodules
+        if isinstance(layer, SteppedDropout)
+        for weight in layer.weights
+    }
+    return [weight for weight in model.weights if id(weight) not in steps]
 
 
 def _compiled(
