@@ -126,20 +126,16 @@ class Bench:
         """Returns the logits of a row on the lists of a part, `[R, L]`."""
         if name == "GBDT":
             return self.trees().logits(getattr(self.problem, part))
-        logits = [
-            values
-            for model in self.members(name, seed)
-            for values in self.judges[part].logits(model).values()
-        ]
-        return np.mean(logits, axis=0)
-
-    def members(self, name: str, seed: int) -> list[tf.keras.Model]:
-        """Returns the trained net of a row, or those of an ensemble."""
         row = ROWS[name]
         if row.ensemble_of:
-            seeds = [(seed + more) % SEEDS for more in range(3)]
-            return [net for s in seeds for net in self.members(row.ensemble_of, s)]
-        return [self.trained(name, self.best(name), seed)[row.net].models[row.net]]
+            members = [self.scores(other, s, part) for other, s in _members(row, seed)]
+            return np.mean(members, axis=0)
+        return self.judges[part].logits(self.net(name, seed))[row.net]
+
+    def net(self, name: str, seed: int) -> tf.keras.Model:
+        """Returns the trained net of a row."""
+        net = ROWS[name].net
+        return self.trained(name, self.best(name), seed)[net].models[net]
 
     def trees(self) -> GbdtTeacher:
         """Returns boosted trees, which are fitted once: their seed hardly matters."""
@@ -177,11 +173,13 @@ class Bench:
     def taught(self, row: Row, seed: int) -> tuple[Requests, Teacher]:
         """The training requests and the teacher of a two-stage row."""
         if row.in_graph:
-            members = [
-                FrozenTeacher(net, {"score": next(iter(net.output))})
-                for net in self.members(row.taught_by, seed)
+            source = ROWS[row.taught_by]
+            members = _members(source, seed) or [(row.taught_by, seed)]
+            teachers = [
+                FrozenTeacher(self.net(other, s), {"score": ROWS[other].net})
+                for other, s in members
             ]
-            return self.problem.train, EnsembleTeacher(members)
+            return self.problem.train, EnsembleTeacher(teachers)
         logits = self.scores(row.taught_by, seed, "train")
         requests = self.problem.train.with_scores({"taught": logits})
         return requests, LoggedTeacher({"score": "taught"})
@@ -213,6 +211,11 @@ class Bench:
             found["known_ratio"] = rate.mean() / known[listed].mean()
             found["known_error"] = np.abs(rate - known[listed]).mean()
         return {f"{output}/{name}": round(float(v), 6) for name, v in found.items()}
+
+
+def _members(row: Row, seed: int) -> list[tuple[str, int]]:
+    """Rows and seeds of an ensemble."""
+    return [(name, (seed + i) % SEEDS) for i, name in enumerate(row.ensemble_of)]
 
 
 def load(key: str, data_dir: pathlib.Path) -> RankingProblem:

@@ -34,7 +34,7 @@ def measure(bench: Bench) -> dict[str, Any]:
     spec, test = bench.problem.spec, bench.problem.test
     sent = [request_of(test, row, CANDIDATES) for row in range(8)]
     nets = {
-        name: bench.members(name, 0)[0]
+        name: bench.net(name, 0)
         for name in SERVED
         if bench.has(name) and name != "GBDT"
     }

@@ -84,7 +84,7 @@ class Row:
         in_graph: Whether the teacher runs while the student is trained, to score drawn
             pairs; else its logits are stored with the requests.
         start: The row whose trained net is fine-tuned.
-        ensemble_of: The row of which three seeds are averaged.
+        ensemble_of: The rows whose logits are averaged, each next one of the next seed.
         dim: Width of the tables.
         fewer: Whether the row is about a student that sees less.
         only: Problems that have the row; all by default.
@@ -97,7 +97,7 @@ class Row:
     taught_by: str = ""
     in_graph: bool = False
     start: str = ""
-    ensemble_of: str = ""
+    ensemble_of: tuple[str, ...] = ()
     dim: int = NARROW
     fewer: bool = False
     only: tuple[str, ...] = ()
@@ -136,6 +136,10 @@ def _incumbent(name: str) -> Row:
         dim=WIDE,
         only=MOVIELENS,
     )
+
+
+def _mean_of(*names: str) -> Row:
+    return Row(None, net="mean", ensemble_of=names, only=MOVIELENS, baseline="teacher")
 
 
 def _light(recipe: Callable[[Features], Recipe], **settings: object) -> Row:
@@ -210,11 +214,18 @@ ROWS: dict[str, Row] = {
     "FM": _incumbent("fm"),
     "GBDT": Row(None, net="trees", only=MOVIELENS),
     "small under GBDT": _small(_taught(hard=0.5, weight=0.5), "GBDT", only=MOVIELENS),
-    "three teachers": Row(
-        None, net="mean", ensemble_of="teacher", only=MOVIELENS, baseline="teacher"
-    ),
+    "three teachers": _mean_of("teacher", "teacher", "teacher"),
     "small under three teachers": _small(
         _taught(hard=0.5, weight=0.5), "three teachers", only=MOVIELENS
+    ),
+    "teacher and GBDT": _mean_of("teacher", "GBDT"),
+    "small under teacher and GBDT": _small(
+        _taught(hard=0.5, weight=0.5), "teacher and GBDT", only=MOVIELENS
+    ),
+    "third under teacher and GBDT": _third(
+        lambda f: ranking_pair.two_stage(f.third, hard=0.5, weight=0.5),
+        taught_by="teacher and GBDT",
+        baseline="third alone",
     ),
     "fewer alone": Row(lambda f: ranking_pair.alone(f.unequal), fewer=True),
     "fewer soft": _poor(_unequal(hard=0.5, weight=0.5)),
