@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "models": {"layers", "data.spec"},
     "metrics": {"types", "losses.masking"},
     "trainers": {"data", "losses", "metrics", "types"},
-    "teachers": {"data", "files", "metrics", "types"},
+    "teachers": {"data", "files", "layers", "losses", "metrics", "trainers", "types"},
     "scores": {"data", "files", "metrics"},
     "export": {"data.spec", "layers"},
     "report": {"files", "metrics"},

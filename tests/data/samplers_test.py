@@ -141,3 +141,23 @@ def test_padded_heads_give_padded_lists():
     features, _, _ = next(iter(lists(batches(users=1))))
     assert features["list_row"].numpy()[0, 1] == -1
     assert features["list_mask"].numpy().tolist() == [[True, False, True]]
+
+
+def test_a_perplexity_is_reached_whatever_the_scale():
+    rng = np.random.default_rng(0)
+    scores = np.sort(rng.normal(size=(4, 50)) * [[1e-3], [1.0], [50.0], [1e4]])[:, ::-1]
+    scores[1, 40:] = -np.inf  # padded
+    z = samplers.with_perplexity(scores, 8.0)
+    p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+    entropy = -(p * np.log(np.maximum(p, 1e-30))).sum(1)
+    np.testing.assert_allclose(np.exp(entropy), 8.0, rtol=1e-3)
+    assert (z[:, 0] == 0).all() and (p[1, 40:] == 0).all()
+    assert (np.diff(z, axis=1) <= 0).all()
+
+
+def test_a_perplexity_out_of_reach_gives_the_nearest():
+    z = samplers.with_perplexity([[1.0, 0.0], [3.0, 3.0]], 30.0)
+    np.testing.assert_allclose(z, 0.0, atol=1e-3)
+    assert np.isfinite(samplers.with_perplexity([[5.0, 5.0, 1.0]], 1.5)).all()
+    with pytest.raises(ValueError, match="`perplexity` must be above 1, received 1"):
+        samplers.with_perplexity([[1.0]], 1.0)

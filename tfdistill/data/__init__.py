@@ -2,6 +2,13 @@
 
 from tfdistill.data.batching import RequestBatches
 from tfdistill.data.frappe import load_frappe
+from tfdistill.data.implicit import (
+    ImplicitFeedback,
+    load_citeulike,
+    load_gowalla,
+    load_movielens_positives,
+    load_online_retail,
+)
 from tfdistill.data.kuairec import load_kuairec
 from tfdistill.data.movielens import (
     MovieLens,
@@ -15,6 +22,7 @@ from tfdistill.data.movielens_features import (
     movielens_split,
 )
 from tfdistill.data.readers import read_frame, requests_from_frame, split_requests
+from tfdistill.data.recall_batches import RecallBatches
 from tfdistill.data.requests import PairSet, Requests
 from tfdistill.data.samplers import (
     discrepancy_weights,
@@ -24,6 +32,7 @@ from tfdistill.data.samplers import (
     rank_weights,
     ranks_of,
     teacher_head,
+    with_perplexity,
 )
 from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.data.splits import (
@@ -41,9 +50,11 @@ from tfdistill.data.windows import RequestParts, windows
 __all__ = [
     "Feature",
     "FeatureSpec",
+    "ImplicitFeedback",
     "MovieLens",
     "Oracle",
     "PairSet",
+    "RecallBatches",
     "RequestBatches",
     "RequestParts",
     "Requests",
@@ -57,11 +68,15 @@ __all__ = [
     "draw_rest",
     "fixed_test_split",
     "global_temporal_split",
+    "load_citeulike",
     "load_frappe",
+    "load_gowalla",
     "load_kuairec",
     "load_movielens",
-    "load_movielens_100k",
     "load_movielens_1m",
+    "load_movielens_100k",
+    "load_movielens_positives",
+    "load_online_retail",
     "movielens_requests",
     "movielens_spec",
     "movielens_split",
@@ -76,5 +91,6 @@ __all__ = [
     "split_requests",
     "teacher_head",
     "windows",
+    "with_perplexity",
     "write_tfrecords",
 ]

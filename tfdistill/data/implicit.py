@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -314,9 +315,9 @@ def load_online_retail(
     check_file(path, "Online Retail", "online_retail.npz")
     names = {"user_id": "user", "item_id": "item", "timestamp": "minute"}
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as raw, np.load(raw) as file:
             columns = {name: file[key].astype(int) for name, key in names.items()}
-    except (ValueError, OSError, KeyError, zlib.error) as error:
+    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"{str(path)!r} is corrupt or of another format: {error}. Fetch the file "
             "again."

@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 from tfdistill.teachers.columns import Columns, Encoding
+from tfdistill.teachers.ease import Ease, tuned_ease
+from tfdistill.teachers.fusion import fused_ranks
 from tfdistill.teachers.gbdt import GbdtTeacher
+from tfdistill.teachers.lightgcn import GraphEmbeddings, lightgcn_vectors
 from tfdistill.teachers.pairs import PairTeacher
 from tfdistill.teachers.saved_model import SavedModelTeacher
 
-__all__ = ["Columns", "Encoding", "GbdtTeacher", "PairTeacher", "SavedModelTeacher"]
+__all__ = [
+    "Columns",
+    "Ease",
+    "Encoding",
+    "GbdtTeacher",
+    "GraphEmbeddings",
+    "PairTeacher",
+    "SavedModelTeacher",
+    "fused_ranks",
+    "lightgcn_vectors",
+    "tuned_ease",
+]

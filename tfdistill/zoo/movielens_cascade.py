@@ -26,9 +26,10 @@ import dataclasses
 
 import tensorflow as tf
 
-from tfdistill.losses import Hint, InBatchSoftmax, ListSoftmaxKL, SigmoidSoftLabel
+from tfdistill.losses import Hint, ListSoftmaxKL, SigmoidSoftLabel
 from tfdistill.models import CoarseTwoTower, DcnV2, Dnn, Net, TwoTower
 from tfdistill.trainers import Transfer
+from tfdistill.zoo.recall_from_logits import softmax_transfer
 from tfdistill.zoo.recipe import Recipe
 
 __all__ = ["STAGES", "alone", "joint"]
@@ -60,16 +61,6 @@ NETS = {
     "fine": Net(Dnn(units=(32, 16)), (*PROFILE, "history", *ITEM)),
 }
 
-RECALL_LOSS = Transfer(
-    "recall_softmax",
-    source="recall_item",
-    target="recall_query",
-    loss=InBatchSoftmax(),
-    mask="mask",
-    labels="recall",
-    inputs={"positive": "positive", "log_q": "log_q", "item_row": "item_row"},
-)
-
 
 def joint(tiny: bool = False) -> Recipe:
     """Returns the recipe that trains the teacher and the three students in one fit."""
@@ -77,7 +68,7 @@ def joint(tiny: bool = False) -> Recipe:
     recipe = Recipe(
         nets=NETS,
         transfers=(
-            RECALL_LOSS,
+            softmax_transfer("recall"),
             Transfer(
                 "recall_list",
                 "teacher",

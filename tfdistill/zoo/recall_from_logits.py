@@ -1,0 +1,79 @@
+"""A two-tower net taught by a ranker's logits on the lists that were shown.
+
+Run: `train(recipe(net), spec, requests, judge, directory, teacher=...)` with the
+logits in `requests.scores`, under `LoggedTeacher({"score": "my_column"})`, or with a
+`FrozenTeacher` that scores drawn items too. Not measured on its own; the quickstart's
+recall student learns so. Where a teacher can score the whole catalogue, its ranking
+lists teach more: see `recall_from_lists`.
+"""
+
+from __future__ import annotations
+
+from tfdistill.losses import DistillationLoss, InBatchSoftmax, ListSoftmaxKL
+from tfdistill.models import Net
+from tfdistill.trainers import Schedule, Transfer
+from tfdistill.zoo.recipe import Recipe
+
+__all__ = ["recipe", "softmax_transfer"]
+
+
+def softmax_transfer(name: str) -> Transfer:
+    """Returns the hard loss of a recall net: a softmax over the batch's candidates.
+
+    Args:
+        name: Name of the net.
+
+    Example:
+        >>> softmax_transfer("recall").target
+        'recall_query'
+    """
+    return Transfer(
+        f"{name}_softmax",
+        source=f"{name}_item",
+        target=f"{name}_query",
+        loss=InBatchSoftmax(),
+        mask="mask",
+        labels=name,
+        inputs={"positive": "positive", "log_q": "log_q", "item_row": "item_row"},
+    )
+
+
+def recipe(
+    net: Net,
+    loss: DistillationLoss | None = None,
+    *,
+    weight: Schedule = 1.0,
+    negatives: int = 20,
+) -> Recipe:
+    """Returns the recipe of a recall net `recall` under a teacher's signal `"score"`.
+
+    `L = L_softmax + weight * loss(teacher's logits, products)` over each list.
+    `recipe(net).only("recall")` is the baseline without the teacher.
+
+    Args:
+        net: A `TwoTower` of any features.
+        loss: How the list is compared; `ListSoftmaxKL()` by default.
+        weight: Weight of the transfer, constant or a schedule of the step.
+        negatives: Drawn items per request; a logged teacher has no score for them, and
+            they then serve the softmax alone.
+
+    Example:
+        >>> from tfdistill.models import TwoTower
+        >>> student = recipe(Net(TwoTower((32,), dim=16), ("age", "item_id")))
+        >>> [transfer.name for transfer in student.transfers]
+        ['recall_softmax', 'recall_list']
+    """
+    listed = Transfer(
+        "recall_list",
+        "score",
+        "recall",
+        loss or ListSoftmaxKL(),
+        weight=weight,
+        mask="mask",
+        weights="pair_weight",
+    )
+    return Recipe(
+        nets={"recall": net},
+        transfers=(softmax_transfer("recall"), listed),
+        negatives=negatives,
+    )
