@@ -110,7 +110,9 @@ def score_batches(
     )
 
     def stored(shard: Iterable[Batch]) -> Columns | None:
-        return _joined([scored_rows(batch, teacher, keys, signals) for batch in shard])
+        return joined_rows(
+            [scored_rows(batch, teacher, keys, signals) for batch in shard]
+        )
 
     def source(first: int) -> Iterable[Batch]:
         return _from(batches, first, batch_size)
@@ -189,7 +191,7 @@ def score_top_k(
 
     def stored(shard: Iterable[np.ndarray]) -> Columns | None:
         lists = [(rows, _best_of(score, rows, items, k, seen)) for rows in shard]
-        return _joined([{key: users[rows], **best} for rows, best in lists])
+        return joined_rows([{key: users[rows], **best} for rows, best in lists])
 
     return _write_missing(
         writer, lambda first: blocks[first:], blocks_per_shard, stored
@@ -358,7 +360,8 @@ def _best_of(
     }
 
 
-def _joined(parts: Sequence[Columns]) -> Columns | None:
+def joined_rows(parts: Sequence[Columns]) -> Columns | None:
+    """Returns the rows of several batches as one, None if there is no batch."""
     if not parts:
         return None
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

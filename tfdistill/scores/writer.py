@@ -108,9 +108,7 @@ class StoreWriter:
                 a value is not finite, or the columns differ from other shards'.
         """
         where = f"Shard {number} of the store in {str(self.directory)!r}"
-        columns = self._cast(where, columns)
-        _check_keys(where, {name: columns[name] for name in self._keys})
-        _check_finite(where, columns, self._described.kind)
+        columns = self._checked(where, columns)
         self._describe(columns)
         name = self._name(number)
         files = FORMATS[self._described.file_format]
@@ -121,6 +119,17 @@ class StoreWriter:
         with written_whole(self._record(name)) as unfinished:
             unfinished.write_text(json.dumps(dataclasses.asdict(shard)))
         self._written[name] = shard
+
+    def describe(self, columns: Columns) -> None:
+        """Writes the manifest before any shard, for writers that run side by side.
+
+        Args:
+            columns: Some rows, as for `write`.
+
+        Raises:
+            ValueError: As for `write`.
+        """
+        self._describe(self._checked("The first batch", columns))
 
     def finish(self, num_shards: int) -> ScoreStore:
         """Ends the store, and opens it.
@@ -148,16 +157,19 @@ class StoreWriter:
         self._clean()
         return ScoreStore.open(self.directory)
 
-    def _cast(self, where: str, columns: Columns) -> dict[str, np.ndarray]:
-        """Puts keys first and casts to what is stored."""
+    def _checked(self, where: str, columns: Columns) -> dict[str, np.ndarray]:
+        """Puts keys first, casts to what is stored, and checks that."""
         missing = [name for name in self._keys if name not in columns]
         if missing:
             raise ValueError(f"{where} lacks the keys {missing}: it has {[*columns]}.")
         ordered = [*self._keys, *sorted(set(columns) - set(self._keys))]
-        return {
+        stored = {
             name: _stored(f"{where}: {name!r}", np.asarray(columns[name]), self.dtype)
             for name in ordered
         }
+        _check_keys(where, {name: stored[name] for name in self._keys})
+        _check_finite(where, stored, self._described.kind)
+        return stored
 
     def _describe(self, columns: Columns) -> None:
         """Compares the columns with other shards', or writes the first manifest."""
