@@ -65,7 +65,7 @@ class Servable:
         tf.saved_model.save(root, str(path), signatures=dict(self.signatures))
         _name_methods(Path(path, "saved_model.pb"))
         folder = Path(path, "assets.extra")
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         write_warm_up(folder / "tf_serving_warmup_requests", self.requests)
         for name, content in self.files.items():
             folder.joinpath(name).write_text(content, encoding="utf-8")
