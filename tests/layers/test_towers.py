@@ -10,6 +10,7 @@ from tfdistill.layers import (
     ConcatUserItem,
     FoldedDense,
     GradientBlock,
+    SharedDot,
     SqueezeLast,
     SteppedDropout,
     folded_mlp,
@@ -228,3 +229,22 @@ def test_saved_models_score_as_before(tmp_path, name):
     model.save(tmp_path / name)
     loaded = keras.models.load_model(tmp_path / name, compile=False)
     np.testing.assert_array_equal(loaded(sides()), model(sides()))
+
+
+@pytest.mark.parametrize("shared", [0, 1, 3])
+def test_shared_candidates_are_scored_for_every_user(shared):
+    query, candidates = sides(user=6)
+    scores = SharedDot(shared)((query, candidates)).numpy()
+    own = candidates.shape[1] - shared
+    assert scores.shape == (3, own + 3 * shared)
+    for user in range(3):
+        q, c = query.numpy()[user], candidates.numpy()
+        expected = [c[user, :own] @ q, *(c[other, own:] @ q for other in range(3))]
+        np.testing.assert_allclose(scores[user], np.concatenate(expected), rtol=1e-5)
+
+
+def test_shared_dot_is_restored_and_refuses():
+    layer = SharedDot.from_config(SharedDot(2, name="dot").get_config())
+    assert (layer.shared, layer.name) == (2, "dot")
+    with pytest.raises(ValueError, match="shared must be at least 0, got -1"):
+        SharedDot(-1)

@@ -179,3 +179,16 @@ def test_a_ranker_without_hidden_layers_is_refused():
     user, item = tf.keras.Input([USER]), tf.keras.Input([None, ITEM])
     with pytest.raises(ValueError, match="at least one layer"):
         Dnn(units=())(NetInputs({"u": user}, {"i": item}), name="net")
+
+
+def test_towers_without_layers_are_matrix_factorisation():
+    user, item = tf.keras.Input([ITEM]), tf.keras.Input([None, ITEM])
+    net = TwoTower((), dim=None, shared=2)
+    outputs = net(NetInputs({"u": user}, {"i": item}), name="net")
+    model = tf.keras.Model([user, item], outputs)
+    assert not model.weights
+    u, i = np.ones([3, ITEM], np.float32), np.ones([3, 5, ITEM], np.float32)
+    found = model([u, i])
+    assert found["net"].shape == (3, 3 + 3 * 2)
+    assert (found["net"].numpy() == ITEM).all()
+    assert found["net_item"].shape == (3, 5, ITEM)
