@@ -98,15 +98,19 @@ class KeyIndex:
 
     def find(self, ids: np.ndarray) -> np.ndarray:
         """Returns the place int64 `[M]` of each key, -1 where it is none of these."""
-        place = np.full(len(ids), -1, np.int64)
         asked = hashes(ids)
+        order = np.argsort(asked)  # neighbours are then searched for in turn
+        asked, ids = asked[order], ids[order]
         at = np.searchsorted(self.hashed, asked)
-        open_ = np.arange(len(ids))  # asked keys that may still be found
-        while len(open_):
-            open_ = open_[at[open_] < len(self.hashed)]
-            open_ = open_[self.hashed[at[open_]] == asked[open_]]
-            found = (self.ids[at[open_]] == ids[open_]).all(axis=1)
-            place[open_[found]] = at[open_[found]]
-            open_ = open_[~found]
-            at[open_] += 1  # another key of the same hash
+        place = np.full(len(ids), -1, np.int64)
+        searched = np.arange(len(ids))
+        while len(searched):
+            searched = searched[at[searched] < len(self.hashed)]
+            found = self.ids[at[searched]]
+            same = np.logical_and.reduce(found.T == ids[searched].T)
+            place[order[searched[same]]] = at[searched[same]]
+            searched = searched[~same]
+            at[searched] += 1  # the next key may have the same hash
+            searched = searched[at[searched] < len(self.hashed)]
+            searched = searched[self.hashed[at[searched]] == asked[searched]]
         return place

@@ -63,10 +63,10 @@ class _Parquet:
 
 
 class _TFRecord:
-    """One tf.Example per 4096 rows, each column a flat list of all their values.
+    """One tf.Example per 4096 rows, each column flat.
 
-    Floats are one string of little-endian bytes (`tf.io.decode_raw`), since a float
-    list can't hold float16.
+    Numbers are one string of little-endian bytes for `tf.io.decode_raw`, which is fast
+    and holds float16; texts are a list.
     """
 
     def write(self, path: Path, columns: Columns) -> None:
@@ -81,12 +81,7 @@ class _TFRecord:
                 writer.write(example.SerializeToString(deterministic=True))
 
     def blocks(self, path: Path, columns: Mapping[str, Column]) -> Iterator[Columns]:
-        parsing = {
-            name: tf.io.RaggedFeature(
-                tf.int64 if column.dtype == "int64" else tf.string
-            )
-            for name, column in columns.items()
-        }
+        parsing = dict.fromkeys(columns, tf.io.RaggedFeature(tf.string))
         for record in tf.data.TFRecordDataset(str(path)):
             parsed = tf.io.parse_single_example(record, parsing)
             yield {
@@ -149,20 +144,17 @@ def _from_arrow(array: pa.Array, column: Column) -> np.ndarray:
 
 
 def _feature(flat: np.ndarray) -> tf.train.Feature:
-    if flat.dtype == np.int64:
-        return tf.train.Feature(int64_list=tf.train.Int64List(value=flat))
-    if flat.dtype.kind == "f":
-        texts = [flat.astype(flat.dtype.newbyteorder("<")).tobytes()]
-    else:
+    if flat.dtype.kind == "O":
         texts = [text.encode() for text in flat]
+    else:
+        texts = [flat.astype(flat.dtype.newbyteorder("<")).tobytes()]
     return tf.train.Feature(bytes_list=tf.train.BytesList(value=texts))
 
 
 def _from_feature(read: tf.Tensor, column: Column) -> np.ndarray:
-    values = read.numpy()
-    if column.dtype.startswith("float"):
+    if column.dtype == "string":
+        values = as_text(read.numpy())
+    else:
         little = np.dtype(column.dtype).newbyteorder("<")
-        values = np.frombuffer(b"".join(values), little).astype(column.dtype)
-    elif column.dtype == "string":
-        values = as_text(values)
+        values = np.frombuffer(b"".join(read.numpy()), little).astype(column.dtype)
     return values.reshape(-1, *column.shape)
