@@ -55,7 +55,6 @@ TUNED = {"online-retail": "citeulike", "gowalla": "citeulike"}
 LIST = 500  # items of each teacher's list
 SAMPLED = 499  # negatives of the sampled protocol
 PENALTIES = (5.0, 20.0, 80.0, 300.0, 1200.0)
-EPOCHS = {"alone": 150, "taught": 60}  # about the same processor time
 
 
 class Bench:
@@ -124,7 +123,6 @@ class Bench:
             recipe,
             learning_rate=trial.learning_rate,
             rows_l2=trial.rows_l2,
-            epochs=EPOCHS["alone" if form is None else "taught"],
         )
         number = row.trials.index(trial)
         net = train_on(

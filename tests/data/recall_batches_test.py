@@ -60,6 +60,7 @@ def test_every_user_comes_once_an_epoch():
     epoch = take(made(), made.steps_per_epoch)
     assert sorted(np.concatenate([x["user_id"] for x in epoch])) == list(range(USERS))
     assert "list_score" not in epoch[0]
+    assert batches(passes=3).steps_per_epoch == 3 * made.steps_per_epoch == 6
 
 
 def test_a_batch_is_a_function_of_seed_and_step():
@@ -95,8 +96,8 @@ def test_scores_of_the_teacher_take_the_place_of_ranks():
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"positives": 0}, "must be >= 1 and seed >= 0, got 3, 0, 4 and 0"),
-        ({"seed": -1}, "seed >= 0, got 3, 2, 4 and -1"),
+        ({"positives": 0}, "must be >= 1 and seed >= 0, got 3, 0, 4, 1 and 0"),
+        ({"seed": -1}, "seed >= 0, got 3, 2, 4, 1 and -1"),
         ({"shared": 6}, "share 18 distinct ones, but there are 15 items"),
     ],
 )

@@ -46,6 +46,8 @@ class RecallBatches:
         batch_size: B.
         positives: P.
         shared: n.
+        passes: Passes over the users that make an epoch. A pass is short, and an
+            epoch's end has a validation and a checkpoint.
         lists: The teacher's lists for all users; None for a student alone.
         seed: Seed of the order and of the draws.
 
@@ -76,13 +78,15 @@ class RecallBatches:
         batch_size: int,
         positives: int = 16,
         shared: int = 2,
+        passes: int = 1,
         lists: TeacherLists | None = None,
         seed: int = 0,
     ) -> None:
-        if min(batch_size, positives, shared) < 1 or seed < 0:
+        if min(batch_size, positives, shared, passes) < 1 or seed < 0:
             raise ValueError(
-                "RecallBatches: batch_size, positives and shared must be >= 1 and seed "
-                f">= 0, got {batch_size}, {positives}, {shared} and {seed}."
+                "RecallBatches: batch_size, positives, shared and passes must be >= 1 "
+                f"and seed >= 0, got {batch_size}, {positives}, {shared}, {passes} and "
+                f"{seed}."
             )
         if batch_size * shared > pairs.num_items:
             raise ValueError(
@@ -101,6 +105,7 @@ class RecallBatches:
         self.num_items = pairs.num_items
         self.batch_size, self.seed = batch_size, seed
         self.positives, self.shared, self.lists = positives, shared, lists
+        self.passes = passes
         with tf.device("CPU"):
             self._users, self._items = (
                 {name: tf.constant(values) for name, values in features.items()}
@@ -111,8 +116,8 @@ class RecallBatches:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches in which every user has come once: U / B, rounded up."""
-        return -(-self.num_users // self.batch_size)
+        """Batches in which every user has come `passes` times, rounded up."""
+        return -(-self.passes * self.num_users // self.batch_size)
 
     def __call__(self, start_step: int = 0) -> tf.data.Dataset:
         """Returns the endless training dataset from this step on.

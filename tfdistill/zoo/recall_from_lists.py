@@ -67,6 +67,10 @@ SIGNALS = LoggedTeacher({"label": "label", "list_score": "list_score"})
 """What a taught student learns from: the labels and the lists in its batches."""
 
 
+PASSES = 10
+"""Passes over the users in an epoch of these recipes."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Base:
     """A loss on the users' own items, and the batches that suit it.
@@ -159,13 +163,12 @@ def alone(net: Net, base: Base = BASES["softmax"]) -> Recipe:
     return Recipe(
         nets={STUDENT: net},
         transfers=(Transfer("labels", "label", STUDENT, base.loss),),
-        epochs=100,
+        epochs=15,
         batch_size=base.batch_size,
         negatives=base.shared,
         learning_rate=5e-2,
         annealed=True,
-        rows_l2=1e-5,
-        judged_every=10,
+        rows_l2=1e-4,
     )
 
 
@@ -184,7 +187,9 @@ def recipe(net: Net, form: Form = FORMS["rank-weighted"]) -> Recipe:
     """
     plain = alone(net, form.base)
     lists = Transfer("lists", "list_score", STUDENT, form.loss, form.weight)
-    return dataclasses.replace(plain, transfers=(*plain.transfers, lists))
+    return dataclasses.replace(
+        plain, transfers=(*plain.transfers, lists), epochs=6, rows_l2=1e-5
+    )
 
 
 def list_batches(
@@ -236,6 +241,7 @@ def list_batches(
         data.train,
         batch_size=recipe.batch_size,
         shared=recipe.negatives,
+        passes=PASSES,
         lists=lists,
         seed=seed,
     )

@@ -62,7 +62,6 @@ class Recipe:
         rows_l2: L2 on the gathered rows of the tables.
         chosen_by: The validation metric that chooses a ranker's epoch, of those where
             more is better.
-        judged_every: Epochs from one validation to the next.
     """
 
     nets: Mapping[str, Net]
@@ -82,7 +81,6 @@ class Recipe:
     annealed: bool = False
     rows_l2: float = 0.0
     chosen_by: str = PRIMARY["ranking"]
-    judged_every: int = 1
 
     @property
     def rankers(self) -> tuple[str, ...]:
@@ -306,11 +304,7 @@ def train_on(
         batches,
         steps_per_epoch=batches.steps_per_epoch,
         epochs=recipe.epochs,
-        callbacks=[
-            Evaluation(validate, recipe.judged_every),
-            *best.values(),
-            *callbacks,
-        ],
+        callbacks=[Evaluation(validate), *best.values(), *callbacks],
         backup_dir=directory / "backup",
         config={"seed": seed, **recipe.settings()},
         verbose=verbose,

@@ -1,0 +1,173 @@
+"""Students of ranking lists and of logits: they train, resume, and beat a lone one."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from zoo_fixture import SPEC, requests
+
+from tfdistill.data import ImplicitFeedback, PairSet
+from tfdistill.metrics import Pairs, head_items, scored_top_k
+from tfdistill.models import Net, TwoTower
+from tfdistill.zoo import recall_from_lists as lists
+from tfdistill.zoo import recall_from_logits as logits
+from tfdistill.zoo.judge import CatalogueJudge
+from tfdistill.zoo.recipe import train, train_on
+
+USERS, ITEMS = 48, 60
+TEACHER = np.random.default_rng(0).normal(size=(USERS, 4)) @ np.random.default_rng(
+    1
+).normal(size=(4, ITEMS))
+
+
+@pytest.fixture(scope="module")
+def data() -> ImplicitFeedback:
+    """Each user takes some of the 12 items that a low-rank taste puts first."""
+    rng = np.random.default_rng(2)
+    best = np.argsort(-TEACHER, axis=1)[:, :12]
+    best = rng.permuted(best, axis=1)
+    users = np.arange(USERS)
+    parts = (best[:, :3], best[:, 3:6], best[:, 6:12])
+    return ImplicitFeedback(
+        "low rank",
+        USERS,
+        *(
+            PairSet(np.repeat(users, part.shape[1]), part.ravel(), ITEMS)
+            for part in parts
+        ),
+    )
+
+
+def teacher_lists(data, size=30):
+    seen = Pairs(data.train.group, data.train.item)
+    return scored_top_k(lambda rows: TEACHER[rows], USERS, size, seen=seen)
+
+
+def judge(data, part="valid"):
+    return CatalogueJudge(
+        data.requests(part), data.seen(part), head_items(data.popularity)
+    )
+
+
+def small(recipe, epochs):
+    net = dataclasses.replace(
+        recipe.nets[lists.STUDENT], architecture=TwoTower((), None, shared=2)
+    )
+    return dataclasses.replace(
+        recipe,
+        nets={lists.STUDENT: net},
+        batch_size=12,
+        negatives=2,
+        epochs=epochs,
+    )
+
+
+def trained(data, recipe, folder, form=None, seed=0):
+    teacher = (None, None) if form is None else teacher_lists(data)
+    return train_on(
+        lists.list_batches(data, recipe, form, *teacher, seed=seed),
+        recipe,
+        data.spec(4),
+        judge(data),
+        folder,
+        teacher=lists.LABELS if form is None else lists.SIGNALS,
+        seed=seed,
+    )[lists.STUDENT]
+
+
+def fitting(form):
+    """A form for a list of 30 items."""
+    return dataclasses.replace(form, interesting=min(form.interesting, 20))
+
+
+@pytest.mark.parametrize("name", lists.FORMS)
+def test_every_form_trains(data, name, tmp_path):
+    form = fitting(lists.FORMS[name])
+    recipe = small(lists.recipe(lists.matrix_factorisation(), form), 2)
+    history = trained(data, recipe, tmp_path, form).history
+    assert history["transfer_lists"][1] < history["transfer_lists"][0]
+    assert np.isfinite(history["loss"]).all()
+
+
+@pytest.mark.parametrize("base", lists.BASES)
+def test_a_student_alone_trains(data, base, tmp_path):
+    recipe = small(lists.alone(lists.matrix_factorisation(), lists.BASES[base]), 3)
+    history = trained(data, recipe, tmp_path).history
+    assert history["transfer_labels"][-1] < history["transfer_labels"][0]
+
+
+def test_lists_teach_more_than_few_labels(data, tmp_path):
+    form = fitting(lists.FORMS["rank-weighted"])
+    net, found = lists.matrix_factorisation(), {}
+    for name, recipe, of in (
+        ("alone", small(lists.alone(net), 4), None),
+        ("taught", small(lists.recipe(net, form), 4), form),
+    ):
+        history = trained(data, recipe, tmp_path / name, of).history
+        found[name] = max(history["val_recall_ndcg@10"])
+    assert found["taught"] > 1.3 * found["alone"]
+
+
+def test_a_killed_training_of_lists_goes_on_bit_by_bit(data, tmp_path):
+    form = fitting(lists.FORMS["RRD"])
+    recipe = small(lists.recipe(lists.matrix_factorisation(), form), 4)
+
+    class Kill(tf.keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                raise KeyboardInterrupt
+
+    def run(folder, *callbacks):
+        return train_on(
+            lists.list_batches(data, recipe, form, *teacher_lists(data)),
+            recipe,
+            data.spec(4),
+            judge(data),
+            folder,
+            teacher=lists.SIGNALS,
+            callbacks=callbacks,
+        )[lists.STUDENT]
+
+    unbroken = run(tmp_path / "unbroken")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "killed", Kill())
+    resumed = run(tmp_path / "killed")
+    for one, other in zip(
+        unbroken.models["query"].get_weights(), resumed.models["query"].get_weights()
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_an_annealed_run_is_another_with_more_epochs():
+    recipe = lists.alone(lists.matrix_factorisation())
+    longer = dataclasses.replace(recipe, epochs=recipe.epochs + 1)
+    assert recipe.annealed and recipe.settings() != longer.settings()
+    plain = dataclasses.replace(recipe, annealed=False)
+    more = dataclasses.replace(longer, annealed=False)
+    assert plain.settings() == more.settings()
+
+
+def test_logits_teach_a_two_tower_net(tmp_path):
+    net = Net(TwoTower((8,), dim=4), ("age", "item_id", "price"))
+    recipe = dataclasses.replace(
+        logits.recipe(net, negatives=4), epochs=4, batch_size=8, learning_rate=1e-2
+    )
+    seen = PairSet.positives(requests(1))
+    found = train(
+        recipe,
+        SPEC,
+        requests(),
+        CatalogueJudge(requests(), seen, head_items(np.arange(30))),
+        tmp_path,
+        teacher=lambda features: {"score": 2.0 * features["price"]},
+    )["recall"]
+    assert (
+        found.history["transfer_recall_list"][-1]
+        < (found.history["transfer_recall_list"][0])
+    )
+    assert set(found.models) == {"query", "item"}
+    alone = recipe.only("recall")
+    assert [t.name for t in alone.transfers] == ["recall_softmax"]
