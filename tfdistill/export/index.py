@@ -308,9 +308,11 @@ def _lists(vectors: np.ndarray, width: int, seed: int) -> tuple[np.ndarray, np.n
     list isn't worth a probe.
     """
     centroids = k_means(vectors, -(-len(vectors) // width), seed=seed)
-    sizes = np.bincount(nearest(vectors, centroids), minlength=len(centroids))
-    least = min(width / 4, sizes.max())
-    owner = nearest(vectors, centroids[sizes >= least])
+    owner = nearest(vectors, centroids)
+    sizes = np.bincount(owner, minlength=len(centroids))
+    kept = np.flatnonzero(sizes >= min(width / 4, sizes.max()))
+    homeless = np.flatnonzero(~np.isin(owner, kept))
+    owner[homeless] = kept[nearest(vectors[homeless], centroids[kept])]
     order = np.lexsort((np.linalg.norm(vectors, axis=1), owner))
     owner, sizes = owner[order], np.bincount(owner)[owner[order]]
     place = np.arange(len(vectors)) - np.searchsorted(owner, owner)
