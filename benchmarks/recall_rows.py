@@ -11,9 +11,6 @@ import itertools
 
 from tfdistill.zoo.recall_from_lists import BASES, FORMS, Base, Form
 
-DIM = 20
-"""Width of a student's vectors."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
@@ -39,14 +36,14 @@ class Row:
         teacher: Which teacher gives the lists, or is judged.
         form: How the student learns from the lists; None for a student alone.
         base: The student's loss on its labels.
-        dim: Width of the vectors.
+        ordered: Whether only sets with an order in time have the row.
     """
 
     kind: str = "student"
     teacher: str = ""
     form: Form | None = None
     base: Base = BASES["softmax"]
-    dim: int = DIM
+    ordered: bool = False
 
     @property
     def trials(self) -> tuple[Trial, ...]:
@@ -63,7 +60,8 @@ def _taught(form: str, teacher: str = "EASE") -> Row:
 
 
 ROWS: dict[str, Row] = {
-    "EASE": Row("teacher", "EASE"),
+    "EASE": Row("teacher", "EASE"),  # by the newest items first, where they are known
+    "EASE, all items alike": Row("teacher", "EASE, all items alike", ordered=True),
     "LightGCN": Row("teacher", "LightGCN"),
     "EASE + LightGCN": Row("teacher", "EASE + LightGCN"),
     "SVD of EASE": Row("svd", "EASE"),

@@ -35,6 +35,21 @@ def test_ease_is_the_closed_form_on_either_side(shape):
     np.testing.assert_allclose(model(rows), (x @ b)[rows], atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(7, 12), (12, 7)])
+def test_ease_asks_with_the_newest_items_first(shape):
+    x, l2 = interactions(*shape), 2.0
+    p = np.linalg.inv(x.T @ x + l2 * np.eye(shape[1]))
+    b = np.eye(shape[1]) - p / np.diag(p)
+    recent = np.full((shape[0], 3), -1)
+    recent[:, 0] = 0
+    recent[2, :2] = 1, 0
+    asked = np.zeros(shape)
+    asked[:, 0] = 1.0
+    asked[2, [1, 0]] = 1.0, np.exp(-1 / 4)
+    model = Ease(as_pairs(x), shape[0], l2=l2, recent=recent, memory=4.0)
+    np.testing.assert_allclose(model(np.arange(5)), (asked @ b)[:5], atol=1e-5)
+
+
 def test_co_occurrences_in_many_parts_are_the_same(monkeypatch):
     x = interactions(9, 14)
     whole = Ease(as_pairs(x), 9, l2=1.0)(np.arange(9))
@@ -55,7 +70,8 @@ def test_the_penalty_is_chosen_on_validation():
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"l2": 0.0}, "`l2` must be above 0, received 0.0"),
+        ({"l2": 0.0}, "`l2` and `memory` must be above 0, received 0.0 and 10.0"),
+        ({"l2": 1.0, "memory": -1.0}, "received 1.0 and -1.0"),
         ({"l2": 1.0, "num_users": 2}, "users below 2, received 4"),
     ],
 )
