@@ -1,5 +1,6 @@
 """Export: verified SavedModels of students for a server, and what serving costs."""
 
+from tfdistill.export.cascade import RankingStage, cascade_servable
 from tfdistill.export.cost import Latency, ParameterCount, flops, latency, parameters
 from tfdistill.export.examples import (
     candidate_examples,
@@ -16,7 +17,7 @@ from tfdistill.export.publishing import (
     publish,
 )
 from tfdistill.export.ranking import ranker_servable
-from tfdistill.export.recall import recall_servable
+from tfdistill.export.recall import recall_servable, reindexed
 from tfdistill.export.servable import Servable
 from tfdistill.export.server_files import batching_parameters, model_config
 
@@ -28,9 +29,11 @@ __all__ = [
     "IvfIndex",
     "Latency",
     "ParameterCount",
+    "RankingStage",
     "Servable",
     "batching_parameters",
     "candidate_examples",
+    "cascade_servable",
     "elwc",
     "example_batch",
     "export_ranker",
@@ -44,5 +47,6 @@ __all__ = [
     "publish",
     "ranker_servable",
     "recall_servable",
+    "reindexed",
     "tf_examples",
 ]

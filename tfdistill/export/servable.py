@@ -14,6 +14,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.export.cost import ParameterCount, parameters
 from tfdistill.export.guards import refuse_variables
+from tfdistill.export.index import IndexReport
 from tfdistill.export.server_files import write_warm_up
 
 __all__ = [
@@ -49,6 +50,7 @@ class Servable:
         parameters: Parameters of the model.
         files: Contents of further files by name, for a client; they lie in the folder
             `assets.extra`, where a server leaves them alone.
+        index: What the index of a recall model finds.
     """
 
     signatures: Mapping[str, Any]
@@ -56,6 +58,7 @@ class Servable:
     requests: Mapping[str, Mapping[str, np.ndarray]]
     difference: Callable[[Answers], float]
     parameters: ParameterCount
+    index: IndexReport | None = None
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def save(self, path: str | Path) -> None:
@@ -82,10 +85,11 @@ def _name_methods(file: Path) -> None:
 
 def servable_of(
     signatures: Mapping[str, Any],
-    models: Sequence[tf.keras.Model],
+    models: Sequence[Any],
     requests: Mapping[str, Mapping[str, np.ndarray]],
     difference: Callable[[Answers], float],
     forbidden: Iterable[tf.keras.Model],
+    index: IndexReport | None = None,
 ) -> Servable:
     """Collects what the signatures use, and refuses what they may not."""
     used = {id(v): v for function in signatures.values() for v in function.variables}
@@ -98,8 +102,10 @@ def servable_of(
         if isinstance(tracked, resource)
     ]
     variables = sorted(used.values(), key=lambda variable: variable.name)
-    count = parameters(*models)
-    return Servable(signatures, (*variables, *lookups), requests, difference, count)
+    count = parameters(*(m for m in models if isinstance(m, tf.keras.Model)))
+    return Servable(
+        signatures, (*variables, *lookups), requests, difference, count, index
+    )
 
 
 def one_output(model: tf.keras.Model, name: str | None = None) -> tf.keras.Model:
