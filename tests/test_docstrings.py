@@ -54,8 +54,10 @@ NO_EXAMPLE = {
         "PartCounts",
         "RequestParts",
         "Servable",
+        "Server",
         "Simulation",
         "Stage",
+        "Timing",
     },
     "it needs files; its test shows it": {
         "default_cache_dir",
