@@ -154,6 +154,37 @@ class ImplicitFeedback:
         labels = (candidates >= 0).astype(np.float32)
         return Requests({"user_id": users}, self.items, candidates, labels, users)
 
+    def next_items(self) -> tuple[np.ndarray, PairSet]:
+        """Returns examples for a sequence model: what was taken before, what next.
+
+        Returns:
+            Histories int64 `[E, H]`, newest first and -1 padded, and the pairs of an
+            example and its next item: users and pairs for `RecallBatches`.
+
+        Raises:
+            ValueError: If the items have no order.
+
+        Example:
+            >>> pairs = PairSet([0, 0], [0, 1], 4)
+            >>> last = np.array([[1, 0, -1]])
+            >>> data = ImplicitFeedback("mine", 1, pairs, pairs, pairs, last)
+            >>> histories, pairs = data.next_items()
+            >>> histories.tolist(), pairs.item.tolist()
+            ([[0, -1, -1]], [1])
+        """
+        if self.last is None:
+            raise ValueError(
+                f"{self.name} has no order in time, which a sequence model needs; take "
+                "`Ease` or `lightgcn_vectors`."
+            )
+        width = self.last.shape[1]
+        padded = np.pad(self.last, [(0, 0), (0, width)], constant_values=-1)
+        user, place = np.nonzero(self.last[:, 1:] >= 0)
+        columns = place[:, np.newaxis] + 1 + np.arange(width)
+        histories = padded[user[:, np.newaxis], columns].astype(np.int64)
+        pairs = PairSet(np.arange(len(user)), self.last[user, place], self.num_items)
+        return histories, pairs
+
 
 def load_citeulike(
     folder: str | Path, *, expected: Expected = EXPECTED_CITEULIKE
@@ -224,10 +255,7 @@ def load_gowalla(
             with gzip.open(path, "rt") as file:
                 lines = [[int(number) for number in line.split()] for line in file]
         except (ValueError, OSError, EOFError, zlib.error) as error:
-            raise ValueError(
-                f"{str(path)!r} is corrupt, truncated or of another format: {error}. "
-                "Fetch the file again."
-            ) from error
+            raise _unreadable(path, error) from error
         parts[part] = pd.DataFrame(
             {
                 "user_id": np.repeat(
@@ -275,10 +303,7 @@ def load_movielens_positives(
         try:
             frame = pd.read_parquet(path, columns=["user_id", "movie_id", "timestamp"])
         except (ValueError, OSError) as error:
-            raise ValueError(
-                f"{str(path)!r} is corrupt or of another format: {error}. Fetch the "
-                "file again."
-            ) from error
+            raise _unreadable(path, error) from error
         frames.append(frame.rename(columns={"movie_id": "item_id"}))
     return _timed("MovieLens-1M", pd.concat(frames), str(folder), expected, core)
 
@@ -318,15 +343,19 @@ def load_online_retail(
         with open(path, "rb") as raw, np.load(raw) as file:
             columns = {name: file[key].astype(int) for name, key in names.items()}
     except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"{str(path)!r} is corrupt or of another format: {error}. Fetch the file "
-            "again."
-        ) from error
+        raise _unreadable(path, error) from error
     return _timed("Online Retail", pd.DataFrame(columns), str(path), expected, core)
 
 
 _PAIR = {"user_id": "int64", "item_id": "int64"}
 _LAST = 50  # so many of a user's last items are kept
+
+
+def _unreadable(path: str | Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"{str(path)!r} is corrupt, truncated or of another format: {error}. Fetch the "
+        "file again."
+    )
 
 
 def _timed(

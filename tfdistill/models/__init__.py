@@ -13,7 +13,7 @@ from tfdistill.models.inputs import NetInputs
 from tfdistill.models.interaction import AutoInt, FiBiNet, SeNetDnn, XDeepFm
 from tfdistill.models.joint import JointNetwork, Net, joint_network
 from tfdistill.models.multi_task import Mmoe
-from tfdistill.models.sequential import BehaviourTransformer, Din
+from tfdistill.models.sequential import BehaviourTransformer, Din, SequenceTower
 from tfdistill.models.sharing import Representation
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "NetInputs",
     "Representation",
     "SeNetDnn",
+    "SequenceTower",
     "TwoTower",
     "XDeepFm",
     "gated_ensemble",

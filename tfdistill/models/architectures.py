@@ -160,7 +160,7 @@ class TwoTower:
 
         With `shared` the scores are `[B, L - shared + B * shared]`.
         """
-        query = self._tower(inputs.user, f"{name}_query")
+        query = self._query(inputs, f"{name}_query")
         candidates = self._tower(inputs.item, f"{name}_item")
         scores = SharedDot(self.shared, name=f"{name}_dot")((query, candidates))
         return {
@@ -168,6 +168,10 @@ class TwoTower:
             f"{name}_query": as_float32(query, f"{name}_query"),
             f"{name}_item": as_float32(candidates, f"{name}_item"),
         }
+
+    def _query(self, inputs: NetInputs, name: str) -> tf.Tensor:
+        """The users' vectors."""
+        return self._tower(inputs.user, name)
 
     def _tower(self, features: tf.Tensor, name: str) -> tf.Tensor:
         """The vectors of one side."""

@@ -11,10 +11,15 @@ from tfdistill.layers.attention import (
     TargetAttention,
     TransformerBlock,
 )
-from tfdistill.models.architectures import deep_part, kernel_l2, ranker_outputs
+from tfdistill.models.architectures import (
+    TwoTower,
+    deep_part,
+    kernel_l2,
+    ranker_outputs,
+)
 from tfdistill.models.inputs import NetInputs, concatenated
 
-__all__ = ["BehaviourTransformer", "Din"]
+__all__ = ["BehaviourTransformer", "Din", "SequenceTower"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,6 +170,77 @@ class BehaviourTransformer:
             name,
         )
         return ranker_outputs(layers[-1], layers, name)
+
+
+@dataclasses.dataclass(frozen=True)
+class SequenceTower(TwoTower):
+    """Two towers whose user tower is a transformer over what the user took: a teacher.
+
+    `q(u) = t_0` of `S_{k+1} = block_k(S_k, S_k)` over the tokens S of
+    `BehaviourTokens`, a learned start in front; by default the items' vectors are those
+    of the table that both share. After SASRec, which predicts every item of a sequence
+    at once under a causal mask; here each prefix is an example of its own
+    (`ImplicitFeedback.next_items`), and a position is a place, the newest first.
+
+    Args:
+        units: As in `TwoTower`, of the item tower.
+        dim: As in `TwoTower`; the item tower must give the width of a behaviour.
+        l2: L2 on the kernels.
+        shared: As in `TwoTower`.
+        behaviours: Name of the user sequence.
+        blocks: Number of blocks.
+        heads: Heads of each block; they divide the width of a behaviour.
+        dropout: Rate of the dropout in the blocks.
+
+    Raises:
+        ValueError: If there is no block.
+
+    Example:
+        >>> from tfdistill.data.spec import Feature, FeatureSpec, Table
+        >>> from tfdistill.models import Net, joint_network
+        >>> spec = FeatureSpec(
+        ...     features=(
+        ...         Feature("history", "categorical", "user", "item", shape=(5,)),
+        ...         Feature("item_id", "categorical", "item", "item"),
+        ...     ),
+        ...     tables=(Table("item", dim=8, size=9),),
+        ... )
+        >>> network = joint_network(spec, {"recall": Net(SequenceTower(), spec.names)})
+        >>> sorted(network.part("recall", output="recall_query", scope="user").input)
+        ['history']
+
+    Reference:
+        Kang and McAuley, SASRec, ICDM 2018, arXiv:1808.09781.
+    """
+
+    units: tuple[int, ...] = ()
+    dim: int | None = None
+    behaviours: str = "history"
+    blocks: int = 2
+    heads: int = 2
+    dropout: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.blocks < 1:
+            raise ValueError(
+                f"SequenceTower needs at least one block, got blocks={self.blocks}; "
+                "for the mean of a history take a `TwoTower`."
+            )
+
+    def _query(self, inputs: NetInputs, name: str) -> tf.Tensor:
+        """The start's vector after the last block."""
+        behaviours, mask = inputs.sequence(self.behaviours)
+        tokens, valid = BehaviourTokens(name=f"{name}_tokens")((behaviours, mask))
+        for index in range(self.blocks):
+            tokens = TransformerBlock(
+                self.heads,
+                self.dropout,
+                kernel_regularizer=kernel_l2(self.l2),
+                name=f"{name}_block_{index}",
+            )((tokens, tokens, valid))
+        length = int(tokens.shape[1])
+        start = tf.keras.layers.Cropping1D((0, length - 1), name=f"{name}_start")
+        return tf.keras.layers.Flatten(name=f"{name}_vector")(start(tokens))
 
 
 def _check_pairs(what: str, behaviours: tuple[tuple[str, str], ...]) -> None:
