@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from export_fixture import ITEMS, SPEC, answered, batch, catalogue, of, towers
+from tensorflow_serving.apis import prediction_log_pb2
 
 from tfdistill.export import Ivf, example_batch, publish, recall_servable, reindexed
 
@@ -169,3 +170,25 @@ def test_a_wrong_answer_is_far_from_the_keras_models(network):
         changed = {**answers[name], "ids": answers[name]["ids"].copy()}
         changed["ids"][0, 0] = changed["ids"][0, 1]
         assert servable.difference({**answers, name: changed}) == np.inf
+
+
+def test_a_server_warms_up_with_the_dtypes_of_the_signatures(network, tmp_path):
+    """As pandas gives them: numbers of 64 bits."""
+    users = example_batch(SPEC, batch_size=3)
+    users["age"] = users["age"].astype(np.float64)
+    ids = np.arange(ITEMS, dtype=np.int16)
+    recall_servable(*towers(network), SPEC, catalogue(), ids, k=3, example=users).save(
+        tmp_path
+    )
+    file = tmp_path / "assets.extra" / "tf_serving_warmup_requests"
+    signatures = tf.saved_model.load(str(tmp_path)).signatures
+    written = [
+        prediction_log_pb2.PredictionLog.FromString(record.numpy()).predict_log.request
+        for record in tf.data.TFRecordDataset(str(file))
+    ]
+    assert {r.model_spec.signature_name for r in written} == set(signatures)
+    for request in written:
+        function = signatures[request.model_spec.signature_name]
+        inputs = function.structured_input_signature[1]
+        found = {name: tf.as_dtype(x.dtype) for name, x in request.inputs.items()}
+        assert found == {name: spec.dtype for name, spec in inputs.items()}

@@ -261,7 +261,7 @@ class _Cascade:
         unknown = tf.pad(rows, [[0, 0], [0, 1]], constant_values=-1)
         candidates = {_IDS: searcher.catalogue.ids(unknown).numpy()}
         sizes = {
-            name: np.array(max(1, 2 * size // 3))
+            name: np.array(max(1, 2 * size // 3), np.int32)
             for name, size in zip(self.keep_names, self.sizes)
         }
         exclude = {EXCLUDE: searcher.exclusions(queries)}

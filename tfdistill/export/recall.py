@@ -296,7 +296,7 @@ def _servable(
     requests = {
         "serving_default": features,
         "tf_example": {"serialized": tf_examples(features, users)},
-        "top_k_dynamic": {**features, EXCLUDE: exclude, "k": np.array(k)},
+        "top_k_dynamic": {**features, EXCLUDE: exclude, "k": np.array(k, np.int32)},
         "query": features,
         "item": {name: column.numpy() for name, column in some.items()},
     }

@@ -129,11 +129,16 @@ def called(model: tf.keras.Model, columns: Mapping[str, tf.Tensor]) -> tf.Tensor
 
 
 def columns_of(given: Mapping[str, Any], spec: FeatureSpec) -> dict[str, np.ndarray]:
-    """The spec's features as arrays; anything else that is given is left out."""
+    """The spec's features as arrays of its dtypes; anything else is left out."""
     missing = [name for name in spec.names if name not in given]
     if missing:
         raise ValueError(f"There are no values of {missing}, only of {sorted(given)}.")
-    return {name: np.asarray(given[name]) for name in spec.names}
+    return {
+        f.name: np.asarray(given[f.name])
+        if f.dtype == "string"
+        else tf.constant(given[f.name], f.dtype).numpy()
+        for f in spec.features
+    }
 
 
 def tensors_of(
