@@ -24,7 +24,7 @@ import tensorflow as tf
 from recall_rows import ROWS, Row, Trial
 from recall_table import NAME, table
 
-from tfdistill.data import implicit
+from tfdistill.data import ImplicitFeedback, implicit_sets
 from tfdistill.metrics import (
     Pairs,
     dot_scores,
@@ -41,13 +41,15 @@ from tfdistill.zoo import recall_from_lists as zoo
 from tfdistill.zoo.judge import CatalogueJudge, Recaller
 from tfdistill.zoo.recipe import train_on
 
-SETS: dict[str, Callable[[pathlib.Path], implicit.ImplicitFeedback]] = {
-    "citeulike": lambda folder: implicit.load_citeulike(folder / "citeulike"),
-    "movielens-1m": lambda folder: implicit.load_movielens_positives(folder / "ml-1m"),
-    "online-retail": lambda folder: implicit.load_online_retail(
+SETS: dict[str, Callable[[pathlib.Path], ImplicitFeedback]] = {
+    "citeulike": lambda folder: implicit_sets.load_citeulike(folder / "citeulike"),
+    "movielens-1m": lambda folder: implicit_sets.load_movielens_positives(
+        folder / "ml-1m"
+    ),
+    "online-retail": lambda folder: implicit_sets.load_online_retail(
         folder / "online-retail" / "online_retail.npz"
     ),
-    "gowalla": lambda folder: implicit.load_gowalla(folder / "gowalla"),
+    "gowalla": lambda folder: implicit_sets.load_gowalla(folder / "gowalla"),
 }
 TUNED = {"online-retail": "citeulike", "gowalla": "citeulike"}
 """Sets that take the settings of another."""

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from tfdistill.data import PairSet
-from tfdistill.data.implicit import (
-    ImplicitFeedback,
+from tfdistill.data.implicit import ImplicitFeedback
+from tfdistill.data.implicit_sets import (
     load_citeulike,
     load_gowalla,
     load_movielens_positives,
@@ -147,3 +147,14 @@ def test_parts_must_fit_each_other():
         ImplicitFeedback("mine", 1, one, other, one)
     with pytest.raises(ValueError, match="users 0 .. 1 must all have training pairs"):
         ImplicitFeedback("mine", 2, one, one, one)
+
+
+def test_next_items_are_examples_of_a_sequence_model():
+    pairs = PairSet([0, 0, 0, 1], [3, 1, 2, 0], 4)
+    last = np.array([[2, 3, 1], [0, -1, -1]])  # the newest first
+    data = ImplicitFeedback("mine", 2, pairs, pairs, pairs, last)
+    histories, after = data.next_items()
+    assert histories.tolist() == [[3, 1, -1], [1, -1, -1]]
+    assert after.item.tolist() == [2, 3]
+    with pytest.raises(ValueError, match="mine has no order in time"):
+        ImplicitFeedback("mine", 2, pairs, pairs, pairs).next_items()

@@ -2,8 +2,8 @@
 
 from tfdistill.data.batching import RequestBatches
 from tfdistill.data.frappe import load_frappe
-from tfdistill.data.implicit import (
-    ImplicitFeedback,
+from tfdistill.data.implicit import ImplicitFeedback
+from tfdistill.data.implicit_sets import (
     load_citeulike,
     load_gowalla,
     load_movielens_positives,

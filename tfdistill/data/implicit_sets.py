@@ -1,0 +1,263 @@
+"""Loaders of public sets of implicit feedback."""
+
+from __future__ import annotations
+
+import gzip
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tfdistill.data.delimited import check_file, check_size, read_interactions
+from tfdistill.data.implicit import ImplicitFeedback
+from tfdistill.data.movielens import Expected
+from tfdistill.data.requests import PairSet
+from tfdistill.data.splits import per_user_temporal_split
+
+__all__ = [
+    "EXPECTED_CITEULIKE",
+    "EXPECTED_GOWALLA",
+    "EXPECTED_POSITIVES",
+    "EXPECTED_RETAIL",
+    "load_citeulike",
+    "load_gowalla",
+    "load_movielens_positives",
+    "load_online_retail",
+]
+
+EXPECTED_CITEULIKE = Expected(rows=125_580, users=5219, items=25_181)
+"""CiteULike, split by leaving one item of each user for validation and one for test."""
+
+EXPECTED_GOWALLA = Expected(rows=1_027_370, users=29_858, items=40_981)
+"""Gowalla, the split of LightGCN with a validation part."""
+
+EXPECTED_POSITIVES = Expected(rows=518_897, users=5398, items=3522)
+"""The films of MovieLens-1M that were rated 4 or 5, as far as their times are known."""
+
+EXPECTED_RETAIL = Expected(rows=396_337, users=4334, items=3659)
+"""Online Retail: lines of invoices."""
+
+
+def load_citeulike(
+    folder: str | Path, *, expected: Expected = EXPECTED_CITEULIKE
+) -> ImplicitFeedback:
+    """Loads CiteULike: which scholar keeps which paper.
+
+    Args:
+        folder: Has `train.tsv`, `valid.tsv` and `test.tsv`: lines `user<TAB>item` under
+            one header line.
+        expected: What must have been read.
+
+    Returns:
+        The data; valid and test have one item of each user.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If one is corrupt, truncated or another one.
+
+    Example:
+        >>> load_citeulike("no/such")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        FileNotFoundError: CiteULike: there is no file 'no/such/train.tsv'. Give the ...
+
+    Reference:
+        Kang et al., DE-RRD, CIKM 2020, arXiv:2012.04357, whose split it is.
+    """
+    parts = {}
+    for part in ("train", "valid", "test"):
+        path = Path(folder) / f"{part}.tsv"
+        check_file(path, "CiteULike", path.name)
+        with open(path, "rb") as file:
+            parts[part] = read_interactions(
+                file, str(path), _PAIR, None, separator="\t", header=True
+            )
+    return _numbered("CiteULike", parts, str(folder), expected)
+
+
+def load_gowalla(
+    folder: str | Path, *, expected: Expected = EXPECTED_GOWALLA
+) -> ImplicitFeedback:
+    """Loads Gowalla: who checked in where.
+
+    Args:
+        folder: Has `train.txt.gz`, `valid.txt.gz` and `test.txt.gz`: lines `user item
+            item ...`.
+        expected: What must have been read.
+
+    Returns:
+        The data.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If one is corrupt, truncated or another one.
+
+    Example:
+        >>> load_gowalla("no/such")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        FileNotFoundError: Gowalla: there is no file 'no/such/train.txt.gz'. Give the...
+
+    Reference:
+        He et al., LightGCN, SIGIR 2020, arXiv:2002.02126.
+    """
+    parts = {}
+    for part in ("train", "valid", "test"):
+        path = Path(folder) / f"{part}.txt.gz"
+        check_file(path, "Gowalla", path.name)
+        try:
+            with gzip.open(path, "rt") as file:
+                lines = [[int(number) for number in line.split()] for line in file]
+        except (ValueError, OSError, EOFError, zlib.error) as error:
+            raise _unreadable(path, error) from error
+        parts[part] = pd.DataFrame(
+            {
+                "user_id": np.repeat(
+                    [x[0] for x in lines], [len(x) - 1 for x in lines]
+                ),
+                "item_id": np.concatenate([x[1:] for x in lines] or [[]]),
+            }
+        )
+    return _numbered("Gowalla", parts, str(folder), expected)
+
+
+def load_movielens_positives(
+    folder: str | Path,
+    *,
+    expected: Expected = EXPECTED_POSITIVES,
+    core: int = 5,
+) -> ImplicitFeedback:
+    """Loads the films of MovieLens-1M that users rated 4 or 5, with their times.
+
+    Args:
+        folder: Has `positives_train.parquet`, `positives_val.parquet` and
+            `positives_test.parquet` with the columns user_id, movie_id and timestamp.
+        expected: What must have been read, before the core is taken.
+        core: Users and items with fewer positives are left out.
+
+    Returns:
+        The data, split per user in time order: 80 % train, 10 % valid, 10 % test.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If one is corrupt or another one.
+
+    Example:
+        >>> load_movielens_positives("no/such")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        FileNotFoundError: MovieLens-1M: there is no file 'no/such/positives_train.pa...
+
+    Reference:
+        Harper and Konstan, The MovieLens Datasets, 2015, doi:10.1145/2827872.
+    """
+    frames = []
+    for part in ("train", "val", "test"):
+        path = Path(folder) / f"positives_{part}.parquet"
+        check_file(path, "MovieLens-1M", path.name)
+        try:
+            frame = pd.read_parquet(path, columns=["user_id", "movie_id", "timestamp"])
+        except (ValueError, OSError) as error:
+            raise _unreadable(path, error) from error
+        frames.append(frame.rename(columns={"movie_id": "item_id"}))
+    return _timed("MovieLens-1M", pd.concat(frames), str(folder), expected, core)
+
+
+def load_online_retail(
+    path: str | Path,
+    *,
+    expected: Expected = EXPECTED_RETAIL,
+    core: int = 10,
+) -> ImplicitFeedback:
+    """Loads Online Retail: what the customers of a shop bought first.
+
+    Args:
+        path: The file `online_retail.npz` with the arrays `user`, `item`, `minute`.
+        expected: What must have been read, before the core is taken.
+        core: Users and items with fewer purchases are left out.
+
+    Returns:
+        The data, split per user in time order: 80 % train, 10 % valid, 10 % test. A
+        pair counts once, when it was first bought.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is corrupt or another one.
+
+    Example:
+        >>> load_online_retail("no/such.npz")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        FileNotFoundError: Online Retail: there is no file 'no/such.npz'. Give the pa...
+
+    Reference:
+        Chen, Sain and Guo, 2012, doi:10.1057/dbm.2012.17.
+    """
+    check_file(path, "Online Retail", "online_retail.npz")
+    names = {"user_id": "user", "item_id": "item", "timestamp": "minute"}
+    try:
+        with open(path, "rb") as raw, np.load(raw) as file:
+            columns = {name: file[key].astype(int) for name, key in names.items()}
+    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
+        raise _unreadable(path, error) from error
+    return _timed("Online Retail", pd.DataFrame(columns), str(path), expected, core)
+
+
+_PAIR = {"user_id": "int64", "item_id": "int64"}
+_LAST = 50  # so many of a user's last items are kept
+
+
+def _unreadable(path: str | Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"{str(path)!r} is corrupt, truncated or of another format: {error}. Fetch the "
+        "file again."
+    )
+
+
+def _timed(
+    name: str, frame: pd.DataFrame, source: str, expected: Expected, core: int
+) -> ImplicitFeedback:
+    """Splits what has times, after leaving out rare users and items."""
+    check_size(frame, source, expected)
+    frame = frame.sort_values("timestamp", kind="stable")
+    frame = frame.drop_duplicates(["user_id", "item_id"])
+    size = -1
+    while size != len(frame):
+        size = len(frame)
+        for column in ("user_id", "item_id"):
+            counts = frame[column].map(frame[column].value_counts())
+            frame = frame[counts >= core]
+    parts = per_user_temporal_split(frame).parts
+    return _numbered(name, parts, source, None)
+
+
+def _numbered(
+    name: str,
+    parts: Mapping[str, pd.DataFrame],
+    source: str,
+    expected: Expected | None,
+) -> ImplicitFeedback:
+    """Numbers the users of training and all items, and keeps the order in time."""
+    frame = pd.concat(parts.values())
+    if expected is not None:
+        check_size(frame, source, expected)
+    users = np.unique(parts["train"]["user_id"])
+    items = np.unique(frame["item_id"])
+    numbered = []
+    for part in ("train", "valid", "test"):
+        warm = parts[part][parts[part]["user_id"].isin(users)]
+        user, item = warm["user_id"].to_numpy(), warm["item_id"].to_numpy()
+        numbered.append((np.searchsorted(users, user), np.searchsorted(items, item)))
+    train, valid, test = (PairSet(*pair, len(items)) for pair in numbered)
+    last = _newest(*numbered[0], len(users)) if "timestamp" in frame else None
+    return ImplicitFeedback(name, len(users), train, valid, test, last)
+
+
+def _newest(user: np.ndarray, item: np.ndarray, num_users: int) -> np.ndarray:
+    """Each user's last items `[U, _LAST]`, newest first, of pairs in time order."""
+    order = np.argsort(user[::-1], kind="stable")
+    user, item = user[::-1][order], item[::-1][order]
+    place = np.arange(len(user)) - np.searchsorted(user, user)
+    last = np.full((num_users, _LAST), -1, np.int32)
+    kept = place < _LAST
+    last[user[kept], place[kept]] = item[kept]
+    return last
