@@ -23,8 +23,10 @@ class Ease:
     `P = (I - X^T A X) / l2`, `A = (X X^T + l2 I)^-1`, equal but for rounding.
 
     With the order of the users' items, `recent`, the model is asked with weights
-    `exp(-place / memory)` instead of ones, the newest item at place 0. Where taste
-    moves on that is a far better teacher: on MovieLens-1M by half.
+    `exp(-place / memory)` instead of ones, the newest item at place 0. That tells what
+    comes next far better, and what comes later a little: NDCG@10 on MovieLens-1M rises
+    from .083 to .126 on validation, which follows training, and from .0636 to .0644 on
+    test, which follows validation.
 
     Cost: one inverse of `min(U, I)` rows, 8 `min(U, I)^2` bytes. The matrix S is never
     whole in memory: `__call__` gives the rows that are asked for.
