@@ -24,7 +24,7 @@ import tensorflow as tf
 from recall_rows import ROWS, Row, Trial
 from recall_table import NAME, table
 
-from tfdistill.data import ImplicitFeedback, implicit_sets
+from tfdistill.data import ImplicitFeedback, RecallBatches, implicit_sets
 from tfdistill.metrics import (
     Pairs,
     dot_scores,
@@ -37,9 +37,11 @@ from tfdistill.metrics.retrieval import BlockScores
 from tfdistill.teachers.ease import Ease, tuned_ease
 from tfdistill.teachers.fusion import fused_ranks
 from tfdistill.teachers.lightgcn import lightgcn_vectors
+from tfdistill.trainers import LoggedTeacher
 from tfdistill.zoo import recall_from_lists as zoo
+from tfdistill.zoo import sequence_recall
 from tfdistill.zoo.judge import CatalogueJudge, Recaller
-from tfdistill.zoo.recipe import train_on
+from tfdistill.zoo.recipe import Recipe, train_on
 
 SETS: dict[str, Callable[[pathlib.Path], ImplicitFeedback]] = {
     "citeulike": lambda folder: implicit_sets.load_citeulike(folder / "citeulike"),
@@ -132,19 +134,38 @@ class Bench:
             rows_l2=trial.rows_l2,
         )
         number = row.trials.index(trial)
-        net = train_on(
+        return self.fitted(
             zoo.list_batches(self.data, recipe, form, *lists, seed=seed),
             recipe,
-            self.data.spec(self.dim),
+            f"{name.replace(' ', '-')}/{number}/seed-{seed}",
+            self.dim,
+            zoo.LABELS if form is None else zoo.SIGNALS,
+            seed,
+        )
+
+    def fitted(
+        self,
+        batches: RecallBatches,
+        recipe: Recipe,
+        folder: str,
+        dim: int,
+        signals: LoggedTeacher,
+        seed: int,
+    ) -> tuple[BlockScores, float]:
+        """Trains a two-tower net: its scores, and NDCG@10 on validation."""
+        net = train_on(
+            batches,
+            recipe,
+            self.data.spec(dim),
             self.validation,
-            self.work / f"{name.replace(' ', '-')}/{number}/seed-{seed}",
-            teacher=zoo.LABELS if form is None else zoo.SIGNALS,
+            self.work / folder,
+            teacher=signals,
             seed=seed,
         )[zoo.STUDENT]
-        recaller = Recaller(
-            net.models["query"], net.models["item"], self.data.requests("train")
-        )
-        users = recaller.queries(np.arange(self.data.num_users))
+        towers = net.models["query"], net.models["item"]
+        recaller = Recaller(*towers, self.data.requests("train"))
+        blocks = np.array_split(np.arange(self.data.num_users), 20)
+        users = np.concatenate([recaller.queries(rows) for rows in blocks])
         valid = round(float(max(net.history[recipe.monitor(zoo.STUDENT)])), 6)
         return dot_scores(users, recaller.items()), valid
 
@@ -154,6 +175,10 @@ class Bench:
             return fused_ranks([self.teacher(part) for part in name.split(" + ")])
         if name == "LightGCN":
             return dot_scores(*lightgcn_vectors(self.data, self.work / "lightgcn"))
+        if name == "SASRec":
+            recipe = sequence_recall.recipe()
+            batches = sequence_recall.prefix_batches(self.data, recipe)
+            return self.fitted(batches, recipe, "SASRec", 64, zoo.LABELS, 0)[0]
         return self.ease(name == "EASE")
 
     @functools.cache  # noqa: B019, a bench lives as long as the process

@@ -63,6 +63,7 @@ def _taught(form: str, teacher: str = "EASE") -> Row:
 ROWS: dict[str, Row] = {
     "EASE": Row("teacher", "EASE"),  # by the newest items first, where they are known
     "EASE, all items alike": Row("teacher", "EASE, all items alike", ordered=True),
+    "SASRec": Row("teacher", "SASRec", ordered=True),
     "LightGCN": Row("teacher", "LightGCN"),
     "EASE + LightGCN": Row("teacher", "EASE + LightGCN"),
     "SVD of EASE": Row("svd", "EASE"),

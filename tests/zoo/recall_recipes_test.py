@@ -11,13 +11,15 @@ from zoo_fixture import SPEC, requests
 
 from tfdistill.data import ImplicitFeedback, PairSet
 from tfdistill.metrics import Pairs, head_items, scored_top_k
-from tfdistill.models import Net, TwoTower
+from tfdistill.models import Net, SequenceTower, TwoTower
 from tfdistill.zoo import recall_from_lists as lists
 from tfdistill.zoo import recall_from_logits as logits
+from tfdistill.zoo import sequence_recall
 from tfdistill.zoo.judge import CatalogueJudge
 from tfdistill.zoo.recipe import train, train_on
 
-USERS, ITEMS = 48, 60
+USERS, ITEMS, SHARED = 48, 60, 1
+FACTORS = TwoTower((), None)
 TEACHER = np.random.default_rng(0).normal(size=(USERS, 4)) @ np.random.default_rng(
     1
 ).normal(size=(4, ITEMS))
@@ -52,15 +54,16 @@ def judge(data, part="valid"):
     )
 
 
-def small(recipe, epochs):
+def small(recipe, epochs, architecture=FACTORS):
     net = dataclasses.replace(
-        recipe.nets[lists.STUDENT], architecture=TwoTower((), None, shared=2)
+        recipe.nets[lists.STUDENT],
+        architecture=dataclasses.replace(architecture, shared=SHARED),
     )
     return dataclasses.replace(
         recipe,
         nets={lists.STUDENT: net},
         batch_size=12,
-        negatives=2,
+        negatives=SHARED,
         epochs=epochs,
     )
 
@@ -148,6 +151,34 @@ def test_an_annealed_run_is_another_with_more_epochs():
     plain = dataclasses.replace(recipe, annealed=False)
     more = dataclasses.replace(longer, annealed=False)
     assert plain.settings() == more.settings()
+
+
+def test_a_sequence_model_learns_what_comes_next(tmp_path):
+    """Everyone goes round the catalogue, step by step."""
+    users, items, each = 24, 12, 8
+    sequences = (np.arange(users)[:, np.newaxis] + np.arange(each)) % items
+    parts = (sequences[:, :6], sequences[:, 6:7], sequences[:, 7:])
+    rows = np.arange(users)
+    data = ImplicitFeedback(
+        "rounds",
+        users,
+        *(PairSet(np.repeat(rows, p.shape[1]), p.ravel(), items) for p in parts),
+        last=sequences[:, 5::-1].astype(np.int32),
+    )
+    recipe = sequence_recall.recipe(SequenceTower(blocks=1, dropout=0.0))
+    recipe = dataclasses.replace(
+        small(recipe, 12, recipe.nets[lists.STUDENT].architecture),
+        learning_rate=2e-2,
+    )
+    found = train_on(
+        sequence_recall.prefix_batches(data, recipe),
+        recipe,
+        data.spec(8),
+        judge(data),
+        tmp_path,
+        teacher=lists.LABELS,
+    )[lists.STUDENT]
+    assert max(found.history["val_recall_ndcg@10"]) > 0.9
 
 
 def test_logits_teach_a_two_tower_net(tmp_path):

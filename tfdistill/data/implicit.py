@@ -70,8 +70,11 @@ class ImplicitFeedback:
 
     @property
     def users(self) -> dict[str, np.ndarray]:
-        """The features of the users: their number, `[U]`."""
-        return {"user_id": np.arange(self.num_users)}
+        """The features of the users: their number, and `last` as their `history`."""
+        users = {"user_id": np.arange(self.num_users)}
+        if self.last is not None:
+            users["history"] = self.last.astype(np.int64)
+        return users
 
     @property
     def items(self) -> dict[str, np.ndarray]:
@@ -79,14 +82,19 @@ class ImplicitFeedback:
         return {"item_id": np.arange(self.num_items)}
 
     def spec(self, dim: int) -> FeatureSpec:
-        """Returns the features of a model that knows numbers only.
+        """Returns the features: numbers, and the last items where there is an order.
 
         Args:
             dim: Width of a user's and of an item's vector.
         """
+        history: tuple[Feature, ...] = ()
+        if self.last is not None:
+            shape = self.last.shape[1:]
+            history = (Feature("history", "categorical", "user", "item", shape),)
         return FeatureSpec(
             (
                 Feature("user_id", "categorical", "user", table="user"),
+                *history,
                 Feature("item_id", "categorical", "item", table="item"),
             ),
             (
@@ -121,7 +129,8 @@ class ImplicitFeedback:
         candidates = np.full((len(users), place.max() + 1), -1, np.int32)
         candidates[row, place] = pairs.item
         labels = (candidates >= 0).astype(np.float32)
-        return Requests({"user_id": users}, self.items, candidates, labels, users)
+        features = {name: values[users] for name, values in self.users.items()}
+        return Requests(features, self.items, candidates, labels, users)
 
     def next_items(self) -> tuple[np.ndarray, PairSet]:
         """Returns examples for a sequence model: what was taken before, what next.
