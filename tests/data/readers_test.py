@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import gzip
 
 import numpy as np
@@ -293,3 +294,12 @@ def test_split_takes_everything_along():
 def test_split_refuses(fractions, message):
     with pytest.raises(ValueError, match=message):
         split_requests(make_requests(3), fractions)
+
+
+def test_requests_have_the_ids_of_the_frame():
+    spec = FeatureSpec((Feature("price", "numeric", "item"),))
+    frame = pd.DataFrame({"r": [9, 9, 4], "price": [1.0, 2.0, 3.0], "y": [1, 0, 0]})
+    read = functools.partial(requests_from_frame, spec=spec, request="r", label="y")
+    assert read(frame).ids.dtype == np.int64
+    assert read(frame).ids.tolist() == [9, 4]
+    assert read(frame.assign(r=["b", "b", "ä"])).ids.tolist() == ["b", "ä"]
