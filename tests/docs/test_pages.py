@@ -99,3 +99,12 @@ def test_the_code_of_two_stages_runs():
         exec(compile(code, page.name, "exec"), namespace)
     assert namespace["coverage"].missing == namespace["lookup"].coverage.missing == 0
     assert namespace["head"].shape == (30, 10)
+
+
+def test_the_code_of_retrieval_runs():
+    page = ROOT / "docs" / "retrieval.md"
+    namespace = {"__name__": "retrieval"}
+    for code in blocks(page, "python"):
+        exec(compile(code, page.name, "exec"), namespace)
+    assert namespace["page"]["ids"].shape == (1, 20)
+    assert namespace["report"].index.k == 200
