@@ -167,7 +167,7 @@ def test_a_sequence_model_learns_what_comes_next(tmp_path):
     )
     recipe = sequence_recall.recipe(SequenceTower(blocks=1, dropout=0.0))
     recipe = dataclasses.replace(
-        small(recipe, 12, recipe.nets[lists.STUDENT].architecture),
+        small(recipe, 30, recipe.nets[lists.STUDENT].architecture),
         learning_rate=2e-2,
     )
     found = train_on(

@@ -41,7 +41,7 @@ def read_interactions(
     file: IO[bytes] | gzip.GzipFile,
     source: str,
     columns: Mapping[str, str],
-    expected: Expected | None,
+    expected: Expected,
     *,
     separator: str,
     header: bool,
@@ -53,8 +53,7 @@ def read_interactions(
         source: What the file is called in errors.
         columns: Dtype by column, in the order of the file; `user_id` and `item_id` are
             two of them. A header's own names are not used.
-        expected: Rows, users and items that the file must have; None if any number will
-            do.
+        expected: Rows, users and items that the file must have.
         separator: Stands between two fields.
         header: Whether the first line holds names.
 
@@ -92,8 +91,7 @@ def read_interactions(
             f"{source!r} is corrupt, truncated or of another format: {error}. Fetch "
             "the file again."
         ) from error
-    if expected is not None:
-        check_size(frame, source, expected)
+    check_size(frame, source, expected)
     return frame
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import gzip
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from tfdistill.data.delimited import check_file, check_size, read_interactions
+from tfdistill.data.delimited import check_file, check_size
 from tfdistill.data.implicit import ImplicitFeedback
 from tfdistill.data.movielens import Expected
 from tfdistill.data.requests import PairSet
@@ -66,14 +66,9 @@ def load_citeulike(
     Reference:
         Kang et al., DE-RRD, CIKM 2020, arXiv:2012.04357, whose split it is.
     """
-    parts = {}
-    for part in ("train", "valid", "test"):
-        path = Path(folder) / f"{part}.tsv"
-        check_file(path, "CiteULike", path.name)
-        with open(path, "rb") as file:
-            parts[part] = read_interactions(
-                file, str(path), _PAIR, None, separator="\t", header=True
-            )
+    parts = _read_each(
+        "CiteULike", folder, ("train.tsv", "valid.tsv", "test.tsv"), _read_tsv
+    )
     return _numbered("CiteULike", parts, str(folder), expected)
 
 
@@ -102,23 +97,12 @@ def load_gowalla(
     Reference:
         He et al., LightGCN, SIGIR 2020, arXiv:2002.02126.
     """
-    parts = {}
-    for part in ("train", "valid", "test"):
-        path = Path(folder) / f"{part}.txt.gz"
-        check_file(path, "Gowalla", path.name)
-        try:
-            with gzip.open(path, "rt") as file:
-                lines = [[int(number) for number in line.split()] for line in file]
-        except (ValueError, OSError, EOFError, zlib.error) as error:
-            raise _unreadable(path, error) from error
-        parts[part] = pd.DataFrame(
-            {
-                "user_id": np.repeat(
-                    [x[0] for x in lines], [len(x) - 1 for x in lines]
-                ),
-                "item_id": np.concatenate([x[1:] for x in lines] or [[]]),
-            }
-        )
+    parts = _read_each(
+        "Gowalla",
+        folder,
+        ("train.txt.gz", "valid.txt.gz", "test.txt.gz"),
+        _read_adjacency,
+    )
     return _numbered("Gowalla", parts, str(folder), expected)
 
 
@@ -151,15 +135,8 @@ def load_movielens_positives(
     Reference:
         Harper and Konstan, The MovieLens Datasets, 2015, doi:10.1145/2827872.
     """
-    frames = []
-    for part in ("train", "val", "test"):
-        path = Path(folder) / f"positives_{part}.parquet"
-        check_file(path, "MovieLens-1M", path.name)
-        try:
-            frame = pd.read_parquet(path, columns=["user_id", "movie_id", "timestamp"])
-        except (ValueError, OSError) as error:
-            raise _unreadable(path, error) from error
-        frames.append(frame.rename(columns={"movie_id": "item_id"}))
+    names = tuple(f"positives_{part}.parquet" for part in ("train", "val", "test"))
+    frames = _read_each("MovieLens-1M", folder, names, _read_positives)
     return _timed("MovieLens-1M", pd.concat(frames), str(folder), expected, core)
 
 
@@ -202,8 +179,45 @@ def load_online_retail(
     return _timed("Online Retail", pd.DataFrame(columns), str(path), expected, core)
 
 
-_PAIR = {"user_id": "int64", "item_id": "int64"}
 _LAST = 50  # so many of a user's last items are kept
+
+
+def _read_each(
+    name: str,
+    folder: str | Path,
+    files: tuple[str, ...],
+    read: Callable[[Path], pd.DataFrame],
+) -> list[pd.DataFrame]:
+    """Reads the files of a data set: user_id and item_id of each, at least."""
+    frames = []
+    for file in files:
+        path = Path(folder) / file
+        check_file(path, name, file)
+        try:
+            frames.append(read(path))
+        except (ValueError, OSError, EOFError, zlib.error) as error:
+            raise _unreadable(path, error) from error
+    return frames
+
+
+def _read_tsv(path: Path) -> pd.DataFrame:
+    frame = pd.read_csv(path, sep="\t")
+    if frame.shape[1] != 2:
+        raise ValueError(f"expected 2 columns, got {frame.shape[1]}")
+    return frame.set_axis(["user_id", "item_id"], axis=1).astype("int64")
+
+
+def _read_adjacency(path: Path) -> pd.DataFrame:
+    """Lines of a user and its items."""
+    with gzip.open(path, "rt") as file:
+        lines = [[int(number) for number in line.split()] for line in file]
+    pairs = [(line[0], item) for line in lines for item in line[1:]]
+    return pd.DataFrame(pairs, columns=["user_id", "item_id"])
+
+
+def _read_positives(path: Path) -> pd.DataFrame:
+    frame = pd.read_parquet(path, columns=["user_id", "movie_id", "timestamp"])
+    return frame.rename(columns={"movie_id": "item_id"})
 
 
 def _unreadable(path: str | Path, error: Exception) -> ValueError:
@@ -227,24 +241,24 @@ def _timed(
             counts = frame[column].map(frame[column].value_counts())
             frame = frame[counts >= core]
     parts = per_user_temporal_split(frame).parts
-    return _numbered(name, parts, source, None)
+    return _numbered(name, list(parts.values()), source, None)
 
 
 def _numbered(
     name: str,
-    parts: Mapping[str, pd.DataFrame],
+    parts: Sequence[pd.DataFrame],
     source: str,
     expected: Expected | None,
 ) -> ImplicitFeedback:
     """Numbers the users of training and all items, and keeps the order in time."""
-    frame = pd.concat(parts.values())
+    frame = pd.concat(parts)
     if expected is not None:
         check_size(frame, source, expected)
-    users = np.unique(parts["train"]["user_id"])
+    users = np.unique(parts[0]["user_id"])
     items = np.unique(frame["item_id"])
     numbered = []
-    for part in ("train", "valid", "test"):
-        warm = parts[part][parts[part]["user_id"].isin(users)]
+    for part in parts:
+        warm = part[part["user_id"].isin(users)]
         user, item = warm["user_id"].to_numpy(), warm["item_id"].to_numpy()
         numbered.append((np.searchsorted(users, user), np.searchsorted(items, item)))
     train, valid, test = (PairSet(*pair, len(items)) for pair in numbered)
