@@ -41,7 +41,7 @@ class ExactIndex:
 
     `rows = argtop_k(q . x_i)`. The top-K of I scores is taken in two steps: the K
     blocks of `sqrt(I / 100)` items whose maxima are greatest hold the K best items, so
-    only they are searched. For up to some 100,000 items this is all one needs.
+    only they are searched. `IvfIndex` is for large catalogues.
 
     Args:
         vectors: Item vectors, float `[I, d]`.
@@ -101,8 +101,8 @@ class IvfIndex:
     k-means puts each item to its nearest centroid; what one centroid has is cut into
     lists of at most `width` items, by length of their vectors. A query goes to the
     `probes` lists with the greatest `q . mean_j`, or to more if so many may hold fewer
-    than K items. With all lists probed it is exact. Worth its recall from some 100,000
-    items on; measure it on real queries: `recall_by_probes`.
+    than K items. With all lists probed it is exact. It pays for large
+    catalogues; measure it on real queries: `recall_by_probes`.
 
     Args:
         vectors: Item vectors, float `[I, d]`.

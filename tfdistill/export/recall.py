@@ -69,8 +69,8 @@ def recall_servable(
         items: Raw item features of the catalogue by name, `[I, *shape]`.
         ids: What to return for each of them: I different integers or strings.
         k: Number of items K to return.
-        index: By default the exact index; `Ivf()` for inverted lists, which are faster
-            from some 100,000 items on and find almost all.
+        index: By default the exact index; `Ivf()` for inverted lists, which are
+            faster for large catalogues and find almost all of the exact top-K.
         forbidden: Models of which nothing may be served: the teachers.
         allow_privileged: Serve privileged features: to measure a teacher's cost only.
         example: Raw features of users to verify with; by default drawn ones. Inverted
