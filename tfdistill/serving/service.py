@@ -36,7 +36,8 @@ def _answering(method: Callable[..., Any]) -> Callable[..., Any]:
         except ValueError as error:
             code, message = grpc.StatusCode.INVALID_ARGUMENT.value[0], str(error)
         # A parser quotes the whole record, and a status of more than 8 KB is lost.
-        context.abort(_CODES[code], message[:2000])
+        text = message.encode("ascii", "backslashreplace").decode()
+        context.abort(_CODES[code], text[:2000])
 
     return answer
 
