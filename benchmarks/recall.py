@@ -138,7 +138,7 @@ class Bench:
             zoo.list_batches(self.data, recipe, form, *lists, seed=seed),
             recipe,
             f"{name.replace(' ', '-')}/{number}/seed-{seed}",
-            self.dim,
+            row.width or self.dim,
             zoo.LABELS if form is None else zoo.SIGNALS,
             seed,
         )

@@ -36,6 +36,7 @@ class Row:
         teacher: Which teacher gives the lists, or is judged.
         form: How the student learns from the lists; None for a student alone.
         base: The student's loss on its labels.
+        width: Of the student's vectors, where it isn't the set's.
         ordered: Whether only sets with an order in time have the row.
     """
 
@@ -43,6 +44,7 @@ class Row:
     teacher: str = ""
     form: Form | None = None
     base: Base = BASES["softmax"]
+    width: int = 0
     ordered: bool = False
 
     @property
@@ -67,6 +69,7 @@ ROWS: dict[str, Row] = {
     "LightGCN": Row("teacher", "LightGCN"),
     "EASE + LightGCN": Row("teacher", "EASE + LightGCN"),
     "SVD of EASE": Row("svd", "EASE"),
+    "alone, width 128": Row(width=128),
     "alone, softmax": Row(),
     "alone, BPR": Row(base=BASES["bpr"]),
     "rank-weighted": _taught("rank-weighted"),

@@ -49,7 +49,7 @@ def table(problem: str) -> str:
         cells = [name, str(len(runs))]
         cells += [_spread([run[metric] for run in runs]) for metric in METRICS]
         if best:
-            taught = ROWS[name].kind == "student" and name not in BASELINES
+            taught = ROWS[name].form is not None
             cells += [_gain(runs, found[best], m) if taught else "" for m in GAINS]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
