@@ -16,13 +16,14 @@ CORE = [
     "tensorflow-ranking>=0.5.5",
     "numpy>=1.26,<2",
     "pandas>=2.0",
-    "pyarrow>=14,<19",
+    "pyarrow>=15,<19",
     "matplotlib>=3.7",
     "rich>=13",
     "typer>=0.12",
     "setuptools<81",
 ]
 GBDT = ["lightgbm>=4.3,<5"]
+BEAM = ["apache-beam>=2.60", "google-crc32c"]
 DEV = [
     "pytest>=8",
     "pytest-xdist>=3.5",
@@ -30,6 +31,7 @@ DEV = [
     "mypy>=1.11",
     "build>=1",
     *GBDT,
+    *BEAM,
 ]
 
 setup(
@@ -44,7 +46,7 @@ setup(
     package_data={"tfdistill": ["py.typed"]},
     python_requires=">=3.9,<3.12",
     install_requires=CORE,
-    extras_require={"dev": DEV, "gbdt": GBDT},
+    extras_require={"dev": DEV, "gbdt": GBDT, "beam": BEAM},
     entry_points={"console_scripts": ["tfdistill = tfdistill.cli:main"]},
     classifiers=[
         "Programming Language :: Python :: 3.9",
