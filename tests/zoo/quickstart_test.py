@@ -45,7 +45,7 @@ def test_the_run_is_reported_and_exported(run):
     for export in results.exports:
         assert export.max_difference < 1e-5
         assert (out / "serving" / export.name / "1" / "saved_model.pb").is_file()
-    assert {cost.name for cost in results.costs} == {"teacher", *zoo.STAGES}
+    assert {cost.name for cost in results.costs} == {"teacher", *zoo.STAGES, "cascade"}
     assert all(cost.mflops > 0 for cost in results.costs)
 
 
@@ -72,6 +72,32 @@ def test_exported_recall_returns_the_films_that_the_judge_ranks_first(run):
         seen = set(items[judge.seen.item[judge.seen.user == user]].tolist())
         unseen = [i for i in ids[user] if i not in seen][:3]
         assert len(unseen) == 3
+
+
+def test_the_exported_cascade_is_the_exported_stages(run):
+    out, problem, _, _ = run
+    loaded = {
+        name: tf.saved_model.load(str(out / "serving" / name / "1"))
+        for name in ("coarse", "fine", "cascade")
+    }
+    served = {name: model.signatures for name, model in loaded.items()}
+    test = problem.parts.test
+
+    def called(function, features):
+        names = function.structured_input_signature[1]
+        return function(**{name: tf.constant(features[name]) for name in names})
+
+    users = {name: column[:4] for name, column in test.users.items()}
+    ids = called(served["cascade"]["recall"], users)["ids"].numpy()
+    row = {item: place for place, item in enumerate(test.items["item_id"])}
+    for stage, keep in (("coarse", 50), ("fine", 10)):
+        rows = np.vectorize(row.get)(ids)
+        features = {**users, **{name: x[rows] for name, x in test.items.items()}}
+        scores = called(served[stage]["serving_default"], features)["scores"]
+        order = np.argsort(-scores.numpy(), axis=1, kind="stable")[:, :keep]
+        ids = np.take_along_axis(ids, order, axis=1)
+    page = called(served["cascade"]["serving_default"], users)
+    np.testing.assert_array_equal(page["ids"], ids)
 
 
 @pytest.mark.parametrize("stage", zoo.STAGES)

@@ -112,7 +112,7 @@ def quickstart(
     distilled, alone = [run[DISTILLED] for run in runs], [run[ALONE] for run in runs]
     console.print("Exporting, and checking each SavedModel in another process ...")
     test = problem.parts.test
-    exports, paths = exported(problem.spec, test, distilled[-1], out)
+    exports, paths = exported(problem.spec, test, distilled[-1], out, sizes)
     results = Results(
         title=f"One teacher, three students: {problem.data.name}",
         command=shlex.join(["tfdistill", *sys.argv[1:]]),
@@ -123,7 +123,7 @@ def quickstart(
         facts=_facts(problem, tiny),
         stages=stages(problem.judges, distilled, alone),
         cascades=cascades(problem.judges["test"], distilled, alone, sizes),
-        costs=served_costs(paths, distilled[-1], test),
+        costs=served_costs(paths, distilled[-1], test, sizes),
         curves=_curves(runs[0]),
         calibration=calibrations(problem.judges["test"], distilled[0], alone[0]),
         warnings=[_TINY_WARNING] if tiny else [],

@@ -10,7 +10,9 @@ import numpy as np
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.export import (
+    RankingStage,
     Servable,
+    cascade_servable,
     flops,
     latency,
     parameters,
@@ -19,16 +21,24 @@ from tfdistill.export import (
     recall_servable,
 )
 from tfdistill.report import Cost, Export
+from tfdistill.zoo.comparison import Sizes
 from tfdistill.zoo.recipe import TrainedNet
 
-__all__ = ["exported", "served_costs"]
+__all__ = ["CASCADE", "exported", "served_costs"]
 
 CANDIDATES = 500
 """Candidates of one request when latency and FLOPs are measured."""
 
+CASCADE = "cascade"
+"""Name of the model that makes a page of a user."""
+
 
 def exported(
-    spec: FeatureSpec, requests: Requests, nets: Mapping[str, TrainedNet], out: Path
+    spec: FeatureSpec,
+    requests: Requests,
+    nets: Mapping[str, TrainedNet],
+    out: Path,
+    sizes: Sizes | None = None,
 ) -> tuple[list[Export], dict[str, Path]]:
     """Publishes every net as a SavedModel, all checked in one fresh process.
 
@@ -37,10 +47,11 @@ def exported(
         requests: Requests to check with; the index of recall holds their catalogue.
         nets: The trained nets.
         out: Folder of the run; models go to `out/serving/<net>/<version>`.
+        sizes: What each stage of a cascade of the nets keeps; None if they are none.
 
     Returns:
-        What was exported and how it was checked, and the folder of each net. The
-        teacher is among them only to be measured beside its students.
+        What was exported and how it was checked, and the folder of each net and of the
+        cascade. The teacher is among them only to be measured beside its students.
     """
     example = request_of(requests, 0, 20)
     teacher = nets["teacher"].models["teacher"]
@@ -65,6 +76,10 @@ def exported(
                 allow_privileged=name == "teacher",
                 example=example,
             )
+    if sizes:
+        servables[out / "serving" / CASCADE] = _cascade(
+            spec, requests, nets, sizes, example
+        )
     reports = publish(servables)
     exports = [
         Export(Path(d).name, r.path, r.process, r.max_difference)
@@ -73,8 +88,34 @@ def exported(
     return exports, {Path(d).name: Path(r.path) for d, r in reports.items()}
 
 
+def _cascade(
+    spec: FeatureSpec,
+    requests: Requests,
+    nets: Mapping[str, TrainedNet],
+    sizes: Sizes,
+    example: Mapping[str, np.ndarray],
+) -> Servable:
+    """The students as one model."""
+    every = requests.num_items
+    kept = {"coarse": min(sizes.coarse, every), "fine": min(sizes.page, every)}
+    return cascade_servable(
+        nets["recall"].models["query"],
+        nets["recall"].models["item"],
+        [RankingStage(name, nets[name].models[name], n) for name, n in kept.items()],
+        spec,
+        requests.items,
+        requests.items["item_id"],
+        recall=min(sizes.recall, every),
+        forbidden=[nets["teacher"].models["teacher"]],
+        example=example,
+    )
+
+
 def served_costs(
-    paths: Mapping[str, Path], nets: Mapping[str, TrainedNet], requests: Requests
+    paths: Mapping[str, Path],
+    nets: Mapping[str, TrainedNet],
+    requests: Requests,
+    sizes: Sizes | None = None,
 ) -> list[Cost]:
     """Measures one user and 500 candidates on the exported models, in turns.
 
@@ -82,22 +123,30 @@ def served_costs(
         paths: Folders of the SavedModels by net.
         nets: The nets that were exported.
         requests: The data that the measured requests are made of.
+        sizes: As for `exported`.
 
     Returns:
-        Parameters, FLOPs and latency of each net. Recall's request is the user alone:
-        its top-K goes over the whole catalogue.
+        Parameters, FLOPs and latency of each net and of the cascade. Recall's request
+        is the user alone, and so is the cascade's: it begins with the whole catalogue.
     """
     rows = range(min(8, requests.num_requests))
     sent = [request_of(requests, row, CANDIDATES) for row in rows]
     measured = latency(paths, sent, baseline="teacher", threads=1)
+    models = {name: tuple(net.models.values()) for name, net in nets.items()}
+    size = requests.num_items
+    mflops = {name: _mflops(net, size, CANDIDATES) for name, net in nets.items()}
+    if sizes:
+        candidates = {"recall": size, "coarse": sizes.recall, "fine": sizes.coarse}
+        models[CASCADE] = tuple(m for stage in candidates for m in models[stage])
+        mflops[CASCADE] = sum(_mflops(nets[s], size, n) for s, n in candidates.items())
     costs = []
-    for name, net in nets.items():
-        counted = parameters(*net.models.values())
+    for name, served in models.items():
+        counted = parameters(*served)
         costs.append(
             Cost(
                 name,
                 counted.tables + counted.rest,
-                _mflops(net, requests.num_items),
+                mflops[name],
                 measured[name].p50,
                 measured[name].p99,
             )
@@ -105,11 +154,11 @@ def served_costs(
     return costs
 
 
-def _mflops(net: TrainedNet, catalogue: int) -> float:
+def _mflops(net: TrainedNet, catalogue: int, candidates: int) -> float:
     """A ranker's over the candidates; recall's for a query against the catalogue."""
     if "query" not in net.models:
         (model,) = net.models.values()
-        return flops(model, list_size=CANDIDATES)
+        return flops(model, list_size=candidates)
     query = net.models["query"]
     (vector,) = query.outputs
     return flops(query) + 2e-6 * catalogue * vector.shape[-1]
