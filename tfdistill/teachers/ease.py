@@ -97,11 +97,13 @@ class Ease:
             else:
                 last = self._recent[row][self._recent[row] >= 0]
                 asked[place, last] = np.exp(-np.arange(len(last)) / self.memory)
-        if self._dual:
+        if not self._dual:
+            through = asked @ self._inverse
+        elif self._recent is None:  # X P = A X
+            through = self._users.sums(self._inverse[rows])
+        else:
             explained = self._users.sums(self._items.sums(asked) @ self._inverse)
             through = (asked - explained) / np.float32(self.l2)
-        else:
-            through = asked @ self._inverse
         return asked - through / self._diagonal  # S = X - X P / diag(P)
 
 
