@@ -54,7 +54,7 @@ class Row:
         if self.form is None:
             grid = itertools.product((5e-2, 1e-1), penalties, (1.0,))
         else:
-            grid = itertools.product((5e-2,), penalties, (1.0, 0.25))
+            grid = itertools.product((1e-1,), penalties, (1.0, 0.25))
         return tuple(Trial(*settings) for settings in grid)
 
 

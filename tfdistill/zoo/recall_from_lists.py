@@ -166,9 +166,9 @@ def alone(net: Net, base: Base = BASES["softmax"]) -> Recipe:
         epochs=15,
         batch_size=base.batch_size,
         negatives=base.shared,
-        learning_rate=5e-2,
+        learning_rate=1e-1,
         annealed=True,
-        rows_l2=1e-4,
+        rows_l2=3e-4,
     )
 
 
@@ -187,9 +187,7 @@ def recipe(net: Net, form: Form = FORMS["rank-weighted"]) -> Recipe:
     """
     plain = alone(net, form.base)
     lists = Transfer("lists", "list_score", STUDENT, form.loss, form.weight)
-    return dataclasses.replace(
-        plain, transfers=(*plain.transfers, lists), epochs=6, rows_l2=1e-5
-    )
+    return dataclasses.replace(plain, transfers=(*plain.transfers, lists))
 
 
 def list_batches(
