@@ -35,7 +35,7 @@ from tfdistill.metrics import (
 )
 from tfdistill.metrics.retrieval import BlockScores
 from tfdistill.teachers.ease import Ease, tuned_ease
-from tfdistill.teachers.fusion import fused_ranks
+from tfdistill.teachers.fusion import fused_scores
 from tfdistill.teachers.lightgcn import lightgcn_vectors
 from tfdistill.trainers import LoggedTeacher
 from tfdistill.zoo import recall_from_lists as zoo
@@ -172,7 +172,7 @@ class Bench:
     def teacher(self, name: str) -> BlockScores:
         """Returns the scores of a teacher by its name."""
         if " + " in name:
-            return fused_ranks([self.teacher(part) for part in name.split(" + ")])
+            return fused_scores([self.teacher(part) for part in name.split(" + ")])
         if name == "LightGCN":
             return dot_scores(*lightgcn_vectors(self.data, self.work / "lightgcn"))
         if name == "SASRec":

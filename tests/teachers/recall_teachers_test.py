@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfdistill.data import PairSet
 from tfdistill.data.implicit import ImplicitFeedback
 from tfdistill.metrics import Pairs, scored_top_k, top_k
-from tfdistill.teachers import Ease, fused_ranks, lightgcn_vectors, tuned_ease
+from tfdistill.teachers import Ease, fused_scores, lightgcn_vectors, tuned_ease
 from tfdistill.teachers.lightgcn import GraphEmbeddings
 
 
@@ -131,24 +131,26 @@ def test_lightgcn_finds_the_groups_and_resumes(tmp_path):
     np.testing.assert_array_equal(again[0], users)
 
 
-def test_fusion_is_the_sum_of_reciprocal_ranks():
+def test_fusion_is_the_sum_of_standardised_scores():
     rng = np.random.default_rng(0)
-    one, other = rng.normal(size=(2, 4, 9))
-    fused = fused_ranks(
-        [lambda r: one[r], lambda r: other[r]], weights=(2.0, 1.0), smoothing=3.0
-    )
-    ranks = [1 + (s[:, np.newaxis] > s[:, :, np.newaxis]).sum(-1) for s in (one, other)]
-    expected = 2 / (3 + ranks[0]) + 1 / (3 + ranks[1])
-    np.testing.assert_allclose(fused(np.array([2, 0])), expected[[2, 0]], rtol=1e-6)
+    one, other = rng.normal(size=(2, 4, 9)) * [[[1.0]], [[50.0]]] + 7.0
+    fused = fused_scores([lambda r: one[r], lambda r: other[r]], weights=(2.0, 1.0))
+    parts = [
+        (s - s.mean(1, keepdims=True)) / s.std(1, keepdims=True) for s in (one, other)
+    ]
+    expected = 2 * parts[0] + parts[1]
+    np.testing.assert_allclose(fused(np.array([2, 0])), expected[[2, 0]], atol=1e-5)
+    constant = fused_scores([lambda r: np.ones((len(r), 3))])
+    assert (constant(np.array([0])) == 0).all()
 
 
 @pytest.mark.parametrize(
-    "settings", [{"weights": (1.0,)}, {"weights": (1.0, 0.0)}, {"smoothing": 0.0}]
+    ("count", "weights"), [(0, None), (2, (1.0,)), (2, (1.0, 0.0))]
 )
-def test_fusion_refuses(settings):
-    teachers = [lambda rows: np.zeros((len(rows), 3))] * 2
-    with pytest.raises(ValueError, match="fused_ranks takes at least one teacher"):
-        fused_ranks(teachers, **settings)
+def test_fusion_refuses(count, weights):
+    teachers = [lambda rows: np.zeros((len(rows), 3))] * count
+    with pytest.raises(ValueError, match="fused_scores takes at least one teacher"):
+        fused_scores(teachers, weights)
 
 
 def test_a_teacher_is_asked_once_for_a_block_of_its_list():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tfdistill.teachers.columns import Columns, Encoding
 from tfdistill.teachers.ease import Ease, tuned_ease
-from tfdistill.teachers.fusion import fused_ranks
+from tfdistill.teachers.fusion import fused_scores
 from tfdistill.teachers.gbdt import GbdtTeacher
 from tfdistill.teachers.lightgcn import GraphEmbeddings, lightgcn_vectors
 from tfdistill.teachers.pairs import PairTeacher
@@ -18,7 +18,7 @@ __all__ = [
     "GraphEmbeddings",
     "PairTeacher",
     "SavedModelTeacher",
-    "fused_ranks",
+    "fused_scores",
     "lightgcn_vectors",
     "tuned_ease",
 ]

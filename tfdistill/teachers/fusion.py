@@ -1,4 +1,4 @@
-"""Several recall teachers as one, by their ranks."""
+"""Several recall teachers as one."""
 
 from __future__ import annotations
 
@@ -8,60 +8,53 @@ import numpy as np
 
 from tfdistill.metrics.retrieval import BlockScores
 
-__all__ = ["fused_ranks"]
+__all__ = ["fused_scores"]
 
 
-def fused_ranks(
-    teachers: Sequence[BlockScores],
-    weights: Sequence[float] | None = None,
-    *,
-    smoothing: float = 20.0,
+def fused_scores(
+    teachers: Sequence[BlockScores], weights: Sequence[float] | None = None
 ) -> BlockScores:
-    """Fuses teachers whose scores have nothing in common but their order.
+    """Adds teachers up whose scores have no common scale.
 
-    `s_ui = sum_m w_m / (smoothing + rank_m(i))`, reciprocal rank fusion over the whole
-    catalogue. A linear item model is sure at the head of the list and blind further
-    down; a graph or factor model orders the whole catalogue. The fusion has both.
+    `s_ui = sum_m w_m (s^m_ui - mean_i s^m_ui) / sd_i s^m_ui`: each teacher's scores of
+    a user are standardised over the catalogue. A linear item model is sure at the head
+    of the list and blind further down; a graph or factor model orders the whole
+    catalogue; the sum has more of both. Sums of reciprocal ranks, tried on CiteULike,
+    lose more at the head.
 
     Args:
         teachers: Functions of user rows `[b]` to scores `[b, I]`.
         weights: One weight > 0 for each; by default equal ones.
-        smoothing: How little the first ranks stand out, above 0.
 
     Returns:
         A function of user rows to fused scores, float32 `[b, I]`.
 
     Raises:
-        ValueError: If there is no teacher, a weight is missing, or a number is not
-            above 0.
+        ValueError: If there is no teacher or a weight is missing or not above 0.
 
     Example:
-        >>> one, other = np.array([[3.0, 2.0, 1.0]]), np.array([[1.0, 3.0, 2.0]])
-        >>> fused = fused_ranks([lambda r: one[r], lambda r: other[r]], smoothing=1.0)
-        >>> fused(np.array([0])).argmax()
-        1
+        >>> one, other = np.array([[3.0, 2.0, 1.0]]), np.array([[10.0, 30.0, 20.0]])
+        >>> fused = fused_scores([lambda r: one[r], lambda r: other[r]])
+        >>> fused(np.array([0])).round(2)
+        array([[ 0.  ,  1.22, -1.22]], dtype=float32)
 
     Reference:
-        Cormack et al., Reciprocal rank fusion outperforms Condorcet and individual rank
-        learning methods, SIGIR 2009.
+        Wu et al., Evaluating score normalization methods in data fusion, AIRS 2006.
     """
     shares = [1.0] * len(teachers) if weights is None else list(weights)
-    if not teachers or len(shares) != len(teachers) or min(*shares, smoothing) <= 0:
+    if not teachers or len(shares) != len(teachers) or min(shares) <= 0:
         raise ValueError(
-            "fused_ranks takes at least one teacher, a weight above 0 for each, and a "
-            f"smoothing above 0; received {len(teachers)} teachers, the weights "
-            f"{shares} and smoothing={smoothing}."
+            "fused_scores takes at least one teacher and a weight above 0 for each; "
+            f"received {len(teachers)} teachers and the weights {shares}."
         )
 
     def fused(rows: np.ndarray) -> np.ndarray:
-        scores = [teacher(rows) for teacher in teachers]
-        total = np.zeros(scores[0].shape, np.float32)
-        for values, share in zip(scores, shares):
-            order = np.argsort(-values, axis=1, kind="stable")
-            ranks = np.empty_like(order)
-            places = np.arange(1, order.shape[1] + 1)
-            np.put_along_axis(ranks, order, places[np.newaxis], axis=1)
-            total += share / (smoothing + ranks)
-        return total
+        total = np.float32(0.0)
+        for teacher, share in zip(teachers, shares):
+            scores = teacher(rows)
+            spread = scores.std(axis=1, keepdims=True)
+            centred = scores - scores.mean(axis=1, keepdims=True)
+            total = total + share * centred / np.maximum(spread, 1e-12)
+        return np.asarray(total, np.float32)
 
     return fused
