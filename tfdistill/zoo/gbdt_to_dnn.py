@@ -1,7 +1,16 @@
 """Boosted trees teach the DNN that replaces them: margins as logits, raw features.
 
 Run: `run(two_stage(pair), GbdtTeacher.fit(spec, train, valid), spec, train,
-ListJudge(valid), directory)`.
+ListJudge(valid), directory)`; a minute for the trees, half a minute for the student.
+
+MovieLens-1M, 5 seeds; docs/ranking.md has all rows, and latencies. The DNN of 25,217
+parameters keeps what the trees know, and passes LR and FM:
+
+    ranking: movielens-1m/LR/seed-0..4 lr/auc = 0.7888 ± 0.0004
+    ranking: movielens-1m/FM/seed-0..4 fm/auc = 0.8036 ± 0.0008
+    ranking: movielens-1m/GBDT/seed-0..4 trees/auc = 0.8054 ± 0.0000
+    ranking: movielens-1m/small alone/seed-0..4 fine/auc = 0.8002 ± 0.0010
+    ranking: movielens-1m/small under GBDT/seed-0..4 fine/auc = 0.8050 ± 0.0008
 
 Where LR, FM or trees are served today, there are two ways to a DNN. Under the trees, it
 starts from what is known to work, and needs no large network. Under a large DNN
