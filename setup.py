@@ -14,6 +14,7 @@ CORE = [
     "tensorflow>=2.15,<2.16",
     "tensorflow-recommenders>=0.7.7",
     "tensorflow-ranking>=0.5.5",
+    "tensorflow-serving-api>=2.15,<2.16",
     "numpy>=1.26,<2",
     "pandas>=2.0",
     "pyarrow>=15,<19",

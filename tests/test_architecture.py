@@ -45,7 +45,7 @@ MAY_IMPORT = {
         "types",
         *FRONT,
     },
-    "commands": FRONT,
+    "commands": FRONT | {"files", "serving"},
     "cli": {"commands", "data", "version", "zoo"},
     "__main__": {"cli"},
     "scripts": FRONT | {"cli"},

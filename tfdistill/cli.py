@@ -9,7 +9,7 @@ from typing import Annotated, Optional
 import typer
 from rich.console import Console
 
-from tfdistill.commands import own_data
+from tfdistill.commands import own_data, serving
 from tfdistill.version import __version__
 
 __all__ = ["app", "main"]
@@ -83,6 +83,8 @@ for command in (
     own_data.train_teacher,
     own_data.score_teacher,
     own_data.evaluate,
+    serving.serve,
+    serving.bench,
 ):
     app.command()(command)
 

@@ -6,11 +6,11 @@ the cost of its teachers and of one student.
 MovieLens-1M, 5 seeds, mean of the logits. A DCN-v2 and boosted trees err in different
 ways; under both, a DNN of a third of the DCN-v2's parameters passes it:
 
-    ranking: movielens-1m/teacher/seed-0..4 teacher/auc = 0.8072 ± 0.0003
-    ranking: movielens-1m/three teachers/seed-0..4 mean/auc = 0.8116 ± 0.0003
-    ranking: movielens-1m/teacher and GBDT/seed-0..4 mean/auc = 0.8160 ± 0.0006
-    ranking: movielens-1m/third alone/seed-0..4 fine/auc = 0.8023 ± 0.0010
-    ranking: movielens-1m/third under teacher and GBDT/seed-0..4 fine/auc = 0.809 ± 0.001
+  ranking: movielens-1m/teacher/seed-0..4 teacher/auc = 0.8072 ± 0.0003
+  ranking: movielens-1m/three teachers/seed-0..4 mean/auc = 0.8116 ± 0.0003
+  ranking: movielens-1m/teacher and GBDT/seed-0..4 mean/auc = 0.8160 ± 0.0006
+  ranking: movielens-1m/third alone/seed-0..4 fine/auc = 0.8023 ± 0.0010
+  ranking: movielens-1m/third under teacher and GBDT/seed-0..4 fine/auc = 0.809 ± 0.001
 """
 
 from __future__ import annotations

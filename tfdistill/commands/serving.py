@@ -1,0 +1,60 @@
+"""Subcommands on exported models: serve them here, measure them."""
+
+# ruff: noqa: UP007, UP045 - typer reads annotations when it runs, on Python 3.9 too
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+__all__ = ["bench", "serve"]
+
+Threads = Annotated[int, typer.Option(min=1, help="Threads of a request.")]
+
+
+def serve(
+    path: Annotated[Path, typer.Argument(help="Folder of a model, or of a version.")],
+    name: Annotated[str, typer.Option(help="Name that clients use.")] = "model",
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8500,
+    threads: Threads = 1,
+) -> None:
+    """Serve an exported model over gRPC on this machine, for tests and local use."""
+    from tfdistill.serving import serve as start
+
+    with start({name: path}, port, threads=threads) as server:
+        typer.echo(f"Serving {name!r} at {server.address}; stop it with Ctrl-C.")
+        server.wait()
+
+
+def bench(
+    paths: Annotated[list[Path], typer.Argument(help="Folders of exported models.")],
+    sizes: Annotated[str, typer.Option(help="Numbers of candidates.")] = "1,50,500",
+    signature: Annotated[Optional[str], typer.Option(help="By default packed.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Requests of each size.")] = 200,
+    threads: Threads = 1,
+    json: Annotated[Optional[Path], typer.Option(help="Write JSON there.")] = None,
+    plot: Annotated[
+        Optional[Path], typer.Option(help="Draw there, .png or .svg.")
+    ] = None,
+) -> None:
+    """Measure latency and throughput of exported models by size of request."""
+    from tfdistill import serving
+    from tfdistill.files import written_whole
+
+    if not sizes.replace(",", "").isdigit():
+        raise ValueError(f"--sizes takes numbers such as 1,50,500, got {sizes!r}.")
+    timings = serving.bench(
+        {str(path): path for path in paths},
+        sizes=[int(size) for size in sizes.split(",") if size],
+        signature=signature,
+        rounds=rounds,
+        threads=threads,
+    )
+    typer.echo(serving.as_text(timings))
+    if json:
+        with written_whole(json) as file:
+            file.write_text(serving.as_json(timings), encoding="utf-8")
+    if plot:
+        serving.plot(timings, plot)
