@@ -2,8 +2,8 @@
 
     python benchmarks/ranking_latency.py movielens-1m --data-dir DIR [--rerun]
 
-The nets of seed 0 are exported, checked and called through their Python signatures, in
-turns in one process of one thread; rows that were not trained yet are trained. Trees
+The nets of seed 0 are exported, checked and called through their signature `packed` from
+Python, in turns in one process of one thread; rows that were not trained yet are trained. Trees
 are measured after them: LightGBM's `predict` on encoded features, one thread. A run is
 one line of benchmarks/results/ranking_latency.jsonl; docs/ranking.md has the tables.
 """
@@ -23,7 +23,14 @@ from ranking import Bench
 from ranking_table import LATENCY, SERVED
 
 from tfdistill.data import Requests
-from tfdistill.export import flops, latency, parameters, publish, ranker_servable
+from tfdistill.export import (
+    flops,
+    latency,
+    pack,
+    parameters,
+    publish,
+    ranker_servable,
+)
 from tfdistill.zoo.serving import CANDIDATES, request_of
 
 ROUNDS = 50
@@ -44,7 +51,14 @@ def measure(bench: Bench) -> dict[str, Any]:
             for name, net in nets.items()
         }
         paths = {pathlib.Path(d).name: r.path for d, r in publish(servables).items()}
-        timed = latency(paths, sent, baseline="teacher", threads=1, rounds=ROUNDS)
+        timed = latency(
+            paths,
+            [pack(request, spec) for request in sent],
+            baseline="teacher",
+            threads=1,
+            rounds=ROUNDS,
+            signatures=dict.fromkeys(paths, "packed"),
+        )
     found = {}
     for name, net in nets.items():
         counted = parameters(net)
