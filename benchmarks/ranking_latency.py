@@ -2,10 +2,11 @@
 
     python benchmarks/ranking_latency.py movielens-1m --data-dir DIR [--rerun]
 
-The nets of seed 0 are exported, checked and called through their signature `packed` from
-Python, in turns in one process of one thread; rows that were not trained yet are trained. Trees
-are measured after them: LightGBM's `predict` on encoded features, one thread. A run is
-one line of benchmarks/results/ranking_latency.jsonl; docs/ranking.md has the tables.
+The nets of seed 0 are exported, checked and called through their signature `packed`
+from Python, in turns in one process of one thread; rows that were not trained yet are
+trained. Trees are measured after them: LightGBM's `predict` on encoded features, one
+thread. A run is one line of benchmarks/results/ranking_latency.jsonl; docs/ranking.md
+has the tables.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,7 +11,7 @@ from export_fixture import FINE, SPEC, batch, of
 
 from tfdistill.data.spec import Feature, FeatureSpec
 from tfdistill.export import pack, packing, ranker_servable
-from tfdistill.models import Din, Net, joint_network
+from tfdistill.models import Din, Dnn, Net, joint_network
 
 
 def both(model: tf.keras.Model, features) -> tuple[np.ndarray, np.ndarray]:
@@ -36,6 +38,15 @@ def test_a_net_that_reads_a_sequence_s_items_is_served_too():
     """Its features are cut apart again: attention wants each behaviour's vector."""
     din = Din((("history", "item_id"),), units=(16,))
     network = joint_network(SPEC, {"fine": Net(din, (*FINE, "history"))})
+    columnar, packed = both(network.part("fine"), batch())
+    np.testing.assert_array_equal(columnar, packed)
+
+
+def test_the_widths_are_those_of_the_model_s_own_tables():
+    """One spec describes the features of nets whose tables differ in width."""
+    tables = tuple(dataclasses.replace(table, dim=3) for table in SPEC.tables)
+    narrow = FeatureSpec(SPEC.features, tables)
+    network = joint_network(narrow, {"fine": Net(Dnn((4,)), FINE)})
     columnar, packed = both(network.part("fine"), batch())
     np.testing.assert_array_equal(columnar, packed)
 

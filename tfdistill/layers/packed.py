@@ -109,7 +109,7 @@ class PackedEmbeddings:
         spec: FeatureSpec,
         packed: Mapping[str, tf.Tensor],
     ) -> None:
-        self._embeddings, self._spec = embeddings, spec
+        self._embeddings = embeddings
         self._flat: dict[_Key, tf.Tensor] = {}
         self._places: dict[str, _Place] = {}
         for name, features in packed_order(spec).items():
@@ -138,7 +138,7 @@ class PackedEmbeddings:
 
     def _dim(self, feature: Feature) -> int:
         """Width of the feature's table; 0 for numbers, which are their own vector."""
-        table = feature.table and self._spec.table_of(feature)
+        table = feature.table and self._embeddings.spec.table_of(feature)
         return table.dim if table else 0
 
     def _add(self, key: _Key, features: Sequence[Feature], columns: tf.Tensor) -> None:
