@@ -73,7 +73,10 @@ ROWS: dict[str, Row] = {
     "alone, softmax": Row(),
     "alone, BPR": Row(base=BASES["bpr"]),
     "rank-weighted": _taught("rank-weighted"),
-    "rank-weighted, EASE + LightGCN": _taught("rank-weighted", "EASE + LightGCN"),
+    "rank-weighted, two scales": _taught("rank-weighted, two scales"),
+    "two scales, EASE + LightGCN": _taught(
+        "rank-weighted, two scales", "EASE + LightGCN"
+    ),
     "RRD": _taught("RRD"),
     "list KL": _taught("list KL"),
     "point-wise": _taught("point-wise"),

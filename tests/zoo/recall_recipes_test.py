@@ -91,7 +91,7 @@ def test_every_form_trains(data, name, tmp_path):
     form = fitting(lists.FORMS[name])
     recipe = small(lists.recipe(lists.matrix_factorisation(), form), 2)
     history = trained(data, recipe, tmp_path, form).history
-    assert history["transfer_lists"][1] < history["transfer_lists"][0]
+    assert history["transfer_lists_0"][1] < history["transfer_lists_0"][0]
     assert np.isfinite(history["loss"]).all()
 
 

@@ -98,17 +98,17 @@ class Form:
     """A way of learning from a teacher's list.
 
     Args:
-        loss: The loss on the list and the drawn items.
-        weight: Its weight beside the loss on the labels.
+        losses: The losses on the list and the drawn items, one as a rule.
+        weight: The weight of each beside the loss on the labels.
         interesting: K, how many items of the list come into a batch.
         decay: Draws them from the whole list by exp(-rank / decay); None takes the
             first K.
-        perplexity: Gives the loss the teacher's scores, made this wide, instead of
+        perplexity: Gives the losses the teacher's scores, made this wide, instead of
             places; None for places.
         base: The loss on the labels.
     """
 
-    loss: DistillationLoss
+    losses: tuple[DistillationLoss, ...]
     weight: float = 4.0
     interesting: int = 100
     decay: float | None = None
@@ -116,22 +116,28 @@ class Form:
     base: Base = BASES["softmax"]
 
 
+def _by_rank(decay: float, topk: int) -> DistillationLoss:
+    """Cross entropy against exp(-rank / decay)."""
+    return RelevanceCrossEntropy(Exponential(decay=decay, top=1.0, topk=topk))
+
+
 FORMS: Mapping[str, Form] = {
     # Point-wise: the list's items are positives, the drawn ones negatives.
-    "point-wise": Form(TopKSoftLabel(topk=50), interesting=50),
+    "point-wise": Form((TopKSoftLabel(topk=50),), interesting=50),
     "point-wise, by rank": Form(
-        RankingDistillation(num_items=2, topk=50, decay=20.0, discrepancy=0.0),
+        (RankingDistillation(num_items=2, topk=50, decay=20.0, discrepancy=0.0),),
         interesting=50,
     ),
     # Pair-wise: BPR over the ranks.
-    "pair-wise": Form(BPR(), interesting=30, decay=20.0, base=BASES["bpr"]),
+    "pair-wise": Form((BPR(),), interesting=30, decay=20.0, base=BASES["bpr"]),
     # List-wise.
-    "RRD": Form(PlackettLuce(topk=50), weight=1.0, interesting=50, decay=20.0),
-    "list KL": Form(ListSoftmaxKL(), perplexity=20.0),
-    "rank-weighted": Form(
-        RelevanceCrossEntropy(Exponential(decay=20.0, top=1.0, topk=100))
+    "RRD": Form((PlackettLuce(topk=50),), weight=1.0, interesting=50, decay=20.0),
+    "list KL": Form((ListSoftmaxKL(),), perplexity=20.0),
+    "rank-weighted": Form((_by_rank(20.0, 100),)),
+    "rank-weighted, two scales": Form(
+        (_by_rank(7.0, 100), _by_rank(50.0, 200)), interesting=200
     ),
-    "NDCG": Form(ApproxNDCG(RankLinear(topk=30), temperature=1.0), interesting=30),
+    "NDCG": Form((ApproxNDCG(RankLinear(topk=30), temperature=1.0),), interesting=30),
 }
 """The forms that docs/recall.md compares; start with `"rank-weighted"`."""
 
@@ -175,7 +181,7 @@ def alone(net: Net, base: Base = BASES["softmax"]) -> Recipe:
 def recipe(net: Net, form: Form = FORMS["rank-weighted"]) -> Recipe:
     """Returns the recipe of a student of ranking lists, under `SIGNALS`.
 
-    `L = L_labels + weight * L_form(list and drawn items)`.
+    `L = L_labels + weight * sum of L_form(list and drawn items)`.
 
     Args:
         net: A net of `TwoTower(shared=form.base.shared)`, with any features.
@@ -183,11 +189,14 @@ def recipe(net: Net, form: Form = FORMS["rank-weighted"]) -> Recipe:
 
     Example:
         >>> [t.name for t in recipe(matrix_factorisation()).transfers]
-        ['labels', 'lists']
+        ['labels', 'lists_0']
     """
     plain = alone(net, form.base)
-    lists = Transfer("lists", "list_score", STUDENT, form.loss, form.weight)
-    return dataclasses.replace(plain, transfers=(*plain.transfers, lists))
+    lists = (
+        Transfer(f"lists_{number}", "list_score", STUDENT, loss, form.weight)
+        for number, loss in enumerate(form.losses)
+    )
+    return dataclasses.replace(plain, transfers=(*plain.transfers, *lists))
 
 
 def list_batches(
@@ -214,7 +223,7 @@ def list_batches(
         >>> from tfdistill.data import PairSet
         >>> pairs = [PairSet([0, 1], items, 9) for items in ([0, 1], [1, 0], [2, 2])]
         >>> data = ImplicitFeedback("mine", 2, *pairs)
-        >>> form = Form(PlackettLuce(topk=2), interesting=2, base=Base(BPR(), 2, 1))
+        >>> form = Form((PlackettLuce(topk=2),), interesting=2, base=Base(BPR(), 2, 1))
         >>> recipe_ = recipe(matrix_factorisation(shared=1), form)
         >>> batches = list_batches(data, recipe_, form, [[3, 4], [5, 6]])
         >>> x, _, _ = next(iter(batches()))
