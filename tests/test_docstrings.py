@@ -44,6 +44,7 @@ NO_EXAMPLE = {
         "Expected",
         "Export",
         "ExportReport",
+        "IndexReport",
         "Items",
         "JointNetwork",
         "Latency",

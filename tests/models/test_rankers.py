@@ -192,17 +192,22 @@ def test_saved_models_score_as_before(case, tmp_path):
 
 @EVERY
 def test_a_ranker_is_served_as_it_was_trained(case):
-    """Alone, restricted to its rows, from columns and from serialized examples."""
+    """Alone, restricted to its rows, and through all signatures."""
     expected, columns = network(case).model(batch()), batch()
     part = network(case).part("net")
     alone = standalone(part)
     for name in scores(case):
         np.testing.assert_array_equal(alone(columns)[name], expected[name])
         servable = ranker_servable(part, SPEC, output=name, example=columns)
+        answers = {}
         for signature, request in servable.requests.items():
             tensors = {key: tf.constant(values) for key, values in request.items()}
-            served = servable.signatures[signature](**tensors)["scores"]
-            np.testing.assert_allclose(served, expected[name], atol=1e-5)
+            served = servable.signatures[signature](**tensors)
+            answers[signature] = {key: value.numpy() for key, value in served.items()}
+        np.testing.assert_allclose(
+            answers["packed"]["scores"], expected[name], atol=1e-5
+        )
+        assert servable.difference(answers) < 1e-5
 
 
 @EVERY

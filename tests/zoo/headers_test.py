@@ -52,6 +52,7 @@ def test_recipes_quote_something():
         "tfdistill.zoo.gbdt_to_dnn",
         "tfdistill.zoo.movielens_cascade",
         "tfdistill.zoo.multi_task",
+        "tfdistill.zoo.privileged_coarse",
         "tfdistill.zoo.ranking_pair",
         "tfdistill.zoo.rocket",
     }

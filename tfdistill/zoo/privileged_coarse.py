@@ -1,6 +1,14 @@
 """Privileged features distillation: a coarse ranker under a teacher that sees more.
 
-Run: `python benchmarks/ranking.py movielens-1m --data-dir DIR`.
+Run: `python benchmarks/ranking.py movielens-1m --data-dir DIR`, a minute a training.
+
+MovieLens-1M, 5 seeds, the user's id as the privileged feature: a third of the gap to
+the teacher is closed, and the teacher hardly loses by training beside its student:
+
+    ranking: movielens-1m/teacher/seed-0..4 teacher/auc = 0.8072 ± 0.0003
+    ranking: movielens-1m/coarse alone/seed-0..4 coarse/auc = 0.7879 ± 0.0009
+    ranking: movielens-1m/coarse PFD/seed-0..4 coarse/auc = 0.7943 ± 0.0013
+    ranking: movielens-1m/coarse PFD/seed-0..4 teacher/auc = 0.8059 ± 0.0013
 """
 
 from __future__ import annotations
