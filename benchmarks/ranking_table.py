@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import store
+from pages import renewed, seeds
 from ranking_rows import ROWS
 
 NAME = "ranking"
@@ -48,7 +48,7 @@ Runs = Sequence[Mapping[str, float]]
 def table(problem: str) -> str:
     """Returns a problem's table in Markdown: the rows whose seeds are all there."""
     done = store.finished(NAME)
-    found = {name: _seeds(done, problem, name) for name in ROWS}
+    found = {name: seeds(done, problem, name) for name in ROWS}
     most = max(len(runs) for runs in found.values())
     found = {name: runs for name, runs in found.items() if runs and len(runs) == most}
     metrics = [name for name in METRICS if _shown(problem, name, found)]
@@ -71,13 +71,6 @@ def _shown(problem: str, metric: str, found: Mapping[str, Runs]) -> bool:
     first = next((runs[0] for runs in found.values()), {})
     there = any(name.endswith(f"/{metric}") for name in first)
     return there and not (problem in NOT_CALIBRATED and metric in CALIBRATION)
-
-
-def _seeds(done: Mapping[str, Any], problem: str, name: str) -> Runs:
-    runs = []
-    while f"{problem}/{name}/seed-{len(runs)}" in done:
-        runs.append(done[f"{problem}/{name}/seed-{len(runs)}"]["test"])
-    return runs
 
 
 def _cells(
@@ -113,7 +106,7 @@ def latency_table(problem: str) -> str:
     for name, values in timed.items():
         net = ROWS[name].net
         quality = [
-            store.spread([run[f"{net}/{k}"] for run in _seeds(done, problem, name)])
+            store.spread([run[f"{net}/{k}"] for run in seeds(done, problem, name)])
             for k in ("auc", "gauc")
         ]
         cells = [
@@ -132,13 +125,9 @@ TABLES = {"ranking": table, "latency": latency_table}
 
 def written(page: str) -> str:
     """Returns a page with each table between its two markers renewed."""
-    parts = page.split("<!-- ")
-    for index, part in enumerate(parts):
-        marker, end, _ = part.partition(" -->")
-        kind, _, problem = marker.partition(": ")
-        if end and kind in TABLES:
-            parts[index] = f"{marker} -->\n\n{TABLES[kind](problem)}\n\n"
-    return "<!-- ".join(parts)
+    for name, made in TABLES.items():
+        page = renewed(page, name, made)
+    return page
 
 
 if __name__ == "__main__":

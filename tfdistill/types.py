@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import tensorflow as tf
@@ -25,3 +25,27 @@ class Teacher(Protocol):
     def __call__(self, features: Mapping[str, Any]) -> Signals:
         """Returns the named float32 signals for one batch of features."""
         ...
+
+
+def needed(features: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Returns the features that a teacher reads.
+
+    Args:
+        features: The batch's features.
+        names: What the teacher reads.
+
+    Raises:
+        ValueError: If the batch lacks one.
+
+    Example:
+        >>> needed({"age": [31.0], "price": [[5.0]]}, ["price"])
+        {'price': [[5.0]]}
+    """
+    names = list(names)
+    missing = sorted(set(names) - set(features))
+    if missing:
+        raise ValueError(
+            f"The teacher needs the features {missing}; the batch has "
+            f"{sorted(features)}."
+        )
+    return {name: features[name] for name in names}

@@ -7,10 +7,6 @@ that the model needs none; `loaded` runs it here.
 from __future__ import annotations
 
 import os
-import pickle
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,10 +16,9 @@ import tensorflow as tf
 
 from tfdistill.export import c_session
 from tfdistill.export.c_session import DTYPES, STRING, Failure, Library, Model, Wire
+from tfdistill.export.standalone import run_script
 
 __all__ = ["Failure", "Model", "arrays", "call", "loaded", "timed", "wire"]
-
-_TIMEOUT = 900.0
 
 
 def call(
@@ -56,7 +51,7 @@ def call(
         [{'y': array([3.], dtype=float32)}]
     """
     wired = [(signature, wire(inputs)) for signature, inputs in requests]
-    (answers,) = _in_c_process("answers", [(str(path), wired)], threads)
+    (answers,) = _in_c_process("answers", [(os.path.abspath(path), wired)], threads)
     return [
         answer if isinstance(answer, Failure) else arrays(answer) for answer in answers
     ]
@@ -97,36 +92,21 @@ def timed(
     Raises:
         RuntimeError: If a model can't be loaded or run.
     """
-    jobs = [(str(path), signature, wire(sent)) for path, signature, sent in models]
+    jobs = [
+        (os.path.abspath(path), signature, wire(sent))
+        for path, signature, sent in models
+    ]
     found: list[list[float]] = _in_c_process("times", (jobs, rounds), threads)
     return found
 
 
 def _in_c_process(task: str, job: Any, threads: int) -> Any:
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "job.pickle")
-        libraries = os.path.dirname(tf.__file__)
-        file.write_bytes(pickle.dumps((libraries, threads, task, job)))
-        process = subprocess.run(
-            [
-                sys.executable,
-                "-S",
-                "-E",
-                os.path.abspath(c_session.__file__),
-                str(file),
-            ],
-            env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT,
-            check=False,
-        )
-        if process.returncode:
-            raise RuntimeError(
-                "TensorFlow's C++ loader could not serve the SavedModels (exit code "
-                f"{process.returncode}). Its last lines:\n{process.stderr[-2000:]}"
-            )
-        answers, failures = pickle.loads(Path(folder, "result.pickle").read_bytes())
+    answers, failures = run_script(
+        c_session.__file__,
+        (os.path.dirname(tf.__file__), threads, task, job),
+        "TensorFlow's C++ loader",
+        flags=("-S", "-E"),
+    )
     for row, column, code, message in failures:
         answers[row][column] = Failure(code, message)
     return answers

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["answers", "in_fresh_process", "timings"]
+__all__ = ["answers", "in_fresh_process", "run_script", "timings"]
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -102,11 +102,32 @@ def in_fresh_process(
     Raises:
         RuntimeError: If the process failed; the text has the end of its output.
     """
+    job = (task, arguments, threads)
+    result: tuple[Any, str] = run_script(__file__, job, "A fresh Python process")
+    return result
+
+
+def run_script(script: str, job: Any, what: str, *, flags: Sequence[str] = ()) -> Any:
+    """Runs a script in a new Python process, on a pickled job.
+
+    Args:
+        script: It reads the file of the job that is its argument, and writes
+            `result.pickle` beside it.
+        job: What the file holds.
+        what: Name of the process, for the error.
+        flags: Of the interpreter.
+
+    Returns:
+        What it wrote.
+
+    Raises:
+        RuntimeError: If the process failed; the text has the end of its output.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        job = Path(folder, "job.pickle")
-        job.write_bytes(pickle.dumps((task, arguments, threads)))
+        file = Path(folder, "job.pickle")
+        file.write_bytes(pickle.dumps(job))
         process = subprocess.run(
-            [sys.executable, os.path.abspath(__file__), str(job)],
+            [sys.executable, *flags, os.path.abspath(script), str(file)],
             cwd=folder,
             # The parent may hold all memory of the GPUs; a server's CPU is the measure.
             env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
@@ -117,7 +138,7 @@ def in_fresh_process(
         )
         if process.returncode:
             raise RuntimeError(
-                f"A fresh Python process could not serve the SavedModels (exit code "
+                f"{what} could not serve the SavedModels (exit code "
                 f"{process.returncode}). Its last lines:\n{process.stderr[-2000:]}"
             )
         return pickle.loads(Path(folder, "result.pickle").read_bytes())

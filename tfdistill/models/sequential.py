@@ -152,12 +152,7 @@ class BehaviourTransformer:
         candidates, behaviours, mask = _read(inputs, self.behaviours, name)
         tokens, valid = BehaviourTokens(name=f"{name}_tokens")((behaviours, mask))
         for index in range(self.blocks):
-            block = TransformerBlock(
-                self.heads,
-                self.dropout,
-                kernel_regularizer=kernel_l2(self.l2),
-                name=f"{name}_block_{index}",
-            )
+            block = _block(self, name, index)
             candidates = block((candidates, tokens, valid))
             tokens = block((tokens, tokens, valid))
         summary = tf.keras.layers.GlobalAveragePooling1D(name=f"{name}_summary")(
@@ -232,15 +227,22 @@ class SequenceTower(TwoTower):
         behaviours, mask = inputs.sequence(self.behaviours)
         tokens, valid = BehaviourTokens(name=f"{name}_tokens")((behaviours, mask))
         for index in range(self.blocks):
-            tokens = TransformerBlock(
-                self.heads,
-                self.dropout,
-                kernel_regularizer=kernel_l2(self.l2),
-                name=f"{name}_block_{index}",
-            )((tokens, tokens, valid))
+            tokens = _block(self, name, index)((tokens, tokens, valid))
         length = int(tokens.shape[1])
         start = tf.keras.layers.Cropping1D((0, length - 1), name=f"{name}_start")
         return tf.keras.layers.Flatten(name=f"{name}_vector")(start(tokens))
+
+
+def _block(
+    net: BehaviourTransformer | SequenceTower, name: str, index: int
+) -> TransformerBlock:
+    """A block of the net called `name`."""
+    return TransformerBlock(
+        net.heads,
+        net.dropout,
+        kernel_regularizer=kernel_l2(net.l2),
+        name=f"{name}_block_{index}",
+    )
 
 
 def _check_pairs(what: str, behaviours: tuple[tuple[str, str], ...]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.requests import PairScorer
-from tfdistill.types import Signals
+from tfdistill.types import Signals, needed
 
 __all__ = ["PairTeacher"]
 
@@ -44,14 +44,8 @@ class PairTeacher:
 
     def __call__(self, features: Mapping[str, Any]) -> Signals:
         """Returns `"score"` float32 `[B, L]`, NaN where the batch's `mask` is False."""
-        names = [*self._users, *self._items, "mask"]
-        missing = sorted(set(names) - set(features))
-        if missing:
-            raise ValueError(
-                f"The teacher needs the features {missing}; the batch has "
-                f"{sorted(features)}."
-            )
-        given = [tf.convert_to_tensor(features[name]) for name in names]
+        read = needed(features, [*self._users, *self._items, "mask"])
+        given = [tf.convert_to_tensor(values) for values in read.values()]
         scores = tf.numpy_function(self._scores, given, tf.float32)
         scores.set_shape(given[-1].shape)
         return {"score": scores}

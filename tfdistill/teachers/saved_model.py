@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfdistill.types import Signals
+from tfdistill.types import Signals, needed
 
 __all__ = ["SavedModelTeacher"]
 
@@ -86,15 +86,10 @@ class SavedModelTeacher:
 
     def __call__(self, features: Mapping[str, Any]) -> Signals:
         """Returns the signature's signals for a batch, float32 and without gradient."""
-        missing = sorted(set(self._sources.values()) - set(features))
-        if missing:
-            raise ValueError(
-                f"The teacher needs the features {missing}; the batch has "
-                f"{sorted(features)}."
-            )
+        given = needed(features, self._sources.values())
         outputs = self._function(
             **{
-                name: tf.cast(features[self._sources[name]], spec.dtype)
+                name: tf.cast(given[self._sources[name]], spec.dtype)
                 for name, spec in self._arguments.items()
             }
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfdistill.types import Signals, Teacher
+from tfdistill.types import Signals, Teacher, needed
 
 __all__ = ["EnsembleTeacher", "FrozenTeacher", "LoggedTeacher"]
 
@@ -40,13 +40,7 @@ class FrozenTeacher:
         """Returns the model's signals for a batch, float32 and without gradient."""
         names = getattr(self.model, "input_names", list(features))
         if isinstance(self.model.input, Mapping):
-            missing = sorted(set(names) - set(features))
-            if missing:
-                raise ValueError(
-                    f"The teacher needs the features {missing}; the batch has "
-                    f"{sorted(features)}."
-                )
-            features = {name: features[name] for name in names}
+            features = needed(features, names)
         outputs = self.model(features, training=False)
         if not isinstance(outputs, Mapping):
             outputs = {"score": outputs}

@@ -28,7 +28,7 @@ from tfdistill.zoo.comparison import three_models
 from tfdistill.zoo.impressions import Impressions
 from tfdistill.zoo.judge import ListJudge
 from tfdistill.zoo.machine import hardware, versions
-from tfdistill.zoo.progress import train_shown
+from tfdistill.zoo.progress import train_seeds
 from tfdistill.zoo.ranking_pair import Pair, default_pair
 from tfdistill.zoo.recipe import Recipe, TrainedNet
 from tfdistill.zoo.serving import exported, served_costs
@@ -82,21 +82,7 @@ def distill(
     recipe = METHODS[method](default_pair(spec, without=without))
     recipe = dataclasses.replace(recipe, epochs=epochs)
     recipes = {DISTILLED: recipe, ALONE: recipe.only("fine")}
-    runs = [
-        {
-            name: train_shown(
-                name,
-                recipe,
-                spec,
-                parts,
-                out / f"seed-{seed}" / name.replace(" ", "-"),
-                console=console,
-                seed=seed,
-            )
-            for name, recipe in recipes.items()
-        }
-        for seed in seeds
-    ]
+    runs = train_seeds(recipes, spec, parts, out, seeds=seeds, console=console)
     nets = runs[-1][DISTILLED]
     exports, paths = exported(spec, parts["test"], nets, out)
     results = Results(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,7 +17,7 @@ from tfdistill.types import Teacher
 from tfdistill.zoo.judge import ListJudge
 from tfdistill.zoo.recipe import Recipe, TrainedNet, train
 
-__all__ = ["EpochProgress", "train_shown"]
+__all__ = ["EpochProgress", "train_seeds", "train_shown"]
 
 
 class EpochProgress(tf.keras.callbacks.Callback):
@@ -118,3 +118,45 @@ def train_shown(
             seed=seed,
             callbacks=(progress,),
         )
+
+
+def train_seeds(
+    recipes: Mapping[str, Recipe],
+    spec: FeatureSpec,
+    parts: Mapping[str, Requests],
+    out: Path,
+    *,
+    seeds: Sequence[int],
+    console: Console,
+    teachers: Mapping[str, Teacher] | None = None,
+) -> list[dict[str, dict[str, TrainedNet]]]:
+    """Trains every recipe with every seed, each in a folder of its own.
+
+    Args:
+        recipes: The recipes by name.
+        spec: As for `train`.
+        parts: As for `train_shown`.
+        out: Folder of the run.
+        seeds: The seeds.
+        console: Where to print.
+        teachers: The teachers of those recipes that have one.
+
+    Returns:
+        For each seed, the nets of each recipe by name.
+    """
+    return [
+        {
+            name: train_shown(
+                name,
+                recipe,
+                spec,
+                parts,
+                out / f"seed-{seed}" / name.replace(" ", "-"),
+                console=console,
+                teacher=(teachers or {}).get(name),
+                seed=seed,
+            )
+            for name, recipe in recipes.items()
+        }
+        for seed in seeds
+    ]

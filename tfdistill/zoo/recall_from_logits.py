@@ -12,6 +12,7 @@ from __future__ import annotations
 from tfdistill.losses import DistillationLoss, InBatchSoftmax, ListSoftmaxKL
 from tfdistill.models import Net
 from tfdistill.trainers import Schedule, Transfer
+from tfdistill.zoo.ranking_pair import pair_transfer
 from tfdistill.zoo.recipe import Recipe
 
 __all__ = ["recipe", "softmax_transfer"]
@@ -63,14 +64,8 @@ def recipe(
         >>> [transfer.name for transfer in student.transfers]
         ['recall_softmax', 'recall_list']
     """
-    listed = Transfer(
-        "recall_list",
-        "score",
-        "recall",
-        loss or ListSoftmaxKL(),
-        weight=weight,
-        mask="mask",
-        weights="pair_weight",
+    listed = pair_transfer(
+        "recall_list", "score", "recall", loss or ListSoftmaxKL(), weight=weight
     )
     return Recipe(
         nets={"recall": net},

@@ -28,7 +28,7 @@ from tfdistill.trainers import LoggedTeacher
 from tfdistill.types import Teacher
 from tfdistill.zoo import ranking_pair
 from tfdistill.zoo.impressions import Impressions
-from tfdistill.zoo.progress import train_shown
+from tfdistill.zoo.progress import train_seeds, train_shown
 from tfdistill.zoo.ranking_pair import default_pair
 from tfdistill.zoo.recipe import TrainedNet
 
@@ -78,7 +78,7 @@ def train_teacher(
     nets = train_shown(
         "teacher", recipe, data.spec, parts, out / "training", console=console
     )
-    return _published(data.spec, {out / "serving": nets["teacher"]}, parts)[0]
+    return _published(data.spec, {out / "serving": nets["teacher"]})[0]
 
 
 def score(
@@ -183,28 +183,23 @@ def distill(
         )
     pair = default_pair(data.spec, without=without)
     recipes = {
-        DISTILLED: ranking_pair.two_stage(pair),
-        ALONE: ranking_pair.alone(pair),
+        DISTILLED: dataclasses.replace(ranking_pair.two_stage(pair), epochs=epochs),
+        ALONE: dataclasses.replace(ranking_pair.alone(pair), epochs=epochs),
     }
-    teachers = {DISTILLED: LoggedTeacher({_SIGNAL: "stored"}), ALONE: None}
-    for seed in seeds:
-        nets = {
-            name: train_shown(
-                name,
-                dataclasses.replace(recipe, epochs=epochs),
-                data.spec,
-                parts,
-                out / f"seed-{seed}" / name.replace(" ", "-"),
-                console=console,
-                teacher=teachers[name],
-                seed=seed,
-            )["fine"]
-            for name, recipe in recipes.items()
-        }
+    runs = train_seeds(
+        recipes,
+        data.spec,
+        parts,
+        out,
+        seeds=seeds,
+        console=console,
+        teachers={DISTILLED: LoggedTeacher({_SIGNAL: "stored"})},
+    )
     students = {
-        out / "serving" / name.replace(" ", "-"): net for name, net in nets.items()
+        out / "serving" / name.replace(" ", "-"): nets["fine"]
+        for name, nets in runs[-1].items()
     }
-    return _published(data.spec, students, parts)
+    return _published(data.spec, students)
 
 
 def evaluate(
@@ -247,11 +242,7 @@ def evaluate(
     return judged
 
 
-def _published(
-    spec: FeatureSpec,
-    nets: Mapping[Path, TrainedNet],
-    parts: Mapping[str, Requests],
-) -> list[Path]:
+def _published(spec: FeatureSpec, nets: Mapping[Path, TrainedNet]) -> list[Path]:
     """Writes SavedModels that another process has loaded and compared."""
     servables: dict[str | Path, Servable] = {}
     for path, net in nets.items():

@@ -1,0 +1,179 @@
+"""Expected clicks per page with and without distilled recall, on the simulator.
+
+    python benchmarks/clicks.py [--seeds 5] [--work DIR]
+
+A two-tower recall model returns 50 of 2,000 items, the fine ranker (DCN-v2, which sees
+more) chooses the page of 10 from them. The recall model is trained on clicks alone, or
+with the ranker's top 10 of each list and of 100 drawn items as positives and the rest
+as negatives (the point-wise form), or with its logits, or with its list. Each form has
+the weights of `WEIGHTS` as trials on seed 0 and validation NDCG@10; what is left of a
+page without any of it are the best items of the ranker over the whole catalogue. The
+true click probability is known. A run is one line of benchmarks/results/clicks.jsonl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import pathlib
+
+import numpy as np
+import store
+
+from tfdistill.data import PairSet, Requests, Simulation, simulate, split_requests
+from tfdistill.data.synthetic_settings import MAIN
+from tfdistill.losses import (
+    DistillationLoss,
+    ListSoftmaxKL,
+    SigmoidSoftLabel,
+    TopKSoftLabel,
+)
+from tfdistill.metrics import dot_scores, head_items, top_k
+from tfdistill.models import Net, TwoTower
+from tfdistill.trainers import FrozenTeacher
+from tfdistill.zoo import ranking_pair, recall_from_logits
+from tfdistill.zoo.judge import CatalogueJudge, Ranker, Recaller
+from tfdistill.zoo.recipe import TrainedNet, train
+
+NAME = "clicks"
+RECALLED, PAGE = 50, 10
+DRAWN = 100
+FORMS: dict[str, DistillationLoss | None] = {
+    "alone": None,
+    "point-wise, top 10": TopKSoftLabel(topk=10),
+    "point-wise, soft labels": SigmoidSoftLabel(),
+    "list-wise": ListSoftmaxKL(),
+}
+WEIGHTS = (0.3, 1.0, 3.0)
+
+
+class Bench:
+    """One seed: the simulated data, the ranker and its judges.
+
+    Args:
+        seed: Seed of the simulator and of all trainings.
+        work: Folder of the checkpoints.
+    """
+
+    def __init__(self, seed: int, work: pathlib.Path) -> None:
+        self.seed, self.work = seed, work / f"seed-{seed}"
+        self.simulation: Simulation = simulate(dataclasses.replace(MAIN, seed=seed))
+        parts = split_requests(self.simulation.requests, (0.8, 0.1, 0.1))
+        self.train = parts[0]
+        self.known = _pairs(parts[0])
+        clicks = self.train.candidates[self.train.labels > 0]
+        popular = head_items(np.bincount(clicks, minlength=self.train.num_items))
+        self.valid = CatalogueJudge(parts[1], self.known, popular)
+        seen = _pairs(parts[0], parts[1])
+        self.test = CatalogueJudge(parts[2], seen, popular)
+        self.teacher = self._teacher()
+
+    def _teacher(self) -> TrainedNet:
+        spec = self.simulation.spec
+        pair = ranking_pair.default_pair(spec)
+        recipe = dataclasses.replace(ranking_pair.teacher(pair), epochs=5)
+        return train(
+            recipe, spec, self.train, self.valid, self.work / "teacher", seed=self.seed
+        )["teacher"]
+
+    def recall(self, form: str, weight: float) -> TrainedNet:
+        """Trains recall under the ranker, or reads what was trained."""
+        spec, loss = self.simulation.spec, FORMS[form]
+        net = Net(TwoTower((), dim=16), spec.non_privileged().names)
+        recipe = dataclasses.replace(
+            recall_from_logits.recipe(net, loss, weight=weight, negatives=DRAWN),
+            epochs=12,
+            learning_rate=3e-3,
+            rows_l2=1e-4,
+        )
+        if loss is None:
+            recipe = recipe.only("recall")
+        return train(
+            recipe,
+            spec,
+            self.train,
+            self.valid,
+            self.work / f"{form.replace(' ', '-')}-{weight}",
+            known=self.known,
+            teacher=FrozenTeacher(self.teacher.models["teacher"], {"score": "teacher"}),
+            seed=self.seed,
+        )["recall"]
+
+    def judged(self, judge: CatalogueJudge, net: TrainedNet) -> dict[str, float]:
+        """Recall's own metrics and the expected clicks of the page."""
+        recaller = Recaller(net.models["query"], net.models["item"], judge.requests)
+        recalled = judge.recalled(recaller, RECALLED)
+        found = judge.retrieval(recalled)
+        ranker = Ranker(self.teacher.models["teacher"], judge.requests)
+        scores = ranker(judge.first, recalled)
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :PAGE]
+        page = np.take_along_axis(recalled, order, axis=1)
+        best = judge.best(ranker, PAGE)
+        true = self._true_best(judge)
+        found["clicks"] = self._clicks(judge, page)
+        found["clicks without recall"] = self._clicks(judge, best)
+        found["clicks of the oracle"] = self._clicks(judge, true)
+        return {name: round(float(value), 6) for name, value in found.items()}
+
+    def _clicks(self, judge: CatalogueJudge, page: np.ndarray) -> float:
+        """Mean expected clicks of pages `[U, PAGE]`."""
+        users = judge.requests.group[judge.first][:, np.newaxis]
+        rates = self.simulation.oracle.click_probability(users, page)
+        return float(rates.sum(axis=1).mean())
+
+    def _true_best(self, judge: CatalogueJudge) -> np.ndarray:
+        oracle = self.simulation.oracle
+        users = oracle.user_vectors[judge.requests.group[judge.first]]
+        scores = dot_scores(users, oracle.item_vectors)
+        return top_k(scores, len(users), PAGE, seen=judge.seen)
+
+
+def _pairs(*parts: Requests) -> PairSet:
+    rows = [np.nonzero(part.candidates >= 0) for part in parts]
+    users = [part.group[row] for part, (row, _) in zip(parts, rows)]
+    items = [part.candidates[place] for part, place in zip(parts, rows)]
+    return PairSet(np.concatenate(users), np.concatenate(items), parts[0].num_items)
+
+
+def best_weight(form: str, work: pathlib.Path) -> float:
+    """Returns a form's best weight on seed 0, by validation NDCG@10."""
+    if FORMS[form] is None:
+        return 0.0
+    found = {}
+    for weight in WEIGHTS:
+        run = f"{form}/weight-{weight}"
+        if run not in store.finished(NAME):
+            bench = Bench(0, work)
+            values = bench.judged(bench.valid, bench.recall(form, weight))
+            store.append(NAME, run, {"valid": values})
+        found[weight] = store.finished(NAME)[run]["valid"]["ndcg@10"]
+    return max(found, key=found.__getitem__)
+
+
+def main() -> None:
+    """Runs what is not there yet and prints clicks per page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--work", type=pathlib.Path, default="runs/clicks")
+    options = parser.parse_args()
+    for seed in range(options.seeds):
+        for form in FORMS:
+            run = f"{form}/seed-{seed}"
+            if run not in store.finished(NAME):
+                weight = best_weight(form, options.work)
+                bench = Bench(seed, options.work)
+                values = bench.judged(bench.test, bench.recall(form, weight))
+                store.append(NAME, run, {"weight": weight, "test": values})
+    done = store.finished(NAME)
+    alone = [done[f"alone/seed-{s}"]["test"] for s in range(options.seeds)]
+    for form in FORMS:
+        runs = [done[f"{form}/seed-{s}"]["test"] for s in range(options.seeds)]
+        for metric in runs[0]:
+            values = [run[metric] for run in runs]
+            gains = [v / base[metric] - 1 for v, base in zip(values, alone)]
+            gain = store.spread(gains, "+") if form != "alone" else ""
+            print(f"{form}, {metric}: {store.spread(values)} {gain}")
+
+
+if __name__ == "__main__":
+    main()
