@@ -141,6 +141,80 @@ def test_log_q_is_the_share_seen_in_many_batches(negatives):
     )
 
 
+def pool_of(requests, size=8, seed=7):
+    """Eight of the items that none of a user's lists holds, some of them missing."""
+    rng = np.random.default_rng(seed)
+    pool = np.full((1 + requests.group.max(), size), -1, np.int32)
+    for user in range(len(pool)):
+        own = requests.candidates[requests.group == user]
+        left = rng.permutation(np.setdiff1d(np.arange(requests.num_items), own))
+        pool[user, : min(size - user, len(left))] = left[: size - user]
+    return pool
+
+
+def test_pooled_items_are_distinct_unlabelled_and_the_users_own():
+    requests = make()
+    pool = pool_of(requests)
+    batches = RequestBatches(
+        requests, batch_size=5, negatives=2, pool=pool, from_pool=4
+    )
+    came = set()
+    for x, y, w in take(batches(), 200):
+        drawn, mask = x["item_row"][:, 8:], x["mask"][:, 8:]
+        assert drawn.shape == (5, 4)
+        np.testing.assert_array_equal(mask, drawn >= 0)
+        np.testing.assert_array_equal(x["pair_weight"][:, 8:], mask)
+        assert not w["fine"][:, 8:].any() and not y["fine"][:, 8:].any()
+        users = requests.group[x["row"]]
+        for part in range(4):  # one of two neighbours each
+            pair = pool[users][:, 2 * part : 2 * part + 2]
+            assert (drawn[:, part, np.newaxis] == pair).any(axis=1).all()
+        came |= set(zip(users.repeat(4), drawn.ravel()))
+    assert came == {(u, i) for u in np.unique(requests.group) for i in pool[u]}
+
+
+def test_batches_with_a_pool_start_at_any_step():
+    requests = make()
+    batches = RequestBatches(
+        requests, batch_size=4, negatives=2, pool=pool_of(requests), from_pool=3
+    )
+    assert_equal(take(batches(5), 3), take(batches().skip(5), 3))
+
+
+def test_log_q_counts_the_pools():
+    requests = make()
+    known = PairSet(
+        np.repeat(requests.group, 6), np.maximum(requests.candidates, 0).ravel(), 20
+    )
+    pool = pool_of(requests)
+    pool[known.contains(np.arange(len(pool))[:, np.newaxis], pool)] = -1
+    batches = RequestBatches(
+        requests, batch_size=11, negatives=3, known=known, pool=pool, from_pool=4
+    )
+    count, log_q = np.zeros(20), np.full(20, np.nan)
+    for x, _, _ in take(batches(), 1500):
+        rows = x["item_row"][x["mask"]]
+        count += np.bincount(rows, minlength=20)
+        log_q[rows] = x["log_q"][x["mask"]]
+    np.testing.assert_allclose(np.exp(log_q), count / count.sum(), rtol=0.03)
+
+
+@pytest.mark.parametrize(
+    ("pool", "from_pool", "message"),
+    [
+        (None, 2, "int32"),
+        (np.zeros((4, 5)), 2, "int32"),
+        (np.zeros((1, 5), np.int32), 2, "users"),
+        (np.zeros((4, 5), np.int32), 6, "between 1 and the 5"),
+        (np.zeros((4, 5), np.int32), 0, "between 1 and the 5"),
+        (np.full((4, 5), 20, np.int32), 2, "below 20"),
+    ],
+)
+def test_a_pool_must_fit(pool, from_pool, message):
+    with pytest.raises(ValueError, match=message):
+        RequestBatches(make(), batch_size=4, pool=pool, from_pool=from_pool)
+
+
 def test_positive_is_uniform_over_the_interactions_of_the_list():
     requests = make(num_requests=4, seed=2)
     requests.labels[0, :3] = 1.0

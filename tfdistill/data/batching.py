@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfdistill.data.checks import check_pool
+from tfdistill.data.log_share import log_share
 from tfdistill.data.requests import PairSet, Requests
 from tfdistill.data.spec import RESERVED_NAMES
 
 __all__ = ["RequestBatches"]
 
-_NEGATIVES, _POSITIVE = 1, 2  # streams of random numbers besides the seed
+_NEGATIVES, _POSITIVE, _POOL = 1, 2, 3  # streams of random numbers beside the seed
 
 
 class RequestBatches:
@@ -26,11 +28,12 @@ class RequestBatches:
     Hence the dataset started at step k equals the one started at 0 after `skip(k)`: an
     interrupted training goes on exactly as if it had not been.
 
-    A batch is `(x, y, w)`. With n negatives, x has
+    A batch is `(x, y, w)`. With n drawn items, negatives first and then those from the
+    pool, x has
 
     - every user feature `[B, *shape]` and every item feature `[B, L + n, *shape]`
       (where padded, the values of catalogue row 0);
-    - `mask` bool `[B, L + n]`: False where padded, and for a negative that is in the
+    - `mask` bool `[B, L + n]`: False where padded, and for a drawn item that is in the
       request's list or `known` for its user;
     - `pair_weight` float32 `[B, L + n]`: the weight of every unmasked pair, labelled or
       not (1 for a drawn one), and 0 where masked: what weighs a `Transfer`;
@@ -50,7 +53,7 @@ class RequestBatches:
         requests: The requests.
         batch_size: B.
         seed: Seed of the order and of the draws.
-        negatives: n, how many items to draw uniformly from the catalogue, with
+        negatives: How many items to draw uniformly from the catalogue, with
             replacement, and append to each list.
         known: Pairs that are no negatives, from the training part only.
         outputs: Names of the model outputs that learn from the labels; or for each
@@ -58,12 +61,17 @@ class RequestBatches:
         label_negatives: False leaves the negatives unlabelled: their weight is 0, but
             they are unmasked, so that a teacher in the graph scores them for a student
             that no label would tell about them.
+        pool: int32 `[users, N]`, catalogue rows for each value of `requests.group`, -1
+            padded: what an earlier stage recalls. They are unlabelled, too.
+        from_pool: How many of a user's N to append to each list: one from each of as
+            many equal parts of the row, so that none comes twice and, where the best
+            come first, good and bad ones come alike.
         shuffle: False keeps the order of the requests.
 
     Raises:
-        ValueError: If a number is out of range, `known` is about another catalogue, a
-            feature or score has the name of another key of a batch, or the requests
-            lack a task.
+        ValueError: If a number is out of range, `known` is about another catalogue, the
+            pool does not fit the requests, a feature or score has the name of another
+            key of a batch, or the requests lack a task.
 
     Example:
         >>> requests = Requests(
@@ -107,6 +115,8 @@ class RequestBatches:
         known: PairSet | None = None,
         outputs: Sequence[str] | Mapping[str, str] = ("fine",),
         label_negatives: bool = True,
+        pool: np.ndarray | None = None,
+        from_pool: int = 0,
         shuffle: bool = True,
     ) -> None:
         if batch_size < 1 or negatives < 0 or seed < 0:
@@ -119,6 +129,8 @@ class RequestBatches:
                 f"RequestBatches: known was built for {known.num_items} items, the "
                 f"requests' catalogue has {requests.num_items}."
             )
+        users = 1 + int(requests.group.max(initial=-1))
+        check_pool(pool, from_pool, users, requests.num_items)
         columns = {*requests.users, *requests.items, *requests.scores}
         taken = sorted(RESERVED_NAMES & columns)
         if taken:
@@ -132,6 +144,7 @@ class RequestBatches:
         self.negatives = negatives
         self.outputs = tasks_of(outputs)
         self.label_negatives = label_negatives
+        self.from_pool = from_pool
         self.shuffle = shuffle
         self._known = known
         with tf.device("CPU"):
@@ -150,7 +163,9 @@ class RequestBatches:
             self._group = tf.constant(requests.group)
             ids = requests.ids
             self._ids = None if ids is None else tf.constant(ids)
-            self._log_q = tf.constant(_log_share(requests, negatives, known))
+            self._pool = None if pool is None else tf.constant(pool, tf.int32)
+            share = log_share(requests, negatives, known, pool, from_pool)
+            self._log_q = tf.constant(share)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -211,24 +226,40 @@ class RequestBatches:
         mask = listed >= 0
         labels = tf.gather(self._labels[""], rows)
         positive = choose_positive(mask, labels, self._seed(_POSITIVE, step))
-        if not self.negatives:
+        if not self.negatives + self.from_pool:
             return self._batch(rows, listed, mask, positive)
-        drawn = tf.random.stateless_uniform(
+        group = tf.gather(self._group, rows)[:, tf.newaxis]
+        drawn = tf.concat([self._negatives(step), self._pooled(group, step)], 1)
+        clash = tf.reduce_any(drawn[:, :, tf.newaxis] == listed[:, tf.newaxis], -1)
+        if self._known is not None:
+            clash |= self._known.contains(group, drawn)
+        return self._batch(
+            rows,
+            tf.concat([listed, drawn], 1),  # [B, L + n]
+            tf.concat([mask, (drawn >= 0) & ~clash], 1),
+            positive,
+        )
+
+    def _negatives(self, step: tf.Tensor) -> tf.Tensor:
+        """Rows `[B, negatives]` from the whole catalogue."""
+        return tf.random.stateless_uniform(
             (self.batch_size, self.negatives),
             self._seed(_NEGATIVES, step),
             maxval=self.requests.num_items,
             dtype=tf.int32,
         )
-        clash = tf.reduce_any(drawn[:, :, tf.newaxis] == listed[:, tf.newaxis], -1)
-        if self._known is not None:
-            group = tf.gather(self._group, rows)[:, tf.newaxis]
-            clash |= self._known.contains(group, drawn)
-        return self._batch(
-            rows,
-            tf.concat([listed, drawn], 1),  # [B, L + n]
-            tf.concat([mask, ~clash], 1),
-            positive,
-        )
+
+    def _pooled(self, group: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        """Rows `[B, from_pool]` of the users' pools, one of each part of a pool."""
+        shape = (self.batch_size, self.from_pool)
+        if self._pool is None:
+            return tf.zeros(shape, tf.int32)
+        draw = tf.random.stateless_uniform(shape, self._seed(_POOL, step))
+        part = tf.range(self.from_pool, dtype=tf.float32)
+        size = self._pool.shape[1]
+        place = tf.cast((part + draw) * (size / self.from_pool), tf.int32)
+        pool = tf.gather(self._pool, group[:, 0])
+        return tf.gather(pool, tf.minimum(place, size - 1), batch_dims=1)
 
     def _evaluation_batch(self, rows: tf.Tensor) -> Any:
         listed = tf.gather(self._candidates, rows)
@@ -241,23 +272,26 @@ class RequestBatches:
     ) -> Any:
         drawn = item_row.shape[1] - self.requests.list_size
 
-        def listed(values: tf.Tensor, of_drawn: float) -> tf.Tensor:  # [B, L + n]
+        def listed(values: tf.Tensor, of_drawn: Any) -> tf.Tensor:  # [B, L + n]
             own = tf.gather(values, rows)
-            return tf.pad(own, [[0, 0], [0, drawn]], constant_values=of_drawn)
+            rest = tf.broadcast_to(of_drawn, [tf.shape(own)[0], drawn])
+            return tf.concat([own, rest], 1)
 
         present = tf.maximum(item_row, 0)
         x = {name: tf.gather(values, rows) for name, values in self._users.items()}
         for name, values in self._items.items():
             x[name] = tf.gather(values, present)  # [B, L + n, *shape]
         for name, values in self._scores.items():
-            x[name] = listed(values, np.nan)
+            x[name] = listed(values, np.float32(np.nan))
         x["mask"], x["item_row"], x["positive"] = mask, item_row, positive
         weights = None if self._weights is None else listed(self._weights, 1.0)
         x["pair_weight"] = pair_weights(weights, mask)
         x["log_q"] = tf.gather(self._log_q, present)
         if self._ids is not None:
             x["request_id"] = tf.gather(self._ids, rows)
-        label = 0.0 if self.label_negatives else np.nan
+        label = np.full(drawn, np.nan, np.float32)
+        if self.label_negatives:
+            label[: self.negatives] = 0.0
         labels = {task: listed(values, label) for task, values in self._labels.items()}
         return (x, *label_targets(labels, x["pair_weight"], mask, self.outputs))
 
@@ -343,29 +377,3 @@ def choose_positive(
 
 def _constants(features: Mapping[str, np.ndarray]) -> dict[str, tf.Tensor]:
     return {name: tf.constant(values) for name, values in features.items()}
-
-
-def _log_share(requests: Requests, negatives: int, known: PairSet | None) -> np.ndarray:
-    """Log of each row's expected share of the unmasked candidates, float32 `[I]`.
-
-    Row i is expected `(c_i + n * (R - b_i) / I) / R` times per request: c_i lists have
-    it, and a drawn i is masked in the b_i requests that list or know it.
-    """
-    size, total = requests.num_items, requests.num_requests
-    row, position = np.nonzero(requests.candidates >= 0)
-    item = requests.candidates[row, position]
-    expected = np.bincount(item, minlength=size).astype(np.float64)
-    if negatives:
-        blocked = expected.copy()
-        if known is not None:
-            group = requests.group[row]
-            listed = ~known.contains(group, item)
-            blocked = np.bincount(item[listed], minlength=size).astype(np.float64)
-            times = np.bincount(
-                requests.group, minlength=known.group.max(initial=0) + 1
-            )
-            blocked += np.bincount(known.item, times[known.group], minlength=size)
-        expected += negatives * (total - blocked) / size
-    share = expected / expected.sum()
-    tiny = np.finfo(np.float32).tiny  # a row that never comes has a finite log, too
-    return np.log(np.maximum(share, tiny)).astype(np.float32)

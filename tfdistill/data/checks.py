@@ -76,3 +76,28 @@ def check_ids(ids: Any, rows: int) -> None:
             f"{dtype or type(ids).__name__} of shape {np.shape(ids)}; convert it."
         )
     check_rows("ids", ids, rows, "requests")
+
+
+def check_pool(pool: Any, drawn: int, users: int, items: int) -> None:
+    """Refuses pools of candidates that don't fit the users, the catalogue or the draws.
+
+    A pool is int32 `[users, N]` with rows of the catalogue or -1.
+    """
+    if pool is None and not drawn:
+        return
+    shape, dtype = np.shape(pool), getattr(pool, "dtype", None)
+    if dtype != np.int32 or len(shape) != 2 or shape[0] < users:
+        raise ValueError(
+            f"RequestBatches: pool must be int32 [users, N] with a row for each of the "
+            f"{users} users, got {dtype or type(pool).__name__} of shape {shape}."
+        )
+    if not 1 <= drawn <= shape[1]:
+        raise ValueError(
+            f"RequestBatches: from_pool must be between 1 and the {shape[1]} items of "
+            f"a user's pool, got {drawn}."
+        )
+    if pool.min() < -1 or pool.max() >= items:
+        raise ValueError(
+            f"RequestBatches: pool must hold rows below {items}, or -1, got "
+            f"{pool.min()} .. {pool.max()}."
+        )
