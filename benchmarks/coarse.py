@@ -26,12 +26,18 @@ from ranking import load, narrowed
 from ranking_data import RankingProblem
 
 from tfdistill.data import PairSet, Requests
-from tfdistill.losses import ListSoftmaxKL, PlackettLuce, RankNet
+from tfdistill.losses import (
+    DistillationLoss,
+    ListSoftmaxKL,
+    PlackettLuce,
+    RankNet,
+    SigmoidSoftLabel,
+)
 from tfdistill.metrics import Pairs, top_k
 from tfdistill.models import CoarseTwoTower, DcnV2, Net
 from tfdistill.teachers.ease import tuned_ease
 from tfdistill.trainers import LoggedTeacher
-from tfdistill.zoo import privileged_coarse, ranking_pair
+from tfdistill.zoo import coarse_from_lists, privileged_coarse, ranking_pair
 from tfdistill.zoo.judge import ListJudge, Ranker
 from tfdistill.zoo.ranking_pair import Pair
 from tfdistill.zoo.recipe import Recipe, train
@@ -44,15 +50,18 @@ RATES = (1e-3, 2e-3, 4e-3)
 EPOCHS = 10
 DIM = 12
 
+
+def _two_stage(loss: DistillationLoss, hard: float = 0.5) -> Callable[[Pair], Recipe]:
+    return lambda pair: coarse_from_lists.recipe(pair.fine, loss, hard=hard)
+
+
 ROWS: dict[str, Callable[[Pair], Recipe]] = {
     "alone": ranking_pair.alone,
-    "two-stage, point": lambda p: ranking_pair.two_stage(p, hard=0.5),
-    "two-stage, point, no labels": lambda p: ranking_pair.two_stage(p, hard=0.0),
-    "two-stage, pair": lambda p: ranking_pair.two_stage(p, RankNet(), hard=0.5),
-    "two-stage, list": lambda p: ranking_pair.two_stage(p, ListSoftmaxKL(), hard=0.5),
-    "two-stage, list's head": lambda p: ranking_pair.two_stage(
-        p, PlackettLuce(topk=BEST), hard=0.5
-    ),
+    "two-stage, point": _two_stage(SigmoidSoftLabel()),
+    "two-stage, point, no labels": _two_stage(SigmoidSoftLabel(), hard=0.0),
+    "two-stage, pair": _two_stage(RankNet()),
+    "two-stage, list": _two_stage(ListSoftmaxKL()),
+    "two-stage, list's head": _two_stage(PlackettLuce(topk=BEST)),
     "joint, soft labels and hint": ranking_pair.joint,
     "joint, PFD": lambda p: privileged_coarse.recipe(p.teacher, p.fine),
 }
@@ -96,7 +105,7 @@ def make_stage(problem: RankingProblem, seed: int = 0) -> Stage:
         Net(DcnV2(1, (128, 64), dropout=0.2), problem.spec.names),
         Net(CoarseTwoTower((32,), dim=16), served),
     )
-    lists = _with_recalled(train_, recalled, np.random.default_rng(seed))
+    lists = coarse_from_lists.with_recalled(train_, recalled, width=WIDTH, seed=seed)
     return Stage(problem, pair, lists, recalled[users], first, relevant)
 
 
@@ -104,28 +113,6 @@ def _positives(requests: Requests) -> PairSet:
     row, place = np.nonzero(requests.labels > 0)
     items = requests.candidates[row, place]
     return PairSet(requests.group[row], items, requests.num_items)
-
-
-def _with_recalled(
-    requests: Requests, recalled: np.ndarray, rng: np.random.Generator
-) -> Requests:
-    """Adds each user's recalled items, in lists of `WIDTH`, without labels."""
-    users, first = np.unique(requests.group, return_index=True)
-    parts = RECALLED // WIDTH
-    mixed = rng.permuted(recalled[users], axis=1).reshape(-1, WIDTH)
-    row = np.repeat(first, parts)
-    missing = WIDTH - requests.candidates.shape[1]
-    padding = ((0, 0), (0, missing))
-    labelled = np.pad(requests.labels, padding, constant_values=np.nan)
-    return Requests(
-        {k: np.concatenate([v, v[row]]) for k, v in requests.users.items()},
-        requests.items,
-        np.concatenate(
-            [np.pad(requests.candidates, padding, constant_values=-1), mixed]
-        ),
-        np.concatenate([labelled, np.full(mixed.shape, np.nan, np.float32)]),
-        np.concatenate([requests.group, requests.group[row]]),
-    )
 
 
 class Bench:

@@ -8,6 +8,7 @@ from tfdistill.teachers.fusion import fused_scores
 from tfdistill.teachers.gbdt import GbdtTeacher
 from tfdistill.teachers.lightgcn import GraphEmbeddings, lightgcn_vectors
 from tfdistill.teachers.pairs import PairTeacher
+from tfdistill.teachers.rescoring import rescored_lists
 from tfdistill.teachers.saved_model import SavedModelTeacher
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "SavedModelTeacher",
     "fused_scores",
     "lightgcn_vectors",
+    "rescored_lists",
     "tuned_ease",
 ]
