@@ -24,8 +24,9 @@ from tfdistill.zoo.ranking_pair import Pair
 from tfdistill.zoo.recipe import Recipe
 
 UNLABELLED = 10
-WIDE, THIRD, NARROW = 12, 5, 4  # widths of the tables
+LARGE, WIDE, THIRD, NARROW = 32, 12, 5, 4  # widths of the tables
 MOVIELENS = ("movielens-1m",)
+WITH_LARGE = ("movielens-1m", "kuairec")
 SIMULATOR = ("simulator",)
 TASKS = ("finished", "satisfied")
 
@@ -48,6 +49,12 @@ class Features:
     def pair(self) -> Pair:
         """The teacher and the student that is only smaller."""
         return Pair(self._teacher, Net(Dnn((16,)), self.same))
+
+    @property
+    def large(self) -> Pair:
+        """A teacher of the size that teams serve, and the student of a third."""
+        teacher = DcnV2(3, (512, 256, 128), dropout=0.2)
+        return Pair(Net(teacher, self.every), self.third.fine)
 
     @property
     def third(self) -> Pair:
@@ -146,8 +153,12 @@ def _light(recipe: Callable[[Features], Recipe], **settings: object) -> Row:
     return Row(recipe, dim=WIDE, baseline="light alone", **settings)
 
 
-def _third(recipe: Callable[[Features], Recipe], **settings: object) -> Row:
-    return Row(recipe, dim=THIRD, only=MOVIELENS, **settings)
+def _third(
+    recipe: Callable[[Features], Recipe],
+    only: tuple[str, ...] = MOVIELENS,
+    **settings: object,
+) -> Row:
+    return Row(recipe, dim=THIRD, only=only, **settings)
 
 
 def _tasks(recipe: Callable[[Features], Recipe], **settings: object) -> Row:
@@ -180,12 +191,30 @@ ROWS: dict[str, Row] = {
     "small auxiliary MSE": _small(
         lambda f: ranking_pair.auxiliary_head(f.pair, LogitMSE(), weight=0.3)
     ),
-    "third alone": _third(lambda f: ranking_pair.alone(f.third)),
+    "third alone": _third(lambda f: ranking_pair.alone(f.third), WITH_LARGE),
     "third soft + unlabelled": _third(
         _third_taught, taught_by="teacher", in_graph=True, baseline="third alone"
     ),
     "third under three teachers + unlabelled": _third(
         _third_taught, taught_by="three teachers", in_graph=True, baseline="third alone"
+    ),
+    "large teacher": Row(
+        lambda f: ranking_pair.teacher(f.large),
+        net="teacher",
+        dim=LARGE,
+        only=WITH_LARGE,
+    ),
+    "third under large teacher": _third(
+        lambda f: ranking_pair.two_stage(f.large, hard=0.5, weight=0.5),
+        WITH_LARGE,
+        taught_by="large teacher",
+        baseline="third alone",
+    ),
+    "third under large teacher + unlabelled": _third(
+        _third_taught,
+        taught_by="large teacher",
+        in_graph=True,
+        baseline="third alone",
     ),
     "light alone": Row(lambda f: ranking_pair.alone(f.pair), dim=WIDE),
     "light soft": _light(_taught(hard=0.5, weight=0.5), taught_by="teacher"),
