@@ -173,6 +173,25 @@ def test_booster_only_gives_exact_zeros_on_the_gathered_embedding(
     assert not any(trains(blocked, output).values())
 
 
+def test_nets_are_blocked_by_name():
+    joint = network(shared_gradient=("coarse", "fine"))
+    for output in ("coarse", "fine", "fine_hidden_hint"):
+        assert not any(trains(joint, output).values())
+    assert trains(joint, "recall")["history"] and trains(joint, "recall")["item_id"]
+
+
+def test_blocked_nets_train_together_what_no_other_net_reads():
+    nets = {
+        "teacher": Net(DcnV2(1, (6,)), ("age", "item_id")),
+        "coarse": Net(Dnn((4,)), ("user_id", "item_id")),
+        "fine": Net(Dnn((4,)), ("user_id", "history", "item_id")),
+    }
+    joint = network(nets, (), shared_gradient=("coarse", "fine"))
+    for output in ("coarse", "fine"):
+        found = trains(joint, output)
+        assert found == {"user_id": True, "history": False, "item_id": False}
+
+
 def test_the_booster_trains_every_table_that_it_reads(blocked):
     found = trains(blocked, "teacher")
     assert found == dict.fromkeys(["user_id", "history", "item_id", "dwell"], True)
@@ -324,7 +343,9 @@ ONE = {"fine": Net(Dnn((4,)), STUDENT)}
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"shared_gradient": "student"}, "'both' or 'booster_only', got 'student'"),
+        ({"shared_gradient": "student"}, "names of some of the nets.*got 'student'"),
+        ({"shared_gradient": ("fine", "techer")}, "names of some of the nets.*techer"),
+        ({"shared_gradient": tuple(NETS)}, "but not of all"),
         ({"shared_gradient": "booster_only"}, "'booster_only' must be .*got None"),
         (
             {"shared_gradient": "booster_only", "booster": "techer"},

@@ -104,7 +104,7 @@ def joint_network(
     nets: Mapping[str, Net],
     *,
     booster: str | None = None,
-    shared_gradient: str = "both",
+    shared_gradient: str | Sequence[str] = "both",
     representation: Representation | None = None,
     hints: Sequence[tuple[str, str]] = (),
     auxiliary: Sequence[str] = (),
@@ -120,9 +120,11 @@ def joint_network(
         nets: The nets by name; a name is also the name of the net's output.
         booster: Name of the net that trains what is shared alone under
             `"booster_only"`.
-        shared_gradient: `"both"` (every net trains the shared layers, AAAI 2018) or
+        shared_gradient: `"both"` (every net trains the shared layers, AAAI 2018),
             `"booster_only"` (the others read what the booster reads behind a gradient
-            block; tables that the booster does not read are trained by their readers).
+            block; tables that the booster does not read are trained by their readers),
+            or the names of the nets that read behind a block what the nets that are not
+            named read, such as `("fine",)`.
         representation: A projection of every feature that the nets share too, above the
             tables: the input representation layer of the dual-DNN ranker.
         hints: Pairs of outputs `(student, teacher)` such as `("fine_hidden_0",
@@ -166,12 +168,12 @@ def joint_network(
     Reference:
         Zhou et al., Rocket Launching, AAAI 2018, arXiv:1708.04106.
     """
-    _check(nets, booster, shared_gradient)
+    blocked = _blocked(nets, booster, shared_gradient)
     spec = spec.select({name for net in nets.values() for name in net.features})
     sharing = Sharing(
         spec,
         {name: net.features for name, net in nets.items()},
-        booster if shared_gradient == "booster_only" else None,
+        blocked,
         representation,
     )
     outputs: dict[str, tf.Tensor] = {}
@@ -185,20 +187,28 @@ def joint_network(
     return JointNetwork(model, spec, dict(nets), sharing.embeddings)
 
 
-def _check(nets: Mapping[str, Net], booster: str | None, shared_gradient: str) -> None:
+def _blocked(
+    nets: Mapping[str, Net], booster: str | None, shared_gradient: str | Sequence[str]
+) -> set[str]:
+    """Names of the nets behind a gradient block."""
     if not nets:
         raise ValueError("joint_network needs at least one net, got none.")
-    if shared_gradient not in ("both", "booster_only"):
-        raise ValueError(
-            "shared_gradient must be 'both' or 'booster_only', got "
-            f"{shared_gradient!r}."
-        )
-    needed = shared_gradient == "booster_only" or booster is not None
-    if needed and booster not in nets:
+    if booster not in nets and (booster or shared_gradient == "booster_only"):
         raise ValueError(
             f"The booster of shared_gradient={shared_gradient!r} must be one of "
             f"{sorted(nets)}, got {booster!r}."
         )
+    if shared_gradient == "both":
+        return set()
+    if shared_gradient == "booster_only":
+        return set(nets) - {booster}
+    blocked = set(shared_gradient)
+    if isinstance(shared_gradient, str) or not blocked < set(nets):
+        raise ValueError(
+            "shared_gradient must be 'both', 'booster_only' or the names of some of "
+            f"the nets {sorted(nets)}, but not of all, got {shared_gradient!r}."
+        )
+    return blocked
 
 
 def _add(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import tensorflow as tf
 
@@ -43,7 +43,7 @@ class Sharing:
     Args:
         spec: The features.
         uses: For each net, the names of the features that it reads.
-        booster: The net that trains what it reads alone; None blocks no gradient.
+        blocked: The nets that train nothing that another net reads.
         representation: The shared projection above the tables, if any.
     """
 
@@ -51,13 +51,14 @@ class Sharing:
         self,
         spec: FeatureSpec,
         uses: Mapping[str, Iterable[str]],
-        booster: str | None,
+        blocked: Collection[str],
         representation: Representation | None,
     ) -> None:
         self.embeddings = FeatureEmbeddings(spec, name="embeddings")
         self.inputs = spec.keras_inputs()
-        self._spec, self._uses, self._booster = spec, uses, booster
-        self._features = set(uses[booster]) if booster is not None else set()
+        self._spec, self._uses, self._blocked = spec, uses, set(blocked)
+        owners = set(uses) - self._blocked if blocked else ()
+        self._features = {name for net in owners for name in uses[net]}
         self._tables = {spec[name].table for name in self._features} - {None}
         self._embedded: dict[str, tf.Tensor] = {}
         self._vectors: dict[str, tf.Tensor] = {}
@@ -79,10 +80,10 @@ class Sharing:
         self._vectors.update(vectors)
 
     def read_by(self, net: str) -> NetInputs:
-        """Returns the features of a net, behind a block where the booster owns them."""
+        """Returns the features of a net, behind a block where others own them."""
         spec = self._spec.select(self._uses[net])
         vectors, embedded = self._vectors, self._embedded
-        if self._booster not in (None, net):
+        if net in self._blocked:
             embedded = {n: self._without_table(n, embedded[n]) for n in spec.names}
             vectors = {
                 n: GradientBlock()(vectors[n]) if n in self._features else vectors[n]
@@ -104,10 +105,11 @@ class Sharing:
                 f"Net {net!r} reads no user sequence {name!r}, only {sequences}."
             )
         vectors, mask = self.embeddings({name: self.inputs[name]}, pool=False)[name]
-        owner = self._booster in (None, net)
-        return (vectors if owner else self._without_table(name, vectors)), mask
+        if net in self._blocked:
+            vectors = self._without_table(name, vectors)
+        return vectors, mask
 
     def _without_table(self, name: str, vectors: tf.Tensor) -> tf.Tensor:
-        """Blocks the gradient to a table that the booster trains."""
+        """Blocks the gradient to a table that an unblocked net trains."""
         owned = self._spec[name].table in self._tables
         return GradientBlock()(vectors) if owned else vectors
