@@ -42,6 +42,7 @@ from tfdistill.losses.relevance import (
     RelevanceMap,
     Sigmoid,
 )
+from tfdistill.losses.soft_top_k import soft_top_k
 from tfdistill.losses.top_k import (
     CollaborativeDistillation,
     RankingDistillation,
@@ -90,4 +91,5 @@ __all__ = [
     "TopKSoftLabel",
     "draw_orders",
     "reduce_examples",
+    "soft_top_k",
 ]

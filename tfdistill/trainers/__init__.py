@@ -1,19 +1,23 @@
 """Training: Distiller, transfers, teachers that are not trained, resumable fit."""
 
 from tfdistill.trainers.callbacks import Evaluation, SubmodelCheckpoint
+from tfdistill.trainers.derived import Derived, Kept, Survival
 from tfdistill.trainers.distiller import Distiller
 from tfdistill.trainers.fit import fit
 from tfdistill.trainers.teachers import EnsembleTeacher, FrozenTeacher, LoggedTeacher
 from tfdistill.trainers.transfer import Schedule, Transfer
 
 __all__ = [
+    "Derived",
     "Distiller",
     "EnsembleTeacher",
     "Evaluation",
     "FrozenTeacher",
+    "Kept",
     "LoggedTeacher",
     "Schedule",
     "SubmodelCheckpoint",
+    "Survival",
     "Transfer",
     "fit",
 ]

@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfdistill.trainers.derived import Derived
 from tfdistill.trainers.transfer import Transfer, at_step
 from tfdistill.types import Signals, Teacher, TensorDict
 
@@ -29,6 +30,9 @@ class Distiller(tf.keras.Model):
     Args:
         network: The functional model that is trained, with a dict of named outputs.
         transfers: The terms of distillation; none gives plain training.
+        derived: Signals made of others, by name, such as the items that a stage keeps;
+            a transfer names them as it names outputs and features. Each may use those
+            before it.
         teacher: A teacher that is not trained, such as `FrozenTeacher(model)`.
 
     Raises:
@@ -64,6 +68,7 @@ class Distiller(tf.keras.Model):
         network: tf.keras.Model,
         transfers: Sequence[Transfer] = (),
         *,
+        derived: Mapping[str, Derived] | None = None,
         teacher: Teacher | None = None,
         name: str | None = None,
     ) -> None:
@@ -78,6 +83,7 @@ class Distiller(tf.keras.Model):
             raise ValueError(f"Distiller: a transfer's name repeats in {names}.")
         self.network = network
         self._transfers = tuple(transfers)
+        self._derived = tuple((derived or {}).items())
         self._teacher = teacher
         self._transfer_means = [
             tf.keras.metrics.Mean(name=f"transfer_{name}") for name in names
@@ -159,18 +165,20 @@ class Distiller(tf.keras.Model):
         taught: Signals = self._teacher(x) if self._teacher is not None else {}
         self._check_sources(taught)
         step = getattr(getattr(self, "optimizer", None), "iterations", 0)
+        derived = self._derive(x, {**taught, **y_pred})
+        signals = {**taught, **y_pred, **derived}
+        features = {**x, **derived} if isinstance(x, Mapping) else derived
         terms = []
         for transfer, mean in zip(self._transfers, self._transfer_means):
-            foreign = transfer.source in taught
-            source = (taught if foreign else y_pred)[transfer.source]
+            source = None if transfer.source is None else signals[transfer.source]
             present = None
-            if foreign and getattr(self._teacher, "may_miss", False):
+            if transfer.source in taught and getattr(self._teacher, "may_miss", False):
                 present = ~tf.math.is_nan(source)
             value = transfer.value(
                 source,
-                y_pred[transfer.target],
+                signals[transfer.target],
                 step=step,
-                features=x,
+                features=features,
                 labels=y,
                 weights=sample_weight,
                 present=present,
@@ -179,16 +187,35 @@ class Distiller(tf.keras.Model):
             terms.append(at_step(transfer.weight, step) * value)
         return terms
 
+    def _derive(self, x: Any, signals: Signals) -> TensorDict:
+        """Computes the derived signals, each from all that there is before it."""
+        found = {**(x if isinstance(x, Mapping) else {}), **signals}
+        derived = {}
+        for name, make in self._derived:
+            missing = sorted(set(make.reads) - set(found))
+            if missing or name in found:
+                wrong = f"needs {missing}" if missing else "has another one's name"
+                raise ValueError(
+                    f"Distiller: the derived signal {name!r} {wrong}; before it, "
+                    f"there are {sorted(found)}."
+                )
+            found[name] = derived[name] = make(found)
+        return derived
+
     def _check_transfers(self) -> None:
-        """Rejects targets, and without a teacher sources, that are not outputs."""
+        """Rejects targets, and without a teacher sources, that are not there."""
+        derived = [name for name, _ in self._derived]
         for transfer in self._transfers:
-            self._check_outputs(f"target of {transfer.name!r}", [transfer.target])
+            if transfer.target not in derived:
+                self._check_outputs(f"target of {transfer.name!r}", [transfer.target])
         if self._teacher is None:
             self._check_sources({})
 
     def _check_sources(self, taught: Signals) -> None:
-        outputs = self.outputs_by_name
+        outputs = [*self.outputs_by_name, *(name for name, _ in self._derived)]
         for transfer in self._transfers:
+            if transfer.source is None:
+                continue
             places = (transfer.source in taught) + (transfer.source in outputs)
             if places != 1:
                 found = "neither" if not places else "both"

@@ -23,11 +23,14 @@ class Transfer:
 
     The source is a signal of the `Distiller`'s teacher, or an output of the trained
     network itself, such as a teacher that is trained jointly. By default no gradient
-    reaches the source (the gradient block of Rocket Launching).
+    reaches the source (the gradient block of Rocket Launching). Wherever an output or a
+    feature is named, a derived signal can be.
 
     Args:
         name: Name of the term in logs.
-        source: Name of the signal that teaches.
+        source: Name of the signal that teaches; None for the labels, which makes it a
+            hard loss, for what `compile(loss=)` can't say: on some of the items, or of
+            a derived signal.
         target: Name of the network's output that learns.
         loss: How they are compared.
         weight: Factor, constant or a schedule of `optimizer.iterations`.
@@ -54,7 +57,7 @@ class Transfer:
     """
 
     name: str
-    source: str
+    source: str | None
     target: str
     loss: DistillationLoss
     weight: Schedule = 1.0
@@ -72,6 +75,11 @@ class Transfer:
                 f"tfdistill.losses, got {self.loss!r}. A Keras loss on labels belongs "
                 "into compile(loss=)."
             )
+        if self.source is None and self.labels is None:
+            raise ValueError(
+                f"Transfer {self.name!r}: without a source the labels teach, but "
+                "labels is None; name the output whose labels are meant."
+            )
         if not callable(self.weight) and self.weight < 0:
             raise ValueError(
                 f"Transfer {self.name!r}: weight must be >= 0, got {self.weight}."
@@ -84,6 +92,12 @@ class Transfer:
                     f"Transfer {self.name!r}: {type(self.loss).__name__} takes the "
                     f"{what} {list(allowed)}, got {unknown}."
                 )
+
+    @property
+    def signals(self) -> set[str]:
+        """Names of all that it reads, besides labels."""
+        named = (self.source, self.target, self.mask, self.weights)
+        return {name for name in (*named, *self.inputs.values()) if name is not None}
 
     def settings(self) -> dict[str, Any]:
         """Returns what identifies the transfer, in a form that can be compared.
@@ -99,7 +113,7 @@ class Transfer:
 
     def value(
         self,
-        source: tf.Tensor,
+        source: tf.Tensor | None,
         target: tf.Tensor,
         *,
         step: Any,
@@ -111,7 +125,7 @@ class Transfer:
         """Computes the loss of one batch, without the factor `weight`.
 
         Args:
-            source: The signal that teaches.
+            source: The signal that teaches; None where it is the labels.
             target: The output that learns.
             step: Step of the optimiser, for the schedules.
             features: The batch's features, where `mask` and `inputs` are found.
@@ -132,10 +146,11 @@ class Transfer:
             mask = present if mask is None else tf.cast(mask, tf.bool) & present
         found = {k: self._find("features", features, v) for k, v in self.inputs.items()}
         scheduled = {k: at_step(v, step) for k, v in self.overrides.items()}
+        given = self.labels and self._find("labels", labels, self.labels)
         return self.loss.reduce(
             student=target,
-            teacher=source,
-            labels=self.labels and self._find("labels", labels, self.labels),
+            teacher=given if source is None else source,
+            labels=given,
             mask=mask,
             weights=self.weights and self._find_weights(weights, features),
             teacher_gradient=self.hint_gradient or None,

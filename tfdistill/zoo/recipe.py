@@ -23,6 +23,7 @@ from tfdistill.models import (
 )
 from tfdistill.optimizers import LazyAdam
 from tfdistill.trainers import (
+    Derived,
     Distiller,
     Evaluation,
     SubmodelCheckpoint,
@@ -44,6 +45,7 @@ class Recipe:
         nets: The nets by name. A `TwoTower` is trained for recall by its transfer,
             every other net is a ranker and learns from the labels.
         transfers: The terms of distillation, and recall's loss.
+        derived: See `Distiller`.
         loss_weights: Factors of the hard losses by output; 1 where not given, and at 0
             an output learns from its transfers alone.
         hints: See `joint_network`.
@@ -66,6 +68,7 @@ class Recipe:
 
     nets: Mapping[str, Net]
     transfers: tuple[Transfer, ...] = ()
+    derived: Mapping[str, Derived] = dataclasses.field(default_factory=dict)
     loss_weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
     hints: tuple[tuple[str, str], ...] = ()
     auxiliary: tuple[str, ...] = ()
@@ -126,18 +129,23 @@ class Recipe:
         """Returns the recipe of one net alone, otherwise the same: the baseline.
 
         It keeps the transfers between the net's own outputs, which are hard losses such
-        as recall's, and the features, widths, steps and way of choosing the epoch.
+        as recall's, unless they need a derived signal, and the features, widths, steps
+        and way of choosing the epoch.
         """
         if name not in self.nets:
             raise ValueError(f"The recipe has no net {name!r}, only {list(self.nets)}.")
         own = ("", "_query", "_item", "_hidden")
         outputs = {f"{name}{ending}" for ending in own}
+
+        def alone(transfer: Transfer) -> bool:
+            taught = {transfer.source or transfer.target, transfer.target} <= outputs
+            return taught and not transfer.signals & set(self.derived)
+
         return dataclasses.replace(
             self,
             nets={name: self.nets[name]},
-            transfers=tuple(
-                t for t in self.transfers if {t.source, t.target} <= outputs
-            ),
+            transfers=tuple(filter(alone, self.transfers)),
+            derived={},
             loss_weights={},
             hints=(),
             auxiliary=(),
@@ -349,7 +357,9 @@ def _compiled(
     recipe: Recipe, network: JointNetwork, teacher: Teacher | None, steps: int
 ) -> Distiller:
     """The network under the recipe's losses, transfers and optimiser."""
-    distiller = Distiller(network.model, recipe.transfers, teacher=teacher)
+    distiller = Distiller(
+        network.model, recipe.transfers, derived=recipe.derived, teacher=teacher
+    )
     outputs = recipe.labelled
     rate: Any = recipe.learning_rate
     if recipe.annealed:
