@@ -106,7 +106,7 @@ def joint_network(
     booster: str | None = None,
     shared_gradient: str | Sequence[str] = "both",
     representation: Representation | None = None,
-    hints: Sequence[tuple[str, str]] = (),
+    hints: Sequence[tuple[str, str | int]] = (),
     auxiliary: Sequence[str] = (),
 ) -> JointNetwork:
     """Builds nets that share one `FeatureEmbeddings`.
@@ -129,7 +129,8 @@ def joint_network(
             tables: the input representation layer of the dual-DNN ranker.
         hints: Pairs of outputs `(student, teacher)` such as `("fine_hidden_0",
             "teacher_hidden_0")`: adds the output `fine_hidden_0_hint`, the student's
-            layer projected to the teacher's width.
+            layer projected to the teacher's width; or, for a teacher outside of the
+            network, of a student's output and that width.
         auxiliary: Names of rankers that get a second head: the output `fine_aux`,
             logits `[B, L]` over `fine_hidden`. Distilled on it, the trunk learns from
             the teacher while the served head learns from the labels alone, so that the
@@ -234,11 +235,12 @@ def _auxiliary(outputs: Mapping[str, tf.Tensor], name: str) -> dict[str, tf.Tens
 
 
 def _hint(
-    outputs: Mapping[str, tf.Tensor], student: str, teacher: str
+    outputs: Mapping[str, tf.Tensor], student: str, teacher: str | int
 ) -> dict[str, tf.Tensor]:
     """Projects a layer of the student to the width of the teacher's."""
-    _check_outputs(outputs, (student, teacher), f"hint {(student, teacher)}")
-    width = outputs[teacher].shape[-1]
+    inside = (student, teacher) if isinstance(teacher, str) else (student,)
+    _check_outputs(outputs, inside, f"hint {(student, teacher)}")
+    width = outputs[teacher].shape[-1] if isinstance(teacher, str) else teacher
     projection = tf.keras.layers.Dense(width, name=f"{student}_hint")
     return {projection.name: projection(outputs[student])}
 

@@ -29,7 +29,15 @@ from tfdistill.report import (
 from tfdistill.zoo.judge import RECALL_CUT, CatalogueJudge, Ranker, Recaller
 from tfdistill.zoo.recipe import PRIMARY, TrainedNet
 
-__all__ = ["Sizes", "calibrations", "cascades", "stages", "three_models"]
+__all__ = [
+    "Sizes",
+    "calibrations",
+    "cascade_sets",
+    "cascades",
+    "ranker_of",
+    "stages",
+    "three_models",
+]
 
 Nets = Mapping[str, TrainedNet]
 Runs = Sequence[Nets]
@@ -132,11 +140,11 @@ def cascades(
         with the seed's own teacher.
     """
     cuts = {"recall": sizes.recall, "coarse": sizes.coarse, "fine": sizes.page}
-    best = [judge.best(_ranker(n, "teacher", judge), sizes.recall) for n in distilled]
+    best = [judge.best(ranker_of(n, "teacher", judge), sizes.recall) for n in distilled]
     runs: dict[str, list[Sets]] = {
         TEACHER: [{name: top[:, :cut] for name, cut in cuts.items()} for top in best],
-        ALONE: [_cascade(judge, nets, sizes) for nets in alone],
-        DISTILLED: [_cascade(judge, nets, sizes) for nets in distilled],
+        ALONE: [cascade_sets(judge, nets, sizes) for nets in alone],
+        DISTILLED: [cascade_sets(judge, nets, sizes) for nets in distilled],
     }
     found = []
     for model, sets in runs.items():
@@ -193,7 +201,7 @@ def _judged(judge: CatalogueJudge, nets: Nets) -> dict[str, dict[str, float]]:
         metrics = judge.ranking(judge.logits(net.models[name])[name])
         if name == "teacher":
             found.update({f"teacher_{stage}": metrics for stage in _RANKERS})
-            top = judge.best(_ranker(nets, name, judge), RECALL_CUT)
+            top = judge.best(ranker_of(nets, name, judge), RECALL_CUT)
             found["teacher_recall"] = retrieval_summary(
                 top, judge.relevant, judge.popular
             )
@@ -202,16 +210,32 @@ def _judged(judge: CatalogueJudge, nets: Nets) -> dict[str, dict[str, float]]:
     return found
 
 
-def _cascade(judge: CatalogueJudge, nets: Nets, sizes: Sizes) -> Sets:
-    """What each stage keeps for every user of the part."""
+def cascade_sets(judge: CatalogueJudge, nets: Nets, sizes: Sizes) -> Sets:
+    """Runs recall, coarse and fine ranking for every user of the part.
+
+    Args:
+        judge: The judge of the part.
+        nets: The students by stage.
+        sizes: What each stage keeps.
+
+    Returns:
+        What each stage keeps, int32 `[U, kept]`, best first.
+    """
     rerankers = [
-        Reranker(name, judge.for_users(_ranker(nets, name, judge)), keep)
+        Reranker(name, judge.for_users(ranker_of(nets, name, judge)), keep)
         for name, keep in (("coarse", sizes.coarse), ("fine", sizes.page))
     ]
     return run_cascade(judge.recalled(_recaller(nets, judge), sizes.recall), rerankers)
 
 
-def _ranker(nets: Nets, name: str, judge: CatalogueJudge) -> Ranker:
+def ranker_of(nets: Nets, name: str, judge: CatalogueJudge) -> Ranker:
+    """Returns a trained net as a ranker of the catalogue.
+
+    Args:
+        nets: The nets by name.
+        name: Name of a net that ranks.
+        judge: The judge of the part whose users are ranked for.
+    """
     return Ranker(nets[name].models[name], judge.requests)
 
 

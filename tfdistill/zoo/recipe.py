@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,7 +13,7 @@ import tensorflow as tf
 from tfdistill.data.batching import RequestBatches
 from tfdistill.data.requests import PairSet, Requests
 from tfdistill.data.spec import FeatureSpec
-from tfdistill.layers import SteppedDropout, standalone
+from tfdistill.layers import standalone
 from tfdistill.losses import SigmoidCrossEntropy
 from tfdistill.models import (
     JointNetwork,
@@ -32,7 +33,9 @@ from tfdistill.trainers import (
 )
 from tfdistill.types import Teacher
 from tfdistill.zoo.judge import ListJudge
-from tfdistill.zoo.validation import PRIMARY, TOWERS, Validation
+from tfdistill.zoo.rounds import Candidates, Rounds
+from tfdistill.zoo.validation import PRIMARY, TOWERS, Validation, recaller_of
+from tfdistill.zoo.weights import copy_weights
 
 __all__ = ["PRIMARY", "Batches", "Recipe", "TrainedNet", "train", "train_on"]
 
@@ -59,6 +62,7 @@ class Recipe:
         batch_size: Requests in a batch.
         negatives: Sampled items per request.
         label_negatives: Whether their label is 0; False leaves them to the teacher.
+        candidates: What the recall net finds for the lists while it is trained.
         learning_rate: Of `LazyAdam`.
         annealed: Whether it falls to 0 by a cosine over the epochs.
         rows_l2: L2 on the gathered rows of the tables.
@@ -70,16 +74,17 @@ class Recipe:
     transfers: tuple[Transfer, ...] = ()
     derived: Mapping[str, Derived] = dataclasses.field(default_factory=dict)
     loss_weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    hints: tuple[tuple[str, str], ...] = ()
+    hints: tuple[tuple[str, str | int], ...] = ()
     auxiliary: tuple[str, ...] = ()
     booster: str | None = None
-    shared_gradient: str = "both"
+    shared_gradient: str | tuple[str, ...] = "both"
     representation: Representation | None = None
     frozen_tables: bool = False
     epochs: int = 12
     batch_size: int = 64
     negatives: int = 20
     label_negatives: bool = True
+    candidates: Candidates | None = None
     learning_rate: float = 1e-3
     annealed: bool = False
     rows_l2: float = 0.0
@@ -152,6 +157,7 @@ class Recipe:
             booster=None,
             shared_gradient="both",
             label_negatives=True,
+            candidates=self.candidates if self.task(name) == "recall" else None,
         )
 
     def network(self, spec: FeatureSpec) -> JointNetwork:
@@ -231,7 +237,8 @@ def train(
     Raises:
         ValueError: If a net to start with is none or another one of the recipe's.
     """
-    batches = RequestBatches(
+    make = functools.partial(
+        RequestBatches,
         requests,
         batch_size=recipe.batch_size,
         seed=seed,
@@ -240,6 +247,17 @@ def train(
         outputs={**recipe.labelled, **dict.fromkeys(recipe.recallers, "")},
         label_negatives=recipe.label_negatives,
     )
+    batches: Batches = make()
+    if recipe.candidates is not None:
+        batches = Rounds(
+            make,
+            requests,
+            recipe.candidates,
+            recipe.epochs,
+            directory,
+            known=known,
+            seed=seed,
+        )
     return train_on(
         batches,
         recipe,
@@ -293,7 +311,7 @@ def train_on(
             f"{list(recipe.nets)}; name them as the recipe does."
         )
     for name, trained_net in (start or {}).items():
-        _copy_weights(trained_net.models[name], network.part(name))
+        copy_weights(trained_net.models[name], network.part(name))
     network.embeddings.trainable = not recipe.frozen_tables
     steps = recipe.epochs * batches.steps_per_epoch
     distiller = _compiled(recipe, network, teacher, steps)
@@ -307,16 +325,17 @@ def train_on(
         )
         for name in recipe.nets
     }
-    history = fit(
-        distiller,
-        batches,
-        steps_per_epoch=batches.steps_per_epoch,
-        epochs=recipe.epochs,
-        callbacks=[Evaluation(validate), *best.values(), *callbacks],
-        backup_dir=directory / "backup",
-        config={"seed": seed, **recipe.settings()},
-        verbose=verbose,
-    ).history
+    for epochs in _ends(batches, recipe, network):
+        history = fit(
+            distiller,
+            batches,
+            steps_per_epoch=batches.steps_per_epoch,
+            epochs=epochs,
+            callbacks=[Evaluation(validate), *best.values(), *callbacks],
+            backup_dir=directory / "backup",
+            config={"seed": seed, **recipe.settings()},
+            verbose=verbose,
+        ).history
     trained = {}
     for name, checkpoint in best.items():
         checkpoint.restore()
@@ -324,33 +343,14 @@ def train_on(
     return trained
 
 
-def _copy_weights(trained: tf.keras.Model, net: tf.keras.Model) -> None:
-    """Lets a net start with the weights of a trained one; its dropout may differ."""
-    sources, targets = _weights(trained), _weights(net)
-    found, wanted = (
-        [(weight.name, tuple(weight.shape)) for weight in weights]
-        for weights in (sources, targets)
+def _ends(batches: Batches, recipe: Recipe, network: JointNetwork) -> Iterable[int]:
+    """The epochs at which `fit` stops: the last one, or the end of each round."""
+    if not isinstance(batches, Rounds):
+        return (recipe.epochs,)
+    names = recipe.recallers
+    return batches.ends(
+        recaller_of(network, names[0], batches.requests) if names else None
     )
-    if found != wanted:
-        raise ValueError(
-            f"The net {net.name!r} can't start with the weights of another net: it has "
-            f"{sorted(set(wanted) - set(found))}, the given one "
-            f"{sorted(set(found) - set(wanted))}. Fine-tune `recipe.only(name)` of the "
-            "recipe that trained it."
-        )
-    for target, source in zip(targets, sources):
-        target.assign(source)
-
-
-def _weights(model: tf.keras.Model) -> list[tf.Variable]:
-    """All weights but the steps of dropout layers, which a layer without one lacks."""
-    steps = {
-        id(weight)
-        for layer in model.submodules
-        if isinstance(layer, SteppedDropout)
-        for weight in layer.weights
-    }
-    return [weight for weight in model.weights if id(weight) not in steps]
 
 
 def _compiled(

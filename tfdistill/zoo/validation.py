@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
+from tfdistill.data.requests import Requests
 from tfdistill.models import JointNetwork
 from tfdistill.zoo.judge import CatalogueJudge, ListJudge, Recaller
 
 if TYPE_CHECKING:
     from tfdistill.zoo.recipe import Recipe
 
-__all__ = ["PRIMARY", "TOWERS", "Validation"]
+__all__ = ["PRIMARY", "TOWERS", "Validation", "recaller_of"]
 
 PRIMARY = {"recall": "ndcg@10", "ranking": "gauc"}
 """The validation metric that chooses the epoch of a net, by what the net does."""
@@ -67,8 +68,13 @@ def _recall_of(
             f"Net {name!r} is trained for recall, which needs a CatalogueJudge: it "
             f"ranks the whole catalogue; got {type(judge).__name__}."
         )
+    return functools.partial(judge.recall, recaller_of(network, name, judge.requests))
+
+
+def recaller_of(network: JointNetwork, name: str, requests: Requests) -> Recaller:
+    """Returns a two-tower net of a network that answers as it is at each call."""
     query, item = (
         network.part(name, output=f"{name}_{side}", scope=scope)
         for side, scope in TOWERS
     )
-    return functools.partial(judge.recall, Recaller(query, item, judge.requests))
+    return Recaller(query, item, requests)

@@ -1,0 +1,80 @@
+"""A teacher is trained first, and then teaches three students in one pass.
+
+Run: `tfdistill cascade --data-dir DIR --training frozen`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import tensorflow as tf
+
+from tfdistill.data.spec import FeatureSpec
+from tfdistill.trainers import FrozenTeacher, Schedule
+from tfdistill.zoo.recipe import Recipe
+from tfdistill.zoo.unified_cascade import STAGES
+
+__all__ = ["students", "trained_teacher"]
+
+_LATE = 10**9  # a step after every warm-up
+
+
+def students(
+    unified: Recipe, taught_by: FrozenTeacher, stages: Sequence[str] = STAGES
+) -> Recipe:
+    """Returns the recipe of students under the trained teacher: the second stage.
+
+    They share tables among themselves.
+
+    Args:
+        unified: What `unified_cascade.recipe` returned. A weight that warms up has its
+            last value from the start, as this teacher has learned already.
+        taught_by: What `trained_teacher` returned; give it to `train`, too.
+        stages: The students; each one on its own makes stages that share nothing.
+    """
+
+    def kept(name: str) -> bool:
+        return name.split("_")[0] in stages
+
+    width = taught_by.model.output["teacher_hidden"].shape[-1]
+    return dataclasses.replace(
+        unified,
+        nets={name: unified.nets[name] for name in stages},
+        transfers=tuple(
+            dataclasses.replace(transfer, weight=_last(transfer.weight))
+            for transfer in unified.transfers
+            if kept(transfer.target)
+        ),
+        loss_weights={n: w for n, w in unified.loss_weights.items() if kept(n)},
+        hints=tuple((name, width) for name, _ in unified.hints if kept(name)),
+        booster=None,
+        shared_gradient="both",
+    )
+
+
+def trained_teacher(
+    recipe: Recipe, spec: FeatureSpec, directory: Path
+) -> FrozenTeacher:
+    """Returns the teacher that `train(recipe, ..., directory)` left at its best epoch.
+
+    Its signals are named as the outputs of the joint network, hidden layer included, so
+    that the transfers are the same.
+
+    Args:
+        recipe: What was trained, such as `unified.only("teacher")`: the first stage.
+        spec: The features.
+        directory: Where it was trained.
+    """
+    network = recipe.network(spec)
+    part = network.part("teacher")
+    part.load_weights(str(directory / "teacher.weights.h5"))
+    names = ("teacher", "teacher_hidden")
+    outputs = {name: network.model.output[name] for name in names}
+    return FrozenTeacher(tf.keras.Model(part.input, outputs))
+
+
+def _last(weight: Schedule) -> float:
+    """The value that a schedule comes to."""
+    return float(weight(_LATE) if callable(weight) else weight)

@@ -1,0 +1,120 @@
+"""One teacher and three students of your own features, all trained in one fit.
+
+Run: `tfdistill cascade --data-dir DIR --training joint`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+
+from tfdistill.data.spec import FeatureSpec
+from tfdistill.losses import Hint, ListSoftmaxKL, SigmoidSoftLabel
+from tfdistill.models import CoarseTwoTower, DcnV2, Dnn, Net, TwoTower
+from tfdistill.trainers import Schedule
+from tfdistill.zoo.ranking_pair import pair_transfer
+from tfdistill.zoo.recall_from_logits import softmax_transfer
+from tfdistill.zoo.recipe import Recipe
+from tfdistill.zoo.rounds import Candidates
+
+__all__ = ["STAGES", "Nets", "default_nets", "recipe"]
+
+STAGES = ("recall", "coarse", "fine")
+"""The students, in the order in which a request passes them."""
+
+CANDIDATES = Candidates()
+"""What recall finds for the lists, by default."""
+
+Nets = Mapping[str, Net]
+"""The teacher and the students, by the names `"teacher"` and `STAGES`."""
+
+
+def default_nets(spec: FeatureSpec) -> dict[str, Net]:
+    """Returns a DCN-v2 of all features, and for each stage what suits it.
+
+    Recall is two towers and a product, coarse ranking two towers and a thin layer above
+    them, fine ranking a small DNN. The students read what can be served.
+
+    Args:
+        spec: The features; a user's id and an item's are among them.
+
+    Raises:
+        ValueError: If one side has no feature that can be served.
+    """
+    served = spec.non_privileged()
+    for scope in ("user", "item"):
+        if not served.scope(scope):
+            raise ValueError(
+                f"The students need a feature of each side, and the {scope}'s has none "
+                f"that can be served; the spec has {list(spec.names)}."
+            )
+    return {
+        "teacher": Net(
+            DcnV2(cross_layers=2, units=(256, 128), dropout=0.2), spec.names
+        ),
+        "recall": Net(TwoTower(units=(), dim=32), served.names),
+        "coarse": Net(CoarseTwoTower((32,), dim=16, interaction=8), served.names),
+        "fine": Net(Dnn(units=(32, 16)), served.names),
+    }
+
+
+def recipe(
+    nets: Nets,
+    *,
+    candidates: Candidates | None = CANDIDATES,
+    shared_gradient: str | tuple[str, ...] = "both",
+    warm_up: int = 200,
+    soft: float = 1.0,
+    hard: float = 0.3,
+    hint: float = 1e-3,
+    tiny: bool = False,
+) -> Recipe:
+    """Returns the recipe that trains the teacher and the three students in one fit.
+
+    Each stage learns in the form that suits it, over its list and over unlabelled
+    candidates of the recall net as it is trained:
+
+    - recall: `L_softmax + soft KL(softmax(z_t), softmax(z_r))`, in-batch with logQ, and
+      over the list;
+    - coarse: `hard BCE(y, z_c) + soft (BCE(sigmoid(z_t), z_c) + KL(...))`;
+    - fine: `hard BCE(y, z_f) + soft BCE(sigmoid(z_t), z_f) + hint ||W h_f - h_t||^2`.
+
+    Args:
+        nets: The nets, such as `default_nets(spec)`.
+        candidates: The candidates of recall; None for none.
+        shared_gradient: As for `joint_network`; the teacher is the booster.
+        warm_up: Steps in which `soft` grows from 0, while the teacher has not learned.
+        soft: Weight of what the teacher's logits teach.
+        hard: Weight of the rankers' labels.
+        hint: Weight of the hidden layer.
+        tiny: Whether to train for two epochs only.
+
+    Reference:
+        Qin et al., RankFlow, SIGIR 2022; Xu et al., PFD, KDD 2020; arXiv:2503.09492.
+    """
+    weight: Schedule = soft
+    if warm_up:
+        weight = tf.keras.optimizers.schedules.PolynomialDecay(0.0, warm_up, soft)
+    score, order = SigmoidSoftLabel(), ListSoftmaxKL()
+    return Recipe(
+        nets=nets,
+        transfers=(
+            softmax_transfer("recall"),
+            pair_transfer("recall_list", "teacher", "recall", order, weight=weight),
+            pair_transfer("coarse_list", "teacher", "coarse", order, weight=weight),
+            pair_transfer("coarse_soft", "teacher", "coarse", score, weight=weight),
+            pair_transfer("fine_soft", "teacher", "fine", score, weight=weight),
+            pair_transfer(
+                "fine_hint", "teacher_hidden", "fine_hidden_hint", Hint(), weight=hint
+            ),
+        ),
+        loss_weights={"coarse": hard, "fine": hard},
+        hints=(("fine_hidden", "teacher_hidden"),),
+        booster="teacher",
+        shared_gradient=shared_gradient,
+        candidates=candidates,
+        epochs=2 if tiny else 10,
+        learning_rate=3e-3,
+        rows_l2=1e-4,
+    )
