@@ -31,7 +31,7 @@ import tensorflow_recommenders as tfrs
 from tfdistill.data import RequestBatches, Requests
 from tfdistill.data.implicit import ImplicitFeedback
 from tfdistill.data.implicit_sets import load_gowalla
-from tfdistill.export import ExactIndex, Ivf, IvfIndex
+from tfdistill.export import ExactIndex, IvfIndex
 from tfdistill.export.k_means import k_means, nearest
 from tfdistill.metrics import Pairs, dot_scores, retrieval_recall, top_k
 from tfdistill.models import Net, TwoTower, joint_network
@@ -197,7 +197,7 @@ def curve(
 ) -> dict[str, Any]:
     """Recall and speed of inverted lists by the number of probes."""
     start = time.perf_counter()
-    index, _ = Ivf(recall=1.0).build(vectors, queries[:1], K)
+    index = IvfIndex(vectors, queries=queries[:QUERIES])
     built = time.perf_counter() - start
     exact = ExactIndex(vectors)
     chosen, judged = (
