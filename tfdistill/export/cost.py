@@ -138,6 +138,7 @@ def latency(
     rounds: int = 50,
     threads: int | None = None,
     signatures: Mapping[str, str] | None = None,
+    inputs: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Latency]:
     """Measures exported models by Python calls, which take turns in one process.
 
@@ -154,6 +155,8 @@ def latency(
             process, with the threads that it has.
         signatures: Which signature to call, by name of the model; by default
             `serving_default`. Give one folder under two names to compare two.
+        inputs: What a model gets besides the requests, by its name: such as
+            `{"keep_recall": 200}` of a cascade's sizes.
 
     Returns:
         The latency by name.
@@ -185,8 +188,9 @@ def latency(
         )
     folders = [str(Path(path).resolve()) for path in paths.values()]
     chosen = [(signatures or {}).get(name, "serving_default") for name in paths]
-    sent = [{name: np.asarray(x) for name, x in r.items()} for r in requests]
-    arguments = (list(zip(folders, chosen)), sent, rounds)
+    own = [_arrays((inputs or {}).get(name, {})) for name in paths]
+    sent = [_arrays(request) for request in requests]
+    arguments = (list(zip(folders, chosen, own)), sent, rounds)
     if threads is None:
         spent = timings(*arguments)
     else:
@@ -201,3 +205,7 @@ def latency(
         )
         for name, row in zip(paths, spent)
     }
+
+
+def _arrays(values: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    return {name: np.asarray(value) for name, value in values.items()}

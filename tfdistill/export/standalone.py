@@ -52,7 +52,7 @@ def answers(
 
 
 def timings(
-    served: Sequence[tuple[str, str]], requests: Sequence[Arrays], rounds: int
+    served: Sequence[tuple[str, str, Arrays]], requests: Sequence[Arrays], rounds: int
 ) -> np.ndarray:
     """Times signatures of several SavedModels in turns.
 
@@ -60,7 +60,7 @@ def timings(
     whatever else the machine does meets all of them. The tensors are made beforehand.
 
     Args:
-        served: Folder and signature of each of M.
+        served: Folder, signature and inputs of its own of each of M.
         requests: Inputs by name, those of all signatures together; each takes those
             that it names.
         rounds: How often all requests are sent.
@@ -68,9 +68,12 @@ def timings(
     Returns:
         Milliseconds `[M, rounds * requests]`.
     """
-    models = {path: tf.saved_model.load(path) for path, _ in served}
-    functions = [models[path].signatures[signature] for path, signature in served]
-    calls = [[_feed(function, sent) for function in functions] for sent in requests]
+    models = {path: tf.saved_model.load(path) for path in {path for path, *_ in served}}
+    functions = [models[path].signatures[signature] for path, signature, _ in served]
+    calls = [
+        [_feed(f, {**sent, **own}) for f, (*_, own) in zip(functions, served)]
+        for sent in requests
+    ]
     for _ in range(_WARM_UP):
         for feeds in calls:
             for function, feed in zip(functions, feeds):

@@ -42,7 +42,7 @@ from tfdistill.losses.relevance import (
     RelevanceMap,
     Sigmoid,
 )
-from tfdistill.losses.soft_top_k import soft_top_k
+from tfdistill.losses.soft_cut import soft_top_k
 from tfdistill.losses.top_k import (
     CollaborativeDistillation,
     RankingDistillation,

@@ -9,13 +9,26 @@ from __future__ import annotations
 from tfdistill.metrics.agreement import logit_rmse, spearman, top_k_overlap
 from tfdistill.metrics.calibration import Reliability, calibration_ratio, reliability
 from tfdistill.metrics.cascade import (
+    Regret,
     Reranker,
+    TeacherOverlap,
+    regret,
     rerank,
     run_cascade,
     set_overlap,
     survival,
+    teacher_overlap,
 )
 from tfdistill.metrics.checks import Mean
+from tfdistill.metrics.frontier import (
+    FunnelPoint,
+    Price,
+    RequestCost,
+    cheapest,
+    pareto,
+    size_grid,
+    sweep,
+)
 from tfdistill.metrics.ranking import auc, gauc, log_loss, mrr, ndcg_at_k, recall_at_k
 from tfdistill.metrics.retrieval import (
     Pairs,
@@ -37,16 +50,23 @@ from tfdistill.metrics.table import METRICS, Metric, metric
 
 __all__ = [
     "METRICS",
+    "FunnelPoint",
     "Mean",
     "Metric",
     "Pairs",
+    "Price",
+    "Regret",
     "Reliability",
+    "RequestCost",
     "Reranker",
+    "TeacherOverlap",
     "agreement_summary",
     "auc",
     "calibration_ratio",
     "cascade_summary",
+    "cheapest",
     "dot_scores",
+    "pareto",
     "gauc",
     "head_items",
     "hits",
@@ -57,6 +77,7 @@ __all__ = [
     "ndcg_at_k",
     "ranking_summary",
     "recall_at_k",
+    "regret",
     "reliability",
     "rerank",
     "retrieval_ndcg",
@@ -65,8 +86,11 @@ __all__ = [
     "run_cascade",
     "scored_top_k",
     "set_overlap",
+    "size_grid",
     "spearman",
     "survival",
+    "sweep",
+    "teacher_overlap",
     "top_k",
     "top_k_overlap",
 ]

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from tfdistill.metrics.checks import Mean, check_cut, mean_of
-from tfdistill.metrics.retrieval import Pairs, best_places, hits
+from tfdistill.metrics.retrieval import (
+    Pairs,
+    best_places,
+    hits,
+    retrieval_ndcg,
+    retrieval_recall,
+)
 
 CandidateScores = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Scores of given candidates: rows `[b]`, items int32 `[b, N]` (-1 pad) -> `[b, N]`."""
@@ -177,3 +184,111 @@ def set_overlap(items: np.ndarray, reference: np.ndarray) -> Mean:
     sizes = wanted.per_user(len(items))
     found = hits(items[:, :width], wanted).sum(axis=1)
     return mean_of(np.where(sizes > 0, found / np.maximum(sizes, 1), np.nan))
+
+
+class TeacherOverlap(NamedTuple):
+    """How far a list follows its teacher's, and how good both are, at one cut.
+
+    Attributes:
+        cut: k.
+        overlap: Share of the teacher's first k among the list's first k.
+        ndcg: NDCG@k of the list.
+        recall: Recall@k of the list.
+        teacher_ndcg: NDCG@k of the teacher.
+        teacher_recall: Recall@k of the teacher.
+    """
+
+    cut: int
+    overlap: float
+    ndcg: float
+    recall: float
+    teacher_ndcg: float
+    teacher_recall: float
+
+
+def teacher_overlap(
+    items: np.ndarray, reference: np.ndarray, relevant: Pairs, cuts: Sequence[int]
+) -> list[TeacherOverlap]:
+    """The overlap with the teacher's list at each cut, beside what that is worth.
+
+    High overlap with a poor teacher is no merit: the teacher's own quality is always
+    given with it.
+
+    Args:
+        items: A list's item rows, int `[U, N]`, best first, -1 padded.
+        reference: The teacher's best over the whole catalogue, `[U, M]`, best first.
+        relevant: The relevant pairs.
+        cuts: The k; at most N and M.
+
+    Returns:
+        One entry per cut.
+
+    Raises:
+        ValueError: Where a cut is above N or M, or the numbers of users differ.
+
+    Example:
+        >>> relevant = Pairs(np.array([0]), np.array([9]))
+        >>> items, reference = np.array([[3, 5]]), np.array([[5, 9]])
+        >>> (found,) = teacher_overlap(items, reference, relevant, [2])
+        >>> found.overlap, found.recall, found.teacher_recall
+        (0.5, 0.0, 1.0)
+    """
+    return [
+        TeacherOverlap(
+            k,
+            set_overlap(items[:, :k], reference[:, :k]).value,
+            retrieval_ndcg(items, relevant, k).value,
+            retrieval_recall(items, relevant, k).value,
+            retrieval_ndcg(reference, relevant, k).value,
+            retrieval_recall(reference, relevant, k).value,
+        )
+        for k in cuts
+    ]
+
+
+class Regret(NamedTuple):
+    """What pages lose against the best ones: see `regret`.
+
+    Attributes:
+        absolute: In expected relevant items of a page.
+        relative: As a share of the best pages'.
+    """
+
+    absolute: float
+    relative: float
+
+
+def regret(page: np.ndarray, best: np.ndarray, value: CandidateScores) -> Regret:
+    """What the pages lose in true relevance against the best possible ones.
+
+    `regret = mean_u [sum_{i in best_u} v(u, i) - sum_{i in page_u} v(u, i)]`, and
+    relative to `mean_u sum_{i in best_u} v(u, i)`. Where the true relevance v is known,
+    as on the simulator, it needs no drawn labels and so has none of their noise.
+
+    Args:
+        page: int `[U, K]` item rows, -1 padded.
+        best: The oracle's pages, `[U, K]`.
+        value: Users `[b]` and items `[b, K]` -> true relevance `[b, K]`; what it gives
+            for padding is ignored.
+
+    Returns:
+        The regret; relative is NaN where the best pages have no value.
+
+    Raises:
+        ValueError: Where the shapes differ.
+
+    Example:
+        >>> regret(np.array([[2, 5]]), np.array([[9, 5]]), lambda rows, items: items)
+        Regret(absolute=7.0, relative=0.5)
+    """
+    if page.shape != best.shape:
+        raise ValueError(
+            f"`page` and `best` must have one shape; received {page.shape} and "
+            f"{best.shape}. Compare pages of one size for the same users."
+        )
+    users = np.arange(len(page))
+    worth, most = (
+        float(np.where(rows >= 0, value(users, rows), 0.0).sum(axis=1).mean())
+        for rows in (page, best)
+    )
+    return Regret(most - worth, 1.0 - worth / most if most else float("nan"))

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from tfdistill.metrics import metric
+from tfdistill.metrics import FunnelPoint, Price, metric, pareto
 from tfdistill.report.cells import title
 from tfdistill.report.schema import (
     ALONE,
@@ -21,12 +21,14 @@ from tfdistill.report.schema import (
     TEACHER,
     CalibrationBins,
     Cascade,
+    CascadeStage,
     Results,
     Stage,
 )
 
 COLOURS = {TEACHER: "#4d4d4d", ALONE: "#d55e00", DISTILLED: "#0072b2"}
 MARKERS = {TEACHER: "D", ALONE: "o", DISTILLED: "o"}
+_OTHERS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#4d4d4d")
 DPI = 160
 _STYLE: Mapping[str, Any] = {"color": "#555555", "fontsize": 9}
 
@@ -163,6 +165,92 @@ def cascade_plot(cascades: Sequence[Cascade]) -> bytes | None:
         axes.grid(visible=False, axis="x")
     _legend(figure, panels[0])
     return _png(figure)
+
+
+def funnel_plot(funnels: Mapping[str, Sequence[CascadeStage]]) -> bytes | None:
+    """The share of positives that survives each stage, a line for each cascade.
+
+    Args:
+        funnels: Name of the cascade -> its stages, with `survival` over seeds. All
+            start with every positive in the catalogue.
+
+    Returns:
+        PNG bytes; None where there is no cascade.
+    """
+    if not funnels:
+        return None
+    figure, (axes,) = _panels(1, width=6.4, height=4.0)
+    stages = next(iter(funnels.values()))
+    for place, (name, kept) in enumerate(funnels.items()):
+        values = [np.asarray(stage.values["survival"], dtype=float) for stage in kept]
+        axes.errorbar(
+            range(1 + len(kept)),
+            [1.0, *(v.mean() for v in values)],
+            yerr=[0.0, *(v.std(ddof=1) if v.size > 1 else 0.0 for v in values)],
+            marker="o",
+            ms=5,
+            capsize=3,
+            color=_colour(name, place),
+            label=f"{title(name)}: {values[-1].mean():.1%}",
+        )
+    axes.set_xticks(range(1 + len(stages)))
+    labels = [f"{title(stage.name).split()[0]}\n{stage.kept}" for stage in stages]
+    axes.set_xticklabels(["Catalogue", *labels])
+    axes.set_ylim(0, 1.02)
+    axes.margins(x=0.12)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:.0%}"))
+    axes.set_title("Positives still there after each stage")
+    _legend(figure, axes)
+    return _png(figure)
+
+
+def frontier_plot(
+    curves: Mapping[str, Sequence[FunnelPoint]], quality: str
+) -> bytes | None:
+    """Quality of the page over the cost of a request, by FLOPs and by latency.
+
+    Args:
+        curves: Name of the cascade -> its points, such as `metrics.sweep`'s. A line
+            joins those on its Pareto frontier, with their sizes; the others are faint.
+        quality: A metric of `METRICS`.
+
+    Returns:
+        PNG bytes; None where there is no point.
+    """
+    if not any(curves.values()):
+        return None
+    figure, panels = _panels(2, width=5.4, height=4.4)
+    prices: dict[Price, str] = {"mflops": "MFLOP", "p50_ms": "latency p50 (ms)"}
+    for axes, (by, text) in zip(panels, prices.items()):
+        for place, (name, points) in enumerate(curves.items()):
+            colour, best = _colour(name, place), pareto(points, by)
+            for drawn, style in ((points, "."), (best, "-o")):
+                axes.plot(
+                    [getattr(point.cost, by) for point in drawn],
+                    [point.quality for point in drawn],
+                    style,
+                    ms=4,
+                    color=colour,
+                    alpha=1.0 if drawn is best else 0.35,
+                    label=title(name) if drawn is best else None,
+                )
+            for point in best:
+                axes.annotate(
+                    ">".join(map(str, point.sizes[:-1])),
+                    (getattr(point.cost, by), point.quality), (4, -9),
+                    textcoords="offset points", fontsize=6, color=colour,
+                )  # fmt: skip
+        axes.set_xscale("log")
+        axes.margins(x=0.15, y=0.1)
+        axes.set_xlabel(f"{text} of a request, log scale", **_STYLE)
+        axes.set_ylabel(f"{metric(quality).label} of the page", **_STYLE)
+    _legend(figure, panels[0])
+    return _png(figure)
+
+
+def _colour(name: str, place: int) -> str:
+    """The colour of one of `MODELS`, or else one by the place in the plot."""
+    return COLOURS.get(name, _OTHERS[place % len(_OTHERS)])
 
 
 def _draw_points(axes: Axes, stage: Stage, latency: Mapping[str, float]) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from tfdistill.metrics import Metric, metric
+from tfdistill.metrics import FunnelPoint, Metric, metric, pareto
 from tfdistill.report.cells import (
     COMPARISON,
     SPACE,
@@ -65,6 +65,39 @@ def overview_table(results: Results) -> Table:
         caption=f"Test. {reading(len(results.seeds))} Gap closed: the gain of "
         "distilling over the teacher's lead on the student alone. Smaller and faster: "
         "the teacher's parameters and median latency over the student's.",
+    )
+
+
+def frontier_table(curves: Mapping[str, Sequence[FunnelPoint]], quality: str) -> Table:
+    """A row for every choice of sizes, with what makes it worth its cost.
+
+    Args:
+        curves: Name of the cascade -> its points, such as `metrics.sweep`'s.
+        quality: A metric of `METRICS`.
+    """
+    shown, rows = metric(quality), []
+    for name, points in curves.items():
+        rows.append([Cell(title(name))])
+        by_flops = pareto(points, "mflops")
+        by_latency = pareto(points, "p50_ms")
+        for point in points:
+            worth = {"FLOPs": point in by_flops, "latency": point in by_latency}
+            rows.append(
+                [
+                    Cell(" > ".join(map(str, point.sizes))),
+                    Cell(shown.show(point.quality)),
+                    Cell(f"{point.cost.mflops:.2f}"),
+                    Cell(f"{point.cost.p50_ms:.2f}"),
+                    Cell(", ".join(text for text, best in worth.items() if best)),
+                ]
+            )
+    columns = ["Items kept", shown.label, "MFLOP", "ms (p50)", "Best at its"]
+    return Table(
+        "Sizes of the stages",
+        columns,
+        rows,
+        caption="Recall first, the page last. Best at its cost: no cheaper choice of "
+        "this cascade reaches the quality.",
     )
 
 

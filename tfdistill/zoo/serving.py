@@ -24,7 +24,7 @@ from tfdistill.report import Cost, Export
 from tfdistill.zoo.comparison import Sizes
 from tfdistill.zoo.recipe import TrainedNet
 
-__all__ = ["CASCADE", "exported", "served_costs"]
+__all__ = ["CASCADE", "exported", "mflops_of", "request_of", "served_costs"]
 
 CANDIDATES = 500
 """Candidates of one request when latency and FLOPs are measured."""
@@ -134,11 +134,13 @@ def served_costs(
     measured = latency(paths, sent, baseline="teacher", threads=1)
     models = {name: tuple(net.models.values()) for name, net in nets.items()}
     size = requests.num_items
-    mflops = {name: _mflops(net, size, CANDIDATES) for name, net in nets.items()}
+    mflops = {name: mflops_of(net, size, CANDIDATES) for name, net in nets.items()}
     if sizes:
         candidates = {"recall": size, "coarse": sizes.recall, "fine": sizes.coarse}
         models[CASCADE] = tuple(m for stage in candidates for m in models[stage])
-        mflops[CASCADE] = sum(_mflops(nets[s], size, n) for s, n in candidates.items())
+        mflops[CASCADE] = sum(
+            mflops_of(nets[s], size, n) for s, n in candidates.items()
+        )
     costs = []
     for name, served in models.items():
         counted = parameters(*served)
@@ -154,8 +156,17 @@ def served_costs(
     return costs
 
 
-def _mflops(net: TrainedNet, catalogue: int, candidates: int) -> float:
-    """A ranker's over the candidates; recall's for a query against the catalogue."""
+def mflops_of(net: TrainedNet, catalogue: int, candidates: int) -> float:
+    """Counts a net's operations of one request.
+
+    Args:
+        net: A ranker, or recall's towers.
+        catalogue: Number of items that recall compares the query with.
+        candidates: Number of items that a ranker scores.
+
+    Returns:
+        MFLOP.
+    """
     if "query" not in net.models:
         (model,) = net.models.values()
         return flops(model, list_size=candidates)

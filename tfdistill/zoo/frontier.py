@@ -1,0 +1,178 @@
+"""Quality and cost of whole cascades over the sizes of their stages, as exported."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tfdistill.data.requests import Requests
+from tfdistill.data.spec import FeatureSpec
+from tfdistill.export import (
+    Latency,
+    RankingStage,
+    Servable,
+    cascade_servable,
+    latency,
+    publish,
+)
+from tfdistill.metrics import FunnelPoint, RequestCost, retrieval_ndcg, sweep
+from tfdistill.zoo.judge import CatalogueJudge, Ranker, Recaller
+from tfdistill.zoo.recipe import TrainedNet
+from tfdistill.zoo.serving import mflops_of, request_of
+
+__all__ = ["QUALITY", "Funnel", "swept"]
+
+QUALITY = "ndcg@10"
+"""What a page is judged by."""
+
+_REQUESTS, _SIGNATURE = 8, "cascade_dynamic"
+
+
+@dataclasses.dataclass(frozen=True)
+class Funnel:
+    """A recall net and the rankers after it, and the sizes to try.
+
+    Args:
+        recall: The recall net.
+        rankers: The rankers in order, by name.
+        sizes: What recall and each ranker keep, the last one pages of at least 10
+            items: `metrics.size_grid`.
+
+    Example:
+        >>> from tfdistill.metrics import size_grid
+        >>> Funnel(TrainedNet({}, {}), {}, size_grid([10, 50])).sizes
+        [(10,), (50,)]
+    """
+
+    recall: TrainedNet
+    rankers: Mapping[str, TrainedNet]
+    sizes: Sequence[tuple[int, ...]]
+
+    @property
+    def widest(self) -> list[int]:
+        """The most that each stage keeps."""
+        return [max(kept) for kept in zip(*self.sizes)]
+
+    def mflops(self, catalogue: int) -> dict[tuple[int, ...], float]:
+        """Operations of one request, in millions, at each of the sizes."""
+        nets = [self.recall, *self.rankers.values()]
+
+        @functools.cache
+        def counted(place: int, gets: int) -> float:
+            return mflops_of(nets[place], catalogue, gets)
+
+        return {
+            kept: sum(counted(place, n) for place, n in enumerate((0, *kept[:-1])))
+            for kept in self.sizes
+        }
+
+
+def swept(
+    funnels: Mapping[str, Funnel],
+    judge: CatalogueJudge,
+    spec: FeatureSpec,
+    out: Path,
+    *,
+    rounds: int = 20,
+) -> dict[str, list[FunnelPoint]]:
+    """Judges and serves every funnel at all its sizes, the teacher's among them.
+
+    Each funnel is exported once and takes its sizes with the request. All latencies are
+    of one fresh process with one thread, where the funnels and sizes take turns.
+
+    Args:
+        funnels: By name; a funnel of a teacher alone is what students are held against.
+        judge: The judge of the part.
+        spec: The features.
+        out: Folder for the exports.
+        rounds: How often each of a few requests is sent.
+
+    Returns:
+        The points of each funnel: `QUALITY` of the page, exact FLOPs, median latency.
+    """
+    requests = judge.requests
+    measured = _latencies(funnels, requests, spec, out, rounds)
+    curves = {}
+    for name, funnel in funnels.items():
+        towers = funnel.recall.models
+        recaller = Recaller(towers["query"], towers["item"], requests)
+        scorers = {
+            stage: judge.for_users(Ranker(_only(net), requests))
+            for stage, net in funnel.rankers.items()
+        }
+        costs = {
+            kept: RequestCost(mflops, measured[_label(name, kept)].p50)
+            for kept, mflops in funnel.mflops(requests.num_items).items()
+        }
+        curves[name] = sweep(
+            judge.recalled(recaller, funnel.widest[0]),
+            scorers,
+            funnel.sizes,
+            quality=lambda page: retrieval_ndcg(page, judge.relevant, 10).value,
+            cost=costs.__getitem__,
+        )
+    return curves
+
+
+def _latencies(
+    funnels: Mapping[str, Funnel],
+    requests: Requests,
+    spec: FeatureSpec,
+    out: Path,
+    rounds: int,
+) -> dict[str, Latency]:
+    """The latency of every funnel at all its sizes."""
+    servables: dict[str | Path, Servable] = {
+        out / name.replace(" ", "-"): _servable(funnel, requests, spec)
+        for name, funnel in funnels.items()
+    }
+    reports = dict(zip(funnels, publish(servables).values()))
+    paths, inputs = {}, {}
+    for name, funnel in funnels.items():
+        keeps = [f"keep_{stage}" for stage in ("recall", *funnel.rankers)]
+        for kept in funnel.sizes:
+            paths[_label(name, kept)] = reports[name].path
+            inputs[_label(name, kept)] = dict(zip(keeps, kept))
+    nothing = {"exclude": requests.items["item_id"][np.newaxis, :0]}
+    return latency(
+        paths,
+        [{**request_of(requests, r, 1), **nothing} for r in range(_REQUESTS)],
+        baseline=next(iter(paths)),
+        rounds=rounds,
+        threads=1,
+        signatures=dict.fromkeys(paths, _SIGNATURE),
+        inputs=inputs,
+    )
+
+
+def _servable(funnel: Funnel, requests: Requests, spec: FeatureSpec) -> Servable:
+    """The funnel at its widest sizes; a teacher's too, to measure it."""
+    first, *others = funnel.widest
+    return cascade_servable(
+        funnel.recall.models["query"],
+        funnel.recall.models["item"],
+        [
+            RankingStage(name, _only(net), keep)
+            for (name, net), keep in zip(funnel.rankers.items(), others)
+        ],
+        spec,
+        requests.items,
+        requests.items["item_id"],
+        recall=first,
+        allow_privileged=True,
+        example=request_of(requests, 0, 20),
+    )
+
+
+def _label(name: str, kept: Sequence[int]) -> str:
+    return f"{name} {kept}"
+
+
+def _only(net: TrainedNet) -> tf.keras.Model:
+    (model,) = net.models.values()
+    return model
