@@ -83,6 +83,29 @@ def test_two_signatures_of_one_model_are_compared(network, tmp_path):
     assert set(found) == {"columnar", "packed"} and found["packed"].p50 > 0
 
 
+def test_one_cascade_is_compared_at_several_sizes(tmp_path):
+    """Each name gets inputs of its own: the keys of one model's signature."""
+
+    class Repeated(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([], tf.int32, name="times")])
+        def serve(self, times):
+            x = tf.random.stateless_uniform([64, 64], [0, 1])
+            for _ in tf.range(times):
+                x = tf.nn.softmax(x @ x)
+            return {"x": x}
+
+    model = Repeated()
+    tf.saved_model.save(model, tmp_path, {"serving_default": model.serve})
+    found = latency(
+        dict.fromkeys(("few", "many"), tmp_path),
+        [{}],
+        baseline="many",
+        rounds=5,
+        inputs={"few": {"times": 1}, "many": {"times": 200}},
+    )
+    assert found["few"].speedup > 1
+
+
 def test_latency_needs_a_baseline_and_requests(tmp_path):
     with pytest.raises(ValueError, match="baseline='teacher', models \\['fine'\\]"):
         latency({"fine": tmp_path}, [{"x": np.zeros(1)}], baseline="teacher")

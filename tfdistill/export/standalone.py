@@ -79,10 +79,11 @@ def timings(
             for function, feed in zip(functions, feeds):
                 function(**feed)
     spent = np.zeros([len(functions), rounds * len(calls)])
+    order = np.random.default_rng(0)
     for column in range(spent.shape[1]):
         feeds = calls[column % len(calls)]
-        for turn in range(len(functions)):
-            row = (column + turn) % len(functions)
+        # Drawn, because a call after a large one finds its caches emptied.
+        for row in order.permutation(len(functions)):
             start = time.perf_counter()
             functions[row](**feeds[row])
             spent[row, column] = time.perf_counter() - start
