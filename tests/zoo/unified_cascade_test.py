@@ -1,0 +1,100 @@
+"""The unified cascade: its recipes, the four ways to train it, and the command."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import tensorflow as tf
+import typer
+from typer.testing import CliRunner
+from zoo_fixture import SPEC, movielens
+
+from tfdistill.commands.cascade import cascade
+from tfdistill.models import joint_network
+from tfdistill.trainers import FrozenTeacher
+from tfdistill.zoo import mode_table
+from tfdistill.zoo.frozen_cascade import students
+from tfdistill.zoo.quickstart import make_problem
+from tfdistill.zoo.training_modes import student_parameters, train_mode
+from tfdistill.zoo.unified_cascade import STAGES, default_nets, recipe
+
+NETS = default_nets(SPEC)
+
+
+def frozen_teacher() -> FrozenTeacher:
+    network = joint_network(SPEC, {"teacher": NETS["teacher"]})
+    names = ("teacher", "teacher_hidden")
+    outputs = {name: network.model.output[name] for name in names}
+    return FrozenTeacher(tf.keras.Model(network.model.input, outputs))
+
+
+def test_only_the_teacher_reads_what_cannot_be_served():
+    assert NETS["teacher"].features == SPEC.names
+    assert "dwell" in SPEC.names
+    for stage in STAGES:
+        assert NETS[stage].features == SPEC.non_privileged().names
+    with pytest.raises(ValueError, match="the user's has none"):
+        default_nets(SPEC.select([f.name for f in SPEC.scope("item")]))
+
+
+def test_each_stage_has_its_form():
+    transfers = {t.name: t for t in recipe(NETS, warm_up=10).transfers}
+    assert list(transfers) == [
+        *("recall_softmax", "recall_list", "coarse_list", "coarse_soft"),
+        *("fine_soft", "fine_hint"),
+    ]
+    warm = transfers["recall_list"].weight
+    assert [float(warm(step)) for step in (0, 5, 10, 99)] == [0.0, 0.5, 1.0, 1.0]
+    assert recipe(NETS, warm_up=0).transfers[1].weight == 1.0
+
+
+def test_students_of_a_frozen_teacher_keep_their_terms_without_the_warm_up():
+    unified, teacher = recipe(NETS), frozen_teacher()
+    second = students(unified, teacher)
+    assert [t.name for t in second.transfers] == [t.name for t in unified.transfers]
+    assert all(not callable(transfer.weight) for transfer in second.transfers)
+    assert second.transfers[1].weight == 1.0
+    hint = second.network(SPEC).model.output["fine_hidden_hint"]
+    assert hint.shape[-1] == 128 and second.hints == (("fine_hidden", 128),)
+    fine = students(unified, teacher, ["fine"])
+    assert [t.name for t in fine.transfers] == ["fine_soft", "fine_hint"]
+    assert dict(fine.loss_weights) == {"fine": 0.3} and list(fine.nets) == ["fine"]
+    assert not students(unified, teacher, ["recall"]).hints
+
+
+def test_shared_tables_count_once():
+    shared, apart = (student_parameters(m, NETS, SPEC) for m in ("joint", "distilled"))
+    tables = sum(SPEC.table_of(SPEC[name]).num_rows * 4 for name in ("city", "item_id"))
+    assert apart - shared == 2 * tables
+    assert student_parameters("frozen", NETS, SPEC) == shared
+
+
+def test_ways_of_training_are_compared_and_read_back(tmp_path, monkeypatch):
+    problem = make_problem(movielens())
+    modes = ("frozen", "joint", "independent")
+    first = mode_table.compare(problem, tmp_path, modes=modes, tiny=True)
+    again = mode_table.compare(problem, tmp_path, modes=modes, tiny=True)
+    assert first == again == json.loads((tmp_path / "cascade.json").read_text())
+    shown = set(mode_table.ROWS.values())
+    for mode, (values,) in first.items():
+        missing = {m for m in shown if "overlap" in m or m.startswith("teacher/")}
+        assert shown - set(values) == (missing if mode == "independent" else set())
+        survived = [values[f"{stage}/survival"] for stage in STAGES]
+        assert survived == sorted(survived, reverse=True)
+    weights = [first[mode][0]["student parameters"] for mode in modes]
+    assert weights[0] == weights[1] < weights[2]
+    table = mode_table.mode_table({mode: runs * 2 for mode, runs in first.items()})
+    cells = [list(column.cells) for column in table.columns]
+    assert cells[0] == list(mode_table.ROWS) and cells[3][5] == "-"
+    assert "± 0.0000" in cells[1][0] and "±" not in cells[1][-1]
+
+
+def test_an_unknown_way_is_refused_with_those_that_there_are(tmp_path):
+    with pytest.raises(ValueError, match="one of .*joint.*got 'together'"):
+        train_mode("together", recipe(NETS), SPEC, None, None, tmp_path)
+    app = typer.Typer()
+    app.command()(cascade)
+    done = CliRunner().invoke(app, ["--training", "joint,frosen"])
+    assert "takes some of joint, frozen" in str(done.exception)
+    assert "'frosen'" in str(done.exception)

@@ -1,0 +1,61 @@
+"""Subcommand that trains one cascade in several ways and compares them."""
+
+# ruff: noqa: UP007, UP045 - typer reads annotations when it runs, on Python 3.9 too
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+from rich.console import Console
+
+__all__ = ["cascade"]
+
+
+def cascade(
+    training: Annotated[
+        str,
+        typer.Option(
+            help="Ways to train, any of joint, frozen, distilled, independent."
+        ),
+    ] = "joint,frozen,distilled,independent",
+    out: Annotated[
+        Path, typer.Option(help="Folder of checkpoints and of cascade.json.")
+    ] = Path("runs/cascade"),
+    data_dir: Annotated[
+        Optional[Path],
+        typer.Option(
+            help="Folder with MovieLens-100K or MovieLens-1M. Left out, MovieLens-100K "
+            "is fetched once and kept in the user's cache folder."
+        ),
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="How many seeds to train, from 0 on.")
+    ] = 1,
+    tiny: Annotated[
+        bool, typer.Option("--tiny", help="Few users and epochs: some minutes.")
+    ] = False,
+) -> None:
+    """Train one teacher and three students on MovieLens in four ways; compare them.
+
+    joint: teacher and students in one training. frozen: the teacher first, then three
+    students in one pass. distilled: each student in a pass of its own under that
+    teacher. independent: each from labels alone. Each net gets the same steps and
+    batches; the table shows what a user sees at the end of the cascade. Run again, it
+    goes on where it stopped.
+    """
+    from tfdistill.data.movielens import load_movielens
+    from tfdistill.zoo.mode_table import compare
+    from tfdistill.zoo.quickstart import make_problem
+    from tfdistill.zoo.training_modes import MODES
+
+    modes = [mode.strip() for mode in training.split(",")]
+    unknown = sorted(set(modes) - set(MODES))
+    if unknown:
+        raise ValueError(
+            f"--training takes some of {', '.join(MODES)}, with commas between them; "
+            f"got {', '.join(unknown)!r}."
+        )
+    problem = make_problem(load_movielens(data_dir), tiny=tiny)
+    compare(problem, out, modes=modes, seeds=range(seeds), tiny=tiny, console=Console())

@@ -1,0 +1,128 @@
+"""The four ways of training side by side: one run, one table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from tfdistill.files import written_whole
+from tfdistill.zoo.comparison import Sizes
+from tfdistill.zoo.quickstart import Problem
+from tfdistill.zoo.rounds import Candidates
+from tfdistill.zoo.training_modes import MODES, judged, student_parameters, train_mode
+from tfdistill.zoo.unified_cascade import default_nets, recipe
+
+__all__ = ["ROWS", "compare", "mode_table"]
+
+ROWS = {
+    "page: NDCG@10": "page/ndcg@10",
+    "page: Recall@10": "page/recall@10",
+    "relevant items left by recall": "recall/survival",
+    "left by coarse ranking": "coarse/survival",
+    "left on the page": "fine/survival",
+    "the teacher's own NDCG@10": "teacher/ndcg@10",
+    "its best items in recall": "recall/overlap",
+    "after coarse ranking": "coarse/overlap",
+    "on the page": "fine/overlap",
+    "weights of the students": "student parameters",
+}
+"""Rows of the table and the metrics that they show."""
+
+Values = Mapping[str, float]
+
+
+def compare(
+    problem: Problem,
+    out: Path,
+    *,
+    modes: Sequence[str] = MODES,
+    seeds: Sequence[int] = (0,),
+    tiny: bool = False,
+    console: Console | None = None,
+) -> dict[str, list[Values]]:
+    """Trains the cascade in some of the ways, and judges it end to end on test.
+
+    Run again with the same folder it goes on where it stopped.
+
+    Args:
+        problem: What `make_problem` gave.
+        out: Folder of the run: checkpoints and `cascade.json`.
+        modes: Some of `MODES`.
+        seeds: Seeds of the training.
+        tiny: Two epochs only: it shows the way, not the quality.
+        console: Where progress and the table are printed.
+
+    Returns:
+        For each mode the metrics of `judged` for each seed.
+    """
+    console = console or Console()
+    sizes = Sizes.fitting(problem.parts.train.num_items)
+    nets = default_nets(problem.spec)
+    searched = Candidates(depth=sizes.recall, epochs=1 if tiny else 2)
+    unified = recipe(nets, candidates=searched, tiny=tiny)
+    console.print(problem.data.source)
+    console.print(problem.parts.split.sentence)
+    steps = -(-problem.parts.train.num_requests // unified.batch_size) * unified.epochs
+    console.print(
+        f"Every net is trained for {steps:,} steps of {unified.batch_size} requests, "
+        f"whatever the way; {problem.parts.train.num_items:,} items -> {sizes.recall} "
+        f"recalled -> {sizes.coarse} -> {sizes.page} shown."
+    )
+    found: dict[str, list[Values]] = {mode: [] for mode in modes}
+    for seed in seeds:
+        for mode in modes:
+            trained = train_mode(
+                mode,
+                unified,
+                problem.spec,
+                problem.parts.train,
+                problem.judges["valid"],
+                out / f"seed-{seed}",
+                known=problem.parts.known,
+                seed=seed,
+                console=console,
+            )
+            values = judged(problem.judges["test"], trained, sizes)
+            count = student_parameters(mode, nets, problem.spec)
+            found[mode].append({**values, "student parameters": count})
+    console.print(mode_table(found))
+    with written_whole(out / "cascade.json") as file:
+        file.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    return found
+
+
+def mode_table(found: Mapping[str, Sequence[Values]]) -> Table:
+    """Puts the ways of training below each other, with means over seeds.
+
+    Args:
+        found: For each mode the metrics of each seed.
+    """
+    table = Table(
+        title="The cascade on test, from the catalogue to the page",
+        caption="The teacher ranks the whole catalogue, and its best items are as many "
+        "as the stage keeps.",
+    )
+    table.add_column("")
+    for mode in found:
+        table.add_column(mode, justify="right")
+    for row, metric in ROWS.items():
+        cells = [_cell([run.get(metric) for run in runs]) for runs in found.values()]
+        table.add_row(row, *cells)
+    return table
+
+
+def _cell(values: Sequence[float | None]) -> str:
+    """The mean over seeds, with its spread where there are several."""
+    present = [value for value in values if value is not None]
+    if not present:
+        return "-"
+    mean = float(np.mean(present))
+    if mean > 1:
+        return f"{mean:,.0f}"
+    spread = f" ± {np.std(present, ddof=1):.4f}" if len(present) > 1 else ""
+    return f"{mean:.4f}{spread}"
