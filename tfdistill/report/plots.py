@@ -28,7 +28,7 @@ from tfdistill.report.schema import (
 
 COLOURS = {TEACHER: "#4d4d4d", ALONE: "#d55e00", DISTILLED: "#0072b2"}
 MARKERS = {TEACHER: "D", ALONE: "o", DISTILLED: "o"}
-_OTHERS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#4d4d4d")
+_OTHERS = ("#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 DPI = 160
 _STYLE: Mapping[str, Any] = {"color": "#555555", "fontsize": 9}
 
@@ -52,11 +52,8 @@ def latency_plot(results: Results) -> bytes | None:
             continue
         latency = {TEACHER: teacher.p50_ms, ALONE: cost.p50_ms, DISTILLED: cost.p50_ms}
         _draw_points(axes, stage, latency)
-        axes.set_xscale("log")
+        _log_scale(axes)
         axes.set_xlim(fastest / 1.6, slowest * 1.6)
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("latency p50 (ms, log scale)", **_STYLE)
         axes.set_title(f"{title(stage.name)}: {metric(stage.primary).label}")
     _legend(figure, panels[0])
@@ -240,7 +237,7 @@ def frontier_plot(
                     (getattr(point.cost, by), point.quality), (4, -9),
                     textcoords="offset points", fontsize=6, color=colour,
                 )  # fmt: skip
-        axes.set_xscale("log")
+        _log_scale(axes)
         axes.margins(x=0.15, y=0.1)
         axes.set_xlabel(f"{text} of a request, log scale", **_STYLE)
         axes.set_ylabel(f"{metric(quality).label} of the page", **_STYLE)
@@ -329,6 +326,14 @@ def _panels(count: int, *, width: float, height: float) -> tuple[Figure, list[Ax
         axes.set_axisbelow(True)
         axes.title.set_fontsize(10)
     return figure, panels
+
+
+def _log_scale(axes: Axes) -> None:
+    """Makes the horizontal axis logarithmic, with plain numbers."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _legend(figure: Figure, axes: Axes) -> None:
