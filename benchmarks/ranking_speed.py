@@ -216,7 +216,8 @@ def training_step(recipe: Recipe, spec: FeatureSpec) -> Callable[[], Any]:
         loss={output: SigmoidCrossEntropy() for output in recipe.labelled},
     )
     requests = make_requests(spec, 64, 20)
-    batches = RequestBatches(requests, batch_size=64, outputs=recipe.labelled)
+    outputs = {**recipe.labelled, **dict.fromkeys(recipe.recallers, "")}
+    batches = RequestBatches(requests, batch_size=64, outputs=outputs)
     data = iter(batches(0).take(1).cache().repeat())
     step = distiller.make_train_function()
     return lambda: step(data)
@@ -225,16 +226,23 @@ def training_step(recipe: Recipe, spec: FeatureSpec) -> Callable[[], Any]:
 def joint_steps(spec: FeatureSpec) -> dict[str, float]:
     """Median milliseconds of a step, by recipe."""
     pair = make_pair(spec)
-    recipes = {
-        "teacher alone": ranking_pair.teacher(pair),
-        "soft labels and hint": ranking_pair.joint(pair),
-        "Rocket Launching": rocket.recipe(pair),
-        "dual-DNN, tables shared": dataclasses.replace(
-            dual_dnn.recipe(pair), representation=None
-        ),
-        "privileged features": privileged_coarse.recipe(pair.teacher, pair.fine),
-        "student alone": ranking_pair.alone(pair),
-    }
+    return in_turns(
+        {
+            "teacher alone": ranking_pair.teacher(pair),
+            "soft labels and hint": ranking_pair.joint(pair),
+            "Rocket Launching": rocket.recipe(pair),
+            "dual-DNN, tables shared": dataclasses.replace(
+                dual_dnn.recipe(pair), representation=None
+            ),
+            "privileged features": privileged_coarse.recipe(pair.teacher, pair.fine),
+            "student alone": ranking_pair.alone(pair),
+        },
+        spec,
+    )
+
+
+def in_turns(recipes: Mapping[str, Recipe], spec: FeatureSpec) -> dict[str, float]:
+    """Median milliseconds of processor time of each recipe's step, in turns."""
     steps = {name: training_step(recipe, spec) for name, recipe in recipes.items()}
     times: dict[str, list[float]] = {name: [] for name in steps}
     for round_ in range(ROUNDS + 2):

@@ -14,7 +14,13 @@ from tfdistill.files import written_whole
 from tfdistill.zoo.comparison import Sizes
 from tfdistill.zoo.quickstart import Problem
 from tfdistill.zoo.rounds import Candidates
-from tfdistill.zoo.training_modes import MODES, judged, student_parameters, train_mode
+from tfdistill.zoo.training_modes import (
+    MODES,
+    judged,
+    shown_sets,
+    student_parameters,
+    train_mode,
+)
 from tfdistill.zoo.unified_cascade import default_nets, recipe
 
 __all__ = ["ROWS", "compare", "mode_table"]
@@ -87,7 +93,8 @@ def compare(
                 seed=seed,
                 console=console,
             )
-            values = judged(problem.judges["test"], trained, sizes)
+            test = problem.judges["test"]
+            values = judged(test, shown_sets(test, trained, sizes), sizes)
             count = student_parameters(mode, nets, problem.spec)
             found[mode].append({**values, "student parameters": count})
     console.print(mode_table(found))

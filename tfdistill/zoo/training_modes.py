@@ -22,7 +22,7 @@ from tfdistill.zoo.progress import EpochProgress
 from tfdistill.zoo.recipe import Recipe, TrainedNet, train
 from tfdistill.zoo.unified_cascade import STAGES, Nets
 
-__all__ = ["MODES", "judged", "student_parameters", "train_mode"]
+__all__ = ["MODES", "judged", "shown_sets", "student_parameters", "train_mode"]
 
 MODES = ("joint", "frozen", "distilled", "independent")
 """How the stages are trained.
@@ -121,9 +121,9 @@ def student_parameters(mode: str, nets: Nets, spec: FeatureSpec) -> int:
     return sum(count.tables + count.rest for count in counts)
 
 
-def judged(
+def shown_sets(
     judge: CatalogueJudge, nets: Mapping[str, TrainedNet], sizes: Sizes
-) -> dict[str, float]:
+) -> dict[str, np.ndarray]:
     """Runs the cascade for every user of a part, beside the teacher if there is one.
 
     Args:
@@ -132,29 +132,48 @@ def judged(
         sizes: What each stage keeps.
 
     Returns:
-        `page/` with NDCG@10 and Recall of what is shown; for each stage `survival` of
-        the relevant items and `overlap` with the teacher's best over the catalogue, at
-        the same cut; `teacher/ndcg@10` over the catalogue, and `teacher over recall/`.
+        Item rows, int32 `[U, kept]`, best first: what each of `STAGES` keeps,
+        `"teacher"`, the teacher's best of the catalogue, as many as recall returns, and
+        `"teacher over recall"`, its page of what recall returned.
     """
-    sets = cascade_sets(judge, nets, sizes)
-    reference = np.full((len(judge.first), sizes.recall), -1)
-    shown = {"page": sets["fine"]}
+    sets = dict(cascade_sets(judge, nets, sizes))
     if "teacher" in nets:
         teacher = ranker_of(nets, "teacher", judge)
-        reference = judge.best(teacher, sizes.recall)
-        shown["teacher"] = reference
-        shown["teacher over recall"] = rerank(
+        sets["teacher"] = judge.best(teacher, sizes.recall)
+        sets["teacher over recall"] = rerank(
             sets["recall"], judge.for_users(teacher), sizes.page
         )
+    return sets
+
+
+def judged(
+    judge: CatalogueJudge, sets: Mapping[str, np.ndarray], sizes: Sizes
+) -> dict[str, float]:
+    """Judges what a cascade shows and what each stage lets through.
+
+    Args:
+        judge: The judge of the part.
+        sets: What `shown_sets` gave.
+        sizes: What each stage keeps.
+
+    Returns:
+        `page/` with NDCG@10 and Recall of what is shown, and so `teacher/` and
+        `teacher over recall/`; for each stage `survival` of the relevant items and, if
+        there is a teacher, `overlap` with its best at the same cut.
+    """
+    stages = {stage: sets[stage] for stage in STAGES}
+    teacher = {name: items for name, items in sets.items() if name not in stages}
     found = {
         f"{name}/{metric}": value
-        for name, items in shown.items()
+        for name, items in {"page": sets["fine"], **teacher}.items()
         for metric, value in retrieval_summary(
             items, judge.relevant, judge.popular, cuts=(sizes.page,)
         ).items()
     }
-    stages = cascade_summary(sets, judge.relevant, reference, judge.popular)
-    for stage, values in stages.items():
+    nobody = np.full((len(judge.first), sizes.recall), -1)
+    best = teacher.get("teacher", nobody)
+    kept = cascade_summary(stages, judge.relevant, best, judge.popular)
+    for stage, values in kept.items():
         found.update({f"{stage}/{metric}": value for metric, value in values.items()})
     return {name: value for name, value in found.items() if not math.isnan(value)}
 

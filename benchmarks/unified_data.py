@@ -1,0 +1,148 @@
+"""The problems of `unified.py`."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pandas as pd
+
+from tfdistill.data import (
+    FeatureSpec,
+    PairSet,
+    Requests,
+    SimulatorConfig,
+    Split,
+    load_movielens_1m,
+    simulate,
+    split_requests,
+    windows,
+)
+from tfdistill.data.implicit_sets import load_citeulike
+from tfdistill.data.synthetic import Oracle
+from tfdistill.metrics import dot_scores, head_items, regret, top_k
+from tfdistill.zoo.judge import CatalogueJudge
+from tfdistill.zoo.quickstart import make_problem
+
+USERS = 2000  # of MovieLens-1M: all that have test ratings, and the first others
+JUDGED = 500  # users of CiteULike and of the simulator, drawn once
+SIMULATOR = SimulatorConfig(users=4000, items=10_000)
+DIM = 32  # of CiteULike's tables
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CascadeProblem:
+    """What a cascade learns from and is judged on.
+
+    Args:
+        spec: The features.
+        train: The training requests.
+        known: Pairs that are no negatives.
+        judges: The judges of valid and test.
+        epochs: Passes over the requests.
+        oracle: The true click probabilities, where they are known.
+    """
+
+    spec: FeatureSpec
+    train: Requests
+    known: PairSet
+    judges: Mapping[str, CatalogueJudge]
+    epochs: int = 8
+    oracle: Oracle | None = None
+
+    def regrets(self, sets: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """Relative regret of each page against the truly best items, on test."""
+        if self.oracle is None:
+            return {}
+        judge = self.judges["test"]
+        users = judge.requests.group[judge.first]
+        score = dot_scores(self.oracle.user_vectors[users], self.oracle.item_vectors)
+        best = top_k(score, len(users), 10)
+
+        def value(rows: np.ndarray, items: np.ndarray) -> np.ndarray:
+            return self.oracle.click_probability(users[rows][:, np.newaxis], items)
+
+        pages = {"page": sets["fine"]}
+        pages.update({n: s for n, s in sets.items() if n.startswith("teacher")})
+        return {
+            f"{name}/regret": regret(items[:, :10], best, value).relative
+            for name, items in pages.items()
+        }
+
+
+def movielens_1m(data_dir: pathlib.Path) -> CascadeProblem:
+    """2,000 users of MovieLens-1M over its whole catalogue of 3,883 films."""
+    data = load_movielens_1m(data_dir / "ml-1m")
+    tested = data.users["user_id"].isin(data.ratings["user_id"][data.test])
+    users = pd.concat([data.users[tested], data.users[~tested]])[:USERS]
+    users = users.sort_values("user_id", ignore_index=True)
+    kept = data.ratings["user_id"].isin(users["user_id"]).to_numpy()
+    few = dataclasses.replace(
+        data,
+        users=users,
+        ratings=data.ratings[kept].reset_index(drop=True),
+        test=data.test[kept],
+    )
+    problem = make_problem(few)
+    return CascadeProblem(
+        problem.spec, problem.parts.train, problem.parts.known, problem.judges
+    )
+
+
+def citeulike(data_dir: pathlib.Path) -> CascadeProblem:
+    """CiteULike: ids alone, every pair is a positive; a pair of each user is judged."""
+    data = load_citeulike(data_dir / "citeulike")
+    frames = [
+        pd.DataFrame(
+            {"user_id": pairs.group, "item_id": pairs.item, "rating": 5.0}
+        ).assign(timestamp=lambda frame: np.arange(len(frame)))
+        for pairs in (data.train, data.valid, data.test)
+    ]
+    split = Split("leave one out", "The split of DE-RRD.", *frames)
+    parts = windows(split, data.users, data.items)
+    head = head_items(data.popularity)
+    judges = {
+        part: CatalogueJudge(some_users(getattr(parts, part)), parts.before(part), head)
+        for part in ("valid", "test")
+    }
+    return CascadeProblem(data.spec(DIM), parts.train, parts.known, judges, epochs=20)
+
+
+def simulator(data_dir: pathlib.Path | None) -> CascadeProblem:
+    """4,000 users and 10,000 items; the teacher sees tastes and qualities, noisily.
+
+    A fifth of the users and items that the question was asked for.
+    """
+    simulation = simulate(SIMULATOR)
+    train, *rest = split_requests(simulation.requests, (0.8, 0.1, 0.1))
+    size = train.num_items
+    shown = train.candidates[train.candidates >= 0]
+    head = head_items(np.bincount(shown, minlength=size))
+    nothing = PairSet(np.zeros(0, int), np.zeros(0, int), size)
+    judges = {
+        part: CatalogueJudge(some_users(requests), nothing, head)
+        for part, requests in zip(("valid", "test"), rest)
+    }
+    return CascadeProblem(
+        simulation.spec,
+        train,
+        PairSet.positives(train),
+        judges,
+        epochs=4,
+        oracle=simulation.oracle,
+    )
+
+
+def some_users(requests: Requests) -> Requests:
+    """The requests of `JUDGED` users."""
+    users = np.random.default_rng(0).permutation(np.unique(requests.group))[:JUDGED]
+    return requests.select(np.nonzero(np.isin(requests.group, users))[0])
+
+
+PROBLEMS: Mapping[str, Callable[[pathlib.Path], CascadeProblem]] = {
+    "movielens-1m": movielens_1m,
+    "citeulike": citeulike,
+    "simulator": simulator,
+}
