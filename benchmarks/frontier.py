@@ -2,12 +2,12 @@
 
     python benchmarks/frontier.py [--data-dir DIR] [--epochs 20] [--seed 0] [--work DIR]
 
-Trains the quickstart's teacher and students jointly, then judges the cascade of the
-students and the teacher over recall's items at many sizes: NDCG@10 of the page on the
-test part, FLOPs and latency of a request on exported models, all in one process with
-one thread. A run is one line of benchmarks/results/frontier.jsonl and isn't measured
-again. Prints the table and what the students save at equal quality, and writes
-`frontier.png` into the work folder.
+Trains the quickstart's teacher and students jointly, then judges recall alone, the
+cascade of the students and the teacher over recall's items at many sizes: NDCG@10 of
+the page on the test part, FLOPs and latency of a request on exported models, all in one
+process with one thread. A run is one line of benchmarks/results/frontier.jsonl and
+isn't measured again. Prints the table and what the students save at equal quality, and
+writes `frontier.png` into the work folder.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tfdistill.zoo.quickstart import Problem, make_problem
 from tfdistill.zoo.recipe import Recipe, TrainedNet, train
 
 NAME = "frontier"
-STUDENTS, TEACHER = "distilled cascade", "teacher over recall"
+RECALL, STUDENTS, TEACHER = "recall alone", "distilled cascade", "teacher over recall"
 RECALLED = [20, 50, 100, 200, 500, 1000]
 PASSED_ON = [20, 50, 100, 200]
 PRICES: dict[Price, str] = {"mflops": "FLOPs", "p50_ms": "latency"}
@@ -57,6 +57,7 @@ def measure(
     rankers = {name: nets[name] for name in ("coarse", "fine")}
     teacher = {"teacher": nets["teacher"]}
     funnels = {
+        RECALL: Funnel(nets["recall"], {}, size_grid([10])),
         STUDENTS: Funnel(nets["recall"], rankers, size_grid(RECALLED, PASSED_ON, [10])),
         TEACHER: Funnel(nets["recall"], teacher, size_grid(RECALLED, [10])),
     }

@@ -19,6 +19,7 @@ from tfdistill.export import (
     cascade_servable,
     latency,
     publish,
+    recall_servable,
 )
 from tfdistill.metrics import FunnelPoint, RequestCost, retrieval_ndcg, sweep
 from tfdistill.zoo.judge import CatalogueJudge, Ranker, Recaller
@@ -30,7 +31,7 @@ __all__ = ["QUALITY", "Funnel", "swept"]
 QUALITY = "ndcg@10"
 """What a page is judged by."""
 
-_REQUESTS, _SIGNATURE = 8, "cascade_dynamic"
+_REQUESTS = 8  # measured in turns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Funnel:
 
     Args:
         recall: The recall net.
-        rankers: The rankers in order, by name.
+        rankers: The rankers in order, by name; with none, recall makes the page.
         sizes: What recall and each ranker keep, the last one pages of at least 10
             items: `metrics.size_grid`.
 
@@ -57,6 +58,18 @@ class Funnel:
     def widest(self) -> list[int]:
         """The most that each stage keeps."""
         return [max(kept) for kept in zip(*self.sizes)]
+
+    @property
+    def signature(self) -> str:
+        """The signature that takes sizes with the request."""
+        return "cascade_dynamic" if self.rankers else "top_k_dynamic"
+
+    def inputs(self, kept: tuple[int, ...]) -> dict[str, int]:
+        """The sizes as that signature names them."""
+        if not self.rankers:
+            return {"k": kept[0]}
+        stages = ("recall", *self.rankers)
+        return {f"keep_{stage}": keep for stage, keep in zip(stages, kept)}
 
     def mflops(self, catalogue: int) -> dict[tuple[int, ...], float]:
         """Operations of one request, in millions, at each of the sizes."""
@@ -78,7 +91,7 @@ def swept(
     spec: FeatureSpec,
     out: Path,
     *,
-    rounds: int = 20,
+    rounds: int = 100,
 ) -> dict[str, list[FunnelPoint]]:
     """Judges and serves every funnel at all its sizes, the teacher's among them.
 
@@ -132,40 +145,45 @@ def _latencies(
         for name, funnel in funnels.items()
     }
     reports = dict(zip(funnels, publish(servables).values()))
-    paths, inputs = {}, {}
-    for name, funnel in funnels.items():
-        keeps = [f"keep_{stage}" for stage in ("recall", *funnel.rankers)]
-        for kept in funnel.sizes:
-            paths[_label(name, kept)] = reports[name].path
-            inputs[_label(name, kept)] = dict(zip(keeps, kept))
+    points = {
+        _label(name, kept): (reports[name].path, funnel, kept)
+        for name, funnel in funnels.items()
+        for kept in funnel.sizes
+    }
     nothing = {"exclude": requests.items["item_id"][np.newaxis, :0]}
     return latency(
-        paths,
+        {label: path for label, (path, _, _) in points.items()},
         [{**request_of(requests, r, 1), **nothing} for r in range(_REQUESTS)],
-        baseline=next(iter(paths)),
+        baseline=next(iter(points)),
         rounds=rounds,
         threads=1,
-        signatures=dict.fromkeys(paths, _SIGNATURE),
-        inputs=inputs,
+        signatures={label: f.signature for label, (_, f, _) in points.items()},
+        inputs={label: f.inputs(kept) for label, (_, f, kept) in points.items()},
     )
 
 
 def _servable(funnel: Funnel, requests: Requests, spec: FeatureSpec) -> Servable:
     """The funnel at its widest sizes; a teacher's too, to measure it."""
     first, *others = funnel.widest
+    query, item = funnel.recall.models["query"], funnel.recall.models["item"]
+    items, example = requests.items, request_of(requests, 0, 20)
+    ids = items["item_id"]
+    if not others:
+        return recall_servable(query, item, spec, items, ids, k=first, example=example)
+    stages = [
+        RankingStage(name, _only(net), keep)
+        for (name, net), keep in zip(funnel.rankers.items(), others)
+    ]
     return cascade_servable(
-        funnel.recall.models["query"],
-        funnel.recall.models["item"],
-        [
-            RankingStage(name, _only(net), keep)
-            for (name, net), keep in zip(funnel.rankers.items(), others)
-        ],
+        query,
+        item,
+        stages,
         spec,
-        requests.items,
-        requests.items["item_id"],
+        items,
+        ids,
         recall=first,
         allow_privileged=True,
-        example=request_of(requests, 0, 20),
+        example=example,
     )
 
 

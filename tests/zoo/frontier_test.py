@@ -1,0 +1,72 @@
+"""Funnels over the sizes of their stages: judged, exported, measured."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from zoo_fixture import SPEC, requests
+
+from tfdistill.data.requests import PairSet
+from tfdistill.metrics import retrieval_ndcg, run_cascade, size_grid
+from tfdistill.metrics.cascade import Reranker
+from tfdistill.models import Dnn, Net, TwoTower, joint_network
+from tfdistill.zoo.frontier import Funnel, swept
+from tfdistill.zoo.judge import CatalogueJudge, Ranker, Recaller
+from tfdistill.zoo.recipe import TrainedNet
+from tfdistill.zoo.serving import mflops_of
+
+
+@pytest.fixture(scope="module")
+def nets() -> dict[str, TrainedNet]:
+    served = SPEC.non_privileged().names
+    network = joint_network(
+        SPEC,
+        {
+            "recall": Net(TwoTower((), dim=4), served),
+            "fine": Net(Dnn((4,)), served),
+            "teacher": Net(Dnn((64, 64)), SPEC.names),
+        },
+    )
+    towers = {
+        side: network.part("recall", output=f"recall_{side}", scope=scope)
+        for side, scope in (("query", "user"), ("item", "item"))
+    }
+    rankers = {
+        name: TrainedNet({name: network.part(name)}, {}) for name in ("fine", "teacher")
+    }
+    return {"recall": TrainedNet(towers, {}), **rankers}
+
+
+def test_every_funnel_is_judged_and_served_at_all_sizes(nets, tmp_path):
+    part = requests()
+    seen = PairSet(np.zeros(0, int), np.zeros(0, int), 30)
+    judge = CatalogueJudge(part, seen, np.arange(30) < 6)
+    fine = {"fine": nets["fine"]}
+    funnels = {
+        "recall alone": Funnel(nets["recall"], {}, size_grid([10])),
+        "students": Funnel(nets["recall"], fine, size_grid([12, 20], [10])),
+        "teacher over recall": Funnel(
+            nets["recall"], {"teacher": nets["teacher"]}, [(20, 10)]
+        ),
+    }
+    curves = swept(funnels, judge, SPEC, tmp_path, rounds=2)
+    assert [point.sizes for point in curves["students"]] == [(12, 10), (20, 10)]
+    towers = nets["recall"].models
+    recaller = Recaller(towers["query"], towers["item"], part)
+    for point in curves["students"]:
+        first, page = point.sizes
+        ranker = judge.for_users(Ranker(nets["fine"].models["fine"], part))
+        sets = run_cascade(
+            judge.recalled(recaller, first), [Reranker("fine", ranker, page)]
+        )
+        quality = retrieval_ndcg(sets["fine"], judge.relevant, 10).value
+        assert point.quality == pytest.approx(quality)
+        mflops = mflops_of(nets["recall"], 30, 0) + mflops_of(nets["fine"], 30, first)
+        assert point.cost.mflops == pytest.approx(mflops)
+    (alone,), (teacher,) = curves["recall alone"], curves["teacher over recall"]
+    top = judge.recalled(recaller, 10)
+    assert alone.quality == retrieval_ndcg(top, judge.relevant, 10).value
+    assert 0 < alone.cost.mflops < curves["students"][1].cost.mflops
+    assert curves["students"][1].cost.mflops < teacher.cost.mflops
+    measured = [point.cost.p50_ms for points in curves.values() for point in points]
+    assert min(measured) > 0.0
