@@ -35,8 +35,8 @@ def log_share(
     Example:
         >>> requests = Requests({}, {"item_id": np.arange(2)},
         ...     np.array([[0]], np.int32), np.ones([1, 1], np.float32), np.array([0]))
-        >>> np.exp(log_share(requests, 1, None)).round(2).tolist()
-        [0.67, 0.33]
+        >>> np.exp(log_share(requests, 1, None)).round(2)
+        array([0.67, 0.33], dtype=float32)
     """
     size, total = requests.num_items, requests.num_requests
     row, position = np.nonzero(requests.candidates >= 0)
