@@ -116,7 +116,7 @@ def fit(
         callbacks.append(backup)
         start_step = backup.start_step
     dataset = _endless(batches(start_step))
-    if start_step and int(model.optimizer.iterations) != start_step:
+    if start_step and model.optimizer.iterations.numpy() != start_step:
         model.evaluate(dataset, steps=1, verbose=0)  # makes every variable and metric
         model.test_function = None  # or evaluation would keep a trace that fits both
     try:
