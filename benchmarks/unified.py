@@ -52,6 +52,7 @@ VARIANTS: Mapping[str, Callable[[Nets], Recipe]] = {
 }
 COLUMNS = {
     "NDCG@10": "page/ndcg@10",
+    "of recall alone": "recall alone/ndcg@10",
     "Recall@10": "page/recall@10",
     "regret": "page/regret",
     "left by recall": "recall/survival",

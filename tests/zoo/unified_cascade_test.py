@@ -86,7 +86,7 @@ def test_ways_of_training_are_compared_and_read_back(tmp_path, monkeypatch):
     assert weights[0] == weights[1] < weights[2]
     table = mode_table.mode_table({mode: runs * 2 for mode, runs in first.items()})
     cells = [list(column.cells) for column in table.columns]
-    assert cells[0] == list(mode_table.ROWS) and cells[3][5] == "-"
+    assert cells[0] == list(mode_table.ROWS) and cells[3][6] == "-"
     assert "± 0.0000" in cells[1][0] and "±" not in cells[1][-1]
 
 

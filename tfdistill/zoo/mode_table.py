@@ -26,8 +26,9 @@ from tfdistill.zoo.unified_cascade import default_nets, recipe
 __all__ = ["ROWS", "compare", "mode_table"]
 
 ROWS = {
-    "page: NDCG@10": "page/ndcg@10",
-    "page: Recall@10": "page/recall@10",
+    "NDCG@10 of the page": "page/ndcg@10",
+    "Recall@10 of the page": "page/recall@10",
+    "NDCG@10 of recall alone": "recall alone/ndcg@10",
     "relevant items left by recall": "recall/survival",
     "left by coarse ranking": "coarse/survival",
     "left on the page": "fine/survival",

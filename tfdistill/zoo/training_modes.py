@@ -157,15 +157,17 @@ def judged(
         sizes: What each stage keeps.
 
     Returns:
-        `page/` with NDCG@10 and Recall of what is shown, and so `teacher/` and
-        `teacher over recall/`; for each stage `survival` of the relevant items and, if
-        there is a teacher, `overlap` with its best at the same cut.
+        `page/` with NDCG@10 and Recall of what is shown, and so `teacher/`, `teacher
+        over recall/` and `recall alone/`, its first items as a page; for each stage
+        `survival` of the relevant items and, if there is a teacher, `overlap` with its
+        best at the same cut.
     """
     stages = {stage: sets[stage] for stage in STAGES}
     teacher = {name: items for name, items in sets.items() if name not in stages}
+    pages = {"page": sets["fine"], "recall alone": sets["recall"], **teacher}
     found = {
         f"{name}/{metric}": value
-        for name, items in {"page": sets["fine"], **teacher}.items()
+        for name, items in pages.items()
         for metric, value in retrieval_summary(
             items, judge.relevant, judge.popular, cuts=(sizes.page,)
         ).items()
