@@ -27,7 +27,9 @@ import store
 from rich.console import Console
 from unified_data import PROBLEMS, CascadeProblem
 
+from tfdistill.losses import ListSoftmaxKL
 from tfdistill.zoo.comparison import Sizes
+from tfdistill.zoo.ranking_pair import pair_transfer
 from tfdistill.zoo.recipe import Recipe
 from tfdistill.zoo.training_modes import (
     MODES,
@@ -41,6 +43,15 @@ from tfdistill.zoo.unified_cascade import Nets, default_nets, recipe
 NAME = "unified"
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "cascade.md"
 SIZES = Sizes(500, 100)
+
+
+def fine_list(nets: Nets) -> Recipe:
+    """The fine ranker learns the teacher's order of the list, too."""
+    made = recipe(nets)
+    order = pair_transfer("fine_list", "teacher", "fine", ListSoftmaxKL())
+    return dataclasses.replace(made, transfers=(*made.transfers, order))
+
+
 VARIANTS: Mapping[str, Callable[[Nets], Recipe]] = {
     "as it is": recipe,
     "students blocked": lambda nets: recipe(
@@ -49,6 +60,7 @@ VARIANTS: Mapping[str, Callable[[Nets], Recipe]] = {
     "rankers blocked": lambda nets: recipe(nets, shared_gradient=("coarse", "fine")),
     "no candidates": lambda nets: recipe(nets, candidates=None),
     "no labels": lambda nets: recipe(nets, hard=0.0),
+    "fine list": fine_list,
 }
 COLUMNS = {
     "NDCG@10": "page/ndcg@10",
