@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import pathlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from export_fixture import ITEMS, SPEC, answered, batch, catalogue, of, towers
 from tensorflow_serving.apis import prediction_log_pb2
 
-from tfdistill.export import Ivf, example_batch, publish, recall_servable, reindexed
+from tfdistill.export import (
+    IndexReport,
+    Ivf,
+    example_batch,
+    publish,
+    recall_servable,
+    reindexed,
+)
 
 USERS = SPEC.select(f.name for f in SPEC.scope("user") if not f.privileged)
 IDS = np.array([f"film {row}" for row in range(ITEMS)])
@@ -122,6 +132,9 @@ def test_inverted_lists_are_measured_and_verified(network, example, tmp_path):
     assert report.index.recall >= 0.9 and report.index.queries == 200
     assert (report.index.items, report.index.k) == (ITEMS, 5)
     assert 1 <= report.index.probes <= report.index.lists
+    kept = pathlib.Path(report.path, "assets.extra", "index.json").read_text()
+    assert IndexReport(**json.loads(kept)) == report.index
+    assert f"{100 * report.index.recall:.1f} % of the exact top 5" in str(report.index)
 
 
 def test_inverted_lists_need_users_to_be_measured_on(network):

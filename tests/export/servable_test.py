@@ -179,13 +179,15 @@ def test_tables_in_a_nested_model_are_refused(network):
         ranker_servable(tf.keras.Model(inputs, part(inputs)), SPEC)
 
 
-def test_the_output_is_named_where_there_are_several(network):
+def test_what_is_no_score_is_not_served(network):
     part = network.part("fine")
     outputs = {name: network.model.output[name] for name in ("fine", "fine_hidden")}
     both = tf.keras.Model(part.input, outputs)
-    with pytest.raises(ValueError, match=r"outputs \['fine', 'fine_hidden'\].*None"):
+    with pytest.raises(ValueError, match=r"\{'fine_hidden': \(None, None, 8\)\}; name"):
         ranker_servable(both, SPEC)
-    ranker_servable(both, SPEC, output="fine")
+    assert "classify" in ranker_servable(both, SPEC, output="fine").signatures
+    with pytest.raises(ValueError, match=r"outputs \['fine', 'fine_hidden'\].*'x'"):
+        ranker_servable(both, SPEC, output="x")
 
 
 def test_models_that_do_not_fit_are_refused(network):

@@ -290,7 +290,7 @@ class Ivf:
 
 @dataclasses.dataclass(frozen=True)
 class IndexReport:
-    """What an index holds and finds.
+    """What an index holds and finds: the file `index.json` of an export.
 
     Attributes:
         items: Number of items.
@@ -299,6 +299,10 @@ class IndexReport:
         queries: Number of queries that this was measured on.
         lists: Number of inverted lists, 0 for the exact index.
         probes: How many of them are searched.
+
+    Example:
+        >>> print(IndexReport(items=2000, k=100))
+        2,000 items, all searched: the exact top 100
     """
 
     items: int
@@ -307,6 +311,16 @@ class IndexReport:
     queries: int = 0
     lists: int = 0
     probes: int = 0
+
+    def __str__(self) -> str:
+        """One sentence."""
+        if not self.lists:
+            return f"{self.items:,} items, all searched: the exact top {self.k}"
+        return (
+            f"{self.items:,} items in {self.lists:,} lists, {self.probes} of them "
+            f"searched: {100 * self.recall:.1f} % of the exact top {self.k}, measured "
+            f"on {self.queries:,} queries"
+        )
 
 
 def _lists(

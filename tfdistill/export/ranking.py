@@ -22,10 +22,10 @@ from tfdistill.export.packing import pack, packing
 from tfdistill.export.servable import (
     Answers,
     Servable,
-    called,
     columns_of,
     distance,
     one_output,
+    outputs_of,
     servable_of,
     tensors_of,
 )
@@ -42,6 +42,8 @@ from tfdistill.layers.packed import PackedEmbeddings, unpacked
 
 __all__ = ["ranker_servable"]
 
+_SCORES = "scores"
+
 
 def ranker_servable(
     model: tf.keras.Model,
@@ -54,7 +56,9 @@ def ranker_servable(
 ) -> Servable:
     """Makes the signatures of a ranking model.
 
-    All give `scores [B, L]` for any B and L, in the order of the candidates:
+    All give `scores [B, L]` for any B and L, in the order of the candidates. A model of
+    several tasks gives the scores of each, by the name of its output such as
+    `fine_click`, and has no `classify` and `regress`, whose answer is one value:
 
     - `serving_default` takes one tensor per feature, user `[B, *shape]` and item
       `[B, L, *shape]`;
@@ -75,7 +79,7 @@ def ranker_servable(
     Args:
         model: A functional model such as `JointNetwork.part("fine")`.
         spec: Has the model's features and may have more.
-        output: Name of the output that is served; by default the only one.
+        output: Name of the only output to serve, as `scores`; by default all.
         forbidden: Models of which nothing may be served: the teachers.
         allow_privileged: Serve privileged features: to measure a teacher's cost only.
         example: A batch of raw features to verify with; by default a drawn one.
@@ -85,7 +89,8 @@ def ranker_servable(
 
     Raises:
         ValueError: If the model is not functional, reads a privileged feature or one
-            that the spec lacks, or if a variable of a forbidden model is in reach.
+            that the spec lacks, gives something else than scores, or if a variable of
+            a forbidden model is in reach.
 
     Example:
         >>> from tfdistill.data.spec import Feature, FeatureSpec, Table
@@ -103,10 +108,11 @@ def ranker_servable(
         ['classify', 'elwc', 'packed', 'regress', 'serving_default', 'tf_example']
     """
     spec = declared_spec(model, spec, allow_privileged)
-    model = one_output(model, output)
+    model = _of_scores(model, output)
     served = restricted([model])[0]
     features = columns_of(example or example_batch(spec), spec)
     candidates = {"inputs": candidate_examples(features, spec)}
+    signatures = _signatures(served, spec)
     requests = {
         "serving_default": features,
         "packed": pack(features, spec),
@@ -117,70 +123,115 @@ def ranker_servable(
     }
 
     def difference(answers: Answers) -> float:
-        expected = called(model, tensors_of(features, spec)).numpy()
-        rates = tf.sigmoid(expected.ravel()).numpy()
-        wanted = {
-            "regress": ("outputs", expected.ravel()),
-            "classify": ("scores", np.stack([1 - rates, rates], axis=-1)),
+        expected = {
+            name: scores.numpy()
+            for name, scores in _scores(model, tensors_of(features, spec)).items()
         }
-        lists = ("scores", expected)
-        found = {name: wanted.get(name, lists) for name in answers}
-        return max(distance(answers[n][key], x) for n, (key, x) in found.items())
+        found: list[float] = []
+        for name, answer in answers.items():
+            wanted = _of_candidates(name, expected) or expected
+            found.extend(distance(answer[key], x) for key, x in wanted.items())
+        return max(found)
 
-    signatures = _signatures(served, spec)
-    servable = servable_of(signatures, [served], requests, difference, forbidden)
+    servable = servable_of(
+        signatures,
+        [served],
+        {name: requests[name] for name in signatures},
+        difference,
+        forbidden,
+    )
     files = {"packing.json": json.dumps(packing(spec), indent=1)}
     return dataclasses.replace(servable, files=files)
+
+
+def _of_scores(model: tf.keras.Model, output: str | None) -> tf.keras.Model:
+    """The model of the outputs to serve, by the names that they have there."""
+    outputs = outputs_of(model)
+    if output is not None or len(outputs) == 1:
+        return tf.keras.Model(
+            model.input, {_SCORES: one_output(model, output).output}, name=model.name
+        )
+    wrong = {n: tuple(x.shape) for n, x in outputs.items() if x.shape.rank != 2}
+    if wrong:
+        raise ValueError(
+            f"A ranker gives scores [B, L], but model {model.name!r} has outputs of "
+            f"other shapes: {wrong}; name the one to serve as output=, of "
+            f"{sorted(outputs)}."
+        )
+    return tf.keras.Model(model.input, outputs, name=model.name)
+
+
+def _scores(
+    model: tf.keras.Model, columns: Mapping[str, tf.Tensor]
+) -> dict[str, tf.Tensor]:
+    """All outputs as they are served."""
+    found = model(dict(columns), training=False)
+    return {name: tf.cast(scores, tf.float32) for name, scores in found.items()}
+
+
+def _of_candidates(
+    signature: str, scores: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """What `classify` and `regress` answer to candidates; nothing of other names."""
+    if signature not in ("classify", "regress"):
+        return {}
+    logits = scores[_SCORES].ravel()
+    if signature == "regress":
+        return {"outputs": logits}
+    rates = tf.sigmoid(logits).numpy()
+    return {_SCORES: np.stack([1 - rates, rates], axis=-1)}
 
 
 def _signatures(model: tf.keras.Model, spec: FeatureSpec) -> dict[str, Any]:
     """The functions of a ranker by name."""
     from_packed = _from_packed(model, spec)
 
-    def masked(scores: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"scores": tf.where(mask, scores, scores.dtype.min)}
+    def masked(found: Mapping[str, tf.Tensor], mask: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {name: tf.where(mask, x, x.dtype.min) for name, x in found.items()}
 
     def scores(columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return {"scores": called(model, columns)}
+        return _scores(model, columns)
 
     def packed(tensors: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         return masked(from_packed(tensors), tensors["mask"])
 
     def lists(columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         features = {name: columns[name] for name in spec.names}
-        return masked(called(model, features), columns["mask"])
+        return masked(_scores(model, features), columns["mask"])
 
     def classify(columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        rate = tf.sigmoid(called(model, columns))  # [n, 1]
+        rate = tf.sigmoid(_scores(model, columns)[_SCORES])  # [n, 1]
         classes = tf.tile([["0", "1"]], [tf.shape(rate)[0], 1])
-        return {"classes": classes, "scores": tf.concat([1 - rate, rate], axis=-1)}
+        return {"classes": classes, _SCORES: tf.concat([1 - rate, rate], axis=-1)}
 
     def regress(columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return {"outputs": called(model, columns)[:, 0]}
+        return {"outputs": _scores(model, columns)[_SCORES][:, 0]}
 
-    return {
+    found = {
         "serving_default": columnar(scores, spec),
         "packed": of_packed(packed, spec),
         "tf_example": from_examples(scores, spec),
         "elwc": from_elwc(lists, spec),
-        "classify": from_candidates(classify, spec),
-        "regress": from_candidates(regress, spec),
     }
+    if list(model.output) == [_SCORES]:
+        found["classify"] = from_candidates(classify, spec)
+        found["regress"] = from_candidates(regress, spec)
+    return found
 
 
 def _from_packed(
     model: tf.keras.Model, spec: FeatureSpec
-) -> Callable[[Mapping[str, tf.Tensor]], tf.Tensor]:
+) -> Callable[[Mapping[str, tf.Tensor]], dict[str, tf.Tensor]]:
     """The model as a function of packed tensors, without cutting them if possible."""
     try:
         groups, above = above_embeddings(model)
     except ValueError:
-        return lambda packed: called(model, unpacked(packed, spec))
+        return lambda packed: _scores(model, unpacked(packed, spec))
     (layer,) = (x for x in model.layers if isinstance(x, FeatureEmbeddings))
 
-    def scores(packed: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    def scores(packed: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         embedded = PackedEmbeddings(layer, spec, packed)
-        vectors = [embedded.joined(group) for group in groups]
-        return tf.cast(above(vectors, training=False), tf.float32)
+        found = above([embedded.joined(group) for group in groups], training=False)
+        return {name: tf.cast(x, tf.float32) for name, x in found.items()}
 
     return scores

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ __all__ = [
     "columns_of",
     "distance",
     "one_output",
+    "outputs_of",
     "servable_of",
     "tensors_of",
 ]
@@ -103,16 +105,17 @@ def servable_of(
     ]
     variables = sorted(used.values(), key=lambda variable: variable.name)
     count = parameters(*(m for m in models if isinstance(m, tf.keras.Model)))
+    files = {}
+    if index is not None:
+        files["index.json"] = json.dumps(dataclasses.asdict(index), indent=1)
     return Servable(
-        signatures, (*variables, *lookups), requests, difference, count, index
+        signatures, (*variables, *lookups), requests, difference, count, index, files
     )
 
 
 def one_output(model: tf.keras.Model, name: str | None = None) -> tf.keras.Model:
     """Cuts a model down to one output."""
-    outputs = model.output
-    if not isinstance(outputs, Mapping):
-        outputs = dict(zip(model.output_names, model.outputs))
+    outputs = outputs_of(model)
     if name is None and len(outputs) == 1:
         name = next(iter(outputs))
     if name not in outputs:
@@ -121,6 +124,14 @@ def one_output(model: tf.keras.Model, name: str | None = None) -> tf.keras.Model
             f"serve, got output={name!r}."
         )
     return tf.keras.Model(model.input, outputs[name], name=model.name)
+
+
+def outputs_of(model: tf.keras.Model) -> dict[str, Any]:
+    """The symbolic outputs of a functional model by name."""
+    outputs = model.output
+    if isinstance(outputs, Mapping):
+        return dict(outputs)
+    return dict(zip(model.output_names, model.outputs))
 
 
 def called(model: tf.keras.Model, columns: Mapping[str, tf.Tensor]) -> tf.Tensor:

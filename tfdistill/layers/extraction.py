@@ -106,7 +106,7 @@ def above_embeddings(
     a side of many features is one tensor.
 
     Args:
-        model: A functional model of one output over one `FeatureEmbeddings` of its own,
+        model: A functional model over one `FeatureEmbeddings` of its own,
             such as `restricted` returns.
 
     Returns:
@@ -150,7 +150,7 @@ def above_embeddings(
             cut[id(tensor)] = (tuple(names[id(part)] for part in parts), tensor)
     tensors = [tensor for _, tensor in cut.values()]
     try:
-        above = tf.keras.Model(tensors, model.outputs)
+        above = tf.keras.Model(tensors, model.output)
     except ValueError as error:
         raise ValueError(
             f"Model {model.name!r} reads more than the pooled vectors of its features, "
