@@ -108,3 +108,12 @@ def test_a_server_needs_models(tmp_path):
         serve({})
     with pytest.raises(ValueError, match="There is no SavedModel in"):
         serve({"fine": tmp_path})
+    (tmp_path / "saved_model.pb").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="can't be served: .*Export it again"):
+        serve({"fine": tmp_path})
+
+
+def test_a_port_has_one_server(server, base):
+    port = int(server.address.partition(":")[2])
+    with pytest.raises(ValueError, match=f"listen on 127.0.0.1:{port}; is another"):
+        serve({"fine": base}, port)

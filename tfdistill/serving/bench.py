@@ -160,6 +160,7 @@ def plot(timings: Sequence[Timing], path: str | Path) -> None:
         True
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
@@ -170,6 +171,11 @@ def plot(timings: Sequence[Timing], path: str | Path) -> None:
         (line,) = axes.plot(sizes, p50, marker="o", label=model)
         axes.fill_between(sizes, p50, p99, alpha=0.2, color=line.get_color())
     axes.set(xscale="log", yscale="log", xlabel="candidates", ylabel="ms, p50 to p99")
+    axes.set_xticks(sorted({timing.candidates for timing in timings}))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
     axes.legend()
     with written_whole(Path(path)) as partial:
         figure.savefig(partial, format=Path(path).suffix[1:], dpi=150)

@@ -14,7 +14,7 @@ from tensorflow_serving.apis import (  # type: ignore[import-untyped]
     prediction_log_pb2,
 )
 
-from tfdistill.export.c_loader import Model, loaded
+from tfdistill.export.c_loader import Failure, Model, loaded
 
 __all__ = [
     "ServedModel",
@@ -80,13 +80,19 @@ def load_model(path: str | Path, *, threads: int = 1) -> ServedModel:
         The model; a folder whose name is no version counts as version 1.
 
     Raises:
-        ValueError: If there is no SavedModel.
-        Failure: If it can't be loaded or does not answer a warm-up request.
+        ValueError: If there is no SavedModel, or if it can't be loaded or does not
+            answer a warm-up request.
     """
     folder = newest_version(path)
-    model = loaded(folder, threads=threads)
-    for signature, inputs in warm_up_requests(folder):
-        model.answer(signature, inputs)
+    try:
+        model = loaded(folder, threads=threads)
+        for signature, inputs in warm_up_requests(folder):
+            model.answer(signature, inputs)
+    except Failure as failure:
+        raise ValueError(
+            f"The SavedModel in {str(folder)!r} can't be served: {failure.args[1]} "
+            "Export it again."
+        ) from failure
     version = int(folder.name) if folder.name.isdecimal() else 1
     return ServedModel(version, model, signature_defs(folder))
 

@@ -17,9 +17,10 @@ from tfdistill.serving.service import PredictionService
 
 __all__ = ["Server", "serve"]
 
-_ANY_SIZE = [
+_OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
+    ("grpc.so_reuseport", 0),  # or two servers would share a port, unnoticed
 ]
 
 
@@ -73,8 +74,7 @@ def serve(
         The running server.
 
     Raises:
-        ValueError: If there is no model, or a path has none.
-        RuntimeError: If the port is taken.
+        ValueError: If there is no model, a path has none, or the port is taken.
 
     Example:
         >>> import tempfile
@@ -94,9 +94,15 @@ def serve(
         raise ValueError("serve needs at least one model, got none.")
     loaded = {name: load_model(path, threads=threads) for name, path in models.items()}
     pool = futures.ThreadPoolExecutor(workers)
-    server = grpc.server(pool, options=_ANY_SIZE)
+    server = grpc.server(pool, options=_OPTIONS)
     service = PredictionService(loaded)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(service, server)
-    bound = server.add_insecure_port(f"{host}:{port}")
+    try:
+        bound = server.add_insecure_port(f"{host}:{port}")
+    except RuntimeError as error:
+        raise ValueError(
+            f"Can't listen on {host}:{port}; is another server running there? Give "
+            "another port, or 0 for a free one."
+        ) from error
     server.start()
     return Server(server, f"{host}:{bound}")
