@@ -8,11 +8,12 @@ turns in one process on one thread, and ask for one user and 100 items at a time
 Searches of a graph are timed within a loop of a graph, without the call and less an
 empty loop: CPU time, its first quartile, as the machine may do other work as well.
 
-    python benchmarks/retrieval.py exact|gowalla|mixture [--data-dir DIR]
+    python benchmarks/retrieval.py exact|gowalla|mixture|page [--data-dir DIR]
         [--vectors FILE] [--rerun]
 
 DIR holds the folder `gowalla`; FILE keeps the trained vectors. A run is one line of
-benchmarks/results/retrieval_<part>.jsonl; --rerun measures another.
+benchmarks/results/retrieval_<part>.jsonl; --rerun measures another; `page` writes the
+tables of docs/retrieval.md.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import numpy as np
 import store
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
+from pages import renewed
 
 from tfdistill.data import RequestBatches, Requests
 from tfdistill.data.implicit import ImplicitFeedback
@@ -45,6 +47,7 @@ QUERIES = 1000
 WANTED = (0.9, 0.95, 0.98, 0.985, 0.99, 0.995)
 COMPONENTS = 256
 EPOCHS = 6
+PAGE = pathlib.Path(__file__).parents[1] / "docs" / "retrieval.md"
 
 Search = Callable[[tf.Tensor], Any]
 
@@ -272,6 +275,24 @@ def measure_lists(
     return {"recall@20 of the trained vectors": net["recall@20"], **found}
 
 
+def table(part: str) -> str:
+    """The newest curve of a part in Markdown."""
+    run = list(store.finished(f"{NAME}_{part}").values())[-1]
+    lines = [
+        f"{run['items']:,} items, {run['lists']:,} lists. Exact: {run['exact ms']:.3f} "
+        f"ms a user, TFRS' BruteForce {run['TFRS ms']:.3f} ms (run `{run['run']}`).",
+        "",
+        "| lists searched | recall@100 | ms | times as fast as exact | as TFRS |",
+        "|---|---|---|---|---|",
+    ]
+    for point in run["points"].values():
+        lines.append(
+            f"| {point['probes']} | {point['recall@100']:.3f} | {point['ms']:.3f} | "
+            f"{point['faster than exact']:.1f} | {point['faster than TFRS']:.1f} |"
+        )
+    return "\n".join(lines)
+
+
 def show(run: Mapping[str, Any]) -> None:
     """Prints a run."""
     for name, value in run.items():
@@ -284,11 +305,15 @@ def show(run: Mapping[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", choices=("exact", "gowalla", "mixture"))
+    parser.add_argument("part", choices=("exact", "gowalla", "mixture", "page"))
     parser.add_argument("--data-dir", type=pathlib.Path, default=pathlib.Path("data"))
     parser.add_argument("--vectors", type=pathlib.Path)
     parser.add_argument("--rerun", action="store_true", help="measure once more")
     options = parser.parse_args()
+    if options.part == "page":
+        page = PAGE.read_text(encoding="utf-8")
+        PAGE.write_text(renewed(page, NAME, table), encoding="utf-8")
+        return
 
     def measure() -> dict[str, Any]:
         tf.config.threading.set_inter_op_parallelism_threads(1)
