@@ -1,0 +1,57 @@
+"""The problems of the unified cascade's benchmark, made of small data."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tfdistill.data import ImplicitFeedback, PairSet
+from tfdistill.metrics import dot_scores, top_k
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def unified_data(monkeypatch):
+    """The module, which is no part of the package."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import unified_data
+
+    small = dataclasses.replace(unified_data.SIMULATOR, users=60, items=80)
+    monkeypatch.setattr(unified_data, "SIMULATOR", small)
+    monkeypatch.setattr(unified_data, "JUDGED", 25)
+    return unified_data
+
+
+def test_the_oracles_own_page_has_no_regret_and_a_random_one_has(unified_data):
+    problem = unified_data.simulator(None)
+    judge = problem.judges["test"]
+    users = judge.requests.group[judge.first]
+    assert len(users) <= 25 and problem.train.num_items == 80
+    vectors = problem.oracle.user_vectors[users], problem.oracle.item_vectors
+    best = top_k(dot_scores(*vectors), len(users), 10)
+    drawn = np.random.default_rng(0).integers(80, size=best.shape)
+    found = problem.regrets({"fine": drawn, "teacher": best, "recall": drawn})
+    assert found["teacher/regret"] == pytest.approx(0.0)
+    assert found["page/regret"] > 0.1
+    assert set(found) == {"page/regret", "teacher/regret"}
+
+
+def test_citeulike_becomes_lists_of_positives(unified_data, monkeypatch):
+    rng = np.random.default_rng(0)
+    chosen = np.array([rng.permutation(90)[:27] for _ in range(30)])
+    user = np.arange(30).repeat(25)
+    train = PairSet(user, chosen[:, :25].ravel(), 90)
+    valid, test = (PairSet(np.arange(30), chosen[:, i], 90) for i in (25, 26))
+    data = ImplicitFeedback("made up", 30, train, valid, test)
+    monkeypatch.setattr(unified_data, "load_citeulike", lambda path: data)
+    problem = unified_data.citeulike(Path("nowhere"))
+    assert problem.spec.names == ("user_id", "item_id")
+    assert problem.train.num_requests == 60 and problem.train.list_size <= 20
+    listed = problem.train.candidates >= 0
+    assert listed.sum() == 750 and (problem.train.labels[listed] == 1).all()
+    assert problem.judges["test"].relevant.user.size == 25
+    assert problem.regrets({}) == {}
