@@ -54,6 +54,15 @@ from tfdistill.models import Net, TwoTower, joint_network
 
 NAME = "formats"
 K = 100
+TITLES = {
+    "p10": "ms, first decile",
+    "p50": "ms, median",
+    "difference": "largest difference",
+    "auc": "AUC",
+    "gauc": "GAUC",
+    "ndcg@10": "NDCG@10",
+    "log_loss": "log loss",
+}
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "serving.md"
 
 
@@ -164,7 +173,10 @@ def table(part: str) -> str:
     """A part's newest run in Markdown."""
     rows = list(store.finished(f"{NAME}_{part}").values())[-1]["rows"]
     columns = list(dict.fromkeys(key for row in rows.values() for key in row))
-    lines = [f"| | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    lines = [
+        f"| | {' | '.join(TITLES[column] for column in columns)} |",
+        "|---" * (len(columns) + 1) + "|",
+    ]
     for name, row in rows.items():
         cells = [_shown(column, row.get(column)) for column in columns]
         lines.append(f"| {name} | {' | '.join(cells)} |")

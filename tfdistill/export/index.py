@@ -106,7 +106,7 @@ class IvfIndex:
 
     Near is what scores alike for the queries: their distance is
     `E_q (q . (x - c))^2 + mean(q^2) |x - c|^2`, since few directions matter to real
-    users. A quarter fewer lists then find as much.
+    users. A sixth to a quarter fewer lists then find as much.
 
     Args:
         vectors: Item vectors, float `[I, d]`.
