@@ -186,7 +186,9 @@ def table(part: str) -> str:
 def _shown(column: str, value: Any) -> str:
     if value is None or isinstance(value, str):
         return value or ""
-    return f"{value:.1e}" if column == "difference" else f"{value:.4g}"
+    if column == "difference":
+        return f"{value:.0e}" if value else "0"
+    return f"{value:.{3 if column in ('p10', 'p50') else 4}g}"
 
 
 def show(run: Mapping[str, Any]) -> None:

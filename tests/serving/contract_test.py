@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from serving_fixture import SPEC
+from tensorflow.python.tools import saved_model_cli
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from tfdistill.export import (
@@ -179,3 +180,23 @@ def test_a_model_of_several_tasks_serves_them_by_name(models):
     (answer,) = call(path, [("packed", servable.requests["packed"])])
     assert set(answer) == {"mmoe_click", "mmoe_like"}
     assert not np.array_equal(answer["mmoe_click"], answer["mmoe_like"])
+
+
+@pytest.mark.parametrize("name", ["recall", "coarse", "dnn", "cascade"])
+def test_saved_model_cli_runs_a_model_of_each_stage(name, models, tmp_path):
+    servable, path = models[name]
+    request = servable.requests["serving_default"]
+    sent = {k: v.astype("S") if v.dtype.kind in "OU" else v for k, v in request.items()}
+    np.savez(tmp_path / "sent.npz", **sent)
+    inputs = ";".join(f"{key}={tmp_path / 'sent.npz'}[{key}]" for key in sent)
+    options = ["--dir", str(path), "--tag_set", "serve", "--inputs", inputs]
+    options += ["--signature_def", "serving_default", "--outdir", str(tmp_path)]
+    arguments = saved_model_cli.create_parser().parse_args(["run", *options])
+    arguments.func(arguments)
+    (expected,) = call(path, [("serving_default", request)])
+    for key, values in expected.items():
+        found = np.load(tmp_path / f"{key}.npy", allow_pickle=True)
+        if key == "ids":
+            assert found.tolist() == values.tolist()
+        else:
+            np.testing.assert_allclose(found, values, atol=TOLERANCE)
