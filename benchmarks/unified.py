@@ -54,9 +54,7 @@ def fine_list(nets: Nets) -> Recipe:
 
 VARIANTS: Mapping[str, Callable[[Nets], Recipe]] = {
     "as it is": recipe,
-    "students blocked": lambda nets: recipe(
-        nets, shared_gradient=("recall", "coarse", "fine")
-    ),
+    "nothing blocked": lambda nets: recipe(nets, shared_gradient="both"),
     "rankers blocked": lambda nets: recipe(nets, shared_gradient=("coarse", "fine")),
     "no candidates": lambda nets: recipe(nets, candidates=None),
     "no labels": lambda nets: recipe(nets, hard=0.0),

@@ -63,7 +63,7 @@ def recipe(
     nets: Nets,
     *,
     candidates: Candidates | None = CANDIDATES,
-    shared_gradient: str | tuple[str, ...] = "both",
+    shared_gradient: str | tuple[str, ...] = "booster_only",
     warm_up: int = 200,
     soft: float = 1.0,
     hard: float = 0.3,
@@ -83,7 +83,8 @@ def recipe(
     Args:
         nets: The nets, such as `default_nets(spec)`.
         candidates: The candidates of recall; None for none.
-        shared_gradient: As for `joint_network`; the teacher is the booster.
+        shared_gradient: As for `joint_network`; the teacher is the booster. Where the
+            students train its tables too, it ranks worse, and so do they.
         warm_up: Steps in which `soft` grows from 0, while the teacher has not learned.
         soft: Weight of what the teacher's logits teach.
         hard: Weight of the rankers' labels.
