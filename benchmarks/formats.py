@@ -38,7 +38,7 @@ from formats_engines import (
     tf_lite,
 )
 from formats_precision import measure_precision
-from pages import renewed
+from pages import renew
 from ranking_speed import CANDIDATES, feature_spec, make_pair, make_requests
 
 from tfdistill.data import FeatureSpec
@@ -204,8 +204,7 @@ def main() -> None:
     parser.add_argument("--rerun", action="store_true", help="measure once more")
     options = parser.parse_args()
     if options.part == "page":
-        page = PAGE.read_text(encoding="utf-8")
-        PAGE.write_text(renewed(page, NAME, table), encoding="utf-8")
+        renew(PAGE, NAME, table)
         return
 
     def measure() -> dict[str, Any]:

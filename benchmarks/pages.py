@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -29,3 +30,9 @@ def renewed(page: str, name: str, table: Callable[[str], str]) -> str:
             problem = marker.removeprefix(f"{name}: ")
             parts[index] = f"{marker} -->\n\n{table(problem)}\n\n"
     return "<!-- ".join(parts)
+
+
+def renew(file: pathlib.Path, name: str, table: Callable[[str], str]) -> None:
+    """Makes the tables of a page anew, as `renewed` does."""
+    page = file.read_text(encoding="utf-8")
+    file.write_text(renewed(page, name, table), encoding="utf-8")

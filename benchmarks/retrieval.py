@@ -28,7 +28,7 @@ import numpy as np
 import store
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
-from pages import renewed
+from pages import renew
 
 from tfdistill.data import RequestBatches, Requests
 from tfdistill.data.implicit import ImplicitFeedback
@@ -311,8 +311,7 @@ def main() -> None:
     parser.add_argument("--rerun", action="store_true", help="measure once more")
     options = parser.parse_args()
     if options.part == "page":
-        page = PAGE.read_text(encoding="utf-8")
-        PAGE.write_text(renewed(page, NAME, table), encoding="utf-8")
+        renew(PAGE, NAME, table)
         return
 
     def measure() -> dict[str, Any]:
