@@ -65,6 +65,7 @@ COLUMNS = {
     "of recall alone": "recall alone/ndcg@10",
     "Recall@10": "page/recall@10",
     "regret": "page/regret",
+    "regret of recall alone": "recall alone/regret",
     "left by recall": "recall/survival",
     "by coarse": "coarse/survival",
     "overlap: recall": "recall/overlap",

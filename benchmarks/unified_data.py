@@ -64,7 +64,7 @@ class CascadeProblem:
         def value(rows: np.ndarray, items: np.ndarray) -> np.ndarray:
             return self.oracle.click_probability(users[rows][:, np.newaxis], items)
 
-        pages = {"page": sets["fine"]}
+        pages = {"page": sets["fine"], "recall alone": sets["recall"]}
         pages.update({n: s for n, s in sets.items() if n.startswith("teacher")})
         return {
             f"{name}/regret": regret(items[:, :10], best, value).relative

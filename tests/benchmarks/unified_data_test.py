@@ -37,7 +37,7 @@ def test_the_oracles_own_page_has_no_regret_and_a_random_one_has(unified_data):
     found = problem.regrets({"fine": drawn, "teacher": best, "recall": drawn})
     assert found["teacher/regret"] == pytest.approx(0.0)
     assert found["page/regret"] > 0.1
-    assert set(found) == {"page/regret", "teacher/regret"}
+    assert set(found) == {"page/regret", "recall alone/regret", "teacher/regret"}
 
 
 def test_citeulike_becomes_lists_of_positives(unified_data, monkeypatch):
