@@ -46,7 +46,7 @@ MAY_IMPORT = {
         *FRONT,
     },
     "commands": FRONT | {"files", "serving"},
-    "cli": {"commands", "data", "version", "zoo"},
+    "cli": {"commands", "version"},
     "__main__": {"cli"},
     "scripts": FRONT | {"cli"},
 }

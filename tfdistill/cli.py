@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from tfdistill.commands import own_data, serving
+from tfdistill.commands import movielens, own_data, serving
 from tfdistill.version import __version__
 
 __all__ = ["app", "main"]
@@ -45,40 +44,9 @@ def _root(
     pass
 
 
-@app.command()
-def quickstart(
-    out: Annotated[
-        Path, typer.Option(help="Folder of checkpoints, exports and the report.")
-    ] = Path("runs/quickstart"),
-    data_dir: Annotated[
-        Optional[Path],
-        typer.Option(
-            help="Folder with MovieLens-100K or MovieLens-1M. Left out, MovieLens-100K "
-            "is fetched once and kept in the user's cache folder."
-        ),
-    ] = None,
-    seeds: Annotated[
-        int, typer.Option(min=1, help="How many seeds to train, from 0 on.")
-    ] = 1,
-    tiny: Annotated[
-        bool, typer.Option("--tiny", help="Few users and epochs: a minute.")
-    ] = False,
-) -> None:
-    """Train a teacher and three students on MovieLens; compare, export, report.
-
-    The teacher (DCN-v2) and the students of recall, coarse and fine ranking are
-    trained jointly; each student also alone, for comparison. Run again, it goes on
-    where it stopped.
-    """
-    from tfdistill.data.movielens import load_movielens
-    from tfdistill.zoo.quickstart import make_problem
-    from tfdistill.zoo.quickstart import quickstart as run
-
-    problem = make_problem(load_movielens(data_dir), tiny=tiny)
-    run(problem, out, seeds=range(seeds), tiny=tiny, console=Console())
-
-
 for command in (
+    movielens.quickstart,
+    movielens.cascade,
     own_data.distill,
     own_data.train_teacher,
     own_data.score_teacher,

@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 from zoo_fixture import SPEC, movielens
 
-from tfdistill.commands.cascade import cascade
+from tfdistill.commands.movielens import cascade
 from tfdistill.models import joint_network
 from tfdistill.trainers import FrozenTeacher
 from tfdistill.zoo import mode_table

@@ -1,4 +1,4 @@
-"""Subcommand that trains one cascade in several ways and compares them."""
+"""Subcommands on MovieLens: the main job, and four ways to train a cascade."""
 
 # ruff: noqa: UP007, UP045 - typer reads annotations when it runs, on Python 3.9 too
 
@@ -10,7 +10,40 @@ from typing import Annotated, Optional
 import typer
 from rich.console import Console
 
-__all__ = ["cascade"]
+__all__ = ["cascade", "quickstart"]
+
+_DataDir = Annotated[
+    Optional[Path],
+    typer.Option(
+        help="Folder with MovieLens-100K or MovieLens-1M. Left out, MovieLens-100K "
+        "is fetched once and kept in the user's cache folder."
+    ),
+]
+_Seeds = Annotated[int, typer.Option(min=1, help="How many seeds to train, from 0 on.")]
+
+
+def quickstart(
+    out: Annotated[
+        Path, typer.Option(help="Folder of checkpoints, exports and the report.")
+    ] = Path("runs/quickstart"),
+    data_dir: _DataDir = None,
+    seeds: _Seeds = 1,
+    tiny: Annotated[
+        bool, typer.Option("--tiny", help="Few users and epochs: a minute.")
+    ] = False,
+) -> None:
+    """Train a teacher and three students on MovieLens; compare, export, report.
+
+    The teacher (DCN-v2) and the students of recall, coarse and fine ranking are
+    trained jointly; each student also alone, for comparison. Run again, it goes on
+    where it stopped.
+    """
+    from tfdistill.data.movielens import load_movielens
+    from tfdistill.zoo.quickstart import make_problem
+    from tfdistill.zoo.quickstart import quickstart as run
+
+    problem = make_problem(load_movielens(data_dir), tiny=tiny)
+    run(problem, out, seeds=range(seeds), tiny=tiny, console=Console())
 
 
 def cascade(
@@ -23,16 +56,8 @@ def cascade(
     out: Annotated[
         Path, typer.Option(help="Folder of checkpoints and of cascade.json.")
     ] = Path("runs/cascade"),
-    data_dir: Annotated[
-        Optional[Path],
-        typer.Option(
-            help="Folder with MovieLens-100K or MovieLens-1M. Left out, MovieLens-100K "
-            "is fetched once and kept in the user's cache folder."
-        ),
-    ] = None,
-    seeds: Annotated[
-        int, typer.Option(min=1, help="How many seeds to train, from 0 on.")
-    ] = 1,
+    data_dir: _DataDir = None,
+    seeds: _Seeds = 1,
     tiny: Annotated[
         bool, typer.Option("--tiny", help="Few users and epochs: some minutes.")
     ] = False,
