@@ -19,6 +19,7 @@ import pathlib
 
 import numpy as np
 import store
+from pages import renewed, seeds
 
 from tfdistill.data import PairSet, Requests, Simulation, simulate, split_requests
 from tfdistill.data.synthetic_settings import MAIN
@@ -45,6 +46,16 @@ FORMS: dict[str, DistillationLoss | None] = {
     "list-wise": ListSoftmaxKL(),
 }
 WEIGHTS = (0.3, 1.0, 3.0)
+PAGE = pathlib.Path(__file__).parents[1] / "docs" / "recall.md"
+METRICS = {
+    "clicks": "expected clicks",
+    "recall@50": "Recall@50",
+    "ndcg@10": "NDCG@10",
+}
+BOUNDS = {
+    "clicks without recall": "no recall: the ranker's best of the catalogue",
+    "clicks of the oracle": "the oracle's page",
+}
 
 
 class Bench:
@@ -150,8 +161,31 @@ def best_weight(form: str, work: pathlib.Path) -> float:
     return max(found, key=found.__getitem__)
 
 
+def table(problem: str) -> str:
+    """Returns the finished forms, and what bounds them, in Markdown."""
+    done = {f"{problem}/{run}": values for run, values in store.finished(NAME).items()}
+    found = {form: seeds(done, problem, form) for form in FORMS}
+    titles = ["recall taught", "seeds", *METRICS.values()]
+    titles += [f"{title} over alone" for title in METRICS.values()]
+    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
+    for form, runs in found.items():
+        cells = [form, str(len(runs))]
+        cells += [store.spread([run[metric] for run in runs]) for metric in METRICS]
+        for metric in METRICS:
+            pairs = zip(runs, found["alone"])
+            gains = [100 * (run[metric] / alone[metric] - 1) for run, alone in pairs]
+            shown = f"{np.mean(gains):+.1f} ± {np.std(gains, ddof=1):.1f} %"
+            cells.append(shown if form != "alone" else "")
+        lines.append(f"| {' | '.join(cells)} |")
+    for bound, title in BOUNDS.items():
+        clicks = store.spread([run[bound] for run in found["alone"]])
+        cells = [title, str(len(found["alone"])), clicks]
+        lines.append(f"| {' | '.join(cells + [''] * (len(titles) - 3))} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
-    """Runs what is not there yet and prints clicks per page."""
+    """Runs what is not there yet, and renews the table of docs/recall.md."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--work", type=pathlib.Path, default="runs/clicks")
@@ -164,15 +198,9 @@ def main() -> None:
                 bench = Bench(seed, options.work)
                 values = bench.judged(bench.test, bench.recall(form, weight))
                 store.append(NAME, run, {"weight": weight, "test": values})
-    done = store.finished(NAME)
-    alone = [done[f"alone/seed-{s}"]["test"] for s in range(options.seeds)]
-    for form in FORMS:
-        runs = [done[f"{form}/seed-{s}"]["test"] for s in range(options.seeds)]
-        for metric in runs[0]:
-            values = [run[metric] for run in runs]
-            gains = [v / base[metric] - 1 for v, base in zip(values, alone)]
-            gain = store.spread(gains, "+") if form != "alone" else ""
-            print(f"{form}, {metric}: {store.spread(values)} {gain}")
+    page = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(renewed(page, NAME, table), encoding="utf-8")
+    print(table("simulator"))
 
 
 if __name__ == "__main__":

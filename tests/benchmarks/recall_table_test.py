@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
+import clicks  # noqa: E402
 import pages  # noqa: E402
 import recall_rows  # noqa: E402
 import recall_table  # noqa: E402
@@ -18,6 +19,7 @@ def test_the_page_shows_what_was_measured():
     page = recall_table.PAGE.read_text(encoding="utf-8")
     assert page.count("| row | seeds |") == 2
     assert pages.renewed(page, recall_table.NAME, recall_table.table) == page
+    assert pages.renewed(page, clicks.NAME, clicks.table) == page
 
 
 def test_gains_are_over_the_better_student_alone(monkeypatch):
