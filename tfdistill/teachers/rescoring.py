@@ -14,9 +14,10 @@ def rescored_lists(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the best `keep` of each user's recalled items, by an expensive teacher.
 
-    A ranker can't score a whole catalogue for every user. Over what a cheap model (EASE,
-    LightGCN, an older recall) puts on top it can, and its lists teach a recall student
-    to recall what the ranker will want: `scored_top_k`'s answer with another order.
+    A ranker can't score a whole catalogue for every user. Over what a cheap model
+    (EASE, LightGCN, an older recall) puts on top it can, and its lists teach a recall
+    student to recall what the ranker will want: `scored_top_k`'s answer in another
+    order.
 
     Args:
         recalled: int32 `[U, N]` item rows of a cheap model, -1 where padded:
