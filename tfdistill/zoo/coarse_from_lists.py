@@ -1,7 +1,8 @@
 """A coarse ranker taught by a fine ranker on the lists that recall hands it.
 
-Run: `python benchmarks/coarse.py movielens-1m --data-dir DIR`; docs/two_stage.md has
-what was measured.
+Run: `python benchmarks/coarse.py movielens-1m --data-dir DIR`, which compares the forms
+of the loss; it has no finished runs yet, so `recipe`'s default is a choice, not a
+result.
 
 What a coarse ranker sees in service are recall's candidates, which hardly anybody has
 labelled. So the teacher scores them once, beside the labelled lists:
