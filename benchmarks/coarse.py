@@ -105,7 +105,8 @@ def make_stage(problem: RankingProblem, seed: int = 0) -> Stage:
         Net(DcnV2(1, (128, 64), dropout=0.2), problem.spec.names),
         Net(CoarseTwoTower((32,), dim=16), served),
     )
-    lists = coarse_from_lists.with_recalled(train_, recalled, width=WIDTH, seed=seed)
+    shown = dataclasses.replace(train_, scores={})  # the simulator's true rates
+    lists = coarse_from_lists.with_recalled(shown, recalled, width=WIDTH, seed=seed)
     return Stage(problem, pair, lists, recalled[users], first, relevant)
 
 
