@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import socket
+import subprocess
 from collections.abc import Iterator
 
 import grpc
@@ -23,6 +27,7 @@ from tfdistill.export import (
 from tfdistill.export.c_loader import call
 from tfdistill.export.server_files import (
     classification_request,
+    model_config,
     predict_request,
     regression_request,
 )
@@ -124,11 +129,38 @@ def models(tmp_path_factory):
     return {name: (servable, base / name / "1") for name, servable in made.items()}
 
 
+@contextlib.contextmanager
+def stock_server(binary, models, folder) -> Iterator[str]:
+    """The address of a TensorFlow Serving that serves the models."""
+    config = folder / "models.config"
+    config.write_text(model_config({n: path.parent for n, (_, path) in models.items()}))
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    arguments = [f"--port={port}", f"--model_config_file={config}"]
+    process = subprocess.Popen([binary, *arguments])
+    try:
+        yield f"localhost:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
 @pytest.fixture(scope="module")
-def stub(models):
-    with serve({name: path for name, (_, path) in models.items()}) as server:
-        with grpc.insecure_channel(server.address) as channel:
-            yield prediction_service_pb2_grpc.PredictionServiceStub(channel)
+def stubs(models, tmp_path_factory):
+    """Our server, and a real `tensorflow_model_server` where one is on the PATH."""
+    binary = shutil.which("tensorflow_model_server")
+    with contextlib.ExitStack() as stack:
+        paths = {name: path for name, (_, path) in models.items()}
+        addresses = [stack.enter_context(serve(paths)).address]
+        if binary is not None:
+            folder = tmp_path_factory.mktemp("stock")
+            stock = stock_server(binary, models, folder)
+            addresses.append(stack.enter_context(stock))
+        channels = [stack.enter_context(grpc.insecure_channel(a)) for a in addresses]
+        for channel in channels:
+            grpc.channel_ready_future(channel).result(timeout=120)
+        yield [prediction_service_pb2_grpc.PredictionServiceStub(c) for c in channels]
 
 
 def by_grpc(stub, model, signature, inputs) -> dict[str, np.ndarray]:
@@ -148,7 +180,7 @@ def by_grpc(stub, model, signature, inputs) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_all_signatures_give_the_model_s_scores_everywhere(name, models, stub):
+def test_all_signatures_give_the_model_s_scores_everywhere(name, models, stubs):
     servable, path = models[name]
     loaded = tf.saved_model.load(str(path))
     in_python = {
@@ -161,11 +193,14 @@ def test_all_signatures_give_the_model_s_scores_everywhere(name, models, stub):
         for signature, inputs in servable.requests.items()
     }
     in_cpp = dict(zip(servable.requests, call(path, list(servable.requests.items()))))
-    of_server = {
-        signature: by_grpc(stub, name, signature, inputs)
-        for signature, inputs in servable.requests.items()
-    }
-    for answers in (in_python, in_cpp, of_server):
+    of_servers = [
+        {
+            signature: by_grpc(stub, name, signature, inputs)
+            for signature, inputs in servable.requests.items()
+        }
+        for stub in stubs
+    ]
+    for answers in (in_python, in_cpp, *of_servers):
         assert set(answers) == set(servable.signatures)
         assert servable.difference(answers) <= TOLERANCE
 
