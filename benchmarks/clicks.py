@@ -19,7 +19,7 @@ import pathlib
 
 import numpy as np
 import store
-from pages import renewed, seeds
+from pages import renew, seeds
 
 from tfdistill.data import PairSet, Requests, Simulation, simulate, split_requests
 from tfdistill.data.synthetic_settings import MAIN
@@ -198,8 +198,7 @@ def main() -> None:
                 bench = Bench(seed, options.work)
                 values = bench.judged(bench.test, bench.recall(form, weight))
                 store.append(NAME, run, {"weight": weight, "test": values})
-    page = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(renewed(page, NAME, table), encoding="utf-8")
+    renew(PAGE, NAME, table)
     print(table("simulator"))
 
 

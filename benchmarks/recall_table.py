@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import store
-from pages import renewed, seeds
+from pages import renew, seeds
 from recall_rows import BASELINES, ROWS
 
 NAME = "recall"
@@ -47,16 +47,12 @@ def table(problem: str) -> str:
     lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for name, runs in found.items():
         cells = [name, str(len(runs))]
-        cells += [_spread([run[metric] for run in runs]) for metric in METRICS]
+        cells += [store.mean([run[metric] for run in runs]) for metric in METRICS]
         if best:
             taught = ROWS[name].form is not None
             cells += [_gain(runs, found[best], m) if taught else "" for m in GAINS]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _spread(values: Sequence[float]) -> str:
-    return store.spread(values) if len(values) > 1 else f"{values[0]:.4f}"
 
 
 def _gain(runs: Runs, baseline: Runs, metric: str) -> str:
@@ -66,5 +62,4 @@ def _gain(runs: Runs, baseline: Runs, metric: str) -> str:
 
 
 if __name__ == "__main__":
-    page = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(renewed(page, NAME, table), encoding="utf-8")
+    renew(PAGE, NAME, table)

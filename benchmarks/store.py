@@ -37,6 +37,11 @@ def spread(values: Sequence[float], sign: str = "") -> str:
     return f"{np.mean(values):{sign}.4f} ± {deviation:.4f}"
 
 
+def mean(values: Sequence[float]) -> str:
+    """The spread of several seeds, and of one alone its value."""
+    return spread(values) if len(values) > 1 else f"{values[0]:.4f}"
+
+
 def append(name: str, run: str, values: Mapping[str, Any]) -> None:
     """Adds one finished run with the machine and the versions it was made on."""
     row = {"run": run, **values, "hardware": hardware(), "versions": versions()}

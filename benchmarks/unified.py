@@ -9,7 +9,7 @@ one, for every test user; overlap is with the mode's own teacher, whose quality 
 beside it. A training is one line of benchmarks/results/unified.jsonl, and isn't run
 again. A variant changes one thing; docs/cascade.md has the tables.
 
-    python benchmarks/unified.py table --data-dir DIR
+    python benchmarks/unified.py table
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import pages
 import store
 from rich.console import Console
@@ -130,9 +129,7 @@ def table(problem: str) -> str:
 
 def _cell(values: list[float | None]) -> str:
     present = [value for value in values if value is not None]
-    if not present:
-        return "-"
-    return store.spread(present) if len(present) > 1 else f"{np.mean(present):.4f}"
+    return store.mean(present) if present else "-"
 
 
 def main() -> None:
@@ -146,7 +143,7 @@ def main() -> None:
     parser.add_argument("--work", type=pathlib.Path, default="runs/unified")
     options = parser.parse_args()
     if options.problem == "table":
-        PAGE.write_text(pages.renewed(PAGE.read_text(), NAME, table))
+        pages.renew(PAGE, NAME, table)
         return
     problem = PROBLEMS[options.problem](options.data_dir)
     made = VARIANTS[options.variant](default_nets(problem.spec))
