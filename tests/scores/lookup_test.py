@@ -14,6 +14,7 @@ from tfdistill.scores import (
     ScoreLookup,
     StoreWriter,
     join_requests,
+    keys,
     score_batches,
     score_top_k,
 )
@@ -69,20 +70,20 @@ def test_it_joins_files_that_are_not_in_memory(tmp_path):
         found, mask = x["sum"].numpy(), x["mask"].numpy()
         np.testing.assert_array_equal(found[mask], part[~np.isnan(part)])
         assert np.isnan(found[~mask]).all()
-    assert (tmp_path / "sorted" / "hash.npy").exists()
+    assert (tmp_path / "sorted" / "ids.npy").exists()
 
 
 def test_the_sorted_files_are_kept_until_the_store_is_another(tmp_path):
     requests = fixture.requests()
     store = stored(tmp_path / "a", requests)
     ScoreLookup(store, {"score": "sum"}, index=tmp_path / "sorted")
-    before = (tmp_path / "sorted/hash.npy").stat().st_mtime_ns
+    before = (tmp_path / "sorted/ids.npy").stat().st_mtime_ns
     ScoreLookup(store, {"score": "sum"}, index=tmp_path / "sorted")
-    assert (tmp_path / "sorted/hash.npy").stat().st_mtime_ns == before
+    assert (tmp_path / "sorted/ids.npy").stat().st_mtime_ns == before
     less = stored(tmp_path / "b", requests.select(slice(0, 10)))
     ScoreLookup(less, {"score": "sum"}, index=tmp_path / "sorted")
     pairs = int(np.sum(requests.candidates[:10] >= 0))
-    assert len(np.load(tmp_path / "sorted/hash.npy")) == pairs
+    assert len(np.load(tmp_path / "sorted/ids.npy")) == pairs
 
 
 def test_vectors_of_users_and_items(tmp_path):
@@ -187,3 +188,22 @@ def test_a_student_of_the_store_trains_as_under_the_teacher(tmp_path):
     assert frozen[-1] < frozen[0]
     np.testing.assert_allclose(logged, frozen, rtol=1e-5)
     np.testing.assert_allclose(looked_up, logged, rtol=1e-6)
+
+
+def test_keys_of_one_bucket_and_of_one_hash_are_told_apart(monkeypatch):
+    monkeypatch.setattr(keys, "hashes", lambda ids: ids[:, 0] << np.uint64(60))
+    ids = np.array([[7, 1], [7, 2], [7, 3], [7, 4], [9, 1]], np.uint64)
+    index = keys.KeyIndex(ids)
+    asked = np.array([[7, 3], [9, 1], [7, 5], [8, 1], [15, 0], [7, 1]], np.uint64)
+    assert index.find(asked).tolist() == [2, 4, -1, -1, -1, 0]
+
+
+def test_buckets_are_found_block_by_block(monkeypatch):
+    hashed = np.sort(np.random.default_rng(0).integers(0, 2**64, 1000, np.uint64))
+    monkeypatch.setattr(keys, "_EDGES", 100)
+    starts = keys.bucket_starts(hashed)
+    for number in range(1024):
+        inside = hashed >> np.uint64(54) == number
+        assert np.flatnonzero(inside).tolist() == list(
+            range(starts[number], starts[number + 1])
+        )

@@ -10,7 +10,10 @@ import pandas as pd
 
 from tfdistill.scores.shards import as_text
 
-__all__ = ["KeyIndex", "hashes", "identities", "unique"]
+__all__ = ["KeyIndex", "bucket_starts", "buckets", "hashes", "identities", "unique"]
+
+_EDGES = 1 << 20
+"""Buckets that are searched for at once."""
 
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
@@ -76,12 +79,40 @@ def unique(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return order, first
 
 
+def buckets(keys: int) -> int:
+    """Returns into how many buckets so many keys are put: a power of 2, at least 2."""
+    return 1 << max(1, (keys - 1).bit_length())
+
+
+def bucket_starts(hashed: Any, out: Any = None) -> Any:
+    """Returns where each bucket of sorted hashes begins, and where the last one ends.
+
+    A bucket holds a key or two, so that one is found by its number, without a search.
+
+    Args:
+        hashed: uint64 `[N]`, ascending; may be a memory-mapped file.
+        out: int64 `[buckets(N) + 1]` to write to, such as a file; made if None.
+
+    Example:
+        >>> bucket_starts(np.array([1, 2**62, 2**63], np.uint64)).tolist()
+        [0, 1, 2, 3, 3]
+    """
+    count = buckets(len(hashed))
+    starts = np.empty(count + 1, np.int64) if out is None else out
+    shift = np.uint64(65 - count.bit_length())
+    for first in range(0, count, _EDGES):
+        edges = np.arange(first, min(first + _EDGES, count), dtype=np.uint64) << shift
+        starts[first : first + len(edges)] = np.searchsorted(hashed, edges)
+    starts[count] = len(hashed)
+    return starts
+
+
 class KeyIndex:
-    """Distinct keys in order of their hashes, found by binary search.
+    """Distinct keys in order of their hashes, found by buckets of these.
 
     Args:
         ids: uint64 `[N, columns]` in that order; may be a memory-mapped file.
-        hashed: Their hashes, uint64 `[N]`; computed if None.
+        starts: What `bucket_starts` gives of their hashes; computed if None.
 
     Example:
         >>> ids = np.array([[3], [5], [3]], np.uint64)
@@ -92,25 +123,22 @@ class KeyIndex:
         ([5], -1)
     """
 
-    def __init__(self, ids: Any, hashed: Any = None) -> None:
+    def __init__(self, ids: Any, starts: Any = None) -> None:
         self.ids = ids
-        self.hashed = hashes(ids) if hashed is None else hashed
+        self.starts = bucket_starts(hashes(ids)) if starts is None else starts
+        self._shift = np.uint64(65 - len(self.starts).bit_length())
 
     def find(self, ids: np.ndarray) -> np.ndarray:
         """Returns the place int64 `[M]` of each key, -1 where it is none of these."""
-        asked = hashes(ids)
-        order = np.argsort(asked)  # neighbours are then searched for in turn
-        asked, ids = asked[order], ids[order]
-        at = np.searchsorted(self.hashed, asked)
+        bucket = (hashes(ids) >> self._shift).astype(np.int64)
+        at, end = self.starts[bucket], self.starts[bucket + 1]
         place = np.full(len(ids), -1, np.int64)
-        searched = np.arange(len(ids))
+        searched = np.flatnonzero(at < end)
         while len(searched):
-            searched = searched[at[searched] < len(self.hashed)]
-            found = self.ids[at[searched]]
-            same = np.logical_and.reduce(found.T == ids[searched].T)
-            place[order[searched[same]]] = at[searched[same]]
+            tried = at[searched]
+            same = np.logical_and.reduce(self.ids[tried].T == ids[searched].T)
+            place[searched[same]] = tried[same]
             searched = searched[~same]
-            at[searched] += 1  # the next key may have the same hash
-            searched = searched[at[searched] < len(self.hashed)]
-            searched = searched[self.hashed[at[searched]] == asked[searched]]
+            at[searched] += 1  # the bucket's next key
+            searched = searched[at[searched] < end[searched]]
         return place

@@ -13,7 +13,14 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill.scores.joining import Coverage, check_keys, check_values, twice
-from tfdistill.scores.keys import KeyIndex, hashes, identities, unique
+from tfdistill.scores.keys import (
+    KeyIndex,
+    bucket_starts,
+    buckets,
+    hashes,
+    identities,
+    unique,
+)
 from tfdistill.scores.scoring import key_columns
 from tfdistill.scores.shards import checksum
 from tfdistill.scores.store import ScoreStore
@@ -79,7 +86,7 @@ class ScoreLookup:
         self.store, self.names = store, dict(names)
         folder = Path(index) if index is not None else store.directory / "sorted"
         _make(store, folder)
-        self._index = KeyIndex(_mapped(folder, "ids"), _mapped(folder, "hash"))
+        self._index = KeyIndex(_mapped(folder, "ids"), _mapped(folder, "starts"))
         self._values = {value: _mapped(folder, f"value-{value}") for value in names}
         self._asked = self._missing = 0
         self._lock = threading.Lock()
@@ -170,11 +177,13 @@ def _sort(store: ScoreStore, temporary: Path, made: Path) -> None:
         order, first = unique(rows["ids"])
         if not first.all():
             raise _named_twice(store, rows["ids"][order[np.argmin(first)]])
-        for name, output in outputs.items():
-            output[begin : begin + len(rows)] = rows[name][order]
+        for name in rows.dtype.names:
+            outputs[name][begin : begin + len(rows)] = rows[name][order]
         begin += len(rows)
+    bucket_starts(outputs["hash"], outputs["starts"])
     for output in outputs.values():
         output.flush()
+    (made / "hash.npy").unlink()
 
 
 def _packed(store: ScoreStore, ids: np.ndarray, block: Mapping[str, Any]) -> np.ndarray:
@@ -194,7 +203,8 @@ def _outputs(store: ScoreStore, folder: Path) -> dict[str, np.memmap]:
     """The sorted files, by the fields of the rows."""
     rows = store.manifest.rows
     columns = {
-        "hash": ("uint64", (rows,)),
+        "hash": ("uint64", (rows,)),  # of use while sorting only
+        "starts": ("int64", (buckets(rows) + 1,)),
         "ids": ("uint64", (rows, len(store.manifest.keys))),
     }
     for name, column in store.manifest.values.items():
