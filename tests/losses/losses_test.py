@@ -346,6 +346,21 @@ def test_ranks_and_sorting_handle_ties_and_padding():
     np.testing.assert_array_equal(ranks, [[1, 1, 3, 4, 0]])
 
 
+@pytest.mark.parametrize("topk", [1, 3, 8, 40])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_first_ranks_are_those_of_the_whole_list(topk, compiled):
+    rng = np.random.default_rng(topk)
+    scores = rng.integers(0, 12, (6, 4, 20)).astype(np.float32)  # many ties
+    scores[0, 0] = 2.0
+    valid = rng.random(scores.shape) < 0.7
+    valid[1], valid[2] = False, True
+    every = masking.masked_ranks(tf.constant(scores), tf.constant(valid)).numpy()
+    ranks = tf.function(masking.masked_ranks, jit_compile=compiled)
+    first = ranks(tf.constant(scores), tf.constant(valid), topk)
+    expected = np.minimum(every, topk + 1)
+    np.testing.assert_array_equal(first.numpy()[valid], expected[valid])
+
+
 def test_tail_sums_are_exact_over_a_wide_range():
     rng = np.random.default_rng(0)
     logits = np.sort(rng.uniform(-600.0, 60.0, (3, 50)), axis=1)[:, ::-1].astype("f")

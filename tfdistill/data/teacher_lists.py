@@ -88,12 +88,10 @@ class TeacherLists:
         self.uninteresting = uninteresting
         self.user_key = user_key
         self.seed = seed
-        first = (np.arange(size) < self.interesting).astype(np.float32)
-        self.weights = self._per_user(first if weights is None else weights)
-        self.rest_weights = None
-        if rest_weights is not None:
-            self.rest_weights = self._per_user(rest_weights)
-        self.scores = None if scores is None else self._per_user(scores)
+        self.weights, self.rest_weights, self.scores = (
+            None if values is None else self._per_user(values)
+            for values in (weights, rest_weights, scores)
+        )
 
     @property
     def rest_score(self) -> float:
@@ -168,7 +166,11 @@ class TeacherLists:
             found = tf.gather(values, tf.maximum(places, 0), batch_dims=1)
             return tf.where(places >= 0, found, tf.cast(padding, found.dtype))
 
-        places = drawn(self.weights, self.interesting, 0)
+        if self.weights is None:
+            first = tf.range(self.interesting)
+            places = tf.where(head[:, : self.interesting] >= 0, first, -1)
+        else:
+            places = drawn(self.weights, self.interesting, 0)
         rows = taken(head, places, -1)
         if self.scores is None:
             order = tf.range(self.interesting, 0, -1, dtype=tf.float32)

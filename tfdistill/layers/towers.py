@@ -203,11 +203,11 @@ class SharedDot(tf.keras.layers.Layer):
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         """Computes the products."""
         query, candidates = inputs
-        own = candidates[:, : tf.shape(candidates)[1] - self.shared]
-        scores = tf.linalg.matvec(own, query)
         if not self.shared:
-            return scores
-        shared = candidates[:, -self.shared :]
+            return tf.linalg.matvec(candidates, query)
+        sizes = [tf.shape(candidates)[1] - self.shared, self.shared]
+        own, shared = tf.split(candidates, sizes, axis=1)  # a slice's gradient is slow
+        scores = tf.linalg.matvec(own, query)
         shared = tf.reshape(shared, [-1, candidates.shape[-1]])  # [B * n, d]
         return tf.concat([scores, tf.matmul(query, shared, transpose_b=True)], axis=1)
 

@@ -73,7 +73,7 @@ class RankLinear(RelevanceMap):
 
     def __call__(self, scores: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
         """Maps `[..., L]` scores to float32 relevance >= 0; 0 at invalid items."""
-        left = tf.maximum(self.topk + 1.0 - masking.masked_ranks(scores, valid), 0.0)
+        left = self.topk + 1.0 - masking.masked_ranks(scores, valid, self.topk)
         return tf.where(valid, self.top * left / self.topk, 0.0)
 
 
@@ -104,7 +104,8 @@ class RankLog(RelevanceMap):
 
     def __call__(self, scores: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
         """Maps `[..., L]` scores to float32 relevance >= 0; 0 at invalid items."""
-        ranks = tf.minimum(masking.masked_ranks(scores, valid), float(self.cutoff))
+        ranks = masking.masked_ranks(scores, valid, self.cutoff)
+        ranks = tf.minimum(ranks, float(self.cutoff))
         best = tf.math.log(1.0 + float(self.cutoff))
         scale = 1.0 if self.top is None else self.top / best
         return tf.where(valid, scale * (best - tf.math.log(ranks)), 0.0)
@@ -137,7 +138,7 @@ class Exponential(RelevanceMap):
 
     def __call__(self, scores: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
         """Maps `[..., L]` scores to float32 relevance >= 0; 0 at invalid items."""
-        ranks = masking.masked_ranks(scores, valid)
+        ranks = masking.masked_ranks(scores, valid, self.topk)
         head = valid if self.topk is None else valid & (ranks <= self.topk)
         return tf.where(head, self.top * tf.exp((1.0 - ranks) / self.decay), 0.0)
 

@@ -55,7 +55,7 @@ class TopKSoftLabel(base.DistillationLoss):
         self.rest_weight = checks.positive("rest_weight", rest_weight)
 
     def _per_example(self, items: base.Items) -> tf.Tensor:
-        head = masking.masked_ranks(items.teacher, items.valid) <= self.topk
+        head = masking.masked_ranks(items.teacher, items.valid, self.topk) <= self.topk
         entropy = tf.nn.sigmoid_cross_entropy_with_logits(
             labels=tf.cast(head, tf.float32), logits=items.student
         )
@@ -132,7 +132,7 @@ class RankingDistillation(base.DistillationLoss):
         self.discrepancy = checks.share("discrepancy", discrepancy)
 
     def _per_example(self, items: base.Items) -> tf.Tensor:
-        ranks = masking.masked_ranks(items.teacher, items.valid)
+        ranks = masking.masked_ranks(items.teacher, items.valid, self.topk)
         head = items.valid & (ranks <= self.topk)
         guess = self._student_ranks(items, items.valid & ~head)
         late = tf.tanh(tf.maximum(self.sharpness * (guess - ranks), 0.0))

@@ -67,7 +67,7 @@ class Kept:
         """Returns bool `[..., L]`, without gradient."""
         scores = tf.stop_gradient(tf.cast(signals[self.by], tf.float32))
         valid = _valid(signals, self.mask, scores) & ~tf.math.is_nan(scores)
-        ranks = masking.masked_ranks(tf.where(valid, scores, 0.0), valid)
+        ranks = masking.masked_ranks(tf.where(valid, scores, 0.0), valid, self.keep)
         return valid & (ranks <= float(self.keep))
 
 
