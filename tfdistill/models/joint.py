@@ -105,6 +105,7 @@ def joint_network(
     *,
     booster: str | None = None,
     shared_gradient: str | Sequence[str] = "both",
+    own_tables: Sequence[str] = (),
     representation: Representation | None = None,
     hints: Sequence[tuple[str, str | int]] = (),
     auxiliary: Sequence[str] = (),
@@ -125,6 +126,9 @@ def joint_network(
             block; tables that the booster does not read are trained by their readers),
             or the names of the nets that read behind a block what the nets that are not
             named read, such as `("fine",)`.
+        own_tables: Names of nets that share nothing, such as a teacher that knows more
+            about users and items than their ids: its tables hold little of what
+            students need that have nothing else. Blocks are among the other nets.
         representation: A projection of every feature that the nets share too, above the
             tables: the input representation layer of the dual-DNN ranker.
         hints: Pairs of outputs `(student, teacher)` such as `("fine_hidden_0",
@@ -169,23 +173,49 @@ def joint_network(
     Reference:
         Zhou et al., Rocket Launching, AAAI 2018, arXiv:1708.04106.
     """
-    blocked = _blocked(nets, booster, shared_gradient)
-    spec = spec.select({name for net in nets.values() for name in net.features})
-    sharing = Sharing(
-        spec,
-        {name: net.features for name, net in nets.items()},
-        blocked,
-        representation,
-    )
+    groups = _groups(nets, own_tables)
+    blocked = _blocked(groups[""], booster, shared_gradient)
+    spec = _read(spec, nets)
+    inputs = spec.keras_inputs()
+    sharings = {
+        name: Sharing(
+            _read(spec, group),
+            {member: net.features for member, net in group.items()},
+            blocked & set(group),
+            representation,
+            inputs,
+            name,
+        )
+        for name, group in groups.items()
+    }
     outputs: dict[str, tf.Tensor] = {}
     for name, net in nets.items():
-        _add(outputs, net.architecture(sharing.read_by(name), name=name), name)
+        read = sharings[name if name in groups else ""].read_by(name)
+        _add(outputs, net.architecture(read, name=name), name)
     for name in auxiliary:
         _add(outputs, _auxiliary(outputs, name), name)
     for student, teacher in hints:
         _add(outputs, _hint(outputs, student, teacher), student)
-    model = tf.keras.Model(sharing.inputs, outputs)
-    return JointNetwork(model, spec, dict(nets), sharing.embeddings)
+    model = tf.keras.Model(inputs, outputs)
+    return JointNetwork(model, spec, dict(nets), sharings[""].embeddings)
+
+
+def _groups(
+    nets: Mapping[str, Net], own_tables: Sequence[str]
+) -> dict[str, dict[str, Net]]:
+    """The nets that share tables, by the name `""`, and by its own each other net."""
+    if own_tables and not set(own_tables) < set(nets):
+        raise ValueError(
+            f"own_tables must be the names of some of the nets {sorted(nets)}, but not "
+            f"of all, got {own_tables!r}."
+        )
+    together = {name: net for name, net in nets.items() if name not in own_tables}
+    return {"": together, **{name: {name: nets[name]} for name in own_tables}}
+
+
+def _read(spec: FeatureSpec, nets: Mapping[str, Net]) -> FeatureSpec:
+    """The features that some of the nets reads."""
+    return spec.select({name for net in nets.values() for name in net.features})
 
 
 def _blocked(

@@ -45,6 +45,8 @@ class Sharing:
         uses: For each net, the names of the features that it reads.
         blocked: The nets that train nothing that another net reads.
         representation: The shared projection above the tables, if any.
+        inputs: The features' Keras inputs.
+        name: Of the net, if it shares with no other: a prefix of the layers' names.
     """
 
     def __init__(
@@ -53,9 +55,11 @@ class Sharing:
         uses: Mapping[str, Iterable[str]],
         blocked: Collection[str],
         representation: Representation | None,
+        inputs: Mapping[str, tf.Tensor],
+        name: str = "",
     ) -> None:
-        self.embeddings = FeatureEmbeddings(spec, name="embeddings")
-        self.inputs = spec.keras_inputs()
+        self._inputs, self._prefix = inputs, f"{name}_" if name else ""
+        self.embeddings = FeatureEmbeddings(spec, name=f"{self._prefix}embeddings")
         self._spec, self._uses, self._blocked = spec, uses, set(blocked)
         owners = set(uses) - self._blocked if blocked else ()
         self._features = {name for net in owners for name in uses[net]}
@@ -67,14 +71,14 @@ class Sharing:
 
     def _embed(self, group: Iterable[str], shared: Representation | None) -> None:
         """Embeds and projects the features of one audience."""
-        found = self.embeddings({name: self.inputs[name] for name in group})
+        found = self.embeddings({name: self._inputs[name] for name in group})
         self._embedded.update(found)
         vectors = {
             name: x if name in self._features else self._without_table(name, x)
             for name, x in found.items()
         }
         if shared is not None:
-            name = f"representation_{next(iter(found))}"
+            name = f"{self._prefix}representation_{next(iter(found))}"
             layer = FieldProjection(shared.units, shared.activation, name=name)
             vectors = layer(vectors)
         self._vectors.update(vectors)
@@ -104,7 +108,7 @@ class Sharing:
             raise ValueError(
                 f"Net {net!r} reads no user sequence {name!r}, only {sequences}."
             )
-        vectors, mask = self.embeddings({name: self.inputs[name]}, pool=False)[name]
+        vectors, mask = self.embeddings({name: self._inputs[name]}, pool=False)[name]
         if net in self._blocked:
             vectors = self._without_table(name, vectors)
         return vectors, mask

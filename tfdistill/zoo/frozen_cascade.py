@@ -51,6 +51,7 @@ def students(
         hints=tuple((name, width) for name, _ in unified.hints if kept(name)),
         booster=None,
         shared_gradient="both",
+        own_tables=(),
     )
 
 

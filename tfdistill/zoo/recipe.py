@@ -13,7 +13,7 @@ import tensorflow as tf
 from tfdistill.data.batching import RequestBatches
 from tfdistill.data.requests import PairSet, Requests
 from tfdistill.data.spec import FeatureSpec
-from tfdistill.layers import standalone
+from tfdistill.layers import FeatureEmbeddings, standalone
 from tfdistill.losses import SigmoidCrossEntropy
 from tfdistill.models import (
     JointNetwork,
@@ -55,6 +55,7 @@ class Recipe:
         auxiliary: See `joint_network`.
         booster: See `joint_network`.
         shared_gradient: See `joint_network`.
+        own_tables: See `joint_network`.
         representation: See `joint_network`.
         frozen_tables: Whether the tables keep the values that they start with, as when
             a trained student is fine-tuned on a recent window.
@@ -78,6 +79,7 @@ class Recipe:
     auxiliary: tuple[str, ...] = ()
     booster: str | None = None
     shared_gradient: str | tuple[str, ...] = "both"
+    own_tables: tuple[str, ...] = ()
     representation: Representation | None = None
     frozen_tables: bool = False
     epochs: int = 12
@@ -156,6 +158,7 @@ class Recipe:
             auxiliary=(),
             booster=None,
             shared_gradient="both",
+            own_tables=(),
             label_negatives=True,
             candidates=self.candidates if self.task(name) == "recall" else None,
         )
@@ -167,6 +170,7 @@ class Recipe:
             self.nets,
             booster=self.booster,
             shared_gradient=self.shared_gradient,
+            own_tables=self.own_tables,
             representation=self.representation,
             hints=self.hints,
             auxiliary=self.auxiliary,
@@ -312,7 +316,9 @@ def train_on(
         )
     for name, trained_net in (start or {}).items():
         copy_weights(trained_net.models[name], network.part(name))
-    network.embeddings.trainable = not recipe.frozen_tables
+    for layer in network.model.layers:
+        if isinstance(layer, FeatureEmbeddings):
+            layer.trainable = not recipe.frozen_tables
     steps = recipe.epochs * batches.steps_per_epoch
     distiller = _compiled(recipe, network, teacher, steps)
     validate = Validation(recipe, network, judge)
