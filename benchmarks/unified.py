@@ -72,6 +72,7 @@ COLUMNS = {
     "NDCG@10": "page/ndcg@10",
     "of recall alone": "recall alone/ndcg@10",
     "Recall@10": "page/recall@10",
+    "true NDCG@10": "page/true ndcg@10",
     "regret": "page/regret",
     "regret of recall alone": "recall alone/regret",
     "left by recall": "recall/survival",
@@ -106,7 +107,7 @@ def finished(
         sets = shown_sets(judge, nets, SIZES)
         values = judged(judge, sets, SIZES)
         if part == "test":
-            values.update(problem.regrets(sets))
+            values.update(problem.truths(sets))
         found[part] = {name: round(value, 6) for name, value in values.items()}
     found["student parameters"] = student_parameters(mode, made.nets, problem.spec)
     return {**found, "seconds of processor time": round(spent)}

@@ -52,8 +52,12 @@ class CascadeProblem:
     epochs: int = 8
     oracle: Oracle | None = None
 
-    def regrets(self, sets: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """Relative regret of each page against the truly best items, on test."""
+    def truths(self, sets: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """How each page compares with the truly best items, on test.
+
+        Its relative regret, and its NDCG@10 with the true probabilities as gains, which
+        is 1 less the relative regret of the discounted ones.
+        """
         if self.oracle is None:
             return {}
         judge = self.judges["test"]
@@ -64,12 +68,18 @@ class CascadeProblem:
         def value(rows: np.ndarray, items: np.ndarray) -> np.ndarray:
             return self.oracle.click_probability(users[rows][:, np.newaxis], items)
 
+        def discounted(rows: np.ndarray, items: np.ndarray) -> np.ndarray:
+            return value(rows, items) / np.log2(np.arange(items.shape[1]) + 2)
+
         pages = {"page": sets["fine"], "recall alone": sets["recall"]}
         pages.update({n: s for n, s in sets.items() if n.startswith("teacher")})
-        return {
-            f"{name}/regret": regret(items[:, :10], best, value).relative
-            for name, items in pages.items()
-        }
+        found = {}
+        for name, items in pages.items():
+            page = items[:, :10]
+            found[f"{name}/regret"] = regret(page, best, value).relative
+            ndcg = 1 - regret(page, best, discounted).relative
+            found[f"{name}/true ndcg@10"] = ndcg
+        return found
 
 
 def movielens_1m(data_dir: pathlib.Path) -> CascadeProblem:

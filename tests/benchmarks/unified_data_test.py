@@ -34,10 +34,18 @@ def test_the_oracles_own_page_has_no_regret_and_a_random_one_has(unified_data):
     vectors = problem.oracle.user_vectors[users], problem.oracle.item_vectors
     best = top_k(dot_scores(*vectors), len(users), 10)
     drawn = np.random.default_rng(0).integers(80, size=best.shape)
-    found = problem.regrets({"fine": drawn, "teacher": best, "recall": drawn})
+    found = problem.truths({"fine": drawn, "teacher": best, "recall": drawn})
     assert found["teacher/regret"] == pytest.approx(0.0)
+    assert found["teacher/true ndcg@10"] == pytest.approx(1.0)
     assert found["page/regret"] > 0.1
-    assert set(found) == {"page/regret", "recall alone/regret", "teacher/regret"}
+    assert {name.split("/")[0] for name in found} == {"page", "recall alone", "teacher"}
+    gain, most = 0.0, 0.0
+    for user, shown, ideal in zip(users, drawn, best):
+        for place in range(10):
+            discount = 1 / np.log2(place + 2)
+            gain += problem.oracle.click_probability(user, shown[place]) * discount
+            most += problem.oracle.click_probability(user, ideal[place]) * discount
+    assert found["page/true ndcg@10"] == pytest.approx(gain / most)
 
 
 def test_citeulike_becomes_lists_of_positives(unified_data, monkeypatch):
@@ -54,4 +62,4 @@ def test_citeulike_becomes_lists_of_positives(unified_data, monkeypatch):
     listed = problem.train.candidates >= 0
     assert listed.sum() == 750 and (problem.train.labels[listed] == 1).all()
     assert problem.judges["test"].relevant.user.size == 25
-    assert problem.regrets({}) == {}
+    assert problem.truths({}) == {}
