@@ -85,6 +85,9 @@ def test_what_does_not_fit_is_refused(data, tmp_path):
             stages.score(data, tmp_path / "scores", item="item_id", **given)
     with pytest.raises(ValueError, match="There is no SavedModel in"):
         stages.score(data, tmp_path / "scores", item="item_id", teacher=tmp_path)
+    with pytest.raises(ValueError, match=r"no teacher at .*absent.* SavedModel"):
+        absent = tmp_path / "absent"
+        stages.score(data, tmp_path / "scores", item="item_id", teacher=absent)
     with pytest.raises(ValueError, match=r"lacks the keys \['sku'\]"):
         stages.score(data, tmp_path / "scores", item="sku", column="logit")
     stages.score(data, tmp_path / "scores", item="item_id", column="logit")

@@ -55,7 +55,10 @@ def read_frame(path: str | Path, spec: FeatureSpec, *, separator: str = "|") -> 
     """
     path = Path(path)
     if not path.exists():
-        raise ValueError(f"There is no data file at {str(path)!r}.")
+        raise ValueError(
+            f"There is no data file at {str(path)!r}. Give the path of a .parquet, "
+            ".csv or .csv.gz file."
+        )
     kind = "Parquet" if path.suffix == ".parquet" else "CSV"
     if kind == "CSV" and not path.name.endswith((".csv", ".csv.gz")):
         raise ValueError(

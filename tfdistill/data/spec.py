@@ -371,7 +371,10 @@ class FeatureSpec:
     def load(cls, path: str | Path) -> FeatureSpec:
         """Reads a spec from a JSON file."""
         if not Path(path).is_file():
-            raise ValueError(f"There is no feature spec file at {str(path)!r}.")
+            raise ValueError(
+                f"There is no feature spec file at {str(path)!r}. Give the path of "
+                "one, or write it: JSON with `features` and `tables`."
+            )
         return cls.from_json(Path(path).read_text(encoding="utf-8"))
 
 

@@ -64,7 +64,10 @@ class ScoreStore:
         directory = Path(directory)
         manifest = Manifest.load(directory)
         if manifest is None:
-            raise ValueError(f"There is no score store in {str(directory)!r}.")
+            raise ValueError(
+                f"There is no score store in {str(directory)!r}. Give the folder that "
+                "score_batches or `tfdistill score-teacher` wrote."
+            )
         wanted = dataclasses.replace(
             manifest,
             teacher=manifest.teacher if teacher is None else teacher,

@@ -257,6 +257,12 @@ def _published(spec: FeatureSpec, nets: Mapping[Path, TrainedNet]) -> list[Path]
 def _loaded(path: Path, signature: str, spec: FeatureSpec) -> Teacher:
     if path.is_dir():
         return SavedModelTeacher(path, signature=signature)
+    if not path.exists():
+        raise ValueError(
+            f"There is no teacher at {str(path)!r}. Give the folder of a SavedModel, "
+            "such as the one that `tfdistill train-teacher` exports, or the file of "
+            "trees that `train-teacher --kind trees` writes."
+        )
     users, items = ([f.name for f in spec.scope(s)] for s in ("user", "item"))
     return PairTeacher(GbdtTeacher.load(path), users=users, items=items)
 
