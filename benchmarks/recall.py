@@ -21,7 +21,7 @@ from collections.abc import Callable
 import numpy as np
 import store
 import tensorflow as tf
-from recall_rows import ROWS, Row, Trial
+from recall_rows import ROWS, WIDE, Row, Trial
 from recall_table import NAME, table
 
 from tfdistill.data import ImplicitFeedback, RecallBatches, implicit_sets
@@ -175,6 +175,8 @@ class Bench:
             return fused_scores([self.teacher(part) for part in name.split(" + ")])
         if name == "LightGCN":
             return dot_scores(*lightgcn_vectors(self.data, self.work / "lightgcn"))
+        if name == "wide":
+            return self.trained(WIDE, self.best(WIDE), 0)[0]
         if name == "SASRec":
             recipe = sequence_recall.recipe()
             batches = sequence_recall.prefix_batches(self.data, recipe)

@@ -62,20 +62,27 @@ def _taught(form: str, teacher: str = "EASE") -> Row:
     return Row(teacher=teacher, form=FORMS[form], base=FORMS[form].base)
 
 
+WIDE = "alone, width 128"
+"""A student without a teacher that is wide enough to be one, as `wide`."""
+
 ROWS: dict[str, Row] = {
     "EASE": Row("teacher", "EASE"),  # by the newest items first, where they are known
     "EASE, all items alike": Row("teacher", "EASE, all items alike", ordered=True),
     "SASRec": Row("teacher", "SASRec", ordered=True),
     "LightGCN": Row("teacher", "LightGCN"),
     "EASE + LightGCN": Row("teacher", "EASE + LightGCN"),
+    "EASE + LightGCN + wide": Row("teacher", "EASE + LightGCN + wide"),
     "SVD of EASE": Row("svd", "EASE"),
-    "alone, width 128": Row(width=128),
+    WIDE: Row(width=128),
     "alone, softmax": Row(),
     "alone, BPR": Row(base=BASES["bpr"]),
     "rank-weighted": _taught("rank-weighted"),
     "rank-weighted, two scales": _taught("rank-weighted, two scales"),
     "two scales, EASE + LightGCN": _taught(
         "rank-weighted, two scales", "EASE + LightGCN"
+    ),
+    "two scales, EASE + LightGCN + wide": _taught(
+        "rank-weighted, two scales", "EASE + LightGCN + wide"
     ),
     "RRD": _taught("RRD"),
     "list KL": _taught("list KL"),
