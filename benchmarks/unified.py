@@ -51,19 +51,12 @@ def fine_list(nets: Nets) -> Recipe:
     return dataclasses.replace(made, transfers=(*made.transfers, order))
 
 
-def teacher_apart(nets: Nets) -> Recipe:
-    """The teacher has tables of its own, and the students share theirs."""
-    return dataclasses.replace(
-        recipe(nets), booster=None, shared_gradient="both", own_tables=("teacher",)
-    )
-
-
 VARIANTS: Mapping[str, Callable[[Nets], Recipe]] = {
     "as it is": recipe,
-    "nothing blocked": lambda nets: recipe(nets, shared_gradient="both"),
-    "teacher blocked": lambda nets: recipe(nets, shared_gradient=("teacher",)),
-    "teacher apart": teacher_apart,
-    "rankers blocked": lambda nets: recipe(nets, shared_gradient=("coarse", "fine")),
+    "teacher's tables": lambda nets: recipe(
+        nets, own_tables=(), shared_gradient="booster_only"
+    ),
+    "one set of tables": lambda nets: recipe(nets, own_tables=()),
     "no candidates": lambda nets: recipe(nets, candidates=None),
     "no labels": lambda nets: recipe(nets, hard=0.0),
     "fine list": fine_list,

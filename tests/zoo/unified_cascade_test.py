@@ -49,6 +49,20 @@ def test_each_stage_has_its_form():
     assert recipe(NETS, warm_up=0).transfers[1].weight == 1.0
 
 
+def test_the_teacher_shares_tables_if_that_is_asked_for():
+    apart = recipe(NETS)
+    shared = recipe(NETS, own_tables=(), shared_gradient="booster_only")
+    assert (apart.booster, shared.booster) == (None, "teacher")
+    for made, sets in ((apart, 2), (shared, 1)):
+        names = {
+            weight.name.split("/")[0]
+            for weight in made.network(SPEC).model.weights
+            if "embeddings" in weight.name
+        }
+        assert len(names) == sets
+    assert not students(apart, frozen_teacher()).own_tables
+
+
 def test_students_of_a_frozen_teacher_keep_their_terms_without_the_warm_up():
     unified, teacher = recipe(NETS), frozen_teacher()
     second = students(unified, teacher)

@@ -63,7 +63,8 @@ def recipe(
     nets: Nets,
     *,
     candidates: Candidates | None = CANDIDATES,
-    shared_gradient: str | tuple[str, ...] = "booster_only",
+    own_tables: tuple[str, ...] = ("teacher",),
+    shared_gradient: str | tuple[str, ...] = "both",
     warm_up: int = 200,
     soft: float = 1.0,
     hard: float = 0.3,
@@ -83,8 +84,12 @@ def recipe(
     Args:
         nets: The nets, such as `default_nets(spec)`.
         candidates: The candidates of recall; None for none.
-        shared_gradient: As for `joint_network`; the teacher is the booster. Where the
-            students train its tables too, it ranks worse, and so do they.
+        own_tables: Which nets share no tables; by default the students share theirs,
+            and the teacher has its own. Students that read a teacher's tables behind a
+            block, `own_tables=()` and `shared_gradient="booster_only"`, do well where
+            it knows users and items by their ids only, and badly where it has better
+            features; where all nets train the same tables, the teacher ranks worse.
+        shared_gradient: As for `joint_network`; a teacher that shares is the booster.
         warm_up: Steps in which `soft` grows from 0, while the teacher has not learned.
         soft: Weight of what the teacher's logits teach.
         hard: Weight of the rankers' labels.
@@ -112,8 +117,9 @@ def recipe(
         ),
         loss_weights={"coarse": hard, "fine": hard},
         hints=(("fine_hidden", "teacher_hidden"),),
-        booster="teacher",
+        booster=None if "teacher" in own_tables else "teacher",
         shared_gradient=shared_gradient,
+        own_tables=own_tables,
         candidates=candidates,
         epochs=2 if tiny else 10,
         learning_rate=3e-3,
