@@ -37,7 +37,7 @@ from tfdistill.zoo.judge import CatalogueJudge, Ranker, Recaller
 from tfdistill.zoo.recipe import TrainedNet, train
 
 NAME = "clicks"
-RECALLED, PAGE = 50, 10
+RECALLED, SHOWN = 50, 10
 DRAWN = 100
 FORMS: dict[str, DistillationLoss | None] = {
     "alone": None,
@@ -117,9 +117,9 @@ class Bench:
         found = judge.retrieval(recalled)
         ranker = Ranker(self.teacher.models["teacher"], judge.requests)
         scores = ranker(judge.first, recalled)
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :PAGE]
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :SHOWN]
         page = np.take_along_axis(recalled, order, axis=1)
-        best = judge.best(ranker, PAGE)
+        best = judge.best(ranker, SHOWN)
         true = self._true_best(judge)
         found["clicks"] = self._clicks(judge, page)
         found["clicks without recall"] = self._clicks(judge, best)
@@ -127,7 +127,7 @@ class Bench:
         return {name: round(float(value), 6) for name, value in found.items()}
 
     def _clicks(self, judge: CatalogueJudge, page: np.ndarray) -> float:
-        """Mean expected clicks of pages `[U, PAGE]`."""
+        """Mean expected clicks of pages `[U, SHOWN]`."""
         users = judge.requests.group[judge.first][:, np.newaxis]
         rates = self.simulation.oracle.click_probability(users, page)
         return float(rates.sum(axis=1).mean())
@@ -136,7 +136,7 @@ class Bench:
         oracle = self.simulation.oracle
         users = oracle.user_vectors[judge.requests.group[judge.first]]
         scores = dot_scores(users, oracle.item_vectors)
-        return top_k(scores, len(users), PAGE, seen=judge.seen)
+        return top_k(scores, len(users), SHOWN, seen=judge.seen)
 
 
 def _pairs(*parts: Requests) -> PairSet:

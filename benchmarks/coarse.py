@@ -9,7 +9,7 @@ are the share of the teacher's best 10 among the 50, the share of the recalled t
 positives among them, and AUC on the test lists. All students see the same lists, the
 labelled ones and the recalled ones, which only the teacher labels; each has the trials
 of `RATES` on seed 0 and validation, then three seeds. A run is one line of
-benchmarks/results/coarse.jsonl.
+benchmarks/results/coarse.jsonl; docs/two_stage.md has the tables.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import pathlib
 from collections.abc import Callable
 
 import numpy as np
+import pages
 import store
 import tensorflow as tf
 from ranking import load, narrowed
@@ -43,6 +44,7 @@ from tfdistill.zoo.ranking_pair import Pair
 from tfdistill.zoo.recipe import Recipe, train
 
 NAME = "coarse"
+PAGE = pathlib.Path(__file__).parents[1] / "docs" / "two_stage.md"
 RECALLED, KEPT, BEST = 200, 50, 10
 WIDTH = 50  # of a training list
 SEEDS = 3
@@ -222,19 +224,17 @@ def table(key: str) -> str:
     done = store.finished(NAME)
     lines = []
     for name in (TEACHER, *ROWS):
-        runs = [done.get(f"{key}/{name}/seed-{seed}") for seed in range(SEEDS)]
-        if all(runs):
-            spreads = [
-                store.spread([run["test"][metric] for run in runs])
-                for metric in runs[0]["test"]
-            ]
-            lines.append(f"| {name} | {' | '.join(spreads)} |")
-    titles = ["row", "teacher's best 10 kept", "positives kept", "AUC", "GAUC"]
-    return "\n".join([f"| {' | '.join(titles)} |", "|---" * 5 + "|", *lines])
+        runs = pages.seeds(done, key, name)
+        if runs:
+            spreads = [store.mean([run[m] for run in runs]) for m in runs[0]]
+            lines.append(f"| {name} | {len(runs)} | {' | '.join(spreads)} |")
+    titles = ["row", "seeds", "teacher's best 10 kept", "positives kept", "AUC", "GAUC"]
+    head = f"| {' | '.join(titles)} |"
+    return "\n".join([head, "|---" * len(titles) + "|", *lines])
 
 
 def main() -> None:
-    """Runs what is not there yet and prints the table of a problem."""
+    """Runs what is not there yet, and renews the tables of docs/two_stage.md."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("problem", choices=("simulator", "movielens-1m"))
     parser.add_argument("--data-dir", type=pathlib.Path, default="data")
@@ -244,6 +244,7 @@ def main() -> None:
     for name in (TEACHER, *ROWS):
         for seed in range(SEEDS):
             bench.run(name, seed)
+    pages.renew(PAGE, NAME, table)
     print(table(options.problem))
 
 

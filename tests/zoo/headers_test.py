@@ -47,6 +47,7 @@ def test_a_quoted_number_is_the_mean_of_its_runs(module, line):
 
 def test_recipes_quote_something():
     assert {module for module, _ in QUOTES} == {
+        "tfdistill.zoo.coarse_from_lists",
         "tfdistill.zoo.dual_dnn",
         "tfdistill.zoo.ensemble_to_dnn",
         "tfdistill.zoo.gbdt_to_dnn",
