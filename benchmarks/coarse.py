@@ -4,7 +4,7 @@
     python benchmarks/coarse.py movielens-1m --data-dir DIR
 
 EASE recalls 200 unseen items for each user; the coarse student (two towers with a light
-interaction, without the user's id and privileged features) passes 50 of them on. Judged
+interaction, without the privileged features) passes 50 of them on. Judged
 are the share of the teacher's best 10 among the 50, the share of the recalled test
 positives among them, and AUC on the test lists. All students see the same lists, the
 labelled ones and the recalled ones, which only the teacher labels; each has the trials
