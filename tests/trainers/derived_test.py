@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -206,6 +207,42 @@ def test_the_distiller_takes_them_as_source_target_and_mask():
     for name, value in expected.items():
         assert history[f"transfer_{name}"][0] == pytest.approx(float(value), rel=1e-4)
     assert history["loss"][0] == pytest.approx(sum(map(float, expected.values())), 1e-4)
+
+
+@dataclasses.dataclass(frozen=True)
+class Mean:
+    """A user's own signal: the mean of two teachers' logits."""
+
+    first: str
+    second: str
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (self.first, self.second)
+
+    def __call__(self, signals):
+        return (signals[self.first] + signals[self.second]) / 2
+
+
+def test_a_signal_of_your_own_teaches_a_plain_keras_model():
+    x = np.random.default_rng(1).normal(size=(32, 4)).astype("f")
+    logged = {"a": 2 * x[:, :1], "b": -4 * x[:, 1:2]}
+    inputs = tf.keras.Input([4], name="x")
+    net = tf.keras.Model(
+        {"x": inputs}, {"z": tf.keras.layers.Dense(1, name="z")(inputs)}
+    )
+    student = Distiller(
+        net,
+        [Transfer("mean", "mean", "z", LogitMSE())],
+        derived={"mean": Mean("a", "b")},
+        teacher=LoggedTeacher({"a": "a", "b": "b"}),
+    )
+    student.compile(tf.keras.optimizers.Adam(0.1))
+    data = tf.data.Dataset.from_tensors(({"x": x, **logged}, {})).repeat()
+    history = student.fit(data, steps_per_epoch=300, epochs=1, verbose=0).history
+    learned = net.layers[-1].kernel.numpy()[:, 0]
+    np.testing.assert_allclose(learned, [1.0, -2.0, 0.0, 0.0], atol=0.02)
+    assert history["transfer_mean"][0] > 0
 
 
 @pytest.mark.parametrize(
