@@ -68,6 +68,17 @@ def test_a_column_of_scores_is_a_teacher_too(data, tmp_path):
     assert judged["teacher logit"]["auc"] > 0.7
 
 
+def test_students_of_several_seeds_are_shown_with_their_spread(data, tmp_path):
+    stages.score(data, tmp_path / "scores", item="item_id", column="logit")
+    console = Console(record=True, width=200)
+    out = tmp_path / "run"
+    stages.distill(
+        data, tmp_path / "scores", out, epochs=1, seeds=range(2), console=console
+    )
+    shown = [line for line in console.export_text().splitlines() if "±" in line]
+    assert len(shown) == 2 and all(line.count("±") > 3 for line in shown)
+
+
 def test_trees_are_a_teacher_too(data, tmp_path):
     trees = stages.train_teacher(data, tmp_path / "trees", kind="trees")
     store = stages.score(data, tmp_path / "scores", item="item_id", teacher=trees)

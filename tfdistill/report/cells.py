@@ -129,6 +129,23 @@ def _spread(shown: Metric, values: Sequence[float], *, sign: bool = False) -> st
     return text
 
 
+def plain(values: Sequence[float | None]) -> str:
+    """Returns the mean of what is there, with its spread over several seeds, as text.
+
+    Example:
+        >>> plain([0.25, 0.75]), plain([None]), plain([1234])
+        ('0.5000 ± 0.3536', '-', '1,234')
+    """
+    present = [value for value in values if value is not None]
+    if not present:
+        return "-"
+    middle = mean(present)
+    if middle >= 1000:
+        return f"{middle:,.0f}"
+    spread = f" ± {np.std(present, ddof=1):.4f}" if len(present) > 1 else ""
+    return f"{middle:.4f}{spread}"
+
+
 def gap_closed(shown: Metric, values: Mapping[str, Sequence[float]]) -> str:
     """Returns which share of the teacher's lead the distilled student makes up."""
     if not all(name in values for name in MODELS):

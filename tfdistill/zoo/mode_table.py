@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from tfdistill.files import written_whole
+from tfdistill.report.cells import plain
 from tfdistill.zoo.comparison import Sizes
 from tfdistill.zoo.quickstart import Problem
 from tfdistill.zoo.rounds import Candidates
@@ -119,18 +119,6 @@ def mode_table(found: Mapping[str, Sequence[Values]]) -> Table:
     for mode in found:
         table.add_column(mode, justify="right")
     for row, metric in ROWS.items():
-        cells = [_cell([run.get(metric) for run in runs]) for runs in found.values()]
+        cells = [plain([run.get(metric) for run in runs]) for runs in found.values()]
         table.add_row(row, *cells)
     return table
-
-
-def _cell(values: Sequence[float | None]) -> str:
-    """The mean over seeds, with its spread where there are several."""
-    present = [value for value in values if value is not None]
-    if not present:
-        return "-"
-    mean = float(np.mean(present))
-    if mean > 1:
-        return f"{mean:,.0f}"
-    spread = f" ± {np.std(present, ddof=1):.4f}" if len(present) > 1 else ""
-    return f"{mean:.4f}{spread}"

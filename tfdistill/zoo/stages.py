@@ -22,12 +22,14 @@ from tfdistill.export import Servable, publish, ranker_servable
 from tfdistill.files import written_whole
 from tfdistill.metrics import ranking_summary
 from tfdistill.report import ALONE, DISTILLED
+from tfdistill.report.cells import plain
 from tfdistill.scores import ScoreStore, join_requests, score_batches
 from tfdistill.teachers import GbdtTeacher, PairTeacher, SavedModelTeacher
 from tfdistill.trainers import LoggedTeacher
 from tfdistill.types import Teacher
 from tfdistill.zoo import ranking_pair
 from tfdistill.zoo.impressions import Impressions
+from tfdistill.zoo.judge import ListJudge
 from tfdistill.zoo.progress import train_seeds, train_shown
 from tfdistill.zoo.ranking_pair import default_pair
 from tfdistill.zoo.recipe import TrainedNet
@@ -195,6 +197,10 @@ def distill(
         console=console,
         teachers={DISTILLED: LoggedTeacher({_SIGNAL: "stored"})},
     )
+    judge = ListJudge(parts["test"])
+    _print(
+        {name: [_judged(judge, run[name]) for run in runs] for name in recipes}, console
+    )
     students = {
         out / "serving" / name.replace(" ", "-"): nets["fine"]
         for name, nets in runs[-1].items()
@@ -238,7 +244,7 @@ def evaluate(
         out.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(out) as unfinished:
             unfinished.write_text(json.dumps(judged, indent=1))
-    _print(judged, console)
+    _print({name: [values] for name, values in judged.items()}, console)
     return judged
 
 
@@ -279,12 +285,23 @@ def _metrics(requests: Requests, logits: np.ndarray) -> dict[str, float]:
     return ranking_summary(labels, logits, requests.group, mask=known)
 
 
-def _print(judged: Mapping[str, Mapping[str, float]], console: Console) -> None:
+def _judged(judge: ListJudge, nets: Mapping[str, TrainedNet]) -> dict[str, float]:
+    """The metrics of a student."""
+    (logits,) = judge.logits(nets["fine"].models["fine"]).values()
+    return judge.ranking(logits)
+
+
+def _print(
+    judged: Mapping[str, Sequence[Mapping[str, float]]], console: Console
+) -> None:
+    """Prints a row for each model: what its seeds have, or their mean and spread."""
     table = Table(title="Test part")
     table.add_column("model", overflow="fold")
-    metrics = list(next(iter(judged.values()), {}))
+    metrics = list(next(iter(judged.values()), [{}])[0])
     for metric in metrics:
         table.add_column(metric, justify="right")
-    for name, values in judged.items():
-        table.add_row(name, *(f"{values[metric]:.4f}" for metric in metrics))
+    for name, runs in judged.items():
+        table.add_row(
+            name, *(plain([run[metric] for run in runs]) for metric in metrics)
+        )
     console.print(table)

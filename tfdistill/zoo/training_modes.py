@@ -27,10 +27,12 @@ __all__ = ["MODES", "judged", "shown_sets", "student_parameters", "train_mode"]
 MODES = ("joint", "frozen", "distilled", "independent")
 """How the stages are trained.
 
-- joint: the teacher and the three students in one fit, over shared tables;
-- frozen: the teacher first, then the three students in one pass, over shared tables;
+- joint: the teacher and the three students in one fit;
+- frozen: the teacher first, then the three students in one pass;
 - distilled: the teacher first, then each student in a training of its own;
 - independent: each student in a training of its own, from labels alone.
+
+The students of the first two share tables.
 """
 
 
