@@ -26,9 +26,7 @@ import store
 from rich.console import Console
 from unified_data import PROBLEMS, CascadeProblem
 
-from tfdistill.losses import ListSoftmaxKL
 from tfdistill.zoo.comparison import Sizes
-from tfdistill.zoo.ranking_pair import pair_transfer
 from tfdistill.zoo.recipe import Recipe
 from tfdistill.zoo.training_modes import (
     MODES,
@@ -44,11 +42,11 @@ PAGE = pathlib.Path(__file__).parents[1] / "docs" / "cascade.md"
 SIZES = Sizes(500, 100)
 
 
-def fine_list(nets: Nets) -> Recipe:
-    """The fine ranker learns the teacher's order of the list, too."""
+def no_fine_list(nets: Nets) -> Recipe:
+    """The fine ranker does not learn the teacher's order of the list."""
     made = recipe(nets)
-    order = pair_transfer("fine_list", "teacher", "fine", ListSoftmaxKL())
-    return dataclasses.replace(made, transfers=(*made.transfers, order))
+    others = (t for t in made.transfers if t.name != "fine_list")
+    return dataclasses.replace(made, transfers=tuple(others))
 
 
 VARIANTS: Mapping[str, Callable[[Nets], Recipe]] = {
@@ -59,7 +57,7 @@ VARIANTS: Mapping[str, Callable[[Nets], Recipe]] = {
     "one set of tables": lambda nets: recipe(nets, own_tables=()),
     "no candidates": lambda nets: recipe(nets, candidates=None),
     "no labels": lambda nets: recipe(nets, hard=0.0),
-    "fine list": fine_list,
+    "no fine list": no_fine_list,
 }
 COLUMNS = {
     "NDCG@10": "page/ndcg@10",

@@ -42,7 +42,7 @@ def test_each_stage_has_its_form():
     transfers = {t.name: t for t in recipe(NETS, warm_up=10).transfers}
     assert list(transfers) == [
         *("recall_softmax", "recall_list", "coarse_list", "coarse_soft"),
-        *("fine_soft", "fine_hint"),
+        *("fine_list", "fine_soft", "fine_hint"),
     ]
     warm = transfers["recall_list"].weight
     assert [float(warm(step)) for step in (0, 5, 10, 99)] == [0.0, 0.5, 1.0, 1.0]
@@ -72,7 +72,7 @@ def test_students_of_a_frozen_teacher_keep_their_terms_without_the_warm_up():
     hint = second.network(SPEC).model.output["fine_hidden_hint"]
     assert hint.shape[-1] == 128 and second.hints == (("fine_hidden", 128),)
     fine = students(unified, teacher, ["fine"])
-    assert [t.name for t in fine.transfers] == ["fine_soft", "fine_hint"]
+    assert [t.name for t in fine.transfers] == ["fine_list", "fine_soft", "fine_hint"]
     assert dict(fine.loss_weights) == {"fine": 0.3} and list(fine.nets) == ["fine"]
     assert not students(unified, teacher, ["recall"]).hints
 

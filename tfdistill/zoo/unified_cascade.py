@@ -79,7 +79,7 @@ def recipe(
     - recall: `L_softmax + soft KL(softmax(z_t), softmax(z_r))`, in-batch with logQ, and
       over the list;
     - coarse: `hard BCE(y, z_c) + soft (BCE(sigmoid(z_t), z_c) + KL(...))`;
-    - fine: `hard BCE(y, z_f) + soft BCE(sigmoid(z_t), z_f) + hint ||W h_f - h_t||^2`.
+    - fine: the same, and `hint ||W h_f - h_t||^2`.
 
     Args:
         nets: The nets, such as `default_nets(spec)`.
@@ -110,6 +110,7 @@ def recipe(
             pair_transfer("recall_list", "teacher", "recall", order, weight=weight),
             pair_transfer("coarse_list", "teacher", "coarse", order, weight=weight),
             pair_transfer("coarse_soft", "teacher", "coarse", score, weight=weight),
+            pair_transfer("fine_list", "teacher", "fine", order, weight=weight),
             pair_transfer("fine_soft", "teacher", "fine", score, weight=weight),
             pair_transfer(
                 "fine_hint", "teacher_hidden", "fine_hidden_hint", Hint(), weight=hint
