@@ -42,22 +42,22 @@ PAGE = pathlib.Path(__file__).parents[1] / "docs" / "cascade.md"
 SIZES = Sizes(500, 100)
 
 
-def no_fine_list(nets: Nets) -> Recipe:
+def no_fine_list(nets: Nets, **options: Any) -> Recipe:
     """The fine ranker does not learn the teacher's order of the list."""
-    made = recipe(nets)
+    made = recipe(nets, **options)
     others = (t for t in made.transfers if t.name != "fine_list")
     return dataclasses.replace(made, transfers=tuple(others))
 
 
 VARIANTS: Mapping[str, Callable[[Nets], Recipe]] = {
     "as it is": recipe,
-    "teacher's tables": lambda nets: recipe(
-        nets, own_tables=(), shared_gradient="booster_only"
-    ),
-    "one set of tables": lambda nets: recipe(nets, own_tables=()),
     "no candidates": lambda nets: recipe(nets, candidates=None),
     "no labels": lambda nets: recipe(nets, hard=0.0),
     "no fine list": no_fine_list,
+    "no fine list, teacher's tables": lambda nets: no_fine_list(
+        nets, own_tables=(), shared_gradient="booster_only"
+    ),
+    "no fine list, one set of tables": lambda nets: no_fine_list(nets, own_tables=()),
 }
 COLUMNS = {
     "NDCG@10": "page/ndcg@10",
