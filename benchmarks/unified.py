@@ -28,6 +28,7 @@ from unified_data import PROBLEMS, CascadeProblem
 
 from tfdistill.zoo.comparison import Sizes
 from tfdistill.zoo.recipe import Recipe
+from tfdistill.zoo.rounds import Candidates
 from tfdistill.zoo.training_modes import (
     MODES,
     judged,
@@ -49,8 +50,15 @@ def no_fine_list(nets: Nets, **options: Any) -> Recipe:
     return dataclasses.replace(made, transfers=tuple(others))
 
 
+def equal_lists(nets: Nets) -> Recipe:
+    """Candidates take the place of drawn items, so lists are as long as without any."""
+    made = recipe(nets, candidates=Candidates(per_list=10))
+    return dataclasses.replace(made, negatives=made.negatives - 10)
+
+
 VARIANTS: Mapping[str, Callable[[Nets], Recipe]] = {
     "as it is": recipe,
+    "equal lists": equal_lists,
     "no candidates": lambda nets: recipe(nets, candidates=None),
     "no labels": lambda nets: recipe(nets, hard=0.0),
     "no fine list": no_fine_list,
