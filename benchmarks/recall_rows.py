@@ -85,6 +85,9 @@ ROWS: dict[str, Row] = {
         "rank-weighted, two scales", "EASE + LightGCN + wide"
     ),
     "RRD": _taught("RRD"),
+    "RRD, EASE + LightGCN": Row(  # 1, the best of RRD's weights, is the lower one here
+        teacher="EASE + LightGCN", form=dataclasses.replace(FORMS["RRD"], weight=4.0)
+    ),
     "list KL": _taught("list KL"),
     "point-wise": _taught("point-wise"),
     "point-wise, by rank": _taught("point-wise, by rank"),
