@@ -84,10 +84,8 @@ ROWS: dict[str, Row] = {
     "two scales, EASE + LightGCN + wide": _taught(
         "rank-weighted, two scales", "EASE + LightGCN + wide"
     ),
-    "RRD": _taught("RRD"),
-    "RRD, EASE + LightGCN": Row(  # 1, the best of RRD's weights, is the lower one here
-        teacher="EASE + LightGCN", form=dataclasses.replace(FORMS["RRD"], weight=4.0)
-    ),
+    "RRD": Row(teacher="EASE", form=dataclasses.replace(FORMS["RRD"], weight=1.0)),
+    "RRD, EASE + LightGCN": _taught("RRD", "EASE + LightGCN"),  # four times the weight
     "list KL": _taught("list KL"),
     "point-wise": _taught("point-wise"),
     "point-wise, by rank": _taught("point-wise, by rank"),

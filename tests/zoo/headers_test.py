@@ -55,5 +55,6 @@ def test_recipes_quote_something():
         "tfdistill.zoo.multi_task",
         "tfdistill.zoo.privileged_coarse",
         "tfdistill.zoo.ranking_pair",
+        "tfdistill.zoo.recall_from_lists",
         "tfdistill.zoo.rocket",
     }

@@ -124,8 +124,8 @@ class RelevanceCrossEntropy(relevance.RelevanceLoss):
     loss = -sum_i w_i p_i log softmax(z_s)_i, p_i = r_i / sum_j r_j
 
     for the relevance r of the teacher's scores. With `Exponential(decay=20, topk=100)`
-    it is the rank-weighted soft label that did best of all recall losses in our trials:
-    it needs the teacher's order alone, lifts the head and keeps the tail.
+    it is the rank-weighted soft label for recall: it needs the teacher's order alone,
+    and two of them, of decays 7 and 50, gave the best first ten of all our losses.
 
     Args:
         relevance_map: Map of the teacher's scores; `RankLinear()` if None.
