@@ -1,6 +1,11 @@
 """A teacher is trained first, and then teaches three students in one pass.
 
 Run: `tfdistill cascade --data-dir DIR --training frozen`.
+
+3 seeds; docs/cascade.md has all ways:
+
+    unified: movielens-1m/frozen/seed-0..2 page/ndcg@10 = 0.2086 ± 0.0062
+    unified: simulator/frozen/seed-0..2 page/regret = 0.247 ± 0.012
 """
 
 from __future__ import annotations
