@@ -208,26 +208,6 @@ def test_a_table_that_the_booster_does_not_read_is_trained_by_its_reader():
     assert trains(joint, "fine") == expected
 
 
-def test_a_net_with_tables_of_its_own_trains_and_reads_no_other():
-    hints = HINTS[:1]
-    joint = network(hints=hints, own_tables=("teacher",), representation=SHARED)
-    others = network({n: net for n, net in NETS.items() if n != "teacher"}, ())
-    sizes = [sum(w.shape[0] for w in n.embeddings.weights) for n in (others, joint)]
-    assert sizes[0] == sizes[1]  # no rows of `dwell`, which the teacher alone reads
-    x = batch(joint.spec.names)
-    for output, own in (("teacher", True), ("recall", False), ("fine_hidden", False)):
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_sum(joint.model(x)[output] ** 2)
-        tables = [w for w in joint.model.trainable_weights if "embeddings" in w.name]
-        reached = {
-            table.name.split("/")[0]: gradient is not None
-            for table, gradient in zip(tables, tape.gradient(loss, tables))
-        }
-        assert reached == {"teacher_embeddings": own, "embeddings": not own}
-    names = [w.name for w in joint.part("teacher").weights if "embeddings" in w.name]
-    assert [name.split("/")[0] for name in names] == ["teacher_embeddings"]
-
-
 SHARED = Representation(3, "relu")
 
 
@@ -372,12 +352,6 @@ ONE = {"fine": Net(Dnn((4,)), STUDENT)}
             r"one of \['coarse', 'fine', 'recall', 'teacher'\], got 'techer'",
         ),
         ({"booster": "techer"}, "got 'techer'"),
-        ({"own_tables": ("techer",)}, r"own_tables must be .*\('techer',\)"),
-        ({"own_tables": tuple(NETS)}, "own_tables must be .* not of all"),
-        (
-            {"own_tables": ("teacher",), "booster": "teacher"},
-            r"one of \['coarse', 'fine', 'recall'\], got 'teacher'",
-        ),
         (
             {"hints": [("fine_hidden", "techer_hidden")]},
             r"needs the outputs \['techer_hidden'\]",
