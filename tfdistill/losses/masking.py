@@ -173,7 +173,7 @@ def masked_ranks(
         scores: float32 `[..., L]`.
         valid: bool `[..., L]`.
         topk: The largest rank of interest: every one beyond it is `topk + 1`, which
-            takes a third of the time in long lists. None for all ranks.
+            saves sorting the rest of a long list. None for all ranks.
 
     Returns:
         float32 `[..., L]`; what padded items get is their place among the valid ones.

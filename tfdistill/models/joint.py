@@ -214,7 +214,7 @@ def _groups(
 
 
 def _read(spec: FeatureSpec, nets: Mapping[str, Net]) -> FeatureSpec:
-    """The features that some of the nets reads."""
+    """The features that at least one of the nets reads."""
     return spec.select({name for net in nets.values() for name in net.features})
 
 
