@@ -61,6 +61,9 @@ LIST = 500  # items of each teacher's list
 SAMPLED = 499  # negatives of the sampled protocol
 PENALTIES = (5.0, 20.0, 80.0, 300.0, 1200.0)
 
+Vectors = tuple[np.ndarray, np.ndarray]
+"""Of users `[U, d]` and of items `[I, d]`."""
+
 
 class Bench:
     """One data set with everything that was trained on it.
@@ -114,20 +117,24 @@ class Bench:
             store.append(NAME, run, {"test": self.judged(dot_scores(*self.svd(row)))})
         else:
             trial = self.best(name)
-            score, valid = self.trained(name, trial, seed)
+            vectors, valid = self.trained(name, trial, seed)
+            score = dot_scores(*vectors)
             values = {"settings": dataclasses.asdict(trial), "valid": valid}
             store.append(NAME, run, {**values, "test": self.judged(score)})
 
-    def trained(self, name: str, trial: Trial, seed: int) -> tuple[BlockScores, float]:
-        """Trains a student: its scores, and NDCG@10 on validation."""
+    def trained(self, name: str, trial: Trial, seed: int) -> tuple[Vectors, float]:
+        """Trains a student: its vectors, and NDCG@10 on validation."""
         row = ROWS[name]
         net = zoo.matrix_factorisation(row.base.shared)
-        form = row.form
+        form, signals = row.form, zoo.LABELS if row.form is None else zoo.SIGNALS
+        vectors = self.vectors(row.hint) if row.hint else None
         if form is None:
             recipe, lists = zoo.alone(net, row.base), (None, None)
         else:
             form = dataclasses.replace(form, weight=form.weight * trial.weight)
             recipe, lists = zoo.recipe(net, form), self.lists(row.teacher)
+        if vectors is not None:
+            recipe, signals = zoo.hinted(recipe, vectors[1].shape[1]), zoo.VECTORS
         recipe = dataclasses.replace(
             recipe,
             learning_rate=trial.learning_rate,
@@ -135,11 +142,13 @@ class Bench:
         )
         number = row.trials.index(trial)
         return self.fitted(
-            zoo.list_batches(self.data, recipe, form, *lists, seed=seed),
+            zoo.list_batches(
+                self.data, recipe, form, *lists, vectors=vectors, seed=seed
+            ),
             recipe,
             f"{name.replace(' ', '-')}/{number}/seed-{seed}",
             row.width or self.dim,
-            zoo.LABELS if form is None else zoo.SIGNALS,
+            signals,
             seed,
         )
 
@@ -151,8 +160,8 @@ class Bench:
         dim: int,
         signals: LoggedTeacher,
         seed: int,
-    ) -> tuple[BlockScores, float]:
-        """Trains a two-tower net: its scores, and NDCG@10 on validation."""
+    ) -> tuple[Vectors, float]:
+        """Trains a two-tower net: its vectors, and NDCG@10 on validation."""
         net = train_on(
             batches,
             recipe,
@@ -167,21 +176,26 @@ class Bench:
         blocks = np.array_split(np.arange(self.data.num_users), 20)
         users = np.concatenate([recaller.queries(rows) for rows in blocks])
         valid = round(float(max(net.history[recipe.monitor(zoo.STUDENT)])), 6)
-        return dot_scores(users, recaller.items()), valid
+        return (users, recaller.items()), valid
 
     def teacher(self, name: str) -> BlockScores:
         """Returns the scores of a teacher by its name."""
         if " + " in name:
             return fused_scores([self.teacher(part) for part in name.split(" + ")])
+        if name.startswith("EASE"):
+            return self.ease(name == "EASE")
+        return dot_scores(*self.vectors(name))
+
+    @functools.cache  # noqa: B019, a bench lives as long as the process
+    def vectors(self, name: str) -> Vectors:
+        """Returns the vectors of a two-tower teacher by its name."""
         if name == "LightGCN":
-            return dot_scores(*lightgcn_vectors(self.data, self.work / "lightgcn"))
+            return lightgcn_vectors(self.data, self.work / "lightgcn")
         if name == "wide":
             return self.trained(WIDE, self.best(WIDE), 0)[0]
-        if name == "SASRec":
-            recipe = sequence_recall.recipe()
-            batches = sequence_recall.prefix_batches(self.data, recipe)
-            return self.fitted(batches, recipe, "SASRec", 64, zoo.LABELS, 0)[0]
-        return self.ease(name == "EASE")
+        recipe = sequence_recall.recipe()
+        batches = sequence_recall.prefix_batches(self.data, recipe)
+        return self.fitted(batches, recipe, "SASRec", 64, zoo.LABELS, 0)[0]
 
     @functools.cache  # noqa: B019, a bench lives as long as the process
     def ease(self, in_order: bool) -> Ease:

@@ -36,6 +36,7 @@ class Row:
         teacher: Which teacher gives the lists, or is judged.
         form: How the student learns from the lists; None for a student alone.
         base: The student's loss on its labels.
+        hint: Which teacher's vectors the student learns too; "" for none.
         width: Of the student's vectors, where it isn't the set's.
         ordered: Whether only sets with an order in time have the row.
     """
@@ -44,6 +45,7 @@ class Row:
     teacher: str = ""
     form: Form | None = None
     base: Base = BASES["softmax"]
+    hint: str = ""
     width: int = 0
     ordered: bool = False
 
@@ -58,8 +60,8 @@ class Row:
         return tuple(Trial(*settings) for settings in grid)
 
 
-def _taught(form: str, teacher: str = "EASE") -> Row:
-    return Row(teacher=teacher, form=FORMS[form], base=FORMS[form].base)
+def _taught(form: str, teacher: str = "EASE", hint: str = "") -> Row:
+    return Row(teacher=teacher, form=FORMS[form], base=FORMS[form].base, hint=hint)
 
 
 WIDE = "alone, width 128"
@@ -86,6 +88,10 @@ ROWS: dict[str, Row] = {
     ),
     "RRD": Row(teacher="EASE", form=dataclasses.replace(FORMS["RRD"], weight=1.0)),
     "RRD, EASE + LightGCN": _taught("RRD", "EASE + LightGCN"),  # four times the weight
+    "RRD, EASE + LightGCN + wide": _taught("RRD", "EASE + LightGCN + wide"),
+    "RRD and hint, EASE + LightGCN + wide": _taught(
+        "RRD", "EASE + LightGCN + wide", hint="wide"
+    ),
     "list KL": _taught("list KL"),
     "point-wise": _taught("point-wise"),
     "point-wise, by rank": _taught("point-wise, by rank"),

@@ -152,6 +152,27 @@ def test_logged_scores_with_nan_are_left_out():
     assert float(value) == pytest.approx((gap**2).mean(), rel=1e-5)
 
 
+def test_logged_vectors_with_nan_are_left_out_as_a_whole():
+    student = joint_network(
+        SPEC,
+        {"fine": Net(Dnn((3,)), ("age", "item_id"))},
+        hints=[("fine_hidden", 2)],
+    )
+    transfer = Transfer("hint", "vector", "fine_hidden_hint", Hint())
+    teacher = LoggedTeacher({"vector": "vector"})
+    distiller = compiled([transfer], student, HARD_FINE, teacher)
+    x, y, w = batch()
+    vector = np.random.default_rng(0).normal(size=(8, 5, 2)).astype(np.float32)
+    vector[2, 3, 1] = vector[5] = np.nan  # half a vector is none
+    x["vector"] = tf.constant(vector)
+    distiller.compute_loss(x, {"fine": y["fine"]}, distiller(x), {"fine": w["fine"]})
+    gap = (distiller(x)["fine_hidden_hint"] - vector).numpy()
+    whole = ~np.isnan(vector).any(axis=-1)
+    expected = 0.5 * (gap[whole] ** 2).sum(axis=-1).mean()
+    value = distiller.get_metrics_result()["transfer_hint"]
+    assert float(value) == pytest.approx(expected, rel=1e-5)
+
+
 def test_a_transfer_is_weighted_by_sample_weights_or_by_a_feature():
     """Twice the weight of a request is twice its share, labelled or not."""
     x, _, w = batch()

@@ -15,7 +15,7 @@ from tfdistill.models import Net, SequenceTower, TwoTower
 from tfdistill.zoo import recall_from_lists as lists
 from tfdistill.zoo import recall_from_logits as logits
 from tfdistill.zoo import sequence_recall
-from tfdistill.zoo.judge import CatalogueJudge
+from tfdistill.zoo.judge import CatalogueJudge, Recaller
 from tfdistill.zoo.recipe import train, train_on
 
 USERS, ITEMS, SHARED = 48, 60, 1
@@ -93,6 +93,38 @@ def test_every_form_trains(data, name, tmp_path):
     history = trained(data, recipe, tmp_path, form).history
     assert history["transfer_lists_0"][1] < history["transfer_lists_0"][0]
     assert np.isfinite(history["loss"]).all()
+
+
+def unexplained(of, by):
+    """The share of the teacher's vectors that no linear map of the student's gives."""
+    fit = by @ np.linalg.lstsq(by, of, rcond=None)[0]
+    return float(np.sum((of - fit) ** 2) / np.sum(of**2))
+
+
+def test_a_hinted_student_learns_the_teachers_vectors(data, tmp_path):
+    """Vectors that have nothing to do with the lists, so only the hint can tell."""
+    rng = np.random.default_rng(7)
+    vectors = rng.normal(size=(USERS, 3)), rng.normal(size=(ITEMS, 3))
+    form = fitting(lists.FORMS["RRD"])
+    plain = lists.recipe(lists.matrix_factorisation(), form)
+    missed = {}
+    for weight in (0.0, 10.0):
+        recipe = small(lists.hinted(plain, 3, weight=weight), 20)
+        net = train_on(
+            lists.list_batches(
+                data, recipe, form, *teacher_lists(data), vectors=vectors
+            ),
+            recipe,
+            data.spec(4),
+            judge(data),
+            tmp_path / str(weight),
+            teacher=lists.VECTORS,
+        )[lists.STUDENT]
+        recaller = Recaller(*net.models.values(), data.requests("train"))
+        learned = recaller.queries(np.arange(USERS)), recaller.items()
+        missed[weight] = [unexplained(*two) for two in zip(vectors, learned)]
+        assert [rows.shape[1] for rows in learned] == [4, 4]  # no projection is served
+    assert np.all(np.array(missed[10.0]) < 0.6 * np.array(missed[0.0]))
 
 
 @pytest.mark.parametrize("base", lists.BASES)

@@ -207,6 +207,20 @@ class DistillationLoss(tf.keras.losses.Loss):
         """Returns every constructor argument."""
         return {"reduction": self.reduction, "name": self.name}
 
+    def present(self, signal: tf.Tensor) -> tf.Tensor:
+        """Returns which items of a signal have a value, bool.
+
+        NaN means that the teacher has none; a vector is one item, present if it has no
+        NaN at all.
+
+        Args:
+            signal: float `[..., L]`, or `[..., H]` for a loss of vectors.
+        """
+        present = ~tf.math.is_nan(signal)
+        if self.item_rank:
+            present = tf.reduce_all(present, axis=list(range(-self.item_rank, 0)))
+        return present
+
     def _per_example(self, items: Items) -> tf.Tensor:
         """Computes the losses of examples that passed the door."""
         raise NotImplementedError(f"{type(self).__name__} must define _per_example.")
@@ -223,10 +237,7 @@ class DistillationLoss(tf.keras.losses.Loss):
         y_true = tf.convert_to_tensor(y_true)
         if not y_true.dtype.is_floating:
             y_true = tf.cast(y_true, tf.float32)
-        present = ~tf.math.is_nan(y_true)
-        if self.item_rank:
-            present = tf.reduce_all(present, axis=list(range(-self.item_rank, 0)))
-        return y_true, present
+        return y_true, self.present(y_true)
 
     def _evaluate(
         self,

@@ -10,7 +10,15 @@ import pandas as pd
 
 from tfdistill.scores.shards import as_text
 
-__all__ = ["KeyIndex", "bucket_starts", "buckets", "hashes", "identities", "unique"]
+__all__ = [
+    "KeyIndex",
+    "bucket_starts",
+    "buckets",
+    "hashes",
+    "identities",
+    "repeated",
+    "unique",
+]
 
 _EDGES = 1 << 20
 """Buckets that are searched for at once."""
@@ -77,6 +85,25 @@ def unique(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     first = np.ones(len(ids), bool)
     first[1:] = (found[1:] != found[:-1]).any(axis=1)
     return order, first
+
+
+def repeated(ids: np.ndarray) -> int | None:
+    """Returns a row whose key is in another row, too, or None.
+
+    Rows are compared only if two hashes are equal, which costs a sort of numbers.
+
+    Args:
+        ids: uint64 `[N, columns]`.
+
+    Example:
+        >>> repeated(np.array([[3], [5], [3]], np.uint64)) in (0, 2)
+        True
+    """
+    hashed = np.sort(hashes(ids))
+    if (hashed[1:] != hashed[:-1]).all():
+        return None
+    order, first = unique(ids)
+    return None if first.all() else int(order[np.argmin(first)])
 
 
 def buckets(keys: int) -> int:

@@ -226,4 +226,5 @@ def _named_twice(store: ScoreStore, ids: np.ndarray) -> ValueError:
 
 
 def _mapped(folder: Path, name: str) -> np.ndarray:
-    return np.load(folder / f"{name}.npy", mmap_mode="r")
+    """A file as an array; a plain one, since `memmap` makes every gather slower."""
+    return np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r"))

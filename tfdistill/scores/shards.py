@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
@@ -81,11 +81,10 @@ class _TFRecord:
                 writer.write(example.SerializeToString(deterministic=True))
 
     def blocks(self, path: Path, columns: Mapping[str, Column]) -> Iterator[Columns]:
-        parsing = dict.fromkeys(columns, tf.io.RaggedFeature(tf.string))
-        for record in tf.data.TFRecordDataset(str(path)):
-            parsed = tf.io.parse_single_example(record, parsing)
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            stored = tf.train.Example.FromString(record).features.feature
             yield {
-                name: _from_feature(parsed[name], column)
+                name: _from_feature(stored[name].bytes_list.value, column)
                 for name, column in columns.items()
             }
 
@@ -151,10 +150,10 @@ def _feature(flat: np.ndarray) -> tf.train.Feature:
     return tf.train.Feature(bytes_list=tf.train.BytesList(value=texts))
 
 
-def _from_feature(read: tf.Tensor, column: Column) -> np.ndarray:
+def _from_feature(read: Sequence[bytes], column: Column) -> np.ndarray:
     if column.dtype == "string":
-        values = as_text(read.numpy())
+        values = as_text(np.array(read, object))
     else:
         little = np.dtype(column.dtype).newbyteorder("<")
-        values = np.frombuffer(b"".join(read.numpy()), little).astype(column.dtype)
+        values = np.frombuffer(b"".join(read), little).astype(column.dtype)
     return values.reshape(-1, *column.shape)

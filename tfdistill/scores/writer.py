@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tfdistill.files import written_whole
-from tfdistill.scores.keys import identities, unique
+from tfdistill.scores.keys import identities, repeated
 from tfdistill.scores.manifest import KINDS, Column, Manifest, Shard
 from tfdistill.scores.shards import FORMATS, Columns, as_text, checksum
 from tfdistill.scores.store import ScoreStore
@@ -244,9 +244,8 @@ def _check_keys(where: str, keys: Columns) -> None:
                 f"{where}: the key {name!r} must be integers or text [N], got "
                 f"{Column.of(values)}."
             )
-    order, first = unique(identities(keys))
-    if not first.all():
-        at = order[np.argmin(first)]
+    at = repeated(identities(keys))
+    if at is not None:
         key = {name: values[at] for name, values in keys.items()}
         raise ValueError(
             f"{where} has the key {key} twice. Score each key once, or add the key "

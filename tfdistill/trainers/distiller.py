@@ -173,7 +173,7 @@ class Distiller(tf.keras.Model):
             source = None if transfer.source is None else signals[transfer.source]
             present = None
             if transfer.source in taught and getattr(self._teacher, "may_miss", False):
-                present = ~tf.math.is_nan(source)
+                present = transfer.loss.present(source)
             value = transfer.value(
                 source,
                 signals[transfer.target],

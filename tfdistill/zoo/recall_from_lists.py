@@ -38,6 +38,7 @@ from tfdistill.losses import (
     ApproxNDCG,
     DistillationLoss,
     Exponential,
+    Hint,
     ListSoftmaxKL,
     MinMax,
     PlackettLuce,
@@ -56,9 +57,11 @@ __all__ = [
     "LABELS",
     "SIGNALS",
     "STUDENT",
+    "VECTORS",
     "Base",
     "Form",
     "alone",
+    "hinted",
     "list_batches",
     "matrix_factorisation",
     "recipe",
@@ -72,6 +75,13 @@ LABELS = LoggedTeacher({"label": "label"})
 
 SIGNALS = LoggedTeacher({"label": "label", "list_score": "list_score"})
 """What a taught student learns from: the labels and the lists in its batches."""
+
+_SIDES = ("query", "item")
+
+VECTORS = LoggedTeacher(
+    {**SIGNALS.keys, **{f"{s}_vector": f"{s}_vector" for s in _SIDES}}
+)
+"""What a hinted student learns from: the teacher's vectors, too."""
 
 
 PASSES = 10
@@ -208,6 +218,36 @@ def recipe(net: Net, form: Form = FORMS["RRD"]) -> Recipe:
     )
 
 
+def hinted(recipe: Recipe, width: int, *, weight: float = 1.0) -> Recipe:
+    """Returns the recipe of a student that also learns a teacher's vectors.
+
+    `L + weight * (1/2 ||W_u q_s - q_t||^2 + 1/2 ||W_i v_s - v_t||^2)`, under `VECTORS`
+    and batches with `vectors`. The projections `W` are not served. Use it under a
+    two-tower teacher: lists teach what comes first, vectors how users and items lie to
+    each other.
+
+    Args:
+        recipe: From `recipe`.
+        width: Of the teacher's vectors.
+        weight: Of both hints.
+
+    Example:
+        >>> [t.name for t in hinted(recipe(matrix_factorisation()), 64).transfers]
+        ['labels', 'lists_0', 'query_hint', 'item_hint']
+
+    Reference:
+        Romero et al., FitNets, arXiv:1412.6550; Kang et al., DE-RRD, arXiv:2012.04357.
+    """
+    hints = tuple((f"{STUDENT}_{side}", width) for side in _SIDES)
+    transfers = (
+        Transfer(f"{side}_hint", f"{side}_vector", f"{output}_hint", Hint(), weight)
+        for side, (output, _) in zip(_SIDES, hints)
+    )
+    return dataclasses.replace(
+        recipe, hints=hints, transfers=(*recipe.transfers, *transfers)
+    )
+
+
 def list_batches(
     data: ImplicitFeedback,
     recipe: Recipe,
@@ -215,6 +255,7 @@ def list_batches(
     head: Any = None,
     scores: Any = None,
     *,
+    vectors: tuple[np.ndarray, np.ndarray] | None = None,
     seed: int = 0,
 ) -> RecallBatches:
     """Returns the batches of a recipe: lists are drawn anew for each.
@@ -226,6 +267,8 @@ def list_batches(
         head: int `[U, M]`, the teacher's best unseen items, from `scored_top_k`; M is
             at least the form's K, and what the K are drawn from.
         scores: float `[U, M]`, their scores, for a form with a perplexity.
+        vectors: A teacher's `[U, D]` and `[I, D]`, for a recipe from `hinted`; each
+            side is scaled to a mean square length of 1.
         seed: Seed of the order and of the draws.
 
     Example:
@@ -251,9 +294,15 @@ def list_batches(
             scores=form.perplexity and with_perplexity(scores, form.perplexity),
             seed=seed,
         )
+    users, items = data.users, data.items
+    if vectors is not None:
+        users, items = (
+            {**features, f"{side}_vector": _scaled(rows)}
+            for side, features, rows in zip(_SIDES, (users, items), vectors)
+        )
     return RecallBatches(
-        data.users,
-        data.items,
+        users,
+        items,
         data.train,
         batch_size=recipe.batch_size,
         shared=recipe.negatives,
@@ -261,3 +310,8 @@ def list_batches(
         lists=lists,
         seed=seed,
     )
+
+
+def _scaled(vectors: np.ndarray) -> np.ndarray:
+    """Vectors of a mean square length of 1."""
+    return np.float32(vectors / np.sqrt(np.mean(np.sum(vectors**2, axis=1))))
