@@ -35,7 +35,8 @@ class SteppedDropout(tf.keras.layers.Layer):
             `tf.keras.utils.set_random_seed` seeds together with the initial weights.
         name: Name of the layer.
         dtype: The layer's dtype or `tf.keras.mixed_precision` policy.
-        trainable: Kept for Keras' configs; the layer has nothing to train.
+        trainable: The layer has nothing to train; at False, as in a net that has been
+            frozen, it drops nothing.
 
     Raises:
         ValueError: `rate` is not in [0, 1).
@@ -93,7 +94,7 @@ class SteppedDropout(tf.keras.layers.Layer):
         Returns:
             `[...]`, of the dtype of `inputs`.
         """
-        if not training or self.rate == 0:
+        if not (training and self.trainable) or self.rate == 0:
             return inputs
         replica = tf.distribute.get_replica_context()
         stream = self.step * replica.num_replicas_in_sync + tf.cast(

@@ -1,6 +1,10 @@
 """Training: Distiller, transfers, teachers that are not trained, resumable fit."""
 
-from tfdistill.trainers.callbacks import Evaluation, SubmodelCheckpoint
+from tfdistill.trainers.callbacks import (
+    Evaluation,
+    SubmodelCheckpoint,
+    SubmodelEarlyStopping,
+)
 from tfdistill.trainers.derived import Derived, Kept, Survival
 from tfdistill.trainers.distiller import Distiller
 from tfdistill.trainers.fit import fit
@@ -17,6 +21,7 @@ __all__ = [
     "LoggedTeacher",
     "Schedule",
     "SubmodelCheckpoint",
+    "SubmodelEarlyStopping",
     "Survival",
     "Transfer",
     "fit",

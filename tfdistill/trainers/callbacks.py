@@ -1,4 +1,4 @@
-"""Callbacks: evaluation by any function, and the best weights of a sub-model."""
+"""Callbacks: evaluation by any function, a sub-model's best weights, and its rest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-__all__ = ["Evaluation", "SubmodelCheckpoint"]
+__all__ = ["Evaluation", "SubmodelCheckpoint", "SubmodelEarlyStopping"]
 
 
 class Evaluation(tf.keras.callbacks.Callback):
@@ -172,6 +172,93 @@ class SubmodelCheckpoint(tf.keras.callbacks.Callback):
         beside = self.path[: -len(_SUFFIX)] + ".partial" + _SUFFIX
         self.submodel.save_weights(beside)
         os.replace(beside, self.path)
+
+
+class SubmodelEarlyStopping(tf.keras.callbacks.Callback):
+    """Ends the training of one sub-model at its best epoch, while others go on.
+
+    In joint training a teacher that is past its best goes on teaching what it overfits.
+    With this callback it goes back to its best weights, as with Keras' `EarlyStopping`,
+    and from then on it teaches as a frozen teacher would, without dropout; a step then
+    costs its forward pass alone. The state outlives a resumed `tfdistill.trainers.fit`.
+
+    Its variables must be no other sub-model's: what it shares would rest with it.
+
+    Args:
+        checkpoint: The sub-model's checkpoint, which comes before this callback.
+        patience: Epochs without a better value after which it stops.
+
+    Raises:
+        ValueError: If `patience` < 1.
+
+    Example:
+        >>> import tempfile
+        >>> x = tf.keras.Input([1])
+        >>> teacher, student = (
+        ...     tf.keras.Model(x, tf.keras.layers.Dense(1)(x)) for _ in range(2)
+        ... )
+        >>> model = tf.keras.Model(x, teacher.output + student.output)
+        >>> model.compile("sgd", "mse")
+        >>> path = os.path.join(tempfile.mkdtemp(), "teacher.weights.h5")
+        >>> best = SubmodelCheckpoint(teacher, path, monitor="val_score", mode="max")
+        >>> scores = iter([0.7, 0.6, 0.6])
+        >>> data = tf.data.Dataset.from_tensors((tf.ones([4, 1]), tf.ones([4, 1])))
+        >>> history = model.fit(data, epochs=3, verbose=0, callbacks=[
+        ...     Evaluation(lambda: {"score": next(scores)}),
+        ...     best,
+        ...     rest := SubmodelEarlyStopping(best),
+        ... ])
+        >>> rest.stopped_epoch
+        1
+    """
+
+    state_attributes = ("stopped_epoch",)
+
+    def __init__(self, checkpoint: SubmodelCheckpoint, patience: int = 1) -> None:
+        super().__init__()
+        self._supports_tf_logs = True  # has no batch hooks
+        if patience < 1:
+            raise ValueError(
+                f"`patience` must be at least 1. Received: patience={patience}. It is "
+                "the number of epochs without a better value."
+            )
+        self.checkpoint = checkpoint
+        self.patience = patience
+        self.stopped_epoch: int | None = None
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Forget a former training."""
+        self.stopped_epoch = None
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Let the sub-model rest, if it has stopped, here or in a former process.
+
+        Args:
+            epoch: The epoch, from 0.
+            logs: Unused.
+        """
+        if self.stopped_epoch is not None and self.checkpoint.submodel.trainable:
+            self.checkpoint.submodel.trainable = False
+            self.model.make_train_function(force=True)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Go back to the best weights, if it is time.
+
+        Args:
+            epoch: The epoch, from 0.
+            logs: Unused.
+        """
+        best = self.checkpoint.best_epoch
+        if self.stopped_epoch is None and best is not None:
+            if epoch - best >= self.patience:
+                self.checkpoint.restore()
+                self.stopped_epoch = epoch
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Leave the sub-model as it was found: it can be trained again."""
+        if not self.checkpoint.submodel.trainable:
+            self.checkpoint.submodel.trainable = True
+            self.model.train_function = None
 
 
 _SUFFIX = ".weights.h5"

@@ -57,6 +57,7 @@ def students(
         booster=None,
         shared_gradient="both",
         own_tables=(),
+        stops_early=(),
     )
 
 

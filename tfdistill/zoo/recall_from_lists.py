@@ -314,4 +314,5 @@ def list_batches(
 
 def _scaled(vectors: np.ndarray) -> np.ndarray:
     """Vectors of a mean square length of 1."""
-    return np.float32(vectors / np.sqrt(np.mean(np.sum(vectors**2, axis=1))))
+    scale = np.sqrt(np.mean(np.sum(vectors**2, axis=1)))
+    return (vectors / scale).astype(np.float32)

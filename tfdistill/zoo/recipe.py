@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import tensorflow as tf
 
@@ -28,12 +28,13 @@ from tfdistill.trainers import (
     Distiller,
     Evaluation,
     SubmodelCheckpoint,
+    SubmodelEarlyStopping,
     Transfer,
     fit,
 )
 from tfdistill.types import Teacher
 from tfdistill.zoo.judge import ListJudge
-from tfdistill.zoo.rounds import Candidates, Rounds
+from tfdistill.zoo.rounds import Batches, Candidates, Rounds
 from tfdistill.zoo.validation import PRIMARY, TOWERS, Validation, recaller_of
 from tfdistill.zoo.weights import copy_weights
 
@@ -45,8 +46,8 @@ class Recipe:
     """Everything that makes one training, besides the data and the seed.
 
     Args:
-        nets: The nets by name. A `TwoTower` is trained for recall by its transfer,
-            every other net is a ranker and learns from the labels.
+        nets: By name. A `TwoTower` is trained for recall by its transfer, every other
+            net is a ranker and learns from the labels.
         transfers: The terms of distillation, and recall's loss.
         derived: See `Distiller`.
         loss_weights: Factors of the hard losses by output; 1 where not given, and at 0
@@ -57,6 +58,8 @@ class Recipe:
         shared_gradient: See `joint_network`.
         own_tables: See `joint_network`.
         representation: See `joint_network`.
+        stops_early: Nets with tables of their own that stop after the first epoch that
+            is no better, and teach with their best weights: `SubmodelEarlyStopping`.
         frozen_tables: Whether the tables keep the values that they start with, as when
             a trained student is fine-tuned on a recent window.
         epochs: Passes over the requests.
@@ -81,6 +84,7 @@ class Recipe:
     shared_gradient: str | tuple[str, ...] = "both"
     own_tables: tuple[str, ...] = ()
     representation: Representation | None = None
+    stops_early: tuple[str, ...] = ()
     frozen_tables: bool = False
     epochs: int = 12
     batch_size: int = 64
@@ -159,6 +163,7 @@ class Recipe:
             booster=None,
             shared_gradient="both",
             own_tables=(),
+            stops_early=(),
             label_negatives=True,
             candidates=self.candidates if self.task(name) == "recall" else None,
         )
@@ -175,17 +180,6 @@ class Recipe:
             hints=self.hints,
             auxiliary=self.auxiliary,
         )
-
-
-class Batches(Protocol):
-    """Makes the batches of a training, such as `RequestBatches`."""
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches in an epoch."""
-
-    def __call__(self, start_step: int = 0) -> tf.data.Dataset:
-        """Returns the endless dataset from this step on."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -239,7 +233,8 @@ def train(
         The nets by name.
 
     Raises:
-        ValueError: If a net to start with is none or another one of the recipe's.
+        ValueError: If a net to start with is none or another one of the recipe's, or a
+            net that stops early shares tables.
     """
     make = functools.partial(
         RequestBatches,
@@ -314,6 +309,11 @@ def train_on(
             f"train: the nets {unknown} to start with are none of the recipe's "
             f"{list(recipe.nets)}; name them as the recipe does."
         )
+    if not set(recipe.stops_early) <= set(recipe.own_tables):
+        raise ValueError(
+            f"What a net shares would stop with it: stops_early={recipe.stops_early} "
+            f"must be among own_tables={recipe.own_tables}."
+        )
     for name, trained_net in (start or {}).items():
         copy_weights(trained_net.models[name], network.part(name))
     for layer in network.model.layers:
@@ -331,13 +331,14 @@ def train_on(
         )
         for name in recipe.nets
     }
+    stops = [SubmodelEarlyStopping(best[name]) for name in recipe.stops_early]
     for epochs in _ends(batches, recipe, network):
         history = fit(
             distiller,
             batches,
             steps_per_epoch=batches.steps_per_epoch,
             epochs=epochs,
-            callbacks=[Evaluation(validate), *best.values(), *callbacks],
+            callbacks=[Evaluation(validate), *best.values(), *stops, *callbacks],
             backup_dir=directory / "backup",
             config={"seed": seed, **recipe.settings()},
             verbose=verbose,

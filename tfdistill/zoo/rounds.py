@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -15,7 +16,18 @@ from tfdistill.files import written_whole
 from tfdistill.metrics import Pairs, dot_scores, top_k
 from tfdistill.zoo.judge import Recaller
 
-__all__ = ["Candidates", "Rounds"]
+__all__ = ["Batches", "Candidates", "Rounds"]
+
+
+class Batches(Protocol):
+    """Makes the batches of a training, such as `RequestBatches`."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in an epoch."""
+
+    def __call__(self, start_step: int = 0) -> tf.data.Dataset:
+        """Returns the endless dataset from this step on."""
 
 
 @dataclasses.dataclass(frozen=True)

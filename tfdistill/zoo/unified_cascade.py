@@ -128,6 +128,7 @@ def recipe(
         booster=None if "teacher" in own_tables else "teacher",
         shared_gradient=shared_gradient,
         own_tables=own_tables,
+        stops_early=tuple(name for name in own_tables if name == "teacher"),
         candidates=candidates,
         epochs=2 if tiny else 10,
         learning_rate=3e-3,
