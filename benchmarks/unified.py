@@ -2,12 +2,13 @@
 
     python benchmarks/unified.py movielens-1m --data-dir DIR [--modes joint frozen]
 
-Every mode trains the same nets on the same batches, each net for as many steps, with
-the one setting of the recipe: one trial a mode. What is judged is what a user sees: 500
-items of the catalogue recalled, 100 left by the coarse ranker, 10 shown by the fine
-one, for every test user; overlap is with the mode's own teacher, whose quality stands
-beside it. A training is one line of benchmarks/results/unified.jsonl, and isn't run
-again. A variant changes one thing; docs/cascade.md has the tables.
+Every mode trains the same nets on the same batches, each net for as many steps, and has
+the same trials: the learning rates of `RATES` on seed 0, judged by the page on
+validation. The large simulator takes those of the small one. What is judged is what a
+user sees: 500 items of the catalogue recalled, 100 left by the coarse ranker, 10 shown
+by the fine one; overlap is with the mode's own teacher, whose quality stands beside it.
+A trial or a seed is one line of benchmarks/results/unified.jsonl, and isn't run again.
+A variant changes one thing, and has the first rate; docs/cascade.md has the tables.
 
     python benchmarks/unified.py table
 """
@@ -21,13 +22,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import pages
 import store
 from rich.console import Console
-from unified_data import PROBLEMS, CascadeProblem
+from unified_data import PROBLEMS, TUNED
 
-from tfdistill.zoo.comparison import Sizes
-from tfdistill.zoo.recipe import Recipe
+from tfdistill.zoo.comparison import Sizes, cascade_sets, ranker_of
+from tfdistill.zoo.recipe import Recipe, TrainedNet
 from tfdistill.zoo.rounds import Candidates
 from tfdistill.zoo.training_modes import (
     MODES,
@@ -41,6 +43,7 @@ from tfdistill.zoo.unified_cascade import Nets, default_nets, recipe
 NAME = "unified"
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "cascade.md"
 SIZES = Sizes(500, 100)
+RATES = (3e-3, 6e-3)
 
 
 def no_fine_list(nets: Nets, **options: Any) -> Recipe:
@@ -56,9 +59,16 @@ def equal_lists(nets: Nets) -> Recipe:
     return dataclasses.replace(made, negatives=made.negatives - 10)
 
 
+def teacher_goes_on(nets: Nets, **options: Any) -> Recipe:
+    """The teacher does not stop at its best epoch."""
+    return dataclasses.replace(recipe(nets, **options), stops_early=())
+
+
+PLAIN = "as it is"
 VARIANTS: Mapping[str, Callable[[Nets], Recipe]] = {
-    "as it is": recipe,
+    PLAIN: recipe,
     "equal lists": equal_lists,
+    "teacher goes on": teacher_goes_on,
     "no candidates": lambda nets: recipe(nets, candidates=None),
     "no labels": lambda nets: recipe(nets, hard=0.0),
     "no fine list": no_fine_list,
@@ -84,40 +94,111 @@ COLUMNS = {
 }
 
 
-def finished(
-    problem: CascadeProblem, mode: str, made: Recipe, folder: pathlib.Path, seed: int
-) -> dict[str, Any]:
-    """Trains and judges one mode with one seed."""
-    start = time.process_time()
-    nets = train_mode(
-        mode,
-        dataclasses.replace(made, epochs=problem.epochs),
-        problem.spec,
-        problem.train,
-        problem.judges["valid"],
-        folder,
-        known=problem.known,
-        seed=seed,
-        console=Console(),
-    )
-    spent = time.process_time() - start
-    found: dict[str, Any] = {}
-    for part, judge in problem.judges.items():
-        sets = shown_sets(judge, nets, SIZES)
-        values = judged(judge, sets, SIZES)
-        if part == "test":
-            values.update(problem.truths(sets))
-        found[part] = {name: round(value, 6) for name, value in values.items()}
-    found["student parameters"] = student_parameters(mode, made.nets, problem.spec)
-    return {**found, "seconds of processor time": round(spent)}
+class Bench:
+    """A problem in one variant, and the trainings on it.
+
+    Args:
+        key: Name of the problem on the command line.
+        variant: Name of the variant.
+        data_dir: Folder of the data sets.
+        work: Folder of the checkpoints.
+    """
+
+    def __init__(
+        self, key: str, variant: str, data_dir: pathlib.Path | None, work: pathlib.Path
+    ) -> None:
+        self.key, self.problem = key, PROBLEMS[key](data_dir)
+        made = VARIANTS[variant](default_nets(self.problem.spec))
+        self.recipe = dataclasses.replace(made, epochs=self.problem.epochs)
+        self.plain = variant == PLAIN
+        self.suffix = "" if self.plain else f", {variant}"
+        self.work = work / key / variant.replace(" ", "-")
+
+    def run(self, mode: str, seed: int) -> None:
+        """Trains and judges a mode with a seed, if that is new."""
+        run = f"{self.key}/{mode}{self.suffix}/seed-{seed}"
+        if run in store.finished(NAME):
+            return
+        rate, start = self.best(mode) if self.plain else RATES[0], time.process_time()
+        nets = self.trained(mode, rate, seed)
+        spent = time.process_time() - start
+        values: dict[str, Any] = {"learning_rate": rate}
+        values["test"] = self.judged(nets, self.teachers_best(mode, nets, rate, seed))
+        values["student parameters"] = student_parameters(
+            mode, self.recipe.nets, self.problem.spec
+        )
+        store.append(NAME, run, {**values, "seconds of processor time": round(spent)})
+
+    def best(self, mode: str) -> float:
+        """Returns the learning rate with the best page on validation, of seed 0."""
+        key, found = TUNED.get(self.key, self.key), {}
+        for rate in RATES:
+            run = f"{key}/{mode}/rate-{rate}"
+            if run not in store.finished(NAME):
+                if key != self.key:
+                    raise SystemExit(f"{self.key} takes settings of {key}: run --tune.")
+                page = self.page(self.trained(mode, rate, 0))
+                store.append(NAME, run, {"valid": page})
+            found[rate] = store.finished(NAME)[run]["valid"][self.problem.chosen_by]
+        return max(found, key=found.__getitem__)
+
+    def trained(self, mode: str, rate: float, seed: int) -> dict[str, TrainedNet]:
+        """Trains a mode, or reads what was trained."""
+        return train_mode(
+            mode,
+            dataclasses.replace(self.recipe, learning_rate=rate),
+            self.problem.spec,
+            self.problem.train,
+            self.problem.judges["valid"],
+            self.folder(rate, seed),
+            known=self.problem.known,
+            seed=seed,
+            console=Console(),
+        )
+
+    def folder(self, rate: float, seed: int) -> pathlib.Path:
+        """Where a training is; frozen and distilled share their teacher in it."""
+        return self.work / f"rate-{rate}" / f"seed-{seed}"
+
+    def page(self, nets: Mapping[str, TrainedNet]) -> dict[str, float]:
+        """Judges the page on validation."""
+        judge = self.problem.judges["valid"]
+        sets = cascade_sets(judge, nets, SIZES)
+        found = {**judged(judge, sets, SIZES), **self.problem.truths("valid", sets)}
+        return {self.problem.chosen_by: round(found[self.problem.chosen_by], 6)}
+
+    def judged(
+        self, nets: Mapping[str, TrainedNet], best: np.ndarray | None
+    ) -> dict[str, float]:
+        """All metrics on test."""
+        judge = self.problem.judges["test"]
+        sets = shown_sets(judge, nets, SIZES, best=best)
+        found = {**judged(judge, sets, SIZES), **self.problem.truths("test", sets)}
+        return {name: round(value, 6) for name, value in found.items()}
+
+    def teachers_best(
+        self, mode: str, nets: Mapping[str, TrainedNet], rate: float, seed: int
+    ) -> np.ndarray | None:
+        """The best of the catalogue by a mode's teacher, kept in a file."""
+        if "teacher" not in nets:
+            return None
+        name = "joint" if mode == "joint" else "teacher"
+        path = self.folder(rate, seed) / name / "best.npy"
+        if not path.exists():
+            judge = self.problem.judges["test"]
+            ranker = ranker_of(nets, "teacher", judge)
+            np.save(path, judge.best(ranker, SIZES.recall))
+        return np.load(path)
 
 
 def table(problem: str) -> str:
     """The table of a problem: a row for each mode and variant, means over seeds."""
     done = store.finished(NAME)
     rows = {
-        run.split("/")[1]: None for run in done if run.startswith(f"{problem}/")
-    }  # in the order of the runs
+        run.split("/")[1]: None  # in the order of the runs
+        for run in done
+        if run.startswith(f"{problem}/") and "/seed-" in run
+    }
     runs = {row: pages.seeds(done, problem, row) for row in rows}
     columns = {
         column: metric
@@ -147,23 +228,20 @@ def main() -> None:
     parser.add_argument("problem", choices=[*PROBLEMS, "table"])
     parser.add_argument("--data-dir", type=pathlib.Path)
     parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
-    parser.add_argument("--variant", choices=VARIANTS, default="as it is")
+    parser.add_argument("--variant", choices=VARIANTS, default=PLAIN)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--tune", action="store_true", help="run the trials only")
     parser.add_argument("--work", type=pathlib.Path, default="runs/unified")
     options = parser.parse_args()
     if options.problem == "table":
         pages.renew(PAGE, NAME, table)
         return
-    problem = PROBLEMS[options.problem](options.data_dir)
-    made = VARIANTS[options.variant](default_nets(problem.spec))
-    suffix = "" if options.variant == "as it is" else f", {options.variant}"
-    for seed in options.seeds:
+    bench = Bench(options.problem, options.variant, options.data_dir, options.work)
+    for mode in options.modes if options.tune else ():
+        bench.best(mode)
+    for seed in () if options.tune else options.seeds:
         for mode in options.modes:
-            run = f"{options.problem}/{mode}{suffix}/seed-{seed}"
-            if run not in store.finished(NAME):
-                name = options.variant.replace(" ", "-")
-                folder = options.work / options.problem / name / f"seed-{seed}"
-                store.append(NAME, run, finished(problem, mode, made, folder, seed))
+            bench.run(mode, seed)
     print(table(options.problem))
 
 

@@ -27,8 +27,11 @@ from tfdistill.zoo.judge import CatalogueJudge
 from tfdistill.zoo.quickstart import make_problem
 
 USERS = 2000  # of MovieLens-1M: all that have test ratings, and the first others
-JUDGED = 500  # users of CiteULike and of the simulator, drawn once
 SIMULATOR = SimulatorConfig(users=4000, items=10_000)
+LARGE = SimulatorConfig(users=20_000, items=50_000, requests_per_user=5)
+JUDGED = {"test": 500, "valid": 500}  # users, drawn once; none is in both parts
+JUDGED_LARGE = {"test": 1000, "valid": 500}
+JUDGED_CITEULIKE = {"test": 2500, "valid": 1000}
 DIM = 32  # of CiteULike's tables
 
 
@@ -52,15 +55,24 @@ class CascadeProblem:
     epochs: int = 8
     oracle: Oracle | None = None
 
-    def truths(self, sets: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """How each page compares with the truly best items, on test.
+    @property
+    def chosen_by(self) -> str:
+        """What settings are chosen by, on validation."""
+        return "page/ndcg@10" if self.oracle is None else "page/true ndcg@10"
+
+    def truths(self, part: str, sets: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """How each page compares with the truly best items.
 
         Its relative regret, and its NDCG@10 with the true probabilities as gains, which
         is 1 less the relative regret of the discounted ones.
+
+        Args:
+            part: Whose users are judged.
+            sets: What each stage keeps.
         """
         if self.oracle is None:
             return {}
-        judge = self.judges["test"]
+        judge = self.judges[part]
         users = judge.requests.group[judge.first]
         score = dot_scores(self.oracle.user_vectors[users], self.oracle.item_vectors)
         best = top_k(score, len(users), 10)
@@ -114,26 +126,33 @@ def citeulike(data_dir: pathlib.Path) -> CascadeProblem:
     parts = windows(split, data.users, data.items)
     head = head_items(data.popularity)
     judges = {
-        part: CatalogueJudge(some_users(getattr(parts, part)), parts.before(part), head)
-        for part in ("valid", "test")
+        part: CatalogueJudge(requests, parts.before(part), head)
+        for part, requests in some_users(parts.test, parts.valid, JUDGED_CITEULIKE)
     }
-    return CascadeProblem(data.spec(DIM), parts.train, parts.known, judges, epochs=20)
+    return CascadeProblem(data.spec(DIM), parts.train, parts.known, judges, epochs=8)
 
 
 def simulator(data_dir: pathlib.Path | None) -> CascadeProblem:
-    """4,000 users and 10,000 items; the teacher sees tastes and qualities, noisily.
+    """4,000 users and 10,000 items."""
+    return simulated(SIMULATOR, JUDGED)
 
-    A fifth of the users and items that the question was asked for.
-    """
-    simulation = simulate(SIMULATOR)
-    train, *rest = split_requests(simulation.requests, (0.8, 0.1, 0.1))
+
+def large_simulator(data_dir: pathlib.Path | None) -> CascadeProblem:
+    """20,000 users and 50,000 items, with half the requests of each user."""
+    return simulated(LARGE, JUDGED_LARGE)
+
+
+def simulated(config: SimulatorConfig, judged: Mapping[str, int]) -> CascadeProblem:
+    """The teacher sees the users' tastes and the items' qualities, with some noise."""
+    simulation = simulate(config)
+    train, valid, test = split_requests(simulation.requests, (0.8, 0.1, 0.1))
     size = train.num_items
     shown = train.candidates[train.candidates >= 0]
     head = head_items(np.bincount(shown, minlength=size))
     nothing = PairSet(np.zeros(0, int), np.zeros(0, int), size)
     judges = {
-        part: CatalogueJudge(some_users(requests), nothing, head)
-        for part, requests in zip(("valid", "test"), rest)
+        part: CatalogueJudge(requests, nothing, head)
+        for part, requests in some_users(test, valid, judged)
     }
     return CascadeProblem(
         simulation.spec,
@@ -145,14 +164,25 @@ def simulator(data_dir: pathlib.Path | None) -> CascadeProblem:
     )
 
 
-def some_users(requests: Requests) -> Requests:
-    """The requests of `JUDGED` users."""
-    users = np.random.default_rng(0).permutation(np.unique(requests.group))[:JUDGED]
-    return requests.select(np.nonzero(np.isin(requests.group, users))[0])
+def some_users(
+    test: Requests, valid: Requests, number: Mapping[str, int]
+) -> list[tuple[str, Requests]]:
+    """The requests of some users of each part, other ones in each."""
+    found, taken = [], np.zeros(0, int)
+    for part, requests in (("test", test), ("valid", valid)):
+        users = np.random.default_rng(0).permutation(np.unique(requests.group))
+        users = users[~np.isin(users, taken)][: number[part]]
+        taken = np.concatenate([taken, users])
+        rows = np.nonzero(np.isin(requests.group, users))[0]
+        found.append((part, requests.select(rows)))
+    return found
 
 
 PROBLEMS: Mapping[str, Callable[[pathlib.Path], CascadeProblem]] = {
     "movielens-1m": movielens_1m,
     "citeulike": citeulike,
-    "simulator": simulator,
+    "simulator-4k": simulator,
+    "simulator-20k": large_simulator,
 }
+TUNED = {"simulator-20k": "simulator-4k"}
+"""Problems that take the settings of another."""

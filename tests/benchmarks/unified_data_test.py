@@ -22,7 +22,8 @@ def unified_data(monkeypatch):
 
     small = dataclasses.replace(unified_data.SIMULATOR, users=60, items=80)
     monkeypatch.setattr(unified_data, "SIMULATOR", small)
-    monkeypatch.setattr(unified_data, "JUDGED", 25)
+    for judged in ("JUDGED", "JUDGED_CITEULIKE"):
+        monkeypatch.setattr(unified_data, judged, {"test": 25, "valid": 4})
     return unified_data
 
 
@@ -31,10 +32,12 @@ def test_the_oracles_own_page_has_no_regret_and_a_random_one_has(unified_data):
     judge = problem.judges["test"]
     users = judge.requests.group[judge.first]
     assert len(users) <= 25 and problem.train.num_items == 80
+    others = problem.judges["valid"].requests.group
+    assert len(np.unique(others)) == 4 and not np.isin(others, users).any()
     vectors = problem.oracle.user_vectors[users], problem.oracle.item_vectors
     best = top_k(dot_scores(*vectors), len(users), 10)
     drawn = np.random.default_rng(0).integers(80, size=best.shape)
-    found = problem.truths({"fine": drawn, "teacher": best, "recall": drawn})
+    found = problem.truths("test", {"fine": drawn, "teacher": best, "recall": drawn})
     assert found["teacher/regret"] == pytest.approx(0.0)
     assert found["teacher/true ndcg@10"] == pytest.approx(1.0)
     assert found["page/regret"] > 0.1
@@ -62,4 +65,4 @@ def test_citeulike_becomes_lists_of_positives(unified_data, monkeypatch):
     listed = problem.train.candidates >= 0
     assert listed.sum() == 750 and (problem.train.labels[listed] == 1).all()
     assert problem.judges["test"].relevant.user.size == 25
-    assert problem.truths({}) == {}
+    assert problem.truths("test", {}) == {}

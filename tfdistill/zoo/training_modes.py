@@ -124,7 +124,11 @@ def student_parameters(mode: str, nets: Nets, spec: FeatureSpec) -> int:
 
 
 def shown_sets(
-    judge: CatalogueJudge, nets: Mapping[str, TrainedNet], sizes: Sizes
+    judge: CatalogueJudge,
+    nets: Mapping[str, TrainedNet],
+    sizes: Sizes,
+    *,
+    best: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Runs the cascade for every user of a part, beside the teacher if there is one.
 
@@ -132,6 +136,8 @@ def shown_sets(
         judge: The judge of the part.
         nets: The nets by name.
         sizes: What each stage keeps.
+        best: The teacher's best items of the catalogue `[U, sizes.recall]`, if they are
+            known: to find them it scores every item for every user.
 
     Returns:
         Item rows, int32 `[U, kept]`, best first: what each of `STAGES` keeps,
@@ -141,7 +147,7 @@ def shown_sets(
     sets = dict(cascade_sets(judge, nets, sizes))
     if "teacher" in nets:
         teacher = ranker_of(nets, "teacher", judge)
-        sets["teacher"] = judge.best(teacher, sizes.recall)
+        sets["teacher"] = judge.best(teacher, sizes.recall) if best is None else best
         sets["teacher over recall"] = rerank(
             sets["recall"], judge.for_users(teacher), sizes.page
         )
