@@ -1,13 +1,15 @@
-"""Which sizes of a cascade's stages are worth their cost, beside teacher-over-recall.
+"""Which sizes of a cascade's stages are worth their cost, beside the teacher's.
 
-    python benchmarks/frontier.py [--data-dir DIR] [--epochs 20] [--seed 0] [--work DIR]
+    python benchmarks/frontier.py simulator-4k [--data-dir DIR] [--seed 0]
 
-Trains the quickstart's teacher and students jointly, then judges recall alone, the
-cascade of the students and the teacher over recall's items at many sizes: NDCG@10 of
-the page on the test part, FLOPs and latency of a request on exported models, all in one
-process with one thread. A run is one line of benchmarks/results/frontier.jsonl and
-isn't measured again. Prints the table and what the students save at equal quality, and
-writes `frontier.png` into the work folder.
+Trains a teacher of a size that can be served and the three students of
+`zoo.unified_cascade` in one fit, with recall's candidates. Judged on test at a grid of
+sizes: the students' funnel, the teacher over what recall returns, and recall alone.
+FLOPs and latency of a request are of exported models, all in one process with one
+thread, in turns. A run is one line of benchmarks/results/frontier.jsonl and isn't
+measured again; docs/cascade.md has its table, and a plot in docs/images.
+
+    python benchmarks/frontier.py table
 """
 
 from __future__ import annotations
@@ -18,42 +20,56 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import pages
 import store
 from rich.console import Console
+from unified_data import PROBLEMS, CascadeProblem
 
-from tfdistill.data import load_movielens
-from tfdistill.metrics import FunnelPoint, Price, RequestCost, cheapest, size_grid
+from tfdistill.metrics import FunnelPoint, RequestCost, cheapest, size_grid
+from tfdistill.models import DcnV2, Net
 from tfdistill.report.plots import frontier_plot
 from tfdistill.report.tables import frontier_table
 from tfdistill.report.terminal import print_table
-from tfdistill.zoo import movielens_cascade as zoo
-from tfdistill.zoo.frontier import QUALITY, Funnel, swept
-from tfdistill.zoo.quickstart import Problem, make_problem
-from tfdistill.zoo.recipe import Recipe, TrainedNet, train
+from tfdistill.zoo.frontier import Funnel, swept
+from tfdistill.zoo.recipe import TrainedNet
+from tfdistill.zoo.training_modes import train_mode
+from tfdistill.zoo.unified_cascade import default_nets, recipe
 
 NAME = "frontier"
+DOCS = pathlib.Path(__file__).parents[1] / "docs"
 RECALL, STUDENTS, TEACHER = "recall alone", "distilled cascade", "teacher over recall"
 RECALLED = [20, 50, 100, 200, 500, 1000]
 PASSED_ON = [20, 50, 100, 200]
-PRICES: dict[Price, str] = {"mflops": "FLOPs", "p50_ms": "latency"}
+TEACHER_NET = DcnV2(cross_layers=3, units=(512, 256, 128), dropout=0.2)
 
 Curves = Mapping[str, Sequence[FunnelPoint]]
 
 
-def measure(
-    problem: Problem, epochs: int, seed: int, work: pathlib.Path
-) -> dict[str, list[dict[str, Any]]]:
-    """The points of both funnels, of nets that are trained in one fit."""
-    recipe: Recipe = dataclasses.replace(zoo.joint(), epochs=epochs)
-    nets: dict[str, TrainedNet] = train(
-        recipe,
+def trained(
+    problem: CascadeProblem, work: pathlib.Path, seed: int
+) -> dict[str, TrainedNet]:
+    """The teacher and its students, from one fit."""
+    nets = default_nets(problem.spec)
+    nets["teacher"] = Net(TEACHER_NET, problem.spec.names)
+    return train_mode(
+        "joint",
+        dataclasses.replace(recipe(nets), epochs=problem.epochs),
         problem.spec,
-        problem.parts.train,
+        problem.train,
         problem.judges["valid"],
-        work / "joint",
-        known=problem.parts.known,
+        work,
+        known=problem.known,
         seed=seed,
+        console=Console(),
     )
+
+
+def measure(
+    problem: CascadeProblem, work: pathlib.Path, seed: int
+) -> dict[str, list[dict[str, Any]]]:
+    """The points of the funnels."""
+    nets = trained(problem, work, seed)
     rankers = {name: nets[name] for name in ("coarse", "fine")}
     teacher = {"teacher": nets["teacher"]}
     funnels = {
@@ -61,59 +77,94 @@ def measure(
         STUDENTS: Funnel(nets["recall"], rankers, size_grid(RECALLED, PASSED_ON, [10])),
         TEACHER: Funnel(nets["recall"], teacher, size_grid(RECALLED, [10])),
     }
-    curves = swept(funnels, problem.judges["test"], problem.spec, work / "serving")
+
+    def true_ndcg(page: np.ndarray) -> float:
+        sets = {"fine": page, "recall": page}
+        return problem.truths("test", sets)["page/true ndcg@10"]
+
+    curves = swept(
+        funnels,
+        problem.judges["test"],
+        problem.spec,
+        work / "serving",
+        quality=None if problem.oracle is None else true_ndcg,
+    )
     return {
         name: [dataclasses.asdict(point) for point in points]
         for name, points in curves.items()
     }
 
 
-def read(points: Sequence[Mapping[str, Any]]) -> list[FunnelPoint]:
-    """Points as they were measured."""
-    return [
-        FunnelPoint(tuple(p["sizes"]), p["quality"], RequestCost(**p["cost"]))
-        for p in points
+def curves_of(run: Mapping[str, Any]) -> dict[str, list[FunnelPoint]]:
+    """The points of a finished run."""
+    return {
+        name: [
+            FunnelPoint(tuple(p["sizes"]), p["quality"], RequestCost(**p["cost"]))
+            for p in points
+        ]
+        for name, points in run["points"].items()
+    }
+
+
+def table(problem: str) -> str:
+    """The teacher at each size beside the students' funnel of its quality and cost."""
+    curves = curves_of(store.finished(NAME)[f"{problem}/seed-0"])
+    titles = [
+        *("teacher over", "NDCG@10", "ms", "MFLOP", "cascade as good", "NDCG@10"),
+        *("times faster", "times fewer FLOPs", "best cascade in its time", "NDCG@10"),
     ]
-
-
-def show(curves: Curves) -> None:
-    """Prints what the students cost at the quality that the teacher has, and back."""
+    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for teacher in curves[TEACHER]:
-        print(f"teacher over {teacher.sizes[0]}: NDCG@10 {teacher.quality:.4f}")
-        for price, text in PRICES.items():
-            spent = getattr(teacher.cost, price)
-            found = cheapest(curves[STUDENTS], teacher.quality, price)
-            if found:
-                saved = spent / getattr(found.cost, price)
-                print(f"  as good by {text}: {found.sizes}, {saved:.2f} times cheaper")
-            within = [p for p in curves[STUDENTS] if getattr(p.cost, price) <= spent]
-            if within:
-                best = max(within, key=lambda point: point.quality)
-                print(f"  at equal {text}: {best.sizes}, {best.quality:.4f}")
+        cost = teacher.cost
+        cells = [str(teacher.sizes[0]), f"{teacher.quality:.4f}"]
+        cells += [f"{cost.p50_ms:.2f}", f"{cost.mflops:.0f}"]
+        found = cheapest(curves[STUDENTS], teacher.quality, "p50_ms")
+        least = cheapest(curves[STUDENTS], teacher.quality, "mflops")
+        if found and least:
+            cells += [_sizes(found), f"{found.quality:.4f}"]
+            cells.append(f"{cost.p50_ms / found.cost.p50_ms:.1f}")
+            cells.append(f"{cost.mflops / least.cost.mflops:.1f}")
+        else:
+            cells += ["none"] + ["-"] * 3
+        within = [p for p in curves[STUDENTS] if p.cost.p50_ms <= cost.p50_ms]
+        best = max(within, key=lambda point: point.quality, default=None)
+        cells += [_sizes(best), f"{best.quality:.4f}"] if best else ["none", "-"]
+        lines.append(f"| {' | '.join(cells)} |")
+    (alone,) = curves[RECALL]
+    lines.append("")
+    lines.append(
+        f"Recall alone: NDCG@10 {alone.quality:.4f} in {alone.cost.p50_ms:.2f} ms."
+    )
+    return "\n".join(lines)
+
+
+def _sizes(point: FunnelPoint) -> str:
+    return " → ".join(map(str, point.sizes))
 
 
 def main() -> None:
-    """Measures the run if it isn't there yet, and shows it."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Measures the run if it isn't there yet, shows it, and renews table and plot."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("problem", choices=[*PROBLEMS, "table"])
     parser.add_argument("--data-dir", type=pathlib.Path)
-    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=pathlib.Path, default="runs/frontier")
     options = parser.parse_args()
-    problem = make_problem(load_movielens(options.data_dir))
-    run = f"{problem.data.name}/epochs-{options.epochs}/seed-{options.seed}"
-    work = options.work / problem.data.name / f"seed-{options.seed}"
+    if options.problem == "table":
+        pages.renew(DOCS / "cascade.md", NAME, table)
+        return
+    run = f"{options.problem}/seed-{options.seed}"
     if run not in store.finished(NAME):
-        points = measure(problem, options.epochs, options.seed, work)
+        problem = PROBLEMS[options.problem](options.data_dir)
+        points = measure(problem, options.work / run, options.seed)
         store.append(NAME, run, {"points": points})
-    measured = store.finished(NAME)[run]["points"]
-    curves = {name: read(points) for name, points in measured.items()}
-    print_table(frontier_table(curves, QUALITY), Console())
-    show(curves)
-    work.mkdir(parents=True, exist_ok=True)
-    picture = frontier_plot(curves, QUALITY)
-    if picture:
-        (work / "frontier.png").write_bytes(picture)
+    curves = curves_of(store.finished(NAME)[run])
+    print_table(frontier_table(curves, "NDCG@10"), Console())
+    picture = frontier_plot(curves, "NDCG@10")
+    if picture and not options.seed:
+        images = DOCS / "images"
+        images.mkdir(exist_ok=True)
+        (images / f"frontier-{options.problem}.png").write_bytes(picture)
 
 
 if __name__ == "__main__":

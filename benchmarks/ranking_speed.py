@@ -25,7 +25,7 @@ import pathlib
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -208,9 +208,14 @@ def serve(spec: FeatureSpec, folder: pathlib.Path) -> dict[str, Any]:
     return {"served": found, "C++": in_cpp(network, folder, paths, requests[0])}
 
 
-def training_step(recipe: Recipe, spec: FeatureSpec) -> Callable[[], Any]:
+def training_step(
+    recipe: Recipe, spec: FeatureSpec, *, resting: Sequence[str] = ()
+) -> Callable[[], Any]:
     """A step of a recipe on one batch of 64 requests of 20 candidates."""
-    distiller = Distiller(recipe.network(spec).model, recipe.transfers)
+    network = recipe.network(spec)
+    for name in resting:
+        network.part(name).trainable = False
+    distiller = Distiller(network.model, recipe.transfers)
     distiller.compile(
         LazyAdam(recipe.learning_rate),
         loss={output: SigmoidCrossEntropy() for output in recipe.labelled},
@@ -226,24 +231,21 @@ def training_step(recipe: Recipe, spec: FeatureSpec) -> Callable[[], Any]:
 def joint_steps(spec: FeatureSpec) -> dict[str, float]:
     """Median milliseconds of a step, by recipe."""
     pair = make_pair(spec)
-    return in_turns(
-        {
-            "teacher alone": ranking_pair.teacher(pair),
-            "soft labels and hint": ranking_pair.joint(pair),
-            "Rocket Launching": rocket.recipe(pair),
-            "dual-DNN, tables shared": dataclasses.replace(
-                dual_dnn.recipe(pair), representation=None
-            ),
-            "privileged features": privileged_coarse.recipe(pair.teacher, pair.fine),
-            "student alone": ranking_pair.alone(pair),
-        },
-        spec,
-    )
+    recipes = {
+        "teacher alone": ranking_pair.teacher(pair),
+        "soft labels and hint": ranking_pair.joint(pair),
+        "Rocket Launching": rocket.recipe(pair),
+        "dual-DNN, tables shared": dataclasses.replace(
+            dual_dnn.recipe(pair), representation=None
+        ),
+        "privileged features": privileged_coarse.recipe(pair.teacher, pair.fine),
+        "student alone": ranking_pair.alone(pair),
+    }
+    return in_turns({name: training_step(r, spec) for name, r in recipes.items()})
 
 
-def in_turns(recipes: Mapping[str, Recipe], spec: FeatureSpec) -> dict[str, float]:
-    """Median milliseconds of processor time of each recipe's step, in turns."""
-    steps = {name: training_step(recipe, spec) for name, recipe in recipes.items()}
+def in_turns(steps: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
+    """Median milliseconds of processor time of each step, in turns."""
     times: dict[str, list[float]] = {name: [] for name in steps}
     for round_ in range(ROUNDS + 2):
         for name, step in steps.items():

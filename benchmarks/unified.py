@@ -4,7 +4,7 @@
 
 Every mode trains the same nets on the same batches, each net for as many steps, and has
 the same trials: the learning rates of `RATES` on seed 0, judged by the page on
-validation. The large simulator takes those of the small one. What is judged is what a
+validation of MovieLens-1M, whose best the other problems take. What is judged is what a
 user sees: 500 items of the catalogue recalled, 100 left by the coarse ranker, 10 shown
 by the fine one; overlap is with the mode's own teacher, whose quality stands beside it.
 A trial or a seed is one line of benchmarks/results/unified.jsonl, and isn't run again.

@@ -134,15 +134,17 @@ def citeulike(data_dir: pathlib.Path) -> CascadeProblem:
 
 def simulator(data_dir: pathlib.Path | None) -> CascadeProblem:
     """4,000 users and 10,000 items."""
-    return simulated(SIMULATOR, JUDGED)
+    return simulated(SIMULATOR, JUDGED, epochs=8)
 
 
 def large_simulator(data_dir: pathlib.Path | None) -> CascadeProblem:
     """20,000 users and 50,000 items, with half the requests of each user."""
-    return simulated(LARGE, JUDGED_LARGE)
+    return simulated(LARGE, JUDGED_LARGE, epochs=4)
 
 
-def simulated(config: SimulatorConfig, judged: Mapping[str, int]) -> CascadeProblem:
+def simulated(
+    config: SimulatorConfig, judged: Mapping[str, int], epochs: int
+) -> CascadeProblem:
     """The teacher sees the users' tastes and the items' qualities, with some noise."""
     simulation = simulate(config)
     train, valid, test = split_requests(simulation.requests, (0.8, 0.1, 0.1))
@@ -159,7 +161,7 @@ def simulated(config: SimulatorConfig, judged: Mapping[str, int]) -> CascadeProb
         train,
         PairSet.positives(train),
         judges,
-        epochs=4,
+        epochs=epochs,
         oracle=simulation.oracle,
     )
 
@@ -184,5 +186,5 @@ PROBLEMS: Mapping[str, Callable[[pathlib.Path], CascadeProblem]] = {
     "simulator-4k": simulator,
     "simulator-20k": large_simulator,
 }
-TUNED = {"simulator-20k": "simulator-4k"}
+TUNED = dict.fromkeys(["citeulike", "simulator-4k", "simulator-20k"], "movielens-1m")
 """Problems that take the settings of another."""

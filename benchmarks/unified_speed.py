@@ -1,64 +1,99 @@
-"""A step of training a teacher and three students beside one of the teacher alone.
+"""What training a teacher and three students costs beside the teacher alone.
 
     python benchmarks/unified_speed.py [--rerun]
 
-As in `ranking_speed.py`: 26 categorical features with a million rows and 13 numeric
-ones, batches of 64 requests of 20 candidates, one thread, in turns in one process; once
-with the default teacher (cross layers beside 256-128) and once with that of
-`ranking_speed.py` (beside 1024-512-256). Beside it the search for the candidates of all
-users, once a round: 500 of 50,000 items for each of 20,000 users. A run is one line of
-benchmarks/results/unified_speed.jsonl; --rerun measures another.
+A step, as in `ranking_speed.py`: 26 categorical features with a million rows and 13
+numeric ones, batches of 64 requests of 20 candidates, one thread, in turns in one
+process; once with the default teacher (cross layers beside 256-128) and once with that
+of `ranking_speed.py` (beside 1024-512-256). Whole trainings: those of the small
+simulator of `unified.py`, validation and searches for candidates included, a process of
+its own. A run is one line of benchmarks/results/unified_speed.jsonl; --rerun measures
+another.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import pathlib
+import tempfile
 import time
 from typing import Any
 
-import numpy as np
 import store
 import tensorflow as tf
-from ranking_speed import feature_spec, in_turns, make_pair
+from ranking_speed import feature_spec, in_turns, make_pair, training_step
+from unified import VARIANTS
+from unified_data import PROBLEMS
 
-from tfdistill.metrics import dot_scores, top_k
+from tfdistill.zoo.recipe import train
 from tfdistill.zoo.unified_cascade import default_nets, recipe
 
 NAME = "unified_speed"
-USERS, ITEMS, WIDTH, DEPTH = 20_000, 50_000, 32, 500
+TRAINED = "simulator-4k"
 
 
-def measure() -> dict[str, Any]:
-    """Milliseconds of a step by teacher, and seconds of a search."""
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+def steps() -> dict[str, dict[str, float]]:
+    """Milliseconds of a step, by teacher."""
     spec = feature_spec()
     teachers = {
         "256-128": default_nets(spec)["teacher"],
         "1024-512-256": make_pair(spec).teacher,
     }
-    steps = {}
+    found = {}
     for name, teacher in teachers.items():
         unified = recipe({**default_nets(spec), "teacher": teacher})
-        recipes = {"teacher alone": unified.only("teacher"), "with students": unified}
-        steps[name] = in_turns(recipes, spec)
-    rng = np.random.default_rng(0)
-    queries, items = (
-        rng.standard_normal((size, WIDTH), np.float32) for size in (USERS, ITEMS)
-    )
-    start = time.process_time()
-    top_k(dot_scores(queries, items), USERS, DEPTH)
-    return {"steps": steps, "seconds of a search": round(time.process_time() - start)}
+        found[name] = in_turns(
+            {
+                "teacher alone": training_step(unified.only("teacher"), spec),
+                "with students": training_step(unified, spec),
+                "with students, teacher at rest": training_step(
+                    unified, spec, resting=["teacher"]
+                ),
+            }
+        )
+    return found
+
+
+def trainings() -> dict[str, float]:
+    """Seconds of processor time of whole trainings, each net for as many steps."""
+    problem = PROBLEMS[TRAINED](None)
+    nets = default_nets(problem.spec)
+    found = {}
+    for name, made in {
+        "teacher alone": recipe(nets).only("teacher"),
+        "with students": recipe(nets),
+        "with students, equal lists": VARIANTS["equal lists"](nets),
+    }.items():
+        with tempfile.TemporaryDirectory() as folder:
+            start = time.process_time()
+            train(
+                dataclasses.replace(made, epochs=problem.epochs),
+                problem.spec,
+                problem.train,
+                problem.judges["valid"],
+                pathlib.Path(folder),
+                known=problem.known,
+            )
+            found[name] = round(time.process_time() - start, 1)
+    return found
+
+
+def measure() -> dict[str, Any]:
+    """Steps and trainings, with one thread."""
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    return {"steps": steps(), "trainings": trainings()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rerun", action="store_true", help="measure once more")
     run = store.newest(NAME, measure, rerun=parser.parse_args().rerun)
-    for name, spent in run["steps"].items():
-        ratio = spent["with students"] / spent["teacher alone"]
-        print(f"teacher {name}: {spent}, {ratio:.2f}x")
-    print(f"seconds of a search: {run['seconds of a search']}")
+    costs = {f"a step, teacher {name}": s for name, s in run["steps"].items()}
+    for what, spent in {**costs, "trainings": run["trainings"]}.items():
+        for name, value in spent.items():
+            print(f"{what}: {name} {value} {value / spent['teacher alone']:.2f}x")
 
 
 if __name__ == "__main__":

@@ -70,3 +70,16 @@ def test_every_funnel_is_judged_and_served_at_all_sizes(nets, tmp_path):
     assert curves["students"][1].cost.mflops < teacher.cost.mflops
     measured = [point.cost.p50_ms for points in curves.values() for point in points]
     assert min(measured) > 0.0
+
+
+def test_a_funnel_is_judged_by_any_quality_of_its_pages(nets, tmp_path):
+    judge = CatalogueJudge(
+        requests(), PairSet(np.zeros(0, int), np.zeros(0, int), 30), np.arange(30) < 6
+    )
+    funnels = {"recall alone": Funnel(nets["recall"], {}, size_grid([10]))}
+    curves = swept(
+        funnels, judge, SPEC, tmp_path, quality=lambda page: page.sum(), rounds=1
+    )
+    towers = nets["recall"].models
+    top = judge.recalled(Recaller(towers["query"], towers["item"], requests()), 10)
+    assert curves["recall alone"][0].quality == top.sum()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +91,7 @@ def swept(
     spec: FeatureSpec,
     out: Path,
     *,
+    quality: Callable[[np.ndarray], float] | None = None,
     rounds: int = 100,
 ) -> dict[str, list[FunnelPoint]]:
     """Judges and serves every funnel at all its sizes, the teacher's among them.
@@ -103,12 +104,17 @@ def swept(
         judge: The judge of the part.
         spec: The features.
         out: Folder for the exports.
+        quality: Of the judged users' pages `[U, page]`; `QUALITY` by default.
         rounds: How often each of a few requests is sent.
 
     Returns:
-        The points of each funnel: `QUALITY` of the page, exact FLOPs, median latency.
+        The points of each funnel: quality of the page, exact FLOPs, median latency.
     """
     requests = judge.requests
+
+    def ndcg(page: np.ndarray) -> float:
+        return retrieval_ndcg(page, judge.relevant, 10).value
+
     measured = _latencies(funnels, requests, spec, out, rounds)
     curves = {}
     for name, funnel in funnels.items():
@@ -126,7 +132,7 @@ def swept(
             judge.recalled(recaller, funnel.widest[0]),
             scorers,
             funnel.sizes,
-            quality=lambda page: retrieval_ndcg(page, judge.relevant, 10).value,
+            quality=quality or ndcg,
             cost=costs.__getitem__,
         )
     return curves
