@@ -88,7 +88,6 @@ ROWS: dict[str, Row] = {
     ),
     "RRD": Row(teacher="EASE", form=dataclasses.replace(FORMS["RRD"], weight=1.0)),
     "RRD, EASE + LightGCN": _taught("RRD", "EASE + LightGCN"),  # four times the weight
-    "RRD, EASE + LightGCN + wide": _taught("RRD", "EASE + LightGCN + wide"),
     "RRD and hint, EASE + LightGCN + wide": _taught(
         "RRD", "EASE + LightGCN + wide", hint="wide"
     ),

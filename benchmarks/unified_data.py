@@ -123,7 +123,7 @@ def citeulike(data_dir: pathlib.Path) -> CascadeProblem:
         for pairs in (data.train, data.valid, data.test)
     ]
     split = Split("leave one out", "The split of DE-RRD.", *frames)
-    parts = windows(split, data.users, data.items)
+    parts = windows(split, data.users, data.items, negatives=100)
     head = head_items(data.popularity)
     judges = {
         part: CatalogueJudge(requests, parts.before(part), head)

@@ -3,12 +3,12 @@
 Run: `python benchmarks/recall.py citeulike --data-dir DIR`, a minute or two of
 processor time a training.
 
-CiteULike, 3 seeds, width 20; docs/recall.md has all rows and MovieLens-1M:
+CiteULike, 5 seeds, width 20; docs/recall.md has all rows and MovieLens-1M:
 
-    recall: citeulike/alone, softmax/seed-0..2 ndcg@10 = 0.0746 ± 0.0006
-    recall: citeulike/RRD, EASE + LightGCN/seed-0..2 ndcg@10 = 0.0976 ± 0.0015
-    recall: citeulike/alone, softmax/seed-0..2 recall@50 = 0.2660 ± 0.0024
-    recall: citeulike/RRD, EASE + LightGCN/seed-0..2 recall@50 = 0.3179 ± 0.0013
+    recall: citeulike/alone, softmax/seed-0..4 ndcg@10 = 0.0750 ± 0.0007
+    recall: citeulike/RRD, EASE + LightGCN/seed-0..4 ndcg@10 = 0.0975 ± 0.0011
+    recall: citeulike/alone, softmax/seed-0..4 recall@50 = 0.2660 ± 0.0023
+    recall: citeulike/RRD, EASE + LightGCN/seed-0..4 recall@50 = 0.3163 ± 0.0026
 
 The teacher scores the whole catalogue once (`scored_top_k`), and its best unseen items
 of each user are all that is kept:

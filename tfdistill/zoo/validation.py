@@ -43,7 +43,23 @@ class Validation:
         self._rankers = tf.keras.Model(inputs, outputs) if outputs else None
 
     def __call__(self) -> dict[str, float]:
-        """Returns one metric per net, by name: of several tasks their mean."""
+        """Returns one metric per net, by name: of several tasks their mean.
+
+        Raises:
+            ValueError: If one is NaN, so that no epoch would ever be better.
+        """
+        found = self._measured()
+        undefined = sorted(name for name, value in found.items() if np.isnan(value))
+        if undefined:
+            raise ValueError(
+                f"Validation gives NaN for {undefined}, so no epoch can be chosen by "
+                "it. A ranker's metric needs lists with labels above 0 and of 0 (add "
+                "drawn items: `windows(..., negatives=100)`), recall's needs users "
+                "with a label above 0."
+            )
+        return found
+
+    def _measured(self) -> dict[str, float]:
         recall, ranking = PRIMARY["recall"], self._chosen_by
         found = {
             f"{n}_{recall}": judged()[recall] for n, judged in self._recalls.items()
