@@ -92,10 +92,11 @@ def recipe(
         nets: The nets, such as `default_nets(spec)`.
         candidates: The candidates of recall; None for none.
         own_tables: Which nets share no tables; by default the students share theirs,
-            and the teacher has its own and stops at its best epoch. Students that read a teacher's tables behind a
-            block, `own_tables=()` and `shared_gradient="booster_only"`, do well where
-            it knows users and items by their ids only, and badly where it has better
-            features; where all nets train the same tables, the teacher ranks worse.
+            and the teacher has its own and stops at its best epoch. Students that read
+            a teacher's tables behind a block, `own_tables=()` and
+            `shared_gradient="booster_only"`, do well where it knows users and items by
+            their ids only, and badly where it has better features; where all nets train
+            the same tables, the teacher ranks worse.
         shared_gradient: As for `joint_network`; a teacher that shares is the booster.
         warm_up: Steps in which `soft` grows from 0, while the teacher has not learned.
         soft: Weight of what the teacher's logits teach.
