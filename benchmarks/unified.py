@@ -139,7 +139,7 @@ class Bench:
                     raise SystemExit(f"{self.key} takes settings of {key}: run --tune.")
                 page = self.page(self.trained(mode, rate, 0))
                 store.append(NAME, run, {"valid": page})
-            found[rate] = store.finished(NAME)[run]["valid"][self.problem.chosen_by]
+            (found[rate],) = store.finished(NAME)[run]["valid"].values()
         return max(found, key=found.__getitem__)
 
     def trained(self, mode: str, rate: float, seed: int) -> dict[str, TrainedNet]:
