@@ -8,7 +8,7 @@ validation of MovieLens-1M, whose best the other problems take. What is judged i
 user sees: 500 items of the catalogue recalled, 100 left by the coarse ranker, 10 shown
 by the fine one; overlap is with the mode's own teacher, whose quality stands beside it.
 A trial or a seed is one line of benchmarks/results/unified.jsonl, and isn't run again.
-A variant changes one thing, and has the first rate; docs/cascade.md has the tables.
+A variant changes one thing and has the mode's rate; docs/cascade.md has the tables.
 
     python benchmarks/unified.py table
 """
@@ -64,11 +64,22 @@ def teacher_goes_on(nets: Nets, **options: Any) -> Recipe:
     return dataclasses.replace(recipe(nets, **options), stops_early=())
 
 
+def little_of_recalls_labels(nets: Nets) -> Recipe:
+    """Recall's softmax has a tenth of the weight, beside the teacher's order."""
+    made = recipe(nets)
+    transfers = (
+        dataclasses.replace(t, weight=0.1) if t.name == "recall_softmax" else t
+        for t in made.transfers
+    )
+    return dataclasses.replace(made, transfers=tuple(transfers))
+
+
 PLAIN = "as it is"
 VARIANTS: Mapping[str, Callable[[Nets], Recipe]] = {
     PLAIN: recipe,
     "equal lists": equal_lists,
     "teacher goes on": teacher_goes_on,
+    "recall's labels at .1": little_of_recalls_labels,
     "no candidates": lambda nets: recipe(nets, candidates=None),
     "no labels": lambda nets: recipe(nets, hard=0.0),
     "no fine list": no_fine_list,
@@ -110,8 +121,7 @@ class Bench:
         self.key, self.problem = key, PROBLEMS[key](data_dir)
         made = VARIANTS[variant](default_nets(self.problem.spec))
         self.recipe = dataclasses.replace(made, epochs=self.problem.epochs)
-        self.plain = variant == PLAIN
-        self.suffix = "" if self.plain else f", {variant}"
+        self.suffix = "" if variant == PLAIN else f", {variant}"
         self.work = work / key / variant.replace(" ", "-")
 
     def run(self, mode: str, seed: int) -> None:
@@ -119,7 +129,7 @@ class Bench:
         run = f"{self.key}/{mode}{self.suffix}/seed-{seed}"
         if run in store.finished(NAME):
             return
-        rate, start = self.best(mode) if self.plain else RATES[0], time.process_time()
+        rate, start = self.best(mode), time.process_time()
         nets = self.trained(mode, rate, seed)
         spent = time.process_time() - start
         values: dict[str, Any] = {"learning_rate": rate}
@@ -135,8 +145,8 @@ class Bench:
         for rate in RATES:
             run = f"{key}/{mode}/rate-{rate}"
             if run not in store.finished(NAME):
-                if key != self.key:
-                    raise SystemExit(f"{self.key} takes settings of {key}: run --tune.")
+                if key != self.key or self.suffix:
+                    raise SystemExit(f"Its rate is that of {key}: run {key} --tune.")
                 page = self.page(self.trained(mode, rate, 0))
                 store.append(NAME, run, {"valid": page})
             (found[rate],) = store.finished(NAME)[run]["valid"].values()
