@@ -64,22 +64,12 @@ def teacher_goes_on(nets: Nets, **options: Any) -> Recipe:
     return dataclasses.replace(recipe(nets, **options), stops_early=())
 
 
-def little_of_recalls_labels(nets: Nets) -> Recipe:
-    """Recall's softmax has a tenth of the weight, beside the teacher's order."""
-    made = recipe(nets)
-    transfers = (
-        dataclasses.replace(t, weight=0.1) if t.name == "recall_softmax" else t
-        for t in made.transfers
-    )
-    return dataclasses.replace(made, transfers=tuple(transfers))
-
-
 PLAIN = "as it is"
 VARIANTS: Mapping[str, Callable[[Nets], Recipe]] = {
     PLAIN: recipe,
     "equal lists": equal_lists,
     "teacher goes on": teacher_goes_on,
-    "recall's labels at .1": little_of_recalls_labels,
+    "recall's labels at .1": lambda nets: recipe(nets, recall_hard=0.1),
     "no candidates": lambda nets: recipe(nets, candidates=None),
     "no labels": lambda nets: recipe(nets, hard=0.0),
     "no fine list": no_fine_list,

@@ -18,11 +18,12 @@ from tfdistill.zoo.recipe import Recipe
 __all__ = ["recipe", "softmax_transfer"]
 
 
-def softmax_transfer(name: str) -> Transfer:
+def softmax_transfer(name: str, weight: Schedule = 1.0) -> Transfer:
     """Returns the hard loss of a recall net: a softmax over the batch's candidates.
 
     Args:
         name: Name of the net.
+        weight: Weight of the transfer, constant or a schedule of the step.
 
     Example:
         >>> softmax_transfer("recall").target
@@ -33,6 +34,7 @@ def softmax_transfer(name: str) -> Transfer:
         source=f"{name}_item",
         target=f"{name}_query",
         loss=InBatchSoftmax(),
+        weight=weight,
         mask="mask",
         labels=name,
         inputs={"positive": "positive", "log_q": "log_q", "item_row": "item_row"},

@@ -75,6 +75,7 @@ def recipe(
     warm_up: int = 200,
     soft: float = 1.0,
     hard: float = 0.3,
+    recall_hard: float = 1.0,
     hint: float = 1e-3,
     tiny: bool = False,
 ) -> Recipe:
@@ -83,8 +84,8 @@ def recipe(
     Each stage learns in the form that suits it, over its list and over unlabelled
     candidates of the recall net as it is trained:
 
-    - recall: `L_softmax + soft KL(softmax(z_t), softmax(z_r))`, in-batch with logQ, and
-      over the list;
+    - recall: `recall_hard L_softmax + soft KL(softmax(z_t), softmax(z_r))`, in-batch
+      with logQ, and over the list;
     - coarse: `hard BCE(y, z_c) + soft (BCE(sigmoid(z_t), z_c) + KL(...))`;
     - fine: the same, and `hint ||W h_f - h_t||^2`.
 
@@ -101,6 +102,8 @@ def recipe(
         warm_up: Steps in which `soft` grows from 0, while the teacher has not learned.
         soft: Weight of what the teacher's logits teach.
         hard: Weight of the rankers' labels.
+        recall_hard: Weight of recall's labels; a tenth where the log tells more of the
+            policy that chose what was shown than of the users.
         hint: Weight of the hidden layer.
         tiny: Whether to train for two epochs only.
 
@@ -114,7 +117,7 @@ def recipe(
     return Recipe(
         nets=nets,
         transfers=(
-            softmax_transfer("recall"),
+            softmax_transfer("recall", recall_hard),
             pair_transfer("recall_list", "teacher", "recall", order, weight=weight),
             pair_transfer("coarse_list", "teacher", "coarse", order, weight=weight),
             pair_transfer("coarse_soft", "teacher", "coarse", score, weight=weight),
