@@ -194,11 +194,14 @@ class Bench:
 def table(problem: str) -> str:
     """The table of a problem: a row for each mode and variant, means over seeds."""
     done = store.finished(NAME)
-    rows = {
+    found = {
         run.split("/")[1]: None  # in the order of the runs
         for run in done
         if run.startswith(f"{problem}/") and "/seed-" in run
     }
+    rows = sorted(
+        found, key=lambda row: MODES.index(row) if row in MODES else len(MODES)
+    )
     runs = {row: pages.seeds(done, problem, row) for row in rows}
     columns = {
         column: metric
