@@ -31,7 +31,7 @@ from tfdistill.models import DcnV2, Net
 from tfdistill.report.plots import frontier_plot
 from tfdistill.report.tables import frontier_table
 from tfdistill.report.terminal import print_table
-from tfdistill.zoo.frontier import Funnel, swept
+from tfdistill.zoo.frontier import QUALITY, Funnel, swept
 from tfdistill.zoo.recipe import TrainedNet
 from tfdistill.zoo.training_modes import train_mode
 from tfdistill.zoo.unified_cascade import default_nets, recipe
@@ -159,8 +159,8 @@ def main() -> None:
         points = measure(problem, options.work / run, options.seed)
         store.append(NAME, run, {"points": points})
     curves = curves_of(store.finished(NAME)[run])
-    print_table(frontier_table(curves, "NDCG@10"), Console())
-    picture = frontier_plot(curves, "NDCG@10")
+    print_table(frontier_table(curves, QUALITY), Console())
+    picture = frontier_plot(curves, QUALITY)
     if picture and not options.seed:
         images = DOCS / "images"
         images.mkdir(exist_ok=True)
