@@ -53,10 +53,10 @@ def test_the_oracles_own_page_has_no_regret_and_a_random_one_has(unified_data):
 
 def test_citeulike_becomes_lists_of_positives(unified_data, monkeypatch):
     rng = np.random.default_rng(0)
-    chosen = np.array([rng.permutation(90)[:27] for _ in range(30)])
+    chosen = np.array([rng.permutation(190)[:27] for _ in range(30)])
     user = np.arange(30).repeat(25)
-    train = PairSet(user, chosen[:, :25].ravel(), 90)
-    valid, test = (PairSet(np.arange(30), chosen[:, i], 90) for i in (25, 26))
+    train = PairSet(user, chosen[:, :25].ravel(), 190)
+    valid, test = (PairSet(np.arange(30), chosen[:, i], 190) for i in (25, 26))
     data = ImplicitFeedback("made up", 30, train, valid, test)
     monkeypatch.setattr(unified_data, "load_citeulike", lambda path: data)
     problem = unified_data.citeulike(Path("nowhere"))
