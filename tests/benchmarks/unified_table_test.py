@@ -7,6 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
+import frontier  # noqa: E402
 import pages  # noqa: E402
 import store  # noqa: E402
 import unified  # noqa: E402
@@ -16,6 +17,12 @@ def test_the_page_shows_what_was_measured():
     page = unified.PAGE.read_text(encoding="utf-8")
     assert page.count("| training | seeds |") == page.count("<!-- unified: ")
     assert pages.renewed(page, unified.NAME, unified.table) == page
+
+
+def test_the_page_shows_the_sizes_that_were_measured():
+    page = unified.PAGE.read_text(encoding="utf-8")
+    assert "<!-- frontier: simulator-4k -->" in page
+    assert pages.renewed(page, frontier.NAME, frontier.table) == page
 
 
 def test_a_table_has_a_row_for_each_way_and_only_columns_that_were_measured(
