@@ -28,6 +28,7 @@ import store
 from rich.console import Console
 from unified_data import PROBLEMS, TUNED
 
+from tfdistill.files import written_whole
 from tfdistill.zoo.comparison import Sizes, cascade_sets, ranker_of
 from tfdistill.zoo.recipe import Recipe, TrainedNet
 from tfdistill.zoo.rounds import Candidates
@@ -186,8 +187,9 @@ class Bench:
         path = self.folder(rate, seed) / name / "best.npy"
         if not path.exists():
             judge = self.problem.judges["test"]
-            ranker = ranker_of(nets, "teacher", judge)
-            np.save(path, judge.best(ranker, SIZES.recall))
+            best = judge.best(ranker_of(nets, "teacher", judge), SIZES.recall)
+            with written_whole(path) as file, open(file, "wb") as stream:
+                np.save(stream, best)
         return np.load(path)
 
 

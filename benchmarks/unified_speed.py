@@ -6,9 +6,9 @@ A step, as in `ranking_speed.py`: 26 categorical features with a million rows an
 numeric ones, batches of 64 requests of 20 candidates, one thread, in turns in one
 process; once with the default teacher (cross layers beside 256-128) and once with that
 of `ranking_speed.py` (beside 1024-512-256). Whole trainings: those of the small
-simulator of `unified.py`, validation and searches for candidates included, a process of
-its own. A run is one line of benchmarks/results/unified_speed.jsonl; --rerun measures
-another.
+simulator of `unified.py`, validation and searches for candidates included, one after
+the other in the same process. A run is one line of
+benchmarks/results/unified_speed.jsonl; --rerun measures another.
 """
 
 from __future__ import annotations
