@@ -2,8 +2,8 @@
 
     python benchmarks/unified.py movielens-1m --data-dir DIR [--modes joint frozen]
 
-Every mode trains the same nets on the same batches, each net for as many steps, and has
-the same trials: the learning rates of `RATES` on seed 0, judged by the page on
+Every mode trains the same nets, each student for as many steps, and has the same
+trials: the learning rates of `RATES` on seed 0, judged by the page on
 validation of MovieLens-1M, whose best the other problems take. What is judged is what a
 user sees: 500 items of the catalogue recalled, 100 left by the coarse ranker, 10 shown
 by the fine one; overlap is with the mode's own teacher, whose quality stands beside it.

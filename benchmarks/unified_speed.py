@@ -56,7 +56,7 @@ def steps() -> dict[str, dict[str, float]]:
 
 
 def trainings() -> dict[str, float]:
-    """Seconds of processor time of whole trainings, each net for as many steps."""
+    """Seconds of processor time of whole trainings, of as many steps each."""
     problem = PROBLEMS[TRAINED](None)
     nets = default_nets(problem.spec)
     found = {}

@@ -66,9 +66,9 @@ def cascade(
 
     joint: teacher and students in one training. frozen: the teacher first, then three
     students in one pass. distilled: each student in a pass of its own under that
-    teacher. independent: each from labels alone. Each net gets the same steps and
-    batches; the table shows what a user sees at the end of the cascade. Run again, it
-    goes on where it stopped.
+    teacher. independent: each from labels alone. Each student gets the same steps; the
+    teacher of joint training stops at its best epoch. The table shows what a user sees
+    at the end of the cascade. Run again, it goes on where it stopped.
     """
     from tfdistill.data.movielens import load_movielens
     from tfdistill.zoo.mode_table import compare

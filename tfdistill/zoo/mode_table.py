@@ -76,9 +76,9 @@ def compare(
     console.print(problem.parts.split.sentence)
     steps = -(-problem.parts.train.num_requests // unified.batch_size) * unified.epochs
     console.print(
-        f"Every net is trained for {steps:,} steps of {unified.batch_size} requests, "
-        f"whatever the way; {problem.parts.train.num_items:,} items -> {sizes.recall} "
-        f"recalled -> {sizes.coarse} -> {sizes.page} shown."
+        f"Every student is trained for {steps:,} steps of {unified.batch_size} "
+        f"requests, whatever the way; {problem.parts.train.num_items:,} items -> "
+        f"{sizes.recall} recalled -> {sizes.coarse} -> {sizes.page} shown."
     )
     found: dict[str, list[Values]] = {mode: [] for mode in modes}
     for seed in seeds:

@@ -48,7 +48,7 @@ def train_mode(
     seed: int = 0,
     console: Console | None = None,
 ) -> dict[str, TrainedNet]:
-    """Trains the stages in one of the ways, each net for as many steps.
+    """Trains the stages in one of the ways, each student for as many steps.
 
     Run again with the same directory it goes on where it stopped; `"frozen"` and
     `"distilled"` have the same teacher, which is trained once.
