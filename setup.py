@@ -16,6 +16,7 @@ CORE = [
     "tensorflow-ranking>=0.5.5",
     "tensorflow-serving-api>=2.15,<2.16",
     "numpy>=1.26,<2",
+    "scipy>=1.11",
     "pandas>=2.0",
     "pyarrow>=15,<19",
     "matplotlib>=3.7",

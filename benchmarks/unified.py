@@ -123,7 +123,7 @@ class Bench:
         rate, start = self.best(mode), time.process_time()
         nets = self.trained(mode, rate, seed)
         spent = time.process_time() - start
-        values: dict[str, Any] = {"learning_rate": rate}
+        values: dict[str, Any] = {"learning_rate": rate, "valid": self.page(nets)}
         values["test"] = self.judged(nets, self.teachers_best(mode, nets, rate, seed))
         values["student parameters"] = student_parameters(
             mode, self.recipe.nets, self.problem.spec

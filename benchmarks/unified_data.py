@@ -31,6 +31,7 @@ SIMULATOR = SimulatorConfig(users=4000, items=10_000)
 LARGE = SimulatorConfig(users=20_000, items=50_000, requests_per_user=5)
 JUDGED = {"test": 500, "valid": 500}  # users, drawn once; none is in both parts
 JUDGED_LARGE = {"test": 1000, "valid": 500}
+EXPLORED = 5000  # items that each user of LARGE's validation is shown at random
 JUDGED_CITEULIKE = {"test": 2500, "valid": 1000}
 DIM = 32  # of CiteULike's tables
 
@@ -139,23 +140,32 @@ def simulator(data_dir: pathlib.Path | None) -> CascadeProblem:
 
 def large_simulator(data_dir: pathlib.Path | None) -> CascadeProblem:
     """20,000 users and 50,000 items, with half the requests of each user."""
-    return simulated(LARGE, JUDGED_LARGE, epochs=4)
+    return simulated(LARGE, JUDGED_LARGE, epochs=4, explored=EXPLORED)
 
 
 def simulated(
-    config: SimulatorConfig, judged: Mapping[str, int], epochs: int
+    config: SimulatorConfig, judged: Mapping[str, int], epochs: int, explored: int = 0
 ) -> CascadeProblem:
-    """The teacher sees the users' tastes and the items' qualities, with some noise."""
+    """The teacher sees the users' tastes and the items' qualities, with some noise.
+
+    Args:
+        config: The simulator's settings.
+        judged: How many users each part has.
+        epochs: Passes over the requests.
+        explored: How many items each user of the validation part is shown at random;
+            recall's epoch is chosen by the clicks on them. At 0 by the logged clicks.
+    """
     simulation = simulate(config)
     train, valid, test = split_requests(simulation.requests, (0.8, 0.1, 0.1))
     size = train.num_items
     shown = train.candidates[train.candidates >= 0]
     head = head_items(np.bincount(shown, minlength=size))
     nothing = PairSet(np.zeros(0, int), np.zeros(0, int), size)
-    judges = {
-        part: CatalogueJudge(requests, nothing, head)
-        for part, requests in some_users(test, valid, judged)
-    }
+    judges = {}
+    for part, requests in some_users(test, valid, judged):
+        random = explored if part == "valid" else 0
+        clicks = clicked(simulation.oracle, requests, random) if random else None
+        judges[part] = CatalogueJudge(requests, nothing, head, relevant=clicks)
     return CascadeProblem(
         simulation.spec,
         train,
@@ -164,6 +174,15 @@ def simulated(
         epochs=epochs,
         oracle=simulation.oracle,
     )
+
+
+def clicked(oracle: Oracle, requests: Requests, shown: int) -> PairSet:
+    """What the requests' users click of so many items that are drawn for each."""
+    rng, users = np.random.default_rng(0), np.unique(requests.group)
+    items = rng.integers(0, requests.num_items, (len(users), shown))
+    click = oracle.click_probability(users[:, np.newaxis], items)
+    row, place = np.nonzero(rng.random(items.shape) < click)
+    return PairSet(users[row], items[row, place], requests.num_items)
 
 
 def some_users(

@@ -51,6 +51,20 @@ def test_the_oracles_own_page_has_no_regret_and_a_random_one_has(unified_data):
     assert found["page/true ndcg@10"] == pytest.approx(gain / most)
 
 
+def test_random_traffic_is_clicked_as_the_oracle_says(unified_data):
+    problem = unified_data.simulator(None)
+    requests, oracle = problem.judges["test"].requests, problem.oracle
+    clicks = unified_data.clicked(oracle, requests, 2000)  # every item, often
+    users = np.unique(requests.group)
+    assert set(clicks.group) <= set(users)
+    asked = np.zeros((len(users), requests.num_items))
+    asked[np.searchsorted(users, clicks.group), clicks.item] = 1
+    p = oracle.click_probability(users[:, np.newaxis], np.arange(asked.shape[1]))
+    often = 1 - (1 - p) ** (2000 / asked.shape[1])
+    assert asked.mean() == pytest.approx(often.mean(), abs=0.03)
+    assert np.corrcoef(asked.ravel(), often.ravel())[0, 1] > 0.3
+
+
 def test_citeulike_becomes_lists_of_positives(unified_data, monkeypatch):
     rng = np.random.default_rng(0)
     chosen = np.array([rng.permutation(190)[:27] for _ in range(30)])

@@ -10,6 +10,7 @@ from tfdistill.data import PairSet
 from tfdistill.data.implicit import ImplicitFeedback
 from tfdistill.metrics import Pairs, scored_top_k, top_k
 from tfdistill.teachers import Ease, fused_scores, lightgcn_vectors, tuned_ease
+from tfdistill.teachers.ease import _inverted
 from tfdistill.teachers.lightgcn import GraphEmbeddings
 
 
@@ -78,6 +79,21 @@ def test_the_penalty_is_chosen_on_validation():
 def test_ease_refuses(settings, text):
     with pytest.raises(ValueError, match=text):
         Ease(PairSet([4], [0], 3), **{"num_users": 5, **settings})
+
+
+def test_ease_says_when_a_penalty_is_too_small_for_an_inverse():
+    same = PairSet([0, 0], [0, 1], num_items=2)  # two items that nothing tells apart
+    with pytest.raises(ValueError, match="raise `l2`"):
+        Ease(same, 2, l2=1e-300)
+
+
+def test_ease_inverts_in_the_memory_of_its_matrix():
+    x = np.random.default_rng(0).random((40, 50))
+    matrix = x @ x.T + np.eye(40)
+    expected, memory = np.linalg.inv(matrix), matrix
+    inverse = _inverted(matrix)
+    assert np.shares_memory(inverse, memory)
+    np.testing.assert_allclose(inverse, expected, atol=1e-12)
 
 
 def test_propagation_is_the_formula_in_loops():

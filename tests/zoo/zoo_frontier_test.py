@@ -83,3 +83,20 @@ def test_a_funnel_is_judged_by_any_quality_of_its_pages(nets, tmp_path):
     towers = nets["recall"].models
     top = judge.recalled(Recaller(towers["query"], towers["item"], requests()), 10)
     assert curves["recall alone"][0].quality == top.sum()
+
+
+def test_clicks_of_random_traffic_may_say_what_is_relevant():
+    nothing, head = PairSet(np.zeros(0, int), np.zeros(0, int), 30), np.arange(30) < 6
+    part = requests()
+    user, other = np.unique(part.group)[1], part.group.max() + 1
+    clicks = PairSet([user, user, other], [4, 29, 2], 30)
+    judge = CatalogueJudge(part, nothing, head, relevant=clicks)
+    assert judge.relevant.user.tolist() == [1, 1]
+    assert judge.relevant.item.tolist() == [4, 29]
+    top = np.tile(np.arange(50) % 30, (len(judge.first), 1))
+    top[:, 30:] = -1
+    assert judge.retrieval(top)["recall@50"] == 1.0
+    by_labels = CatalogueJudge(part, nothing, head)
+    np.testing.assert_array_equal(by_labels.labels()[0], judge.labels()[0])
+    with pytest.raises(ValueError, match="none of the 1 relevant pairs"):
+        CatalogueJudge(part, nothing, head, relevant=PairSet([other], [2], 30))

@@ -130,12 +130,19 @@ class CatalogueJudge(ListJudge):
 
     Each user is asked for once, with the features of the first request of the part, and
     without the items of earlier parts. Relevant are the items with a label above 0: the
-    implicit positives that recall is trained on.
+    implicit positives that recall is trained on. Where a policy chose what users were
+    shown, these favour the recall net that has learned the policy; clicks on items that
+    were shown at random don't, so give them if there are any.
 
     Args:
         requests: The requests of the part.
         seen: The (user, item) pairs of the parts before it.
         head: bool `[I]`, the popular items, by training interactions.
+        relevant: The (user, item) pairs of other items that are relevant instead, such
+            as clicks on random traffic. Lists are judged by their own labels anyway.
+
+    Raises:
+        ValueError: If none of them is of a user of the requests.
     """
 
     def __init__(
@@ -143,19 +150,20 @@ class CatalogueJudge(ListJudge):
         requests: Requests,
         seen: PairSet,
         head: np.ndarray,
+        *,
+        relevant: PairSet | None = None,
     ) -> None:
         super().__init__(requests, head)
         self.popular = head
         users, self.first = np.unique(requests.group, return_index=True)
-        judged = np.isin(seen.group, users)
-        position = np.searchsorted(users, seen.group)
-        self.seen = Pairs(position[judged], seen.item[judged])
-        labels, mask = self.labels()
-        rows, places = np.nonzero(mask & (labels > 0))
-        self.relevant = Pairs(
-            np.searchsorted(users, requests.group[rows]),
-            requests.candidates[rows, places],
-        )
+        self.seen = _of_users(users, seen)
+        found = PairSet.positives(requests) if relevant is None else relevant
+        self.relevant = _of_users(users, found)
+        if relevant is not None and not self.relevant.user.size:
+            raise ValueError(
+                f"CatalogueJudge: none of the {len(relevant)} relevant pairs is of one "
+                f"of the {len(users)} users of the requests, as numbered in `group`."
+            )
 
     def recalled(self, recaller: Recaller, k: int) -> np.ndarray:
         """Returns each user's best k unseen items of the catalogue, `[U, k]`."""
@@ -185,6 +193,12 @@ class CatalogueJudge(ListJudge):
     ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
         """Returns the ranker as a function of judged users and candidates."""
         return lambda users, candidates: ranker(self.first[users], candidates)
+
+
+def _of_users(users: np.ndarray, pairs: PairSet) -> Pairs:
+    """The pairs of the users in a sorted list, by their places in it."""
+    kept = np.isin(pairs.group, users)
+    return Pairs(np.searchsorted(users, pairs.group[kept]), pairs.item[kept])
 
 
 def _only(outputs: Mapping[str, tf.Tensor]) -> np.ndarray:
