@@ -39,7 +39,7 @@ from tfdistill.zoo.training_modes import (
     student_parameters,
     train_mode,
 )
-from tfdistill.zoo.unified_cascade import Nets, default_nets, recipe
+from tfdistill.zoo.unified_cascade import Nets, recipe
 
 NAME = "unified"
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "cascade.md"
@@ -110,7 +110,7 @@ class Bench:
         self, key: str, variant: str, data_dir: pathlib.Path | None, work: pathlib.Path
     ) -> None:
         self.key, self.problem = key, PROBLEMS[key](data_dir)
-        made = VARIANTS[variant](default_nets(self.problem.spec))
+        made = VARIANTS[variant](self.problem.nets)
         self.recipe = dataclasses.replace(made, epochs=self.problem.epochs)
         self.suffix = "" if variant == PLAIN else f", {variant}"
         self.work = work / key / variant.replace(" ", "-")

@@ -21,10 +21,13 @@ from tfdistill.data import (
     windows,
 )
 from tfdistill.data.implicit_sets import load_citeulike
+from tfdistill.data.spec import Feature, Table
 from tfdistill.data.synthetic import Oracle
 from tfdistill.metrics import dot_scores, head_items, regret, top_k
+from tfdistill.models import CoarseTwoTower, DeepFm, Net, TwoTower
 from tfdistill.zoo.judge import CatalogueJudge
 from tfdistill.zoo.quickstart import make_problem
+from tfdistill.zoo.unified_cascade import Nets, default_nets
 
 USERS = 2000  # of MovieLens-1M: all that have test ratings, and the first others
 SIMULATOR = SimulatorConfig(users=4000, items=10_000)
@@ -33,7 +36,7 @@ JUDGED = {"test": 500, "valid": 500}  # users, drawn once; none is in both parts
 JUDGED_LARGE = {"test": 1000, "valid": 500}
 EXPLORED = 5000  # items that each user of LARGE's validation is shown at random
 JUDGED_CITEULIKE = {"test": 2500, "valid": 1000}
-DIM = 32  # of CiteULike's tables
+DIM, WIDE = 32, 128  # of CiteULike's tables: the students' and the teacher's
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -47,6 +50,7 @@ class CascadeProblem:
         judges: The judges of valid and test.
         epochs: Passes over the requests.
         oracle: The true click probabilities, where they are known.
+        own_nets: The teacher and the students, where they are not the zoo's.
     """
 
     spec: FeatureSpec
@@ -55,6 +59,12 @@ class CascadeProblem:
     judges: Mapping[str, CatalogueJudge]
     epochs: int = 8
     oracle: Oracle | None = None
+    own_nets: Nets | None = None
+
+    @property
+    def nets(self) -> Nets:
+        """The teacher and the students."""
+        return self.own_nets or default_nets(self.spec)
 
     @property
     def chosen_by(self) -> str:
@@ -115,7 +125,11 @@ def movielens_1m(data_dir: pathlib.Path) -> CascadeProblem:
 
 
 def citeulike(data_dir: pathlib.Path) -> CascadeProblem:
-    """CiteULike: ids alone, every pair is a positive; a pair of each user is judged."""
+    """CiteULike: ids alone, every pair is a positive; a pair of each user is judged.
+
+    Two towers are the teacher, with wide tables of their own; a ranker learns next to
+    nothing there, unless its architecture has the product of the ids' vectors.
+    """
     data = load_citeulike(data_dir / "citeulike")
     frames = [
         pd.DataFrame(
@@ -127,10 +141,40 @@ def citeulike(data_dir: pathlib.Path) -> CascadeProblem:
     parts = windows(split, data.users, data.items, negatives=100)
     head = head_items(data.popularity)
     judges = {
-        part: CatalogueJudge(requests, parts.before(part), head)
+        part: CatalogueJudge(with_wide(requests), parts.before(part), head)
         for part, requests in some_users(parts.test, parts.valid, JUDGED_CITEULIKE)
     }
-    return CascadeProblem(data.spec(DIM), parts.train, parts.known, judges, epochs=8)
+    ids = data.spec(DIM)
+    spec = FeatureSpec(
+        (
+            *ids.features,
+            Feature("user_wide", "categorical", "user", "user_wide", privileged=True),
+            Feature("item_wide", "categorical", "item", "item_wide", privileged=True),
+        ),
+        (
+            *ids.tables,
+            Table("user_wide", WIDE, size=data.num_users),
+            Table("item_wide", WIDE, size=data.num_items),
+        ),
+    )
+    product = TwoTower(units=(), dim=None)
+    nets = {
+        "teacher": Net(product, ("user_wide", "item_wide")),
+        "recall": Net(product, ids.names),
+        "coarse": Net(CoarseTwoTower((), dim=16, interaction=8), ids.names),
+        "fine": Net(DeepFm((32, 16)), ids.names),
+    }
+    train = with_wide(parts.train)
+    return CascadeProblem(spec, train, parts.known, judges, 30, own_nets=nets)
+
+
+def with_wide(requests: Requests) -> Requests:
+    """The ids once more, for the teacher's tables."""
+    return dataclasses.replace(
+        requests,
+        users={**requests.users, "user_wide": requests.users["user_id"]},
+        items={**requests.items, "item_wide": requests.items["item_id"]},
+    )
 
 
 def simulator(data_dir: pathlib.Path | None) -> CascadeProblem:

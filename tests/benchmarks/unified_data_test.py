@@ -74,7 +74,15 @@ def test_citeulike_becomes_lists_of_positives(unified_data, monkeypatch):
     data = ImplicitFeedback("made up", 30, train, valid, test)
     monkeypatch.setattr(unified_data, "load_citeulike", lambda path: data)
     problem = unified_data.citeulike(Path("nowhere"))
-    assert problem.spec.names == ("user_id", "item_id")
+    for stage in ("recall", "coarse", "fine"):
+        assert problem.nets[stage].features == ("user_id", "item_id")
+    assert problem.nets["teacher"].features == ("user_wide", "item_wide")
+    assert [problem.spec.table_of(f).dim for f in problem.spec.features] == [
+        *(32, 32, 128, 128)
+    ]
+    for requests in (problem.train, problem.judges["test"].requests):
+        ids, wide = requests.users["user_id"], requests.users["user_wide"]
+        np.testing.assert_array_equal(ids, wide)
     assert problem.train.num_requests == 60 and problem.train.list_size <= 20
     listed = problem.train.candidates >= 0
     assert listed.sum() == 750 and (problem.train.labels[listed] == 1).all()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
+import numpy as np
 import pytest
 import tensorflow as tf
 import typer
@@ -11,13 +13,22 @@ from typer.testing import CliRunner
 from zoo_fixture import SPEC, movielens
 
 from tfdistill.commands.movielens import cascade
-from tfdistill.models import joint_network
+from tfdistill.models import Net, TwoTower, joint_network
 from tfdistill.trainers import FrozenTeacher
 from tfdistill.zoo import mode_table
+from tfdistill.zoo.comparison import Sizes, ranker_of
 from tfdistill.zoo.frozen_cascade import students
+from tfdistill.zoo.judge import Recaller
 from tfdistill.zoo.quickstart import make_problem
-from tfdistill.zoo.training_modes import student_parameters, train_mode
+from tfdistill.zoo.recipe import train
+from tfdistill.zoo.training_modes import (
+    judged,
+    shown_sets,
+    student_parameters,
+    train_mode,
+)
 from tfdistill.zoo.unified_cascade import STAGES, default_nets, recipe
+from tfdistill.zoo.validation import recaller_of
 
 NETS = default_nets(SPEC)
 
@@ -102,6 +113,58 @@ def test_ways_of_training_are_compared_and_read_back(tmp_path, monkeypatch):
     cells = [list(column.cells) for column in table.columns]
     assert cells[0] == list(mode_table.ROWS) and cells[3][6] == "-"
     assert "± 0.0000" in cells[1][0] and "±" not in cells[1][-1]
+
+
+def test_two_towers_teach_the_order_by_their_products(tmp_path):
+    problem = make_problem(movielens())
+    nets = dict(default_nets(problem.spec))
+    nets["teacher"] = Net(TwoTower((), dim=16), nets["recall"].features)
+    made = recipe(nets, tiny=True)
+    assert [transfer.name for transfer in made.transfers] == [
+        *("teacher_softmax", "recall_softmax", "recall_list"),
+        *("coarse_list", "fine_list"),
+    ]
+    assert not made.hints and made.only("teacher").transfers == made.transfers[:1]
+    judge, parts, sizes = problem.judges["valid"], problem.parts, Sizes(30, 20, 10)
+    for mode in ("joint", "frozen"):
+        trained = train_mode(
+            mode,
+            made,
+            problem.spec,
+            parts.train,
+            judge,
+            tmp_path / mode,
+            known=parts.known,
+        )
+        assert set(trained["teacher"].models) == {"query", "item"}
+        teacher = ranker_of(trained, "teacher", judge)
+        towers = Recaller(*trained["teacher"].models.values(), judge.requests)
+        best = judge.best(teacher, 10)
+        np.testing.assert_array_equal(best, judge.recalled(towers, 10))
+        some = teacher(judge.first, best)
+        whole = np.take_along_axis(teacher.catalogue(judge.first), best, axis=1)
+        np.testing.assert_allclose(some, whole, rtol=1e-5)
+        sets = shown_sets(judge, trained, sizes)
+        assert judged(judge, sets, sizes)["teacher/ndcg@10"] > 0
+
+
+def test_candidates_are_the_recall_students_and_not_its_two_tower_teachers(
+    tmp_path, monkeypatch
+):
+    problem = make_problem(movielens())
+    nets = dict(default_nets(problem.spec))
+    nets["teacher"] = Net(TwoTower((), dim=16), nets["recall"].features)
+    asked = []
+
+    def answers(network, name, requests):
+        asked.append(name)
+        return recaller_of(network, name, requests)
+
+    monkeypatch.setattr("tfdistill.zoo.recipe.recaller_of", answers)
+    made = dataclasses.replace(recipe(nets, tiny=True), epochs=1)
+    parts, judge = problem.parts, problem.judges["valid"]
+    train(made, problem.spec, parts.train, judge, tmp_path, known=parts.known)
+    assert asked == ["recall"]
 
 
 def test_an_unknown_way_is_refused_with_those_that_there_are(tmp_path):

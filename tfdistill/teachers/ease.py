@@ -29,9 +29,9 @@ class Ease:
     from .083 to .126 on validation, which follows training, and from .0636 to .0644 on
     test, which follows validation.
 
-    Cost: one inverse of n = `min(U, I)` rows, n^3 operations in 8 n^2 bytes, and half as
-    many bytes while it is kept. The matrix S is never whole in memory: `__call__` gives
-    the rows that are asked for.
+    Cost: one inverse of n = `min(U, I)` rows, n^3 operations in 8 n^2 bytes, and 4 n^2
+    bytes for as long as it is kept. The matrix S is never whole in memory: `__call__`
+    gives the rows that are asked for.
 
     Args:
         pairs: Training pairs; users are the rows 0 .. `num_users` - 1.

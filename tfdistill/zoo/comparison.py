@@ -26,7 +26,13 @@ from tfdistill.report import (
     Stage,
     over_seeds,
 )
-from tfdistill.zoo.judge import RECALL_CUT, CatalogueJudge, Ranker, Recaller
+from tfdistill.zoo.judge import (
+    RECALL_CUT,
+    CatalogueJudge,
+    DotRanker,
+    Ranker,
+    Recaller,
+)
 from tfdistill.zoo.recipe import PRIMARY, TrainedNet
 
 __all__ = [
@@ -196,7 +202,7 @@ def _judged(judge: CatalogueJudge, nets: Nets) -> dict[str, dict[str, float]]:
     found = {}
     for name, net in nets.items():
         if name == "recall":
-            found[name] = judge.recall(_recaller(nets, judge))
+            found[name] = judge.recall(_recaller(nets, name, judge))
             continue
         metrics = judge.ranking(judge.logits(net.models[name])[name])
         if name == "teacher":
@@ -225,20 +231,24 @@ def cascade_sets(judge: CatalogueJudge, nets: Nets, sizes: Sizes) -> Sets:
         Reranker(name, judge.for_users(ranker_of(nets, name, judge)), keep)
         for name, keep in (("coarse", sizes.coarse), ("fine", sizes.page))
     ]
-    return run_cascade(judge.recalled(_recaller(nets, judge), sizes.recall), rerankers)
+    recalled = judge.recalled(_recaller(nets, "recall", judge), sizes.recall)
+    return run_cascade(recalled, rerankers)
 
 
-def ranker_of(nets: Nets, name: str, judge: CatalogueJudge) -> Ranker:
+def ranker_of(nets: Nets, name: str, judge: CatalogueJudge) -> Ranker | DotRanker:
     """Returns a trained net as a ranker of the catalogue.
 
     Args:
         nets: The nets by name.
-        name: Name of a net that ranks.
+        name: Name of a net; a two-tower one ranks by its products.
         judge: The judge of the part whose users are ranked for.
     """
-    return Ranker(nets[name].models[name], judge.requests)
+    models = nets[name].models
+    if name in models:
+        return Ranker(models[name], judge.requests)
+    return DotRanker(_recaller(nets, name, judge))
 
 
-def _recaller(nets: Nets, judge: CatalogueJudge) -> Recaller:
-    models = nets["recall"].models
+def _recaller(nets: Nets, name: str, judge: CatalogueJudge) -> Recaller:
+    models = nets[name].models
     return Recaller(models["query"], models["item"], judge.requests)

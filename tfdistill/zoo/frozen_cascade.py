@@ -42,7 +42,7 @@ def students(
     def kept(name: str) -> bool:
         return name.split("_")[0] in stages
 
-    width = taught_by.model.output["teacher_hidden"].shape[-1]
+    hidden = taught_by.model.output.get("teacher_hidden")
     return dataclasses.replace(
         unified,
         nets={name: unified.nets[name] for name in stages},
@@ -52,7 +52,9 @@ def students(
             if kept(transfer.target)
         ),
         loss_weights={n: w for n, w in unified.loss_weights.items() if kept(n)},
-        hints=tuple((name, width) for name, _ in unified.hints if kept(name)),
+        hints=tuple(
+            (name, hidden.shape[-1]) for name, _ in unified.hints if kept(name)
+        ),
         booster=None,
         shared_gradient="both",
         own_tables=(),
@@ -65,8 +67,8 @@ def trained_teacher(
 ) -> FrozenTeacher:
     """Returns the teacher that `train(recipe, ..., directory)` left at its best epoch.
 
-    Its signals are named as the outputs of the joint network, hidden layer included, so
-    that the transfers are the same.
+    Its signals are named as the outputs of the joint network, those of the teacher's
+    hidden layer included, so that the transfers are the same.
 
     Args:
         recipe: What was trained, such as `unified.only("teacher")`: the first stage.
@@ -76,8 +78,11 @@ def trained_teacher(
     network = recipe.network(spec)
     part = network.part("teacher")
     part.load_weights(str(directory / "teacher.weights.h5"))
-    names = ("teacher", "teacher_hidden")
-    outputs = {name: network.model.output[name] for name in names}
+    outputs = {
+        name: output
+        for name, output in network.model.output.items()
+        if name in ("teacher", "teacher_hidden")  # two towers have no hidden layer
+    }
     return FrozenTeacher(tf.keras.Model(part.input, outputs))
 
 

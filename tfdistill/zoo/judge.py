@@ -19,7 +19,14 @@ from tfdistill.metrics import (
     top_k,
 )
 
-__all__ = ["RECALL_CUT", "CatalogueJudge", "ListJudge", "Ranker", "Recaller"]
+__all__ = [
+    "RECALL_CUT",
+    "CatalogueJudge",
+    "DotRanker",
+    "ListJudge",
+    "Ranker",
+    "Recaller",
+]
 
 RECALL_CUT = 50
 """The deepest cut of recall's metrics."""
@@ -81,6 +88,26 @@ class Recaller:
         """Returns the candidate vectors `[I, d]` of the whole catalogue."""
         features = {k: v[np.newaxis] for k, v in self._items.items()}
         return _only(self._item(features))[0]
+
+
+class DotRanker:
+    """A recall net as a ranker, from vectors that are computed once.
+
+    Args:
+        recaller: The net.
+    """
+
+    def __init__(self, recaller: Recaller) -> None:
+        self._recaller, self._items = recaller, recaller.items()
+
+    def __call__(self, rows: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+        """Scores candidates `[b, N]` (-1 padded) of the request rows `[b]`."""
+        items = self._items[np.maximum(candidates, 0)]
+        return np.einsum("bd,bnd->bn", self._recaller.queries(rows), items)
+
+    def catalogue(self, rows: np.ndarray) -> np.ndarray:
+        """Scores the whole catalogue `[b, I]` for the request rows `[b]`."""
+        return self._recaller.queries(rows) @ self._items.T
 
 
 class ListJudge:
@@ -170,7 +197,7 @@ class CatalogueJudge(ListJudge):
         scores = dot_scores(recaller.queries(self.first), recaller.items())
         return top_k(scores, len(self.first), k, seen=self.seen)
 
-    def best(self, ranker: Ranker, k: int) -> np.ndarray:
+    def best(self, ranker: Ranker | DotRanker, k: int) -> np.ndarray:
         """Returns each user's best k unseen items by a ranker over the catalogue."""
         return top_k(
             lambda users: ranker.catalogue(self.first[users]),
@@ -189,7 +216,7 @@ class CatalogueJudge(ListJudge):
         return retrieval_summary(top, self.relevant, self.popular)
 
     def for_users(
-        self, ranker: Ranker
+        self, ranker: Ranker | DotRanker
     ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
         """Returns the ranker as a function of judged users and candidates."""
         return lambda users, candidates: ranker(self.first[users], candidates)

@@ -355,9 +355,10 @@ def _ends(batches: Batches, recipe: Recipe, network: JointNetwork) -> Iterable[i
     if not isinstance(batches, Rounds):
         return (recipe.epochs,)
     names = recipe.recallers
-    return batches.ends(
-        recaller_of(network, names[0], batches.requests) if names else None
-    )
+    if not names:
+        return batches.ends(None)
+    student = "recall" if "recall" in names else names[0]  # not its two-tower teacher
+    return batches.ends(recaller_of(network, student, batches.requests))
 
 
 def _compiled(

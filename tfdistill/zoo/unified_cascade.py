@@ -11,6 +11,7 @@ simulator:
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 import tensorflow as tf
@@ -88,6 +89,10 @@ def recipe(
     - coarse: `hard BCE(y, z_c) + soft (BCE(sigmoid(z_t), z_c) + KL(...))`;
     - fine: the same, and `hint ||W h_f - h_t||^2`.
 
+    A teacher that is a `TwoTower` learns by recall's softmax. Its products are no log
+    odds, so it teaches the order of the lists alone: take one, with wide tables, where
+    nothing is known but ids, which a ranker hardly learns from labels.
+
     Args:
         nets: The nets, such as `default_nets(spec)`.
         candidates: The candidates of recall; None for none.
@@ -113,7 +118,7 @@ def recipe(
     if warm_up:
         weight = tf.keras.optimizers.schedules.PolynomialDecay(0.0, warm_up, soft)
     score, order = SigmoidSoftLabel(), ListSoftmaxKL()
-    return Recipe(
+    made = Recipe(
         nets=nets,
         transfers=(
             softmax_transfer("recall", recall_hard),
@@ -136,4 +141,13 @@ def recipe(
         epochs=2 if tiny else 10,
         learning_rate=3e-3,
         rows_l2=1e-4,
+    )
+    return _by_order(made) if made.task("teacher") == "recall" else made
+
+
+def _by_order(made: Recipe) -> Recipe:
+    """The recipe under a two-tower teacher, without what its log odds would teach."""
+    kept = (t for t in made.transfers if not t.name.endswith(("_soft", "_hint")))
+    return dataclasses.replace(
+        made, transfers=(softmax_transfer("teacher"), *kept), hints=()
     )
