@@ -16,7 +16,7 @@ from tfdistill.trainers import (
 SCORES = (0.5, 0.8, 0.7, 0.9, 0.9, 0.9)  # the best epoch is 1, it stops after 2
 
 
-def joint():
+def joint(frozen=()):
     """A teacher with a table and dropout, and a student."""
     tf.keras.utils.set_random_seed(3)
     item = tf.keras.Input([2], dtype=tf.int64)
@@ -27,6 +27,8 @@ def joint():
         score = tf.keras.layers.Dense(1, name=name)(dropped)
         nets.append(tf.keras.Model(item, score))
     model = tf.keras.Model(item, {net.output_names[0]: net.output for net in nets})
+    for name in frozen:
+        model.get_layer(name).trainable = False
     model.compile(LazyAdam(0.1, rows_l2=1e-2), {net: "mse" for net in model.output})
     return model, nets
 
@@ -60,8 +62,8 @@ class Kill(tf.keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-def trained(folder, *callbacks, fits=(6,), patience=1):
-    model, (teacher, student) = joint()
+def trained(folder, *callbacks, fits=(6,), patience=1, frozen=()):
+    model, (teacher, student) = joint(frozen)
     best = SubmodelCheckpoint(teacher, folder / "t.weights.h5", "val_score", "max")
     stop = SubmodelEarlyStopping(best, patience)
     done = iter(SCORES)
@@ -95,6 +97,41 @@ def test_it_goes_back_to_its_best_weights_and_rests(tmp_path):
     np.testing.assert_array_equal(table, teacher.weights[1][0])
     assert np.abs(student.weights[5][0] - student.weights[2][0]).min() > 0
     assert model.get_layer("teacher_table").trainable  # as it was found
+
+
+def test_what_was_frozen_before_stays_frozen(tmp_path):
+    model, (teacher, _), stop = trained(tmp_path, frozen=["teacher_table"])
+    assert stop.stopped_epoch == 2 and not teacher.weights[4]
+    assert not model.get_layer("teacher_table").trainable
+    assert model.get_layer("teacher").trainable
+
+
+def test_an_interrupted_training_rests_no_longer_than_the_next_begins(tmp_path):
+    folder = tmp_path / "first"
+    model, (teacher, _) = joint()
+    best = SubmodelCheckpoint(teacher, folder / "t.weights.h5", "val_score", "max")
+    stop = SubmodelEarlyStopping(best)
+
+    def train(scores, *callbacks):
+        done = iter(scores)
+        judge = Evaluation(lambda: {"score": next(done)})
+        fit(
+            model,
+            batches,
+            steps_per_epoch=1,
+            epochs=len(scores),
+            callbacks=[judge, best, stop, *callbacks],
+            backup_dir=tmp_path / f"backup-{len(scores)}",
+            verbose=0,
+        )
+
+    with pytest.raises(KeyboardInterrupt):
+        train(SCORES, Kill(4))  # it rests by then
+    assert not teacher.trainable
+    before = model.get_layer("teacher_table").get_weights()[0]
+    train(SCORES[:2])
+    assert stop.stopped_epoch is None and teacher.trainable
+    assert np.abs(model.get_layer("teacher_table").get_weights()[0] - before).max() > 0
 
 
 def test_a_net_at_rest_drops_nothing(tmp_path):

@@ -225,10 +225,14 @@ class SubmodelEarlyStopping(tf.keras.callbacks.Callback):
         self.checkpoint = checkpoint
         self.patience = patience
         self.stopped_epoch: int | None = None
+        self._found: list[tuple[tf.keras.layers.Layer, bool]] = []  # while it rests
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Forget a former training."""
+        """Forget a former training, also one that was interrupted."""
         self.stopped_epoch = None
+        if self._found:
+            self._leave_as_found()
+            self.model.make_train_function(force=True)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Let the sub-model rest, if it has stopped, here or in a former process.
@@ -237,8 +241,14 @@ class SubmodelEarlyStopping(tf.keras.callbacks.Callback):
             epoch: The epoch, from 0.
             logs: Unused.
         """
-        if self.stopped_epoch is not None and self.checkpoint.submodel.trainable:
-            self.checkpoint.submodel.trainable = False
+        if self.stopped_epoch is not None and not self._found:
+            model = self.checkpoint.submodel
+            self._found = [
+                (layer, layer.trainable)
+                for layer in (model, *model.submodules)  # each before what it holds
+                if isinstance(layer, tf.keras.layers.Layer)
+            ]
+            model.trainable = False
             self.model.make_train_function(force=True)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -256,9 +266,14 @@ class SubmodelEarlyStopping(tf.keras.callbacks.Callback):
 
     def on_train_end(self, logs: Any = None) -> None:
         """Leave the sub-model as it was found: it can be trained again."""
-        if not self.checkpoint.submodel.trainable:
-            self.checkpoint.submodel.trainable = True
+        if self._found:
+            self._leave_as_found()
             self.model.train_function = None
+
+    def _leave_as_found(self) -> None:
+        for layer, trainable in self._found:
+            layer.trainable = trainable
+        self._found = []
 
 
 _SUFFIX = ".weights.h5"
