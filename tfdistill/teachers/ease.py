@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
+from scipy import sparse
 from scipy.linalg import lapack
 
 from tfdistill.data.requests import PairSet
@@ -12,7 +13,7 @@ from tfdistill.metrics.retrieval import Pairs, retrieval_ndcg, top_k
 
 __all__ = ["Ease", "tuned_ease"]
 
-_PAIRS_AT_ONCE = 2_000_000  # bounds the memory of the co-occurrence counts
+_USERS_AT_ONCE = 512
 
 
 class Ease:
@@ -75,38 +76,48 @@ class Ease:
                 f"{user.max()}. Renumber the users from 0."
             )
         self.l2, self.memory, self._recent = l2, memory, recent
-        self._items = _Lists(user, item, num_users)
-        self._users = _Lists(item, user, pairs.num_items)
+        shape = num_users, pairs.num_items
+        ones = np.ones(len(user), np.float32)
+        self._x = sparse.csr_matrix((ones, (user, item)), shape)
         self._dual = num_users < pairs.num_items
-        if self._dual:
-            gram = _co_occurrences(self._users, num_users)
-        else:
-            gram = _co_occurrences(self._items, pairs.num_items)
+        gram = self._x @ self._x.T if self._dual else self._x.T @ self._x
+        gram = gram.astype(np.float64).toarray()
         gram[np.diag_indices_from(gram)] += l2
         self._inverse = _inverted(gram).astype(np.float32)
-        if self._dual:  # diag(P)_j = (1 - x_j^T A x_j) / l2
-            explained = _quadratic_forms(self._inverse, self._users)
-            self._diagonal = ((1.0 - explained) / l2).astype(np.float32)
+        if self._dual:
+            self._diagonal = ((1.0 - self._explained()) / l2).astype(np.float32)
         else:
             self._diagonal = self._inverse.diagonal().copy()
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         """Returns the scores `[b, I]` of user rows `[b]`, float32."""
-        asked = np.zeros((len(rows), len(self._diagonal)), np.float32)
-        for place, row in enumerate(rows):
-            if self._recent is None:
-                asked[place, self._items[row]] = 1.0
-            else:
-                last = self._recent[row][self._recent[row] >= 0]
-                asked[place, last] = np.exp(-np.arange(len(last)) / self.memory)
+        asked = self._x[rows]
+        if self._recent is not None:
+            asked = self._newest(self._recent[rows])
         if not self._dual:
             through = asked @ self._inverse
         elif self._recent is None:  # X P = A X
-            through = self._users.sums(self._inverse[rows])
+            through = self._inverse[rows] @ self._x
         else:
-            explained = self._users.sums(self._items.sums(asked) @ self._inverse)
-            through = (asked - explained) / np.float32(self.l2)
-        return asked - through / self._diagonal  # S = X - X P / diag(P)
+            explained = (asked @ self._x.T @ self._inverse) @ self._x
+            through = (asked.toarray() - explained) / np.float32(self.l2)
+        return asked.toarray() - through / self._diagonal  # S = X - X P / diag(P)
+
+    def _newest(self, last: np.ndarray) -> sparse.csr_matrix:
+        """The weights `[b, I]` of users' last items `[b, H]`."""
+        row, place = np.nonzero(last >= 0)
+        weight = np.exp(-place / np.float32(self.memory))
+        shape = len(last), self._x.shape[1]
+        return sparse.csr_matrix((weight, (row, last[row, place])), shape)
+
+    def _explained(self) -> np.ndarray:
+        """`x_j^T A x_j` of each item, by blocks of users."""
+        total = np.zeros(self._x.shape[1])
+        for begin in range(0, self._x.shape[0], _USERS_AT_ONCE):
+            rows = slice(begin, begin + _USERS_AT_ONCE)
+            explained = self._x[rows].multiply(self._inverse[rows] @ self._x)
+            total += explained.sum(axis=0).A1
+        return total
 
 
 def tuned_ease(
@@ -162,59 +173,3 @@ def _inverted(matrix: np.ndarray) -> np.ndarray:
     for row in range(len(inverse)):  # LAPACK fills the lower half
         inverse[row, row + 1 :] = inverse[row + 1 :, row]
     return inverse.T  # rows in one piece
-
-
-class _Lists:
-    """What each of N rows holds: columns by row, and sums over them."""
-
-    def __init__(self, row: np.ndarray, column: np.ndarray, num_rows: int) -> None:
-        self._columns = column[np.argsort(row, kind="stable")]
-        self.sizes = np.bincount(row, minlength=num_rows)
-        self._ends = np.cumsum(self.sizes)
-
-    def __getitem__(self, row: int) -> np.ndarray:
-        end = self._ends[row]
-        return self._columns[end - self.sizes[row] : end]
-
-    def sums(self, values: np.ndarray) -> np.ndarray:
-        """Sums the columns `[b, M]` of each row's list: `[b, N]`."""
-        total = np.zeros((len(values), len(self.sizes)), values.dtype)
-        filled = np.flatnonzero(self.sizes)
-        starts = (self._ends - self.sizes)[filled]
-        total[:, filled] = np.add.reduceat(values[:, self._columns], starts, axis=1)
-        return total
-
-    def pairs(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Gives all ordered pairs of columns in one list, with their row, in parts."""
-        cost = np.cumsum(self.sizes.astype(np.int64) ** 2)
-        part = cost // _PAIRS_AT_ONCE
-        for rows in np.split(np.arange(len(cost)), np.flatnonzero(np.diff(part)) + 1):
-            sizes = self.sizes[rows]
-            squared = sizes**2
-            row = np.repeat(rows, squared)
-            place = np.arange(squared.sum()) - np.repeat(
-                np.cumsum(squared) - squared, squared
-            )
-            start = np.repeat((self._ends - self.sizes)[rows], squared)
-            size = np.repeat(sizes, squared)
-            yield (
-                row,
-                self._columns[start + place // size],
-                self._columns[start + place % size],
-            )
-
-
-def _co_occurrences(lists: _Lists, num_columns: int) -> np.ndarray:
-    """In how many lists two columns are together: `[M, M]`."""
-    counts = np.zeros((num_columns, num_columns))
-    for _, first, second in lists.pairs():
-        np.add.at(counts, (first, second), 1.0)
-    return counts
-
-
-def _quadratic_forms(matrix: np.ndarray, lists: _Lists) -> np.ndarray:
-    """The sum of `matrix` `[M, M]` over all pairs of each list: `[N]`."""
-    total = np.zeros(len(lists.sizes))
-    for row, first, second in lists.pairs():
-        total += np.bincount(row, matrix[first, second], minlength=len(total))
-    return total
