@@ -70,7 +70,7 @@ VARIANTS: Mapping[str, Callable[[Nets], Recipe]] = {
     PLAIN: recipe,
     "equal lists": equal_lists,
     "teacher goes on": teacher_goes_on,
-    "recall's labels at .1": lambda nets: recipe(nets, recall_hard=0.1),
+    "recall_hard .1": lambda nets: recipe(nets, recall_hard=0.1),
     "no candidates": lambda nets: recipe(nets, candidates=None),
     "no labels": lambda nets: recipe(nets, hard=0.0),
     "no fine list": no_fine_list,
