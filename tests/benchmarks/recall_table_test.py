@@ -17,7 +17,7 @@ import store  # noqa: E402
 
 def test_the_page_shows_what_was_measured():
     page = recall_table.PAGE.read_text(encoding="utf-8")
-    assert page.count("| row | seeds |") == 3
+    assert page.count("| row | seeds |") == 4
     assert pages.renewed(page, recall_table.NAME, recall_table.table) == page
     assert pages.renewed(page, clicks.NAME, clicks.table) == page
 
