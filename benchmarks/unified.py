@@ -3,8 +3,8 @@
     python benchmarks/unified.py movielens-1m --data-dir DIR [--modes joint frozen]
 
 Every mode trains the same nets, each student for as many steps, and has the same
-trials: the learning rates of `RATES` on seed 0, judged by the page on
-validation of MovieLens-1M, whose best the other problems take. What is judged is what a
+trials: two learning rates on seed 0, judged by the page on validation of MovieLens-1M,
+whose best the simulators take, and of CiteULike. What is judged is what a
 user sees: 500 items of the catalogue recalled, 100 left by the coarse ranker, 10 shown
 by the fine one; overlap is with the mode's own teacher, whose quality stands beside it.
 A trial or a seed is one line of benchmarks/results/unified.jsonl, and isn't run again.
@@ -26,7 +26,7 @@ import numpy as np
 import pages
 import store
 from rich.console import Console
-from unified_data import PROBLEMS, TUNED
+from unified_data import PROBLEMS, TUNED, CascadeProblem
 
 from tfdistill.files import written_whole
 from tfdistill.zoo.comparison import Sizes, cascade_sets, ranker_of
@@ -39,45 +39,55 @@ from tfdistill.zoo.training_modes import (
     student_parameters,
     train_mode,
 )
-from tfdistill.zoo.unified_cascade import Nets, recipe
 
 NAME = "unified"
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "cascade.md"
 SIZES = Sizes(500, 100)
-RATES = (3e-3, 6e-3)
 
 
-def no_fine_list(nets: Nets, **options: Any) -> Recipe:
+def no_fine_list(problem: CascadeProblem, **options: Any) -> Recipe:
     """The fine ranker does not learn the teacher's order of the list."""
-    made = recipe(nets, **options)
+    made = problem.recipe(**options)
     others = (t for t in made.transfers if t.name != "fine_list")
     return dataclasses.replace(made, transfers=tuple(others))
 
 
-def equal_lists(nets: Nets) -> Recipe:
+def equal_lists(problem: CascadeProblem) -> Recipe:
     """Candidates take the place of drawn items, so lists are as long as without any."""
-    made = recipe(nets, candidates=Candidates(per_list=10))
+    made = problem.recipe(candidates=Candidates(per_list=10))
     return dataclasses.replace(made, negatives=made.negatives - 10)
 
 
-def teacher_goes_on(nets: Nets, **options: Any) -> Recipe:
+def teacher_goes_on(problem: CascadeProblem) -> Recipe:
     """The teacher does not stop at its best epoch."""
-    return dataclasses.replace(recipe(nets, **options), stops_early=())
+    return dataclasses.replace(problem.recipe(), stops_early=())
+
+
+def positives_too(problem: CascadeProblem) -> Recipe:
+    """A two-tower teacher teaches the order of whole lists, with their positives."""
+    made = problem.recipe()
+    lists = (dataclasses.replace(t, without=None) for t in made.transfers)
+    return dataclasses.replace(made, transfers=tuple(lists))
 
 
 PLAIN = "as it is"
-VARIANTS: Mapping[str, Callable[[Nets], Recipe]] = {
-    PLAIN: recipe,
+VARIANTS: Mapping[str, Callable[[CascadeProblem], Recipe]] = {
+    PLAIN: CascadeProblem.recipe,
     "equal lists": equal_lists,
     "teacher goes on": teacher_goes_on,
-    "recall_hard .1": lambda nets: recipe(nets, recall_hard=0.1),
-    "no candidates": lambda nets: recipe(nets, candidates=None),
-    "no labels": lambda nets: recipe(nets, hard=0.0),
+    "positives too": positives_too,
+    "one positive": lambda problem: problem.recipe(every_positive=False),
+    "no block": lambda problem: problem.recipe(shared_gradient="both"),
+    "recall_hard .1": lambda problem: problem.recipe(recall_hard=0.1),
+    "no candidates": lambda problem: problem.recipe(candidates=None),
+    "no labels": lambda problem: problem.recipe(hard=0.0),
     "no fine list": no_fine_list,
-    "no fine list, teacher's tables": lambda nets: no_fine_list(
-        nets, own_tables=(), shared_gradient="booster_only"
+    "no fine list, teacher's tables": lambda problem: no_fine_list(
+        problem, own_tables=(), shared_gradient="booster_only"
     ),
-    "no fine list, one set of tables": lambda nets: no_fine_list(nets, own_tables=()),
+    "no fine list, one set of tables": lambda problem: no_fine_list(
+        problem, own_tables=()
+    ),
 }
 COLUMNS = {
     "NDCG@10": "page/ndcg@10",
@@ -110,8 +120,7 @@ class Bench:
         self, key: str, variant: str, data_dir: pathlib.Path | None, work: pathlib.Path
     ) -> None:
         self.key, self.problem = key, PROBLEMS[key](data_dir)
-        made = VARIANTS[variant](self.problem.nets)
-        self.recipe = dataclasses.replace(made, epochs=self.problem.epochs)
+        self.recipe = VARIANTS[variant](self.problem)
         self.suffix = "" if variant == PLAIN else f", {variant}"
         self.work = work / key / variant.replace(" ", "-")
 
@@ -133,7 +142,7 @@ class Bench:
     def best(self, mode: str) -> float:
         """Returns the learning rate with the best page on validation, of seed 0."""
         key, found = TUNED.get(self.key, self.key), {}
-        for rate in RATES:
+        for rate in self.problem.rates:
             run = f"{key}/{mode}/rate-{rate}"
             if run not in store.finished(NAME):
                 if key != self.key or self.suffix:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,9 @@ from tfdistill.metrics import dot_scores, head_items, regret, top_k
 from tfdistill.models import CoarseTwoTower, DeepFm, Net, TwoTower
 from tfdistill.zoo.judge import CatalogueJudge
 from tfdistill.zoo.quickstart import make_problem
-from tfdistill.zoo.unified_cascade import Nets, default_nets
+from tfdistill.zoo.recipe import Recipe
+from tfdistill.zoo.rounds import Candidates
+from tfdistill.zoo.unified_cascade import Nets, default_nets, recipe
 
 USERS = 2000  # of MovieLens-1M: all that have test ratings, and the first others
 SIMULATOR = SimulatorConfig(users=4000, items=10_000)
@@ -36,6 +39,7 @@ JUDGED = {"test": 500, "valid": 500}  # users, drawn once; none is in both parts
 JUDGED_LARGE = {"test": 1000, "valid": 500}
 EXPLORED = 5000  # items that each user of LARGE's validation is shown at random
 JUDGED_CITEULIKE = {"test": 2500, "valid": 1000}
+RATES = (3e-3, 6e-3)
 DIM, WIDE = 32, 128  # of CiteULike's tables: the students' and the teacher's
 
 
@@ -51,6 +55,9 @@ class CascadeProblem:
         epochs: Passes over the requests.
         oracle: The true click probabilities, where they are known.
         own_nets: The teacher and the students, where they are not the zoo's.
+        options: Of the recipe, where they are not the zoo's.
+        settings: Further fields of the recipe, likewise.
+        rates: The learning rates that each mode has as trials.
     """
 
     spec: FeatureSpec
@@ -60,6 +67,18 @@ class CascadeProblem:
     epochs: int = 8
     oracle: Oracle | None = None
     own_nets: Nets | None = None
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    rates: tuple[float, ...] = RATES
+
+    def recipe(self, **options: Any) -> Recipe:
+        """The unified cascade's recipe, with further options.
+
+        Args:
+            options: In place of the problem's.
+        """
+        made = recipe(self.nets, **{**self.options, **options})
+        return dataclasses.replace(made, epochs=self.epochs, **self.settings)
 
     @property
     def nets(self) -> Nets:
@@ -128,7 +147,8 @@ def citeulike(data_dir: pathlib.Path) -> CascadeProblem:
     """CiteULike: ids alone, every pair is a positive; a pair of each user is judged.
 
     Two towers are the teacher, with wide tables of their own: a DCN-v2 and a
-    factorisation machine learned next to nothing there.
+    factorisation machine learned next to nothing there. Rankers read recall's tables
+    behind a gradient block, where they can.
     """
     data = load_citeulike(data_dir / "citeulike")
     frames = [
@@ -165,7 +185,27 @@ def citeulike(data_dir: pathlib.Path) -> CascadeProblem:
         "fine": Net(DeepFm((32, 16)), ids.names),
     }
     train = with_wide(parts.train)
-    return CascadeProblem(spec, train, parts.known, judges, 30, own_nets=nets)
+    return CascadeProblem(
+        spec,
+        train,
+        parts.known,
+        judges,
+        epochs=20,
+        own_nets=nets,
+        options={
+            "every_positive": True,
+            "warm_up": 0,
+            "shared_gradient": ("coarse", "fine"),
+            "candidates": Candidates(per_list=10, epochs=5),
+        },
+        settings={
+            "batch_size": 256,
+            "negatives": 10,
+            "annealed": True,
+            "rows_l2": 3e-4,
+        },
+        rates=(6e-2, 1e-1),
+    )
 
 
 def with_wide(requests: Requests) -> Requests:
@@ -250,5 +290,5 @@ PROBLEMS: Mapping[str, Callable[[pathlib.Path], CascadeProblem]] = {
     "simulator-4k": simulator,
     "simulator-20k": large_simulator,
 }
-TUNED = dict.fromkeys(["citeulike", "simulator-4k", "simulator-20k"], "movielens-1m")
+TUNED = dict.fromkeys(["simulator-4k", "simulator-20k"], "movielens-1m")
 """Problems that take the settings of another."""

@@ -14,7 +14,6 @@ benchmarks/results/unified_speed.jsonl; --rerun measures another.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import pathlib
 import tempfile
 import time
@@ -58,17 +57,16 @@ def steps() -> dict[str, dict[str, float]]:
 def trainings() -> dict[str, float]:
     """Seconds of processor time of whole trainings, of as many steps each."""
     problem = PROBLEMS[TRAINED](None)
-    nets = default_nets(problem.spec)
     found = {}
     for name, made in {
-        "teacher alone": recipe(nets).only("teacher"),
-        "with students": recipe(nets),
-        "with students, equal lists": VARIANTS["equal lists"](nets),
+        "teacher alone": problem.recipe().only("teacher"),
+        "with students": problem.recipe(),
+        "with students, equal lists": VARIANTS["equal lists"](problem),
     }.items():
         with tempfile.TemporaryDirectory() as folder:
             start = time.process_time()
             train(
-                dataclasses.replace(made, epochs=problem.epochs),
+                made,
                 problem.spec,
                 problem.train,
                 problem.judges["valid"],

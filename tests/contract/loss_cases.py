@@ -172,6 +172,19 @@ _IN_BATCH = {
     "item_row": lambda rng, b, n: rng.integers(0, 12, (b, n)).astype("i"),
 }
 
+
+def _in_batch_softmax(**options: Any) -> list[Case]:
+    return plain(
+        losses.InBatchSoftmax,
+        ref.in_batch_softmax,
+        shape="in_batch",
+        whole=True,
+        inputs=_IN_BATCH,
+        missing=5,
+        **options,
+    )
+
+
 CASES = [
     *plain(losses.SigmoidSoftLabel, ref.sigmoid_soft_label, temperature=2.5, missing=1),
     *plain(
@@ -288,13 +301,6 @@ CASES = [
         temperature=2.0,
         missing=3,
     ),
-    *plain(
-        losses.InBatchSoftmax,
-        ref.in_batch_softmax,
-        shape="in_batch",
-        whole=True,
-        inputs=_IN_BATCH,
-        temperature=0.5,
-        missing=5,
-    ),
+    *_in_batch_softmax(temperature=0.5),
+    *_in_batch_softmax(every=True)[1:],
 ]

@@ -80,28 +80,41 @@ def approx_ndcg(s, t, w, relevance=rank_linear, temperature=0.1):
 
 
 def in_batch_softmax(
-    student, teacher, mask, weights, labels, positive, log_q, item_row, temperature=1.0
+    student,
+    teacher,
+    mask,
+    weights,
+    labels,
+    positive,
+    log_q,
+    item_row,
+    temperature=1.0,
+    every=False,
 ):
     users, length = mask.shape
     losses = []
     for u in range(users):
-        if positive[u] < 0 or not mask[u, positive[u]] or not weights[u, positive[u]]:
-            continue
         own = [k for k in range(length) if mask[u, k] and weights[u, k] > 0]
-        known = {item_row[u, k] for k in own if labels[u, k] > 0}
-        known.add(item_row[u, positive[u]])
-        logits = []
-        for v in range(users):
-            for k in range(length):
-                chosen = (v, k) == (u, positive[u])
-                real = mask[v, k] and weights[v, k] > 0
-                if chosen or (real and item_row[v, k] not in known):
-                    z = float(student[u] @ teacher[v, k]) / temperature - log_q[v, k]
-                    logits.append(z)
-                    if chosen:
-                        place = len(logits) - 1
-        p = softmax(logits)[place]
-        losses.append(-weights[u, positive[u]] * math.log(p))
+        liked = [k for k in own if labels[u, k] > 0]
+        positives = liked if every else [k for k in own if k == positive[u]]
+        if not positives:
+            continue
+        known = {item_row[u, k] for k in liked + positives}
+
+        def logit(u, v, k):
+            return float(student[u] @ teacher[v, k]) / temperature - log_q[v, k]
+
+        rest = [
+            logit(u, v, k)
+            for v in range(users)
+            for k in range(length)
+            if mask[v, k] and weights[v, k] > 0 and item_row[v, k] not in known
+        ]
+        values = [
+            -weights[u, k] * math.log(softmax([logit(u, u, k), *rest])[0])
+            for k in positives
+        ]
+        losses.append(sum(values) / len(values))
     return sum(losses) / max(len(losses), 1)
 
 

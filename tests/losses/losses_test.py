@@ -329,6 +329,16 @@ def test_item_weights_keep_the_minimum_of_the_kl():
             ),
             r"queries \[B, d\]",
         ),
+        (
+            lambda: losses.InBatchSoftmax(every=True).reduce(
+                student=[[1.0]],
+                teacher=[[[1.0]]],
+                positive=[0],
+                log_q=[[0.0]],
+                item_row=[[0]],
+            ),
+            "needs `labels`, received None.*take every=False",
+        ),
     ],
 )
 def test_wrong_arguments_are_named(call, message):

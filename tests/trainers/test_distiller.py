@@ -201,6 +201,23 @@ def test_a_transfer_is_weighted_by_sample_weights_or_by_a_feature():
         value(x, "w", weights=labelled)
 
 
+def test_a_transfer_leaves_out_what_is_labelled_as_positive():
+    source, target = tf.constant([[1.0, 2.0, 3.0]]), tf.zeros([1, 3])
+    features = {"mask": tf.constant([[True, False, True]])}
+    labels = {"fine": tf.constant([[0.0, 0.0, 1.0]])}
+
+    def value(**options):
+        transfer = Transfer("t", "teacher", "fine", LogitMSE(), **options)
+        found = {"features": features, "labels": labels}
+        return float(transfer.value(source, target, step=0, **found))
+
+    assert value() == pytest.approx((1 + 4 + 9) / 3)
+    assert value(without="fine") == pytest.approx((1 + 4) / 2)
+    assert value(without="fine", mask="mask") == pytest.approx(1)
+    with pytest.raises(ValueError, match="needs 'coarse' among the batch's labels"):
+        value(without="coarse")
+
+
 def test_an_ensemble_gives_the_weighted_mean_of_logits():
     parts = [LoggedTeacher({"score": name}) for name in "ab"]
     features = {"a": tf.constant([1.0]), "b": tf.constant([5.0])}

@@ -88,6 +88,28 @@ def test_students_of_a_frozen_teacher_keep_their_terms_without_the_warm_up():
     assert not students(unified, teacher, ["recall"]).hints
 
 
+def test_students_of_a_frozen_teacher_read_tables_behind_the_same_block():
+    unified = recipe(NETS, shared_gradient=("coarse", "fine"))
+    teacher = frozen_teacher()
+    assert students(unified, teacher).shared_gradient == ("coarse", "fine")
+    assert students(unified, teacher, ["recall", "fine"]).shared_gradient == ("fine",)
+    assert students(unified, teacher, ["coarse", "fine"]).shared_gradient == "both"
+    assert students(unified, teacher, ["fine"]).shared_gradient == "both"
+    assert students(recipe(NETS), teacher).shared_gradient == "both"
+
+
+def test_all_positives_of_a_list_teach_recall_if_that_is_asked_for():
+    def softmax(made):
+        return {
+            t.name: t.loss.every for t in made.transfers if t.name.endswith("softmax")
+        }
+
+    towers = {**NETS, "teacher": NETS["recall"]}
+    assert softmax(recipe(NETS)) == {"recall_softmax": False}
+    both = softmax(recipe(towers, every_positive=True))
+    assert both == {"teacher_softmax": True, "recall_softmax": True}
+
+
 def test_shared_tables_count_once():
     shared, apart = (student_parameters(m, NETS, SPEC) for m in ("joint", "distilled"))
     tables = sum(SPEC.table_of(SPEC[name]).num_rows * 4 for name in ("city", "item_id"))
@@ -125,6 +147,8 @@ def test_two_towers_teach_the_order_by_their_products(tmp_path):
         *("coarse_list", "fine_list"),
     ]
     assert not made.hints and made.only("teacher").transfers == made.transfers[:1]
+    assert not made.stops_early
+    assert [t.without for t in made.transfers[2:]] == ["recall", "coarse", "fine"]
     judge, parts, sizes = problem.judges["valid"], problem.parts, Sizes(30, 20, 10)
     for mode in ("joint", "frozen"):
         trained = train_mode(

@@ -90,24 +90,30 @@ class _InBatchLoss(base.TemperedLoss):
 class InBatchSoftmax(_InBatchLoss):
     """Sampled softmax of each query over all candidates of the batch: a hard loss.
 
-    loss_u = -log softmax_n((q_u . v_n) / T - log_q_n)[positive of u]
+    loss_u = mean over u's positives p of -log softmax_n((q_u . v_n) / T - log_q_n)[p]
 
-    over the B * L candidates of the batch, without those that are padded, and without
-    the accidental hits of user u: candidates (anywhere in the batch) that are the same
-    item as u's positive or as another item of u's own list with a label above 0. The
-    correction `log_q` (log of the expected share of an item among the candidates) is
-    applied to the positive too. Averaged over users with a positive, never summed, so
-    that its weight does not change with the batch size.
+    over p and the B * L candidates of the batch, without those that are padded, and
+    without the accidental hits of user u: candidates (anywhere in the batch) that are
+    the same item as u's positive or as another item of u's own list with a label above
+    0. The correction `log_q` (log of the expected share of an item among the
+    candidates) is applied to the positive too. Averaged over users with a positive,
+    never summed, so that its weight does not change with the batch size.
+
+    A user has one positive, drawn for the batch, or with `every` all those of its list,
+    which costs the same: then one pass teaches what takes a list's length of passes
+    otherwise. Take it for lists of positives, such as users' histories.
 
     The base loss of two-tower recall. `student` holds the queries `[B, d]`, `teacher`
     the candidates `[B, L, d]`; both are trained, so unlike a distillation loss it
     passes gradient to `teacher` (`teacher_gradient`). Inputs: `positive` int `[B]`, the
     list position of the user's one positive, -1 for none; `log_q` `[B, L]`; `item_row`
-    int `[B, L]`. The weight of a user is that of the positive. Under a distribution
-    strategy a replica sees its own candidates, unless `gather`.
+    int `[B, L]`. The weights are those of the positives. Under a distribution strategy
+    a replica sees its own candidates, unless `gather`.
 
     Args:
         temperature: T > 0, usually 1 for dot products and 0.05 to 0.2 for cosines.
+        every: Whether every item with a label above 0 is a positive, and `positive` is
+            not read.
         gather: Whether candidates of all replicas serve as negatives.
         reduction: See `DistillationLoss`; `SUM` is refused.
         name: Name of the loss.
@@ -138,6 +144,18 @@ class InBatchSoftmax(_InBatchLoss):
         "teacher_gradient": "the candidates are trained by it as well",
     }
 
+    def __init__(
+        self,
+        temperature: float = 1.0,
+        *,
+        every: bool = False,
+        gather: bool = False,
+        reduction: str = base.Reduction.AUTO,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(temperature, gather=gather, reduction=reduction, name=name)
+        self.every = every
+
     def _enter(
         self,
         student: Any,
@@ -160,23 +178,40 @@ class InBatchSoftmax(_InBatchLoss):
 
     def _per_example(self, items: base.Items) -> tf.Tensor:
         logits = self._logits(items.student, items.teacher, items)
-        positive = _positive(items)
-        valid, first = self._columns(items)
-        own = first + tf.maximum(positive, 0)
-        known = tf.range(tf.shape(items.valid)[1]) == positive[:, tf.newaxis]
+        positives = self._positives(items)
+        known = positives
         if items.labels is not None:
             known |= items.labels > 0.0
-        chosen = tf.range(tf.size(valid)) == own[:, tf.newaxis]
-        allowed = chosen | (valid & ~self._hits(items, known))
-        allowed &= self._valid_examples(items)[:, tf.newaxis]
-        log_p = masking.masked_log_softmax(logits, allowed)
-        weight = tf.gather(items.weights, tf.maximum(positive, 0), batch_dims=1)
-        return -weight * tf.gather(log_p, own, batch_dims=1)
+        valid, first = self._columns(items)
+        places = first[:, tf.newaxis] + tf.range(tf.shape(items.valid)[1])
+        own = tf.gather(logits, places, batch_dims=1)  # [B, L]
+        negatives = valid & ~self._hits(items, known)
+        rest = tf.reduce_logsumexp(
+            logits + tf.where(negatives, 0.0, logits.dtype.min), axis=1, keepdims=True
+        )
+        return masking.masked_mean(
+            items.weights * tf.math.softplus(rest - own), positives
+        )
 
     def _valid_examples(self, items: base.Items) -> tf.Tensor:
-        positive = _positive(items)
-        present = tf.gather(items.valid, tf.maximum(positive, 0), batch_dims=1)
-        return (positive >= 0) & present
+        return tf.reduce_any(self._positives(items), axis=1)
+
+    def _positives(self, items: base.Items) -> tf.Tensor:
+        """Which items of each list are positives of its user: bool `[B, L]`."""
+        if not self.every:
+            place = tf.cast(items.inputs["positive"], tf.int32)[:, tf.newaxis]
+            return items.valid & (tf.range(tf.shape(items.valid)[1]) == place)
+        if items.labels is None:
+            raise ValueError(
+                f"{self.name} with every=True needs `labels`, received None: items "
+                "with a label above 0 are the positives. Pass `labels=` (a Transfer's "
+                "`labels`), or take every=False and `positive`."
+            )
+        return items.valid & (items.labels > 0.0)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns every constructor argument."""
+        return {**super().get_config(), "every": self.every}
 
 
 @tf.keras.utils.register_keras_serializable(package="tfdistill")
@@ -258,8 +293,3 @@ class InBatchDistillation(_InBatchLoss):
         t = self._temperature(items)
         same = tf.cast(allowed, tf.float32)
         return weight * t**2 * listwise.generalised_kl(log_p, log_q, same)
-
-
-def _positive(items: base.Items) -> tf.Tensor:
-    """Returns the list position of every user's positive, -1 for none."""
-    return tf.cast(items.inputs["positive"], tf.int32)

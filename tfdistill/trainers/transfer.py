@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Union
 
@@ -35,6 +36,9 @@ class Transfer:
         loss: How they are compared.
         weight: Factor, constant or a schedule of `optimizer.iterations`.
         mask: Key of the features with a bool mask of valid items.
+        without: Key of labels; an item with a label above 0 is left out, as in the
+            lists of a teacher that was trained on such items: it knows them by heart,
+            and what it teaches is the order of the others.
         weights: Key with the weights of items or lists: of `sample_weight`, which is 0
             where an item has no label, or else of the features, such as the
             `pair_weight` of `RequestBatches`, which weighs all that is unmasked.
@@ -62,6 +66,7 @@ class Transfer:
     loss: DistillationLoss
     weight: Schedule = 1.0
     mask: str | None = None
+    without: str | None = None
     weights: str | None = None
     labels: str | None = None
     inputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -139,11 +144,11 @@ class Transfer:
         Raises:
             ValueError: If the batch lacks a key that the transfer names.
         """
-        mask = None
+        masks = [] if present is None else [present]
         if self.mask is not None:
-            mask = self._find("features", features, self.mask)
-        if present is not None:
-            mask = present if mask is None else tf.cast(mask, tf.bool) & present
+            masks.append(tf.cast(self._find("features", features, self.mask), tf.bool))
+        if self.without is not None:
+            masks.append(self._find("labels", labels, self.without) <= 0)
         found = {k: self._find("features", features, v) for k, v in self.inputs.items()}
         scheduled = {k: at_step(v, step) for k, v in self.overrides.items()}
         given = self.labels and self._find("labels", labels, self.labels)
@@ -151,7 +156,7 @@ class Transfer:
             student=target,
             teacher=given if source is None else source,
             labels=given,
-            mask=mask,
+            mask=functools.reduce(tf.logical_and, masks) if masks else None,
             weights=self.weights and self._find_weights(weights, features),
             teacher_gradient=self.hint_gradient or None,
             **found,

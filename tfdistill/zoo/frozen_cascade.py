@@ -30,7 +30,8 @@ def students(
 ) -> Recipe:
     """Returns the recipe of students under the trained teacher: the second stage.
 
-    They share tables among themselves.
+    They share tables among themselves, and those that read them behind a block still
+    do, unless all others are gone.
 
     Args:
         unified: What `unified_cascade.recipe` returned. A weight that warms up has its
@@ -42,6 +43,8 @@ def students(
     def kept(name: str) -> bool:
         return name.split("_")[0] in stages
 
+    shared = unified.shared_gradient
+    blocked = () if isinstance(shared, str) else tuple(filter(kept, shared))
     hidden = taught_by.model.output.get("teacher_hidden")
     return dataclasses.replace(
         unified,
@@ -56,7 +59,7 @@ def students(
             (name, hidden.shape[-1]) for name, _ in unified.hints if kept(name)
         ),
         booster=None,
-        shared_gradient="both",
+        shared_gradient=blocked if 0 < len(blocked) < len(stages) else "both",
         own_tables=(),
         stops_early=(),
     )

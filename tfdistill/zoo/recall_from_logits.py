@@ -18,12 +18,15 @@ from tfdistill.zoo.recipe import Recipe
 __all__ = ["recipe", "softmax_transfer"]
 
 
-def softmax_transfer(name: str, weight: Schedule = 1.0) -> Transfer:
+def softmax_transfer(
+    name: str, weight: Schedule = 1.0, *, every: bool = False
+) -> Transfer:
     """Returns the hard loss of a recall net: a softmax over the batch's candidates.
 
     Args:
         name: Name of the net.
         weight: Weight of the transfer, constant or a schedule of the step.
+        every: Whether all positives of a list teach, or one that is drawn.
 
     Example:
         >>> softmax_transfer("recall").target
@@ -33,7 +36,7 @@ def softmax_transfer(name: str, weight: Schedule = 1.0) -> Transfer:
         f"{name}_softmax",
         source=f"{name}_item",
         target=f"{name}_query",
-        loss=InBatchSoftmax(),
+        loss=InBatchSoftmax(every=every),
         weight=weight,
         mask="mask",
         labels=name,

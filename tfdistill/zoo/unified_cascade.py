@@ -78,6 +78,7 @@ def recipe(
     hard: float = 0.3,
     recall_hard: float = 1.0,
     hint: float = 1e-3,
+    every_positive: bool = False,
     tiny: bool = False,
 ) -> Recipe:
     """Returns the recipe that trains the teacher and the three students in one fit.
@@ -90,9 +91,10 @@ def recipe(
     - coarse: `hard BCE(y, z_c) + soft (BCE(sigmoid(z_t), z_c) + KL(...))`;
     - fine: the same, and `hint ||W h_f - h_t||^2`.
 
-    A teacher that is a `TwoTower` learns by recall's softmax. Its products are no log
-    odds, so it teaches the order of the lists alone: take one, with wide tables, where
-    nothing is known but ids, which a ranker hardly learns from labels.
+    A teacher that is a `TwoTower` learns by recall's softmax, to the last epoch. Its
+    products are no log odds, so it teaches the order of the lists alone, without their
+    positives, which it knows by heart: take one, with wide tables, where nothing is
+    known but ids, which a ranker hardly learns from labels.
 
     Args:
         nets: The nets, such as `default_nets(spec)`.
@@ -110,6 +112,8 @@ def recipe(
         recall_hard: Weight of recall's labels; a tenth where the log tells more of the
             policy that chose what was shown than of the users.
         hint: Weight of the hidden layer.
+        every_positive: Whether recall learns from all positives of a list at once, as
+            in `InBatchSoftmax(every=True)`; where lists are the users' histories.
         tiny: Whether to train for two epochs only.
 
     Reference:
@@ -122,7 +126,7 @@ def recipe(
     made = Recipe(
         nets=nets,
         transfers=(
-            softmax_transfer("recall", recall_hard),
+            softmax_transfer("recall", recall_hard, every=every_positive),
             pair_transfer("recall_list", "teacher", "recall", order, weight=weight),
             pair_transfer("coarse_list", "teacher", "coarse", order, weight=weight),
             pair_transfer("coarse_soft", "teacher", "coarse", score, weight=weight),
@@ -143,12 +147,18 @@ def recipe(
         learning_rate=3e-3,
         rows_l2=1e-4,
     )
-    return _by_order(made) if made.task("teacher") == "recall" else made
+    return _by_order(made, every_positive) if made.task("teacher") == "recall" else made
 
 
-def _by_order(made: Recipe) -> Recipe:
+def _by_order(made: Recipe, every: bool) -> Recipe:
     """The recipe under a two-tower teacher, without what its log odds would teach."""
-    kept = (t for t in made.transfers if not t.name.endswith(("_soft", "_hint")))
+    softmax = (t for t in made.transfers if t.name == "recall_softmax")
+    orders = (
+        dataclasses.replace(transfer, without=transfer.target)
+        for transfer in made.transfers
+        if transfer.name.endswith("_list")
+    )
+    own = softmax_transfer("teacher", every=every)
     return dataclasses.replace(
-        made, transfers=(softmax_transfer("teacher"), *kept), hints=()
+        made, transfers=(own, *softmax, *orders), hints=(), stops_early=()
     )
