@@ -6,6 +6,8 @@ Run: `tfdistill cascade --data-dir DIR --training joint`.
 
     unified: movielens-1m/independent/seed-0..4 page/ndcg@10 = 0.2034 ± 0.0059
     unified: movielens-1m/joint/seed-0..4 page/ndcg@10 = 0.2111 ± 0.0078
+    unified: citeulike/independent/seed-0..4 page/ndcg@10 = 0.0195 ± 0.0017
+    unified: citeulike/joint/seed-0..4 page/ndcg@10 = 0.0589 ± 0.0010
     unified: simulator-20k/independent/seed-0..4 page/regret = 0.5953 ± 0.0173
     unified: simulator-20k/joint, recall_hard .1/seed-0..4 page/regret = 0.1856 ± 0.0407
 """
