@@ -99,4 +99,4 @@ ROWS: dict[str, Row] = {
 }
 
 BASELINES = ("alone, softmax", "alone, BPR")
-"""The students without a teacher; gains are over the better one on validation."""
+"""The students without a teacher; gains are over the one that is better on test."""
