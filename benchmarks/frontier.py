@@ -34,7 +34,7 @@ from tfdistill.report.terminal import print_table
 from tfdistill.zoo.frontier import QUALITY, Funnel, swept
 from tfdistill.zoo.recipe import TrainedNet
 from tfdistill.zoo.training_modes import train_mode
-from tfdistill.zoo.unified_cascade import default_nets, recipe
+from tfdistill.zoo.unified_cascade import default_nets
 
 NAME = "frontier"
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
@@ -54,7 +54,7 @@ def trained(
     nets["teacher"] = Net(TEACHER_NET, problem.spec.names)
     return train_mode(
         "joint",
-        dataclasses.replace(recipe(nets), epochs=problem.epochs),
+        dataclasses.replace(problem, own_nets=nets).recipe(),
         problem.spec,
         problem.train,
         problem.judges["valid"],
