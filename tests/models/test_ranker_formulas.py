@@ -17,6 +17,7 @@ from tfdistill.models import (
     Mmoe,
     NetInputs,
     SeNetDnn,
+    SequenceTower,
     XDeepFm,
 )
 
@@ -33,6 +34,7 @@ CASES = {
     "se_net_dnn": SeNetDnn((8, 3)),
     "din": Din(PAIRS, (6,), (8, 3)),
     "transformer": BehaviourTransformer(PAIRS, 2, 2, units=(8, 3)),
+    "sequence_tower": SequenceTower(dim=WIDTH),
     "mmoe": Mmoe(("a", "b"), experts=2, units=(8, 3), tower=(3,)),
 }
 
@@ -98,6 +100,12 @@ class Candidate:
         """A layer of the package on this candidate alone; its own test has loops."""
         tensors = [tf.constant(x)[tf.newaxis] for x in inputs]
         return self.layer(name)(tensors if tensors[1:] else tensors[0])[0].numpy()
+
+    def tokens(self, name: str) -> np.ndarray:
+        """The start and the known behaviours at their places."""
+        layer = self.layer(name)
+        placed = (self.sequence + layer.positions.numpy())[self.mask]
+        return np.concatenate([layer.start.numpy()[0], placed]).astype(np.float32)
 
     def logit(self, *parts: np.ndarray, name: str = "net") -> float:
         return self.dense(f"{name}_logit", np.concatenate(parts))
@@ -167,9 +175,7 @@ def din(c: Candidate):
 
 
 def transformer(c: Candidate):
-    tokens = c.layer("net_tokens")
-    placed = (c.sequence + tokens.positions.numpy())[c.mask]
-    states = np.concatenate([tokens.start.numpy()[0], placed]).astype(np.float32)
+    states = c.tokens("net_tokens")
     query, every = c.fields[[len(USERS)]], np.ones(len(states), bool)
     for index in range(2):
         block = f"net_block_{index}"
@@ -178,6 +184,14 @@ def transformer(c: Candidate):
         states = c.call(block, states, states, every)
     read = [c.user, states.mean(axis=0), c.item, query[0]]
     return c.logit(c.deep(np.concatenate(read)))
+
+
+def sequence_tower(c: Candidate):
+    states = c.tokens("net_query_tokens")
+    for index in range(2):  # of every token, of which only the start's vector is read
+        block, every = f"net_query_block_{index}", np.ones(len(states), bool)
+        states = c.call(block, states, states, every)
+    return [states[0] @ c.dense("net_item_vector", c.item)]
 
 
 def mmoe(c: Candidate, task: str = "a"):
@@ -198,6 +212,7 @@ REFERENCES = [
     se_net_dnn,
     din,
     transformer,
+    sequence_tower,
     mmoe,
 ]
 
@@ -219,7 +234,7 @@ def test_each_task_has_a_gate_and_a_tower():
     np.testing.assert_allclose(model(x)["net_b"][1, 2], expected[0], atol=1e-4)
 
 
-@pytest.mark.parametrize("case", ["din", "transformer"])
+@pytest.mark.parametrize("case", ["din", "transformer", "sequence_tower"])
 def test_what_lies_in_padded_slots_changes_nothing(case):
     model, x = build(case), batch()
     other = np.where(x["mask"][..., np.newaxis], x["sequence"], 1e3)

@@ -223,14 +223,16 @@ class SequenceTower(TwoTower):
             )
 
     def _query(self, inputs: NetInputs, name: str) -> tf.Tensor:
-        """The start's vector after the last block."""
+        """The start's vector after the last block, where no other token is needed."""
         behaviours, mask = inputs.sequence(self.behaviours)
         tokens, valid = BehaviourTokens(name=f"{name}_tokens")((behaviours, mask))
-        for index in range(self.blocks):
-            tokens = _block(self, name, index)((tokens, tokens, valid))
-        length = int(tokens.shape[1])
-        start = tf.keras.layers.Cropping1D((0, length - 1), name=f"{name}_start")
-        return tf.keras.layers.Flatten(name=f"{name}_vector")(start(tokens))
+        *others, last = (_block(self, name, index) for index in range(self.blocks))
+        for block in others:
+            tokens = block((tokens, tokens, valid))
+        rest = int(tokens.shape[1]) - 1
+        start = tf.keras.layers.Cropping1D((0, rest), name=f"{name}_start")(tokens)
+        start = last((start, tokens, valid))
+        return tf.keras.layers.Flatten(name=f"{name}_vector")(start)
 
 
 def _block(
