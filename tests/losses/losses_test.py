@@ -354,6 +354,9 @@ def test_ranks_and_sorting_handle_ties_and_padding():
     order, ranks = masking.masked_sort(scores, valid)
     np.testing.assert_array_equal(order, [[1, 2, 4, 0, 3]])
     np.testing.assert_array_equal(ranks, [[1, 1, 3, 4, 0]])
+    order, ranks = masking.masked_sort(scores, valid, topk=2)
+    np.testing.assert_array_equal(order, [[1, 2]])
+    np.testing.assert_array_equal(ranks, [[1, 1]])
 
 
 @pytest.mark.parametrize("topk", [1, 3, 8, 40])
@@ -369,6 +372,28 @@ def test_the_first_ranks_are_those_of_the_whole_list(topk, compiled):
     first = ranks(tf.constant(scores), tf.constant(valid), topk)
     expected = np.minimum(every, topk + 1)
     np.testing.assert_array_equal(first.numpy()[valid], expected[valid])
+
+
+@pytest.mark.parametrize("topk", [1, 3, 8, 40, None])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_an_order_counts_ties_at_its_end_and_all_that_follows(topk, compiled):
+    rng = np.random.default_rng(topk)
+    teacher = rng.integers(0, 9, (5, 20)).astype(np.float32)  # many ties
+    teacher[0] = 2.0
+    student = rng.normal(0.0, 20.0, teacher.shape).astype(np.float32)
+    valid = rng.random(teacher.shape) < 0.7
+    valid[1], valid[2] = False, True
+    loss = losses.PlackettLuce(topk)
+    found = tf.function(loss.per_example, jit_compile=compiled)(
+        student=student, teacher=teacher, mask=valid
+    )
+    for value, s, t, real in zip(found.numpy(), student, teacher, valid):
+        s, t, terms = s[real].astype(np.float64), t[real], []
+        for score, own in zip(t, s):
+            if topk is None or np.sum(t > score) < topk:
+                terms.append(np.logaddexp.reduce(s[t <= score]) - own)
+        expected = np.mean(terms) if terms else 0.0
+        np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_tail_sums_are_exact_over_a_wide_range():

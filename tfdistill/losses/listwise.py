@@ -160,7 +160,7 @@ class PlackettLuce(base.DistillationLoss):
     the teacher share one denominator (Breslow), so their order doesn't matter.
 
     The safe default for recall: K = 50 items of the teacher's head with L = 500 sampled
-    others (see `tfdistill.data.samplers.teacher_head`). O(L log L).
+    others (see `tfdistill.data.samplers.teacher_head`). O(L + K log K).
 
     Args:
         topk: K, how many items are ordered; None for all.
@@ -191,16 +191,25 @@ class PlackettLuce(base.DistillationLoss):
         self.topk = None if topk is None else checks.at_least("topk", topk, 1)
 
     def _per_example(self, items: base.Items) -> tf.Tensor:
-        order, ranks = masking.masked_sort(items.teacher, items.valid)
-        student = tf.gather(items.student, order, batch_dims=-1)
-        sums = log_tail_sums(tf.where(ranks > 0, student, student.dtype.min))
+        low = items.student.dtype.min
+        order, ranks = masking.masked_sort(items.teacher, items.valid, self.topk)
+        teacher, student, weights = (
+            tf.gather(values, order, batch_dims=-1)
+            for values in (items.teacher, items.student, items.weights)
+        )
+        # Everything from the last one's ties on is one sum, and need not be sorted.
+        last = tf.where(ranks > 0, teacher, low)[..., -1:]
+        rest, above = items.valid & (items.teacher <= last), teacher > last
+        above &= ranks > 0
+        others = tf.where(rest, items.student, low)
+        tail = tf.reduce_logsumexp(others, axis=-1, keepdims=True)
+        line = tf.concat([tf.where(above, student, low), tail], axis=-1)
         # A rank is that of the first among ties: the tail from there holds them all.
-        tails = tf.gather(sums, tf.maximum(ranks - 1, 0), batch_dims=-1)
-        ordered = ranks > 0
-        if self.topk is not None:
-            ordered &= ranks <= self.topk
-        weights = tf.gather(items.weights, order, batch_dims=-1)
-        return masking.masked_mean(weights * (tails - student), ordered)
+        places = tf.maximum(ranks - 1, 0)
+        tails = tf.gather(log_tail_sums(line), places, batch_dims=-1)
+        parts = weights * (tails - student), items.weights * (tail - items.student)
+        ordered = above, rest & (items.teacher == last)
+        return masking.masked_mean(tf.concat(parts, -1), tf.concat(ordered, -1))
 
     def get_config(self) -> dict[str, Any]:
         """Returns every constructor argument."""

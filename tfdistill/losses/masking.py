@@ -197,16 +197,21 @@ def masked_ranks(
     return tf.cast(tf.reshape(tf.where(found > 0, found, others), shape), tf.float32)
 
 
-def masked_sort(scores: tf.Tensor, valid: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def masked_sort(
+    scores: tf.Tensor, valid: tf.Tensor, topk: int | None = None
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Sorts items from the best to the worst; padded ones come last.
 
     Args:
         scores: float32 `[..., L]`.
         valid: bool `[..., L]`.
+        topk: How many of them, K: the first of a long list cost less than all. None for
+            all.
 
     Returns:
-        Positions int32 `[..., L]` in sorted order (ties keep theirs), and the ranks of
-        the items there, int32 `[..., L]`: from 1, ties share the best, 0 for padding.
+        Positions int32 `[..., min(K, L)]` in sorted order (ties keep theirs), and the
+        ranks of the items there, int32 likewise: from 1, ties share the best, 0 for
+        padding.
 
     Example:
         >>> valid = tf.constant([True, True, True, False])
@@ -214,10 +219,12 @@ def masked_sort(scores: tf.Tensor, valid: tf.Tensor) -> tuple[tf.Tensor, tf.Tens
         >>> order.numpy(), ranks.numpy()
         (array([1, 0, 2, 3], dtype=int32), array([1, 2, 2, 0], dtype=int32))
     """
-    shape, length = tf.shape(scores), scores.shape[-1] or tf.shape(scores)[-1]
+    length = scores.shape[-1] or tf.shape(scores)[-1]
+    size = length if topk is None else tf.minimum(topk, length)
     rows = tf.reshape(tf.where(valid, scores, scores.dtype.min), [-1, length])
-    best, order = tf.math.top_k(rows, length)
+    best, order = tf.math.top_k(rows, size)
     ranks = 1 + tf.searchsorted(-best, -best, side="left")
     count = tf.math.count_nonzero(valid, axis=-1, keepdims=True, dtype=tf.int32)
-    real = tf.range(length) < tf.reshape(count, [-1, 1])
+    real = tf.range(size) < tf.reshape(count, [-1, 1])
+    shape = tf.concat([tf.shape(scores)[:-1], [size]], 0)
     return tf.reshape(order, shape), tf.reshape(tf.where(real, ranks, 0), shape)
