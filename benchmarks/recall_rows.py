@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from typing import Any
 
 from tfdistill.zoo.recall_from_lists import BASES, FORMS, Base, Form
 
@@ -60,8 +61,8 @@ class Row:
         return tuple(Trial(*settings) for settings in grid)
 
 
-def _taught(form: str, teacher: str = "EASE", hint: str = "") -> Row:
-    return Row(teacher=teacher, form=FORMS[form], base=FORMS[form].base, hint=hint)
+def _taught(form: str, teacher: str = "EASE", **options: Any) -> Row:
+    return Row("student", teacher, FORMS[form], FORMS[form].base, **options)
 
 
 WIDE = "alone, width 128"
@@ -71,6 +72,7 @@ ROWS: dict[str, Row] = {
     "EASE": Row("teacher", "EASE"),  # by the newest items first, where they are known
     "EASE, all items alike": Row("teacher", "EASE, all items alike", ordered=True),
     "SASRec": Row("teacher", "SASRec", ordered=True),
+    "EASE + SASRec": Row("teacher", "EASE + SASRec", ordered=True),
     "LightGCN": Row("teacher", "LightGCN"),
     "EASE + LightGCN": Row("teacher", "EASE + LightGCN"),
     "EASE + LightGCN + wide": Row("teacher", "EASE + LightGCN + wide"),
@@ -88,6 +90,7 @@ ROWS: dict[str, Row] = {
     ),
     "RRD": Row(teacher="EASE", form=dataclasses.replace(FORMS["RRD"], weight=1.0)),
     "RRD, EASE + LightGCN": _taught("RRD", "EASE + LightGCN"),  # four times the weight
+    "RRD, EASE + SASRec": _taught("RRD", "EASE + SASRec", ordered=True),
     "RRD and hint, EASE + LightGCN + wide": _taught(
         "RRD", "EASE + LightGCN + wide", hint="wide"
     ),
