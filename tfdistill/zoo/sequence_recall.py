@@ -1,8 +1,8 @@
 """A sequence model of what users took last: a teacher of recall.
 
 Run: `python benchmarks/recall.py movielens-1m --data-dir DIR --rows SASRec`, 12 minutes
-on one core of eight passes over MovieLens-1M's 194,000 prefixes. docs/recall.md has what
-it recalls beside EASE, and its students.
+of one core: eight passes over MovieLens-1M's 194,000 prefixes. docs/recall.md has what
+it recalls beside EASE, and a student of both.
 
 Its vectors are those of a two-tower net, so `dot_scores` gives what students of lists
 learn from, and it can be served itself where a transformer per request is affordable:
