@@ -191,23 +191,25 @@ class PlackettLuce(base.DistillationLoss):
         self.topk = None if topk is None else checks.at_least("topk", topk, 1)
 
     def _per_example(self, items: base.Items) -> tf.Tensor:
-        low = items.student.dtype.min
         order, ranks = masking.masked_sort(items.teacher, items.valid, self.topk)
         teacher, student, weights = (
             tf.gather(values, order, batch_dims=-1)
             for values in (items.teacher, items.student, items.weights)
         )
+        low, above = student.dtype.min, ranks > 0
+        if self.topk is None:
+            tails = _tails(tf.where(above, student, low), ranks)
+            return masking.masked_mean(weights * (tails - student), above)
         # Everything from the last one's ties on is one sum, and need not be sorted.
-        last = tf.where(ranks > 0, teacher, low)[..., -1:]
-        rest, above = items.valid & (items.teacher <= last), teacher > last
-        above &= ranks > 0
+        last = tf.where(above, teacher, low)[..., -1:]
+        rest, above = items.valid & (items.teacher <= last), above & (teacher > last)
         others = tf.where(rest, items.student, low)
         tail = tf.reduce_logsumexp(others, axis=-1, keepdims=True)
         line = tf.concat([tf.where(above, student, low), tail], axis=-1)
-        # A rank is that of the first among ties: the tail from there holds them all.
-        places = tf.maximum(ranks - 1, 0)
-        tails = tf.gather(log_tail_sums(line), places, batch_dims=-1)
-        parts = weights * (tails - student), items.weights * (tail - items.student)
+        parts = (
+            weights * (_tails(line, ranks) - student),
+            items.weights * (tail - items.student),
+        )
         ordered = above, rest & (items.teacher == last)
         return masking.masked_mean(tf.concat(parts, -1), tf.concat(ordered, -1))
 
@@ -253,6 +255,11 @@ def generalised_kl(log_p: tf.Tensor, log_q: tf.Tensor, weights: tf.Tensor) -> tf
         return tf.reduce_sum(cross + change, axis=-1), gradient
 
     return divergence(log_p, log_q)
+
+
+def _tails(line: tf.Tensor, ranks: tf.Tensor) -> tf.Tensor:
+    """Denominators by rank: that of the first among ties, whose tail holds them all."""
+    return tf.gather(log_tail_sums(line), tf.maximum(ranks - 1, 0), batch_dims=-1)
 
 
 def log_tail_sums(logits: tf.Tensor) -> tf.Tensor:
