@@ -286,7 +286,14 @@ def main() -> None:
     parser.add_argument("problem", choices=SETS)
     parser.add_argument("--data-dir", type=pathlib.Path, default="data")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
+    parser.add_argument(
+        "--rows",
+        nargs="+",
+        choices=ROWS,
+        default=list(ROWS),
+        metavar="ROW",
+        help="rows of recall_rows.py, all by default",
+    )
     parser.add_argument("--work", type=pathlib.Path, default="runs/recall")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()

@@ -192,15 +192,14 @@ class PlackettLuce(base.DistillationLoss):
 
     def _per_example(self, items: base.Items) -> tf.Tensor:
         order, ranks = masking.masked_sort(items.teacher, items.valid, self.topk)
-        teacher, student, weights = (
-            tf.gather(values, order, batch_dims=-1)
-            for values in (items.teacher, items.student, items.weights)
-        )
+        student = tf.gather(items.student, order, batch_dims=-1)
+        weights = tf.gather(items.weights, order, batch_dims=-1)
         low, above = student.dtype.min, ranks > 0
         if self.topk is None:
             tails = _tails(tf.where(above, student, low), ranks)
             return masking.masked_mean(weights * (tails - student), above)
         # Everything from the last one's ties on is one sum, and need not be sorted.
+        teacher = tf.gather(items.teacher, order, batch_dims=-1)
         last = tf.where(above, teacher, low)[..., -1:]
         rest, above = items.valid & (items.teacher <= last), above & (teacher > last)
         others = tf.where(rest, items.student, low)

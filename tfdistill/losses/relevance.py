@@ -11,7 +11,6 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from tfdistill.losses import base, checks, masking
@@ -262,7 +261,7 @@ def normalised_gains(
         >>> normalised_gains(tf.constant([0.0, 2.0]), valid).numpy()
         array([0., 1.], dtype=float32)
     """
-    gains = tf.where(valid, tf.math.expm1(np.log(2.0) * grades), 0.0)
+    gains = tf.where(valid, tf.math.expm1(tf.math.log(2.0) * grades), 0.0)
     places = tf.range(1, tf.shape(gains)[-1] + 1, dtype=tf.float32)
     best = tf.sort(gains, axis=-1, direction="DESCENDING") * discounts(places, topn)
     return tf.math.divide_no_nan(gains, tf.reduce_sum(best, axis=-1, keepdims=True))
