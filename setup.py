@@ -20,6 +20,8 @@ CORE = [
     "pandas>=2.0",
     "pyarrow>=15,<19",
     "matplotlib>=3.7",
+    "pydantic>=2.7",
+    "filelock>=3.13",
     "rich>=13",
     "typer>=0.12",
     "setuptools<81",
@@ -29,6 +31,7 @@ BEAM = ["apache-beam>=2.60", "google-crc32c"]
 DEV = [
     "pytest>=8",
     "pytest-xdist>=3.5",
+    "hypothesis>=6.100",
     "ruff>=0.9,<0.18",
     "mypy>=1.11",
     "build>=1",

@@ -1,26 +1,32 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and folders that one process writes."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["written_whole"]
+import filelock
+
+__all__ = ["locked", "written_whole"]
+
+_LOCK = ".lock"
 
 
 @contextlib.contextmanager
 def written_whole(path: str | Path) -> Iterator[Path]:
-    """Gives a path beside a file's place, and renames it when all is written.
+    """Gives a path beside a file's place, and renames it when all is on the disk.
 
-    Nobody sees half a file, and an error leaves the old one as it was.
+    Nobody sees half a file, and an error leaves the old one as it was. What a killed
+    process left beside this place is removed; what a living one writes is not.
 
     Args:
         path: The file's place.
 
     Yields:
-        Where to write.
+        Where to write; an empty file is there, and no link that somebody planted.
 
     Example:
         >>> import tempfile
@@ -31,9 +37,91 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         '0.5'
     """
     path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    _remove_abandoned(path)
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(6)}.unfinished")
+    # O_EXCL refuses whatever is there already, a link too.
+    handle = os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
     try:
+        _hold(handle)
         yield unfinished
+        flush(unfinished)
         os.replace(unfinished, path)
+        flush(path.parent)
     finally:
+        os.close(handle)
         unfinished.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(directory: str | Path) -> Iterator[None]:
+    """Makes a folder this process's to write, and refuses it while it is another's.
+
+    The operating system lets go of the lock when the process ends, however it ends.
+
+    Args:
+        directory: The folder; made if it is not there.
+
+    Raises:
+        ValueError: If another process, or this one, is writing to it.
+
+    Example:
+        >>> import tempfile
+        >>> directory = tempfile.mkdtemp()
+        >>> with locked(directory):
+        ...     with locked(directory):
+        ...         pass
+        Traceback (most recent call last):
+        ValueError: Another run is writing to '...'. ...
+    """
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(directory / _LOCK, timeout=0, is_singleton=False)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise ValueError(
+            f"Another run is writing to {str(directory)!r}. Wait until it has ended, "
+            "or give this one another folder."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def flush(path: Path) -> None:
+    """Waits until a file, or the names in a folder, are on the disk."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except PermissionError:  # Windows opens no folder, and keeps names by itself
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Removes unfinished files of this place whose process is dead."""
+    for left in path.parent.glob(f".{_literal(path.name)}.*.unfinished"):
+        with contextlib.suppress(OSError):
+            handle = os.open(left, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+            try:
+                _hold(handle)
+                left.unlink()
+            finally:
+                os.close(handle)
+
+
+def _hold(handle: int) -> None:
+    """Locks an open file until it is closed; OSError if another process holds it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows removes no file that a process has open
+        return
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _literal(name: str) -> str:
+    """A name as a pattern that matches only itself."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)

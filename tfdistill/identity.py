@@ -1,0 +1,156 @@
+"""What makes a run or a store the one it is: written when it begins, then compared."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["fingerprint", "flat", "require_same"]
+
+_LONGEST = 20
+"""Longer lists of plain values are kept as their length and fingerprint."""
+_SHOWN = 5
+
+
+def fingerprint(value: Any) -> str:
+    """Gives 16 hexadecimal digits that change with a value, its types and its order.
+
+    Args:
+        value: Arrays of numbers or text, plain values, None, and mappings, lists and
+            tuples of these. The order of a mapping does not count, that of a list does.
+
+    Returns:
+        The digits, the same in every process.
+
+    Raises:
+        TypeError: If there is anything else in it.
+
+    Example:
+        >>> fingerprint({"a": np.arange(3)}) == fingerprint({"a": np.arange(3)})
+        True
+        >>> fingerprint(np.array(["a", "b"])) == fingerprint(np.array(["b", "a"]))
+        False
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    _update(digest, value)
+    return digest.hexdigest()
+
+
+def flat(value: Any, name: str = "") -> dict[str, Any]:
+    """Writes nested JSON values as one level, so that a difference has a name.
+
+    Entries of a list that have a `"name"` go by it, beside the list's order.
+
+    Args:
+        value: JSON values.
+        name: What it is called.
+
+    Returns:
+        Plain values by dotted name.
+
+    Example:
+        >>> flat({"features": [{"name": "age", "mean": 35.0}], "seed": 0})
+        {'features.order': ['age'], 'features.age.mean': 35.0, 'seed': 0}
+    """
+    return dict(_leaves(value, name))
+
+
+def require_same(
+    saved: Mapping[str, Any], current: Mapping[str, Any], *, what: str, anew: str
+) -> None:
+    """Refuses to go on with something that was begun under other settings.
+
+    Args:
+        saved: What it was begun with, as JSON values.
+        current: What it is to go on with.
+        what: What is gone on with, as the beginning of a sentence.
+        anew: How to begin anew, as a sentence.
+
+    Raises:
+        ValueError: If they differ; it names what changed, from what to what.
+
+    Example:
+        >>> require_same({"seed": 0, "rate": 0.1}, {"seed": 1, "rate": 0.1},
+        ...              what="The run in 'runs/a'", anew="Use another folder.")
+        Traceback (most recent call last):
+        ValueError: The run in 'runs/a' was begun with other settings: seed was 0 and is
+        1. Use another folder.
+    """
+    before, now = flat(_json(saved)), flat(_json(current))
+    different = [
+        f"{name} {_said('was', before, name)} and {_said('is', now, name)}"
+        for name in {**before, **now}
+        if name not in before or name not in now or before[name] != now[name]
+    ]
+    if different:
+        shown = "; ".join(different[:_SHOWN])
+        if len(different) > _SHOWN:
+            shown += f"; and {len(different) - _SHOWN} more"
+        raise ValueError(f"{what} was begun with other settings: {shown}. {anew}")
+
+
+def _said(verb: str, values: Mapping[str, Any], name: str) -> str:
+    return f"{verb} {values[name]!r}" if name in values else f"{verb} not there"
+
+
+def _json(value: Any) -> Any:
+    """As it comes back from a file: tuples are lists, keys are text."""
+    return json.loads(json.dumps(value))
+
+
+def _leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for key, entry in value.items():
+            yield from _leaves(entry, f"{name}.{key}" if name else str(key))
+        return
+    entries = value if isinstance(value, (list, tuple)) else ()
+    if entries and all(isinstance(e, Mapping) and "name" in e for e in entries):
+        yield f"{name}.order", _short([entry["name"] for entry in entries])
+        for entry in entries:
+            rest = {key: v for key, v in entry.items() if key != "name"}
+            yield from _leaves(rest, f"{name}.{entry['name']}")
+    elif any(isinstance(entry, (Mapping, list, tuple)) for entry in entries):
+        for index, entry in enumerate(entries):
+            yield from _leaves(entry, f"{name}[{index}]")
+    else:
+        yield name, _short(list(entries)) if entries else value
+
+
+def _short(values: list[Any]) -> Any:
+    if len(values) <= _LONGEST:
+        return values
+    return f"{len(values)} values, fingerprint {fingerprint(values)}"
+
+
+def _update(digest: Any, value: Any) -> None:
+    """Feeds a value to a digest, each part behind its type and length."""
+    if isinstance(value, Mapping):
+        digest.update(b"{%d" % len(value))
+        for key in sorted(value, key=repr):
+            _update(digest, key)
+            _update(digest, value[key])
+    elif isinstance(value, (list, tuple)):
+        digest.update(b"[%d" % len(value))
+        for entry in value:
+            _update(digest, entry)
+    elif isinstance(value, (np.ndarray, np.generic)):
+        _update_array(digest, np.asarray(value))
+    elif value is None or isinstance(value, (bool, int, float, str, bytes)):
+        text = repr(value).encode("utf-8", "surrogatepass")
+        digest.update(b"%s %d " % (type(value).__name__.encode(), len(text)))
+        digest.update(text)
+    else:
+        raise TypeError(f"fingerprint can't take a {type(value).__name__}.")
+
+
+def _update_array(digest: Any, array: np.ndarray) -> None:
+    kind = array.dtype.str if array.dtype.kind in "biufc" else "text"
+    digest.update(f"{kind}{array.shape}".encode())
+    if kind == "text":  # a 64-bit hash of each: text has no bytes of one width
+        array = pd.util.hash_array(array.astype(object).ravel(), categorize=True)
+    digest.update(np.ascontiguousarray(array).data)
