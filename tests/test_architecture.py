@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "identity": set(),
     "version": set(),
     "optimizers": set(),
-    "data": {"files", "types"},
+    "data": {"files", "identity", "types"},
     "losses": {"types"},
     "layers": {"types", "data.spec"},
     "models": {"layers", "data.spec"},

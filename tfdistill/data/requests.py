@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from tfdistill.data.checks import (
     check_rows,
     check_where,
 )
+from tfdistill.identity import fingerprint
 
 __all__ = ["PairSet", "Requests"]
 
@@ -188,6 +191,11 @@ class Requests:
     def num_items(self) -> int:
         """I, the number of catalogue rows."""
         return len(next(iter(self.items.values())))
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Changes with any value, name, key or order; it tells data apart."""
+        return fingerprint({f.name: getattr(self, f.name) for f in fields(self)})
 
     def select(self, rows: Any) -> Requests:
         """Returns the requests at these rows, in this order, with the same catalogue.
