@@ -112,11 +112,13 @@ def test_keras_3_does_not_exist_for_2_15(environment, monkeypatch, tmp_path):
 def test_installing_shows_one_line_a_step_and_keeps_the_log(
     environment, monkeypatch, tmp_path, capsys
 ):
-    python = 'echo "$@" >> {0}/calls; echo 50 lines of pip; mkdir -p {1}; [ -e {1}/python ] || cp $0 {1}/'
     bin_folder = tmp_path / ".venv" / "bin"
+    python = f"""
+        echo "$@" >> {tmp_path}/calls; echo 50 lines of pip; mkdir -p {bin_folder}
+        [ -e {bin_folder}/python ] || cp $0 {bin_folder}/python"""
     path = running(monkeypatch, tmp_path, "3.13.0")
     setting, _ = environment.choose([])
-    program(Path(path), python.format(tmp_path, bin_folder) + "python")
+    program(Path(path), python)
     monkeypatch.setenv("PATH", os.defpath)
     made = environment.environment(setting, ["dev"])
     assert made == str(bin_folder / "python")
