@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -20,14 +21,15 @@ FRONT = {
     *("version", "zoo"),
 }
 MAY_IMPORT = {
+    "_keras": set(),
     "types": set(),
     "files": set(),
     "identity": set(),
     "version": set(),
-    "optimizers": set(),
+    "optimizers": {"_keras"},
     "data": {"files", "identity", "types"},
-    "losses": {"types"},
-    "layers": {"types", "data.spec"},
+    "losses": {"_keras", "types"},
+    "layers": {"_keras", "types", "data.spec"},
     "models": {"layers", "data.spec"},
     "metrics": {"types", "losses.masking"},
     "trainers": {"data", "files", "identity", "losses", "metrics", "types", "version"},
@@ -90,6 +92,12 @@ def test_parts_import_only_what_lies_below_them():
 def test_no_second_keras_is_imported(banned):
     """Their classes are not those of `tf.keras`."""
     assert not [p for p in EVERY if any(n.split(".")[0] == banned for n in imports(p))]
+
+
+def test_one_module_asks_which_keras_there_is():
+    asking = re.compile(r"keras\.__version__|keras\.version|_KERAS3")
+    found = [p for p in LIBRARY if asking.search(p.read_text(encoding="utf-8"))]
+    assert [path.name for path in found] == ["_keras.py"]
 
 
 @pytest.mark.parametrize("host", HOSTS)

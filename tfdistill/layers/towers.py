@@ -90,7 +90,9 @@ class FoldedDense(RegularizedLayer):
                 ("item_kernel", user, item),
             )
         )
-        self.bias = self.add_weight("bias", shape=(self.units,), initializer="zeros")
+        self.bias = self.add_weight(
+            name="bias", shape=(self.units,), initializer="zeros"
+        )
         super().build(input_shape)
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:

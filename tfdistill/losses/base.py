@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import tensorflow as tf
 
+from tfdistill import _keras
 from tfdistill.losses import checks, masking
 
 __all__ = ["DistillationLoss", "Items", "TemperedLoss", "reduce_examples"]
@@ -113,7 +114,9 @@ class DistillationLoss(tf.keras.losses.Loss):
     def __init__(
         self, *, reduction: str = Reduction.AUTO, name: str | None = None
     ) -> None:
-        super().__init__(reduction=reduction, name=name or type(self).__name__)
+        Reduction.validate(reduction)
+        super().__init__(name=name or type(self).__name__)
+        self.reduction = reduction  # Keras 3 knows no AUTO
 
     def per_example(
         self,
@@ -201,7 +204,11 @@ class DistillationLoss(tf.keras.losses.Loss):
             values, valid = self._evaluate(
                 y_pred, teacher, None, mask, sample_weight, {}
             )
-            return reduce_examples(values, valid, self._get_reduction())
+            reduction = _keras.reduction_of(self)
+            value = reduce_examples(values, valid, reduction)
+            if reduction in (Reduction.NONE, Reduction.SUM):
+                return value
+            return _keras.mean_over_replicas(value)
 
     def get_config(self) -> dict[str, Any]:
         """Returns every constructor argument."""

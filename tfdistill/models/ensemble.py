@@ -42,10 +42,10 @@ class LogitGate(tf.keras.layers.Layer):
         """Creates the weights."""
         members = len(input_shape)
         self.hidden_kernel = self.add_weight(
-            "hidden_kernel", shape=(members, self.units)
+            name="hidden_kernel", shape=(members, self.units)
         )
         self.hidden_bias, self.kernel, self.bias = (
-            self.add_weight(name, shape=shape, initializer="zeros")
+            self.add_weight(name=name, shape=shape, initializer="zeros")
             for name, shape in (
                 ("hidden_bias", (self.units,)),
                 ("kernel", (self.units, members)),

@@ -1,0 +1,121 @@
+"""All that differs between Keras 2 and Keras 3; no other module asks which one it is.
+
+What `tf.keras` is when it is imported decides, and nothing here changes it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+__all__ = [
+    "ADAM_WITHOUT_XLA",
+    "VERSION",
+    "VariedOutputs",
+    "adam_slots",
+    "add_step_counter",
+    "each_row_once",
+    "layers_of",
+    "mean_over_replicas",
+    "reduction_of",
+    "tf_variable",
+]
+
+VERSION = "3" if getattr(tf.keras, "__version__", "2").startswith("3") else "2"
+"""The Keras that `tf.keras` is: "2" or "3"."""
+
+_KERAS3 = VERSION == "3"
+
+
+def add_step_counter(layer: tf.keras.layers.Layer) -> Any:
+    """Adds a layer's count of training calls, int64, the same on every replica.
+
+    Args:
+        layer: A layer whose constructor has begun.
+
+    Returns:
+        The variable, 0 at first.
+    """
+    if _KERAS3:
+        kept: dict[str, Any] = {"aggregation": "only_first_replica"}
+    else:
+        kept = {
+            "synchronization": tf.VariableSynchronization.ON_READ,
+            "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        }
+    return layer.add_weight(
+        name="step",
+        shape=(),
+        dtype=tf.int64,
+        initializer="zeros",
+        trainable=False,
+        **kept,
+    )
+
+
+def reduction_of(loss: tf.keras.losses.Loss) -> str:
+    """Returns a loss's reduction; Keras 2 refuses means in a replica's own loop."""
+    return loss.reduction if _KERAS3 else loss._get_reduction()
+
+
+def mean_over_replicas(value: tf.Tensor) -> tf.Tensor:
+    """Divides a replica's mean by their number, where Keras leaves it to the loss.
+
+    Keras 2 divides the losses of `compile` itself, Keras 3 expects it of the loss:
+    gradients are summed over the replicas in both.
+    """
+    if not _KERAS3:
+        return value
+    return value / tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def tf_variable(weight: Any) -> tf.Variable:
+    """Returns the TensorFlow variable of a weight; a gather reads only its rows."""
+    return weight.value if _KERAS3 and not isinstance(weight, tf.Variable) else weight
+
+
+def layers_of(model: tf.keras.layers.Layer) -> list[tf.keras.layers.Layer]:
+    """Returns a model and all layers in it, each before those that it holds."""
+    return list(model._flatten_layers())
+
+
+class VariedOutputs:
+    """A layer whose calls may give different numbers of outputs.
+
+    Keras 3 takes the number of the first call for that of every call when it makes a
+    functional model, so that outputs of later calls are missing; this names the most.
+    """
+
+    if _KERAS3:
+
+        @property
+        def output(self) -> Any:
+            """The outputs of the call that has the most."""
+            nodes = self._inbound_nodes  # type: ignore[attr-defined]
+            return max((node.outputs for node in nodes), key=len)
+
+
+ADAM_WITHOUT_XLA: dict[str, Any] = {} if _KERAS3 else {"jit_compile": False}
+"""Arguments of Keras' Adam that keep its updates out of XLA."""
+
+
+def adam_slots(optimizer: Any, variable: Any) -> tuple[tf.Variable, tf.Variable]:
+    """Returns the first and second moments that Keras' Adam keeps of a variable."""
+    if _KERAS3:
+        slot = optimizer._get_variable_index(variable)
+    else:
+        slot = optimizer._index_dict[optimizer._var_key(variable)]
+    moments = (optimizer._momentums[slot], optimizer._velocities[slot])
+    return tf_variable(moments[0]), tf_variable(moments[1])
+
+
+def each_row_once(gradient: tf.IndexedSlices) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the rows of a sparse gradient and their sums, as an optimizer gets it.
+
+    Keras 2 has added the occurrences of a row up before; Keras 3 has not.
+    """
+    if not _KERAS3:
+        return gradient.indices, gradient.values
+    rows, place = tf.unique(gradient.indices)
+    return rows, tf.math.unsorted_segment_sum(gradient.values, place, tf.size(rows))
