@@ -54,8 +54,7 @@ MAY_IMPORT = {
     "scripts": FRONT | {"cli"},
 }
 HOSTS = {
-    "tensorflow_ranking": {"export/signatures.py", "losses/adapters.py"},
-    "tensorflow_recommenders": {"models/architectures.py"},
+    "tensorflow_ranking": {"losses/adapters.py"},
 }
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
-import tensorflow_ranking as tfr
 
 from tfdistill.data.spec import Feature, FeatureSpec
+from tfdistill.export.example_lists import parse_lists
 from tfdistill.layers.embeddings import width
 from tfdistill.layers.packed import packed_order
 
@@ -136,17 +136,10 @@ def from_elwc(function: Function, spec: FeatureSpec) -> Any:
     """
 
     def parsed(serialized: tf.Tensor) -> Mapping[str, tf.Tensor]:
-        columns = tfr.data.parse_from_example_list(
-            serialized,
-            context_feature_spec=_parsing(spec.scope("user")),
-            example_feature_spec=_parsing(spec.scope("item")),
-            size_feature_name="sizes",
+        columns, sizes = parse_lists(
+            serialized, _parsing(spec.scope("user")), _parsing(spec.scope("item"))
         )
-        sizes = columns.pop("sizes")
-        longest = tf.reduce_max(sizes)  # lists are parsed to one candidate at least
-        for feature in spec.scope("item"):
-            columns[feature.name] = columns[feature.name][:, :longest]
-        return function({**columns, "mask": tf.sequence_mask(sizes, longest)})
+        return function({**columns, "mask": tf.sequence_mask(sizes)})
 
     serialized = tf.TensorSpec([None], tf.string, name="serialized")
     return tf.function(parsed).get_concrete_function(serialized)
