@@ -15,9 +15,13 @@ __all__ = [
     "VariedOutputs",
     "adam_slots",
     "add_step_counter",
+    "calls_of",
     "each_row_once",
+    "input_names",
     "layers_of",
     "mean_over_replicas",
+    "path_of",
+    "readers_of",
     "reduction_of",
     "tf_variable",
 ]
@@ -78,6 +82,41 @@ def tf_variable(weight: Any) -> tf.Variable:
 def layers_of(model: tf.keras.layers.Layer) -> list[tf.keras.layers.Layer]:
     """Returns a model and all layers in it, each before those that it holds."""
     return list(model._flatten_layers())
+
+
+def path_of(weight: Any) -> str:
+    """Returns a weight's name with that of its layer before it."""
+    return weight.path if _KERAS3 else weight.name
+
+
+def input_names(model: tf.keras.Model) -> list[str]:
+    """Returns the names of a functional model's inputs, in the order of `inputs`."""
+    return [x.name for x in model.inputs] if _KERAS3 else list(model.input_names)
+
+
+def calls_of(layer: tf.keras.layers.Layer) -> list[dict[str, Any]]:
+    """Returns the outputs by name of each call of a layer from a dict to a dict.
+
+    A call whose outputs are not one tensor for each input is left out in Keras 3.
+    """
+    if not _KERAS3:
+        return [node.outputs for node in layer.inbound_nodes]
+    calls = [
+        (sorted(node.arguments.args[0]), node.outputs) for node in layer._inbound_nodes
+    ]
+    return [dict(zip(*call)) for call in calls if len(call[0]) == len(call[1])]
+
+
+def readers_of(layer: tf.keras.layers.Layer) -> list[tuple[Any, list[Any], Any]]:
+    """Returns the calls that read a layer's outputs: the layer, inputs and output."""
+    if _KERAS3:
+        return [
+            (node.operation, node.arguments.keras_tensors, node.outputs[0])
+            for node in layer._outbound_nodes
+        ]
+    return [
+        (node.layer, node.keras_inputs, node.outputs) for node in layer.outbound_nodes
+    ]
 
 
 class VariedOutputs:

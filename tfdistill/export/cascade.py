@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfdistill import _keras
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.export.catalogue import Catalogue
 from tfdistill.export.examples import tf_examples
@@ -118,7 +119,8 @@ def cascade_servable(
         ValueError: As `recall_servable`, and if a stage keeps more than it gets.
 
     Example:
-        >>> from tfdistill.data.spec import Feature
+        >>> from tfdistill import _keras
+    from tfdistill.data.spec import Feature
         >>> spec = FeatureSpec((Feature("taste", "numeric", "user", shape=(2,)),
         ...                     Feature("genre", "numeric", "item", shape=(2,)),
         ...                     Feature("price", "numeric", "item")))
@@ -210,7 +212,7 @@ class _Cascade:
         self, stage: RankingStage, columns: Mapping[str, tf.Tensor], rows: tf.Tensor
     ) -> tf.Tensor:
         """Scores `[B, L]` of candidates; their features are gathered once."""
-        names = stage.model.input_names
+        names = _keras.input_names(stage.model)
         own = [name for name in names if name not in self.users.names]
         features = self.recall.searcher.catalogue.features(rows, own)
         features.update({n: columns[n] for n in names if n in self.users.names})
@@ -336,7 +338,7 @@ class _Reference:
         """Scores `[B, N]` of catalogue rows by a Keras model."""
         features = {
             name: users[name] if name in users else tf.gather(self.columns[name], rows)
-            for name in ranker.input_names
+            for name in _keras.input_names(ranker)
         }
         return called(ranker, features).numpy()
 

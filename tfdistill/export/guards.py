@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfdistill import _keras
 from tfdistill.data.spec import FeatureSpec
 
 __all__ = ["declared_spec", "refuse_variables"]
@@ -29,12 +30,12 @@ def declared_spec(
         ValueError: If the model is not functional or reads a feature that is privileged
             or not in the spec.
     """
-    if not getattr(model, "inputs", None) or not hasattr(model, "input_names"):
+    if not getattr(model, "inputs", None):
         raise ValueError(
             "Only a functional Keras model with one input per feature can be exported, "
             f"such as `JointNetwork.part(name)`; got {type(model).__name__}."
         )
-    declared = spec.select(model.input_names)
+    declared = spec.select(_keras.input_names(model))
     privileged = [f.name for f in declared.features if f.privileged]
     if privileged and not allow_privileged:
         raise ValueError(
@@ -56,7 +57,11 @@ def refuse_variables(
     Raises:
         ValueError: If a variable of a forbidden model is among them.
     """
-    owned = {id(variable) for model in forbidden for variable in model.variables}
+    owned = {
+        id(_keras.tf_variable(variable))
+        for model in forbidden
+        for variable in model.variables
+    }
     found = sorted(v.name for v in reachable if id(v) in owned)
     if found:
         raise ValueError(
