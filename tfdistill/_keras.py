@@ -5,25 +5,30 @@ What `tf.keras` is when it is imported decides, and nothing here changes it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 __all__ = [
     "ADAM_WITHOUT_XLA",
+    "NO_WEIGHTED_METRICS",
     "VERSION",
     "VariedOutputs",
     "adam_slots",
     "add_step_counter",
     "calls_of",
+    "compile_losses",
     "each_row_once",
     "input_names",
+    "labels_by_output",
     "layers_of",
     "mean_over_replicas",
     "path_of",
     "readers_of",
     "reduction_of",
     "tf_variable",
+    "total_loss",
 ]
 
 VERSION = "3" if getattr(tf.keras, "__version__", "2").startswith("3") else "2"
@@ -158,3 +163,115 @@ def each_row_once(gradient: tf.IndexedSlices) -> tuple[tf.Tensor, tf.Tensor]:
         return gradient.indices, gradient.values
     rows, place = tf.unique(gradient.indices)
     return rows, tf.math.unsorted_segment_sum(gradient.values, place, tf.size(rows))
+
+
+NO_WEIGHTED_METRICS: Any = None if _KERAS3 else []
+"""`weighted_metrics` for none; Keras 2 warns of None, Keras 3 wants labels for []."""
+
+
+class _OutputLosses:
+    """Keras 3's losses of `compile`, for outputs by name of which some have labels.
+
+    Its own container wants labels and weights for every output or for none, and keeps
+    no mean of a loss that is the only one.
+    """
+
+    built = True
+
+    def __init__(
+        self, kind: Any, losses: Mapping[str, Any], weights: Any, outputs: int
+    ) -> None:
+        self._losses = {
+            name: kind(loss) for name, loss in losses.items() if loss is not None
+        }
+        self._weights = weights or {}
+        names = self._losses if outputs > 1 else ()
+        self._means = {
+            name: tf.keras.metrics.Mean(name=f"{name}_loss") for name in names
+        }
+
+    @property
+    def metrics(self) -> list[tf.keras.metrics.Metric]:
+        return list(self._means.values())
+
+    @property
+    def variables(self) -> list[Any]:
+        return [v for metric in self.metrics for v in metric.variables]
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        total = tf.zeros([])
+        for name, loss in self._losses.items():
+            labels = (y_true or {}).get(name)
+            if labels is None:
+                continue
+            value = loss(labels, y_pred[name], (sample_weight or {}).get(name))
+            if name in self._means:
+                size = tf.shape(y_pred[name])[0]
+                self._means[name].update_state(value * replicas, sample_weight=size)
+            total += value * self._weights.get(name, 1.0)
+        return total
+
+
+def compile_losses(
+    model: tf.keras.Model, loss: Any, loss_weights: Any, outputs: int
+) -> None:
+    """Lets a compiled model have labels for some of its outputs.
+
+    Args:
+        model: A model that was compiled with these losses and weights.
+        loss: Losses by output name, or None.
+        loss_weights: Factors by output name, or None.
+        outputs: How many outputs the model has.
+    """
+    if _KERAS3 and loss is not None:
+        kind = type(model._compile_loss)
+        model._compile_loss = _OutputLosses(kind, loss, loss_weights, outputs)
+
+
+def total_loss(
+    model: tf.keras.Model,
+    y: Any,
+    y_pred: Any,
+    sample_weight: Any,
+    terms: Sequence[tf.Tensor],
+) -> tf.Tensor:
+    """Adds a compiled model's losses and further terms, each a mean of the replica's.
+
+    Args:
+        model: The model.
+        y: Labels by output name; some may be missing.
+        y_pred: Outputs by name.
+        sample_weight: Weights by output name, or None.
+        terms: Scalars.
+
+    Returns:
+        A scalar, of which gradients are summed over the replicas.
+    """
+    if not _KERAS3:
+        return model.compiled_loss(
+            y, y_pred, sample_weight, regularization_losses=list(terms)
+        )
+    total = mean_over_replicas(tf.add_n([tf.zeros([]), *terms]))
+    if model._compile_loss is not None:
+        total += model._compile_loss(y, y_pred, sample_weight)
+    return total
+
+
+def labels_by_output(
+    model: tf.keras.Model, y: Any, y_pred: Any, sample_weight: Any
+) -> tuple[Any, Any]:
+    """Returns labels and weights as a compiled model's metrics want them.
+
+    Keras 3 wants both for every output; metrics of an output without labels are dropped
+    at the first batch, as Keras 2 passes them over.
+    """
+    if not _KERAS3 or model._compile_metrics is None:
+        return y, sample_weight
+    metrics, y = model._compile_metrics, y or {}
+    if not metrics.built:
+        for kind in ("_user_metrics", "_user_weighted_metrics"):
+            given = getattr(metrics, kind) or {}
+            setattr(metrics, kind, {k: m for k, m in given.items() if k in y})
+    weights = sample_weight and {name: sample_weight.get(name) for name in y_pred}
+    return {name: y.get(name) for name in y_pred}, weights

@@ -50,7 +50,7 @@ def network(width=4, metrics=(), optimizer=None, steps_per_execution=1, seed=1):
     tf.keras.utils.set_random_seed(5)
     model = tf.keras.Sequential(
         [
-            tf.keras.layers.Embedding(20, width, input_length=3),
+            tf.keras.layers.Embedding(20, width),
             tf.keras.layers.Flatten(),
             SteppedDropout(0.3, seed),
             tf.keras.layers.Dense(1, activation="sigmoid"),
@@ -299,7 +299,7 @@ def test_config_holds_json_values(tmp_path):
 def test_warns_of_layers_with_a_state_that_is_not_saved(tmp_path):
     model = tf.keras.Sequential(
         [
-            tf.keras.layers.Embedding(20, 2, input_length=3),
+            tf.keras.layers.Embedding(20, 2),
             tf.keras.layers.Flatten(),
             tf.keras.layers.Dropout(0.5, name="drop"),
             tf.keras.layers.Dropout(0.0, name="idle"),  # Keras' attention has one

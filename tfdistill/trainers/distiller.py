@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfdistill import _keras
 from tfdistill.trainers.derived import Derived
 from tfdistill.trainers.transfer import Transfer, at_step
 from tfdistill.types import Signals, Teacher, TensorDict
@@ -127,9 +128,10 @@ class Distiller(tf.keras.Model):
             loss=loss,
             metrics=metrics,
             loss_weights=loss_weights,
-            weighted_metrics=[] if weighted_metrics is None else weighted_metrics,
+            weighted_metrics=weighted_metrics or _keras.NO_WEIGHTED_METRICS,
             **kwargs,
         )
+        _keras.compile_losses(self, loss, loss_weights, len(self.outputs_by_name))
 
     def call(self, inputs: Any, training: bool | None = None) -> TensorDict:
         """Runs the network, without any frozen or logged teacher."""
@@ -148,15 +150,22 @@ class Distiller(tf.keras.Model):
         y: Any = None,
         y_pred: Any = None,
         sample_weight: Any = None,
+        training: bool = True,
     ) -> tf.Tensor:
         """Adds the hard losses, the transfers and the regularisation."""
         for what, given in (("labels", y), ("sample weights", sample_weight)):
             if given is not None:
                 self._check_outputs(what, given)
         terms = self._transfer_terms(x, y, y_pred, sample_weight)
-        return self.compiled_loss(
-            y, y_pred, sample_weight, regularization_losses=[*self.losses, *terms]
-        )
+        terms = [*self.losses, *terms]
+        return _keras.total_loss(self, y, y_pred, sample_weight, terms)
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """Updates the metrics of the outputs that have labels."""
+        y, sample_weight = _keras.labels_by_output(self, y, y_pred, sample_weight)
+        return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def _transfer_terms(
         self, x: Any, y: Any, y_pred: Signals, sample_weight: Any
