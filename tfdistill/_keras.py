@@ -12,6 +12,7 @@ import tensorflow as tf
 
 __all__ = [
     "ADAM_WITHOUT_XLA",
+    "BuiltModel",
     "NO_WEIGHTED_METRICS",
     "VERSION",
     "VariedOutputs",
@@ -211,6 +212,24 @@ class _OutputLosses:
                 self._means[name].update_state(value * replicas, sample_weight=size)
             total += value * self._weights.get(name, 1.0)
         return total
+
+
+class BuiltModel:
+    """A model whose variables exist when it is made, whatever features it reads.
+
+    On several replicas Keras 3 averages the first batch to learn its shapes, which text
+    and masks do not survive; here the optimizer's variables alone are still to be made.
+    """
+
+    if _KERAS3:
+
+        def _maybe_symbolic_build(
+            self, iterator: Any = None, data_batch: Any = None
+        ) -> None:
+            optimizer = self.optimizer  # type: ignore[attr-defined]
+            if optimizer is not None and not optimizer.built:
+                with self.distribute_strategy.scope():  # type: ignore[attr-defined]
+                    optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
 
 
 def compile_losses(

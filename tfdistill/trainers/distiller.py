@@ -15,7 +15,7 @@ from tfdistill.types import Signals, Teacher, TensorDict
 __all__ = ["Distiller"]
 
 
-class Distiller(tf.keras.Model):
+class Distiller(_keras.BuiltModel, tf.keras.Model):
     """Trains a student, or a teacher and its students jointly, in one `fit`.
 
     `L = sum_o L_o(y_o, z_o) + sum_t weight_t(step) * loss_t(source_t -> target_t)`
