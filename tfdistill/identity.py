@@ -22,7 +22,8 @@ def fingerprint(value: Any) -> str:
 
     Args:
         value: Arrays and tensors of numbers or text, plain values, None, and mappings,
-            lists and tuples of these. The order of a mapping does not count, that of a list does.
+            lists and tuples of these. The order of a mapping does not count, that of a
+            list does.
 
     Returns:
         The digits, the same in every process.

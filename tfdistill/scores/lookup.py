@@ -156,7 +156,7 @@ def _make(store: ScoreStore, folder: Path) -> None:
 
 def _make_anew(store: ScoreStore, folder: Path, stamp: str, digest: str) -> None:
     prefix = f".{folder.name}-sorting-"
-    for left in folder.parent.glob(f"{prefix}*"):  # by a killed process: we hold the lock
+    for left in folder.parent.glob(f"{prefix}*"):  # a killed process's
         shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=prefix) as beside:
         made = Path(beside) / "made"

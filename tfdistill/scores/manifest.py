@@ -19,7 +19,7 @@ KINDS = ("scores", "embeddings", "lists")
 """What a store holds for each key: numbers, vectors, or a list of best items."""
 
 ANEW = (
-    "Use what it was begun with; to begin anew, give another folder, or delete this one."
+    "Use what it was begun with, or begin anew: in another folder, or delete this one."
 )
 """What to do about a store that others' scores would be put into."""
 
@@ -76,7 +76,7 @@ class Shard:
 
     def __post_init__(self) -> None:
         names = {path(self.name).name for path in (PurePosixPath, PureWindowsPath)}
-        if names != {self.name} or self.name == "..":
+        if names != {self.name} or self.name in ("", ".."):
             raise ValueError(
                 f"the shard {self.name!r} must be a file's name in the store's folder"
             )

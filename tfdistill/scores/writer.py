@@ -28,9 +28,9 @@ FLOATS = ("float16", "float32")
 class StoreWriter:
     """Writes the shards of a store, each whole or not at all.
 
-    Beside each shard is a small record of its rows and checksum, and a file of its keys'
-    hashes, until `finish` puts all of them into the manifest. A shard that is there and
-    whole is never written again.
+    Beside each shard are a small record of its rows and checksum and a file of its
+    keys' hashes, until `finish` puts all shards into the manifest. A shard that is
+    there and whole is never written again.
 
     It takes no lock: writers may run side by side if one of them calls `describe`
     before the others are made, and no two write one shard.
@@ -48,8 +48,8 @@ class StoreWriter:
             of teacher and data.
 
     Raises:
-        ValueError: If an argument is none of its choices, or the folder has a store that
-            was begun with others, or one of a version that kept no identity.
+        ValueError: If an argument is none of its choices, or the folder has a store
+            that was begun with others, or is of a version that kept no identity.
 
     Example:
         >>> import tempfile
@@ -186,8 +186,8 @@ class StoreWriter:
         more = sorted(set(self._written) - set(names))
         if more:
             raise ValueError(
-                f"The store in {str(self.directory)!r} has {more} beyond the {num_shards} "
-                f"shards of these data, which were longer when it was begun. {ANEW}"
+                f"The store in {str(self.directory)!r} has {more} beyond the "
+                f"{num_shards} shards of these data: there was more of them. {ANEW}"
             )
         missing = [name for name in names if name not in self._written]
         if missing or self._found is None or not names:
@@ -208,8 +208,8 @@ class StoreWriter:
         if not found.identity:
             raise ValueError(
                 f"The store in {str(self.directory)!r} is of a version that did not "
-                "record what it was scored from: open it with ScoreStore.open, or score "
-                "again into another folder."
+                "record what it was scored from: open it with ScoreStore.open, or "
+                "score again into another folder."
             )
         described = dataclasses.replace(
             self._described, keys=found.keys, values=found.values

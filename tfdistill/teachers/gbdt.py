@@ -135,7 +135,9 @@ class GbdtTeacher:
     @property
     def fingerprint(self) -> str:
         """Changes with any tree, and with how features become columns."""
-        encodings = [[e.features, e.keys, e.odds, e.share] for e in self.columns.encodings]
+        encodings = [
+            [e.features, e.keys, e.odds, e.share] for e in self.columns.encodings
+        ]
         columns = [self.columns.spec.to_json(), self.columns.known, encodings]
         return fingerprint([columns, self.booster.model_to_string()])
 
