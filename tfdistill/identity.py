@@ -37,9 +37,9 @@ def fingerprint(value: Any) -> str:
         >>> fingerprint(np.array(["a", "b"])) == fingerprint(np.array(["b", "a"]))
         False
     """
-    digest = hashlib.blake2b(digest_size=8)
+    digest = hashlib.sha1(usedforsecurity=False)  # the fastest: processors have it
     _update(digest, value)
-    return digest.hexdigest()
+    return digest.hexdigest()[:16]
 
 
 def flat(value: Any, name: str = "") -> dict[str, Any]:

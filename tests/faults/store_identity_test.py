@@ -3,71 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from store_fixture import batches, dearer, dying, files, price, requests, store
 
-from tfdistill.data import Requests
 from tfdistill.metrics import Pairs, dot_scores
-from tfdistill.scores import (
-    Manifest,
-    ScoreLookup,
-    ScoreStore,
-    Shard,
-    StoreWriter,
-    score_batches,
-    score_top_k,
-)
+from tfdistill.scores import score_top_k
 from tfdistill.teachers import Ease, PairTeacher, SavedModelTeacher, fused_scores
 from tfdistill.trainers import EnsembleTeacher, FrozenTeacher, LoggedTeacher
-
-
-def requests(price_seed=0, first_id=0):
-    rng = np.random.default_rng(0)
-    return Requests(
-        users={},
-        items={
-            "item_id": first_id + np.arange(50),
-            "price": np.random.default_rng(price_seed).normal(size=50).astype("f"),
-        },
-        candidates=np.stack([rng.permutation(50)[:6] for _ in range(60)]).astype("i"),
-        labels=np.zeros((60, 6), "f"),
-        group=np.arange(60),
-        ids=np.arange(60),
-    )
-
-
-def price(features):
-    return features["price"]
-
-
-def dearer(features):
-    return features["price"] + 1.0
-
-
-def store(folder, data=None, teacher=price, **settings):
-    """Six shards of ten requests, or of two batches."""
-    return score_batches(
-        requests() if data is None else data,
-        teacher,
-        folder,
-        teacher_name="t",
-        **{"batch_size": 5, "batches_per_shard": 2, **settings},
-    )
-
-
-def dying(teacher, calls=6):
-    """The same teacher, until its process dies; the first call asks what it is."""
-    left = iter(range(calls))
-
-    def dies(features):
-        if next(left, None) is None:
-            raise KeyboardInterrupt
-        return teacher(features)
-
-    return dies
 
 
 @pytest.fixture(params=["finished", "killed"])
@@ -80,10 +25,6 @@ def begun(request, tmp_path):
             store(tmp_path, teacher=dying(price))
         assert len(list(tmp_path.glob("shard-*.parquet"))) == 2
     return tmp_path
-
-
-def files(folder):
-    return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
 
 
 def refused(folder, changed, **settings):
@@ -117,13 +58,6 @@ def test_what_changes_no_score_is_no_other_data(begun):
     data = requests()
     wanted = data.items["price"][data.candidates].ravel()
     np.testing.assert_array_equal(scored, wanted)
-
-
-def batches(price_seed=0, order=range(12)):
-    """Twelve batches, of which one that is late may have other prices."""
-    prices = np.random.default_rng(0).normal(size=(12, 5)).astype("f")
-    prices[7] += price_seed
-    return [{"item_id": 5 * n + np.arange(5), "price": prices[n]} for n in order]
 
 
 def as_dataset(given):
@@ -319,111 +253,6 @@ def test_linear_models_tell_what_they_are_fitted_to():
     )
     assert one == same
     assert len({one, other, penalised}) == 3
-
-
-def test_a_second_writer_is_refused(tmp_path):
-    def meanwhile(features):
-        with pytest.raises(ValueError, match="Another run is writing to"):
-            store(tmp_path)
-        return price(features)
-
-    store(tmp_path, teacher=meanwhile)
-    store(tmp_path)
-
-
-def test_records_without_their_manifest_are_not_taken_over(tmp_path):
-    with pytest.raises(KeyboardInterrupt):
-        store(tmp_path, teacher=dying(price))
-    (tmp_path / "manifest.json").unlink()
-    with pytest.raises(KeyboardInterrupt):
-        store(tmp_path, teacher=dying(dearer, 4))
-    values = np.concatenate(
-        [b["score"] for b in store(tmp_path, teacher=dearer).blocks()]
-    )
-    data = requests()
-    wanted = data.items["price"][data.candidates].ravel() + np.float32(1.0)
-    np.testing.assert_array_equal(values, wanted)
-
-
-def test_a_damaged_record_is_scored_again(tmp_path):
-    with pytest.raises(KeyboardInterrupt):
-        store(tmp_path / "a", teacher=dying(price))
-    (tmp_path / "a" / "shard-00000.json").write_text('{"name": ')
-    (tmp_path / "a" / "shard-00001.hashes").unlink()
-    store(tmp_path / "a")
-    store(tmp_path / "b")
-    assert files(tmp_path / "a") == files(tmp_path / "b")
-
-
-def test_a_store_without_identity_is_read_but_not_gone_on_with(tmp_path):
-    store(tmp_path)
-    path = tmp_path / "manifest.json"
-    content = json.loads(path.read_text())
-    del content["identity"], content["library"]
-    for shard in content["shards"]:
-        del shard["features"]
-    path.write_text(json.dumps(content))
-    assert ScoreStore.open(tmp_path, teacher="t").manifest.rows == 360
-    with pytest.raises(ValueError, match="did not record what it was scored from"):
-        store(tmp_path)
-
-
-def test_the_version_of_the_library_is_told_and_not_compared(tmp_path):
-    store(tmp_path)
-    manifest = Manifest.load(tmp_path)
-    assert manifest.library
-    dataclasses.replace(manifest, library="0.0.1").save(tmp_path)
-    assert store(tmp_path).manifest.library == "0.0.1"
-
-
-@pytest.mark.parametrize(
-    "name", ["../x.parquet", "/tmp/x", "a/b.parquet", "..\\x", "C:x", "..", ".", ""]
-)
-def test_a_shard_stays_in_its_folder(tmp_path, name):
-    with pytest.raises(ValueError, match="must be a file's name in the store's folder"):
-        Shard(name, 1, "")
-    store(tmp_path)
-    path = tmp_path / "manifest.json"
-    path.write_text(
-        path.read_text().replace("shard-00001.parquet", json.dumps(name)[1:-1])
-    )
-    with pytest.raises(ValueError, match="manifest.json' is not the manifest of a"):
-        ScoreStore.open(tmp_path)
-
-
-def test_names_of_values_do_not_leave_the_sorted_files(tmp_path):
-    writer = StoreWriter(
-        tmp_path / "s", teacher="t", version="1", kind="scores", keys=["item"]
-    )
-    writer.write(0, {"item": np.array([4]), "../../z": np.float32([2.0])})
-    lookup = ScoreLookup(writer.finish(1), {"../../z": "z"})
-    (found,) = lookup(tf.data.Dataset.from_tensors({"item": [4]}))
-    assert found["z"].numpy().tolist() == [2.0]
-    assert {path.name for path in tmp_path.iterdir()} == {"s"}
-
-
-@pytest.mark.parametrize("at_once", [1 << 22, 7])
-def test_a_key_in_two_shards_is_refused_before_the_store_is_finished(
-    tmp_path, monkeypatch, at_once
-):
-    monkeypatch.setattr("tfdistill.scores.distinct._AT_ONCE", at_once)
-    doubled = [
-        *batches()[:11],
-        {"item_id": np.array([90, 12]), "price": np.zeros(2, "f")},
-    ]
-    with pytest.raises(ValueError, match="has the key {'item_id': 12} twice"):
-        store(tmp_path, doubled, keys=["item_id"])
-    with pytest.raises(ValueError, match="is unfinished"):
-        ScoreStore.open(tmp_path)
-
-
-def test_what_a_killed_sorting_left_is_removed(tmp_path):
-    scored = store(tmp_path / "s", batches(), keys=["item_id"])
-    left = tmp_path / "s" / ".sorted-sorting-abc"
-    left.mkdir()
-    (left / "bucket-0").write_bytes(b"half")
-    ScoreLookup(scored, {"score": "z"})
-    assert not left.exists()
 
 
 def read_numbers(file):

@@ -29,7 +29,7 @@ from tfdistill.scores.rows import (
 from tfdistill.scores.shards import Columns
 from tfdistill.scores.store import ScoreStore
 from tfdistill.scores.writer import StoreWriter
-from tfdistill.trainers.teachers import teacher_fingerprint
+from tfdistill.trainers.teachers import teacher_fingerprint, told_fingerprint
 
 __all__ = ["score_batches", "score_top_k", "stream_identity"]
 
@@ -262,8 +262,11 @@ def stream_identity(first: Batch, teacher: Scorer) -> dict[str, Any]:
 
 def _requests_identity(requests: Requests, teacher: Scorer) -> dict[str, Any]:
     """What of requests can change a score or its key, by name, and the teacher."""
-    asked = requests.select(_spread(requests.num_requests))
-    (batch,) = _batches_from(asked, _ASKED, 0)
+    told = told_fingerprint(teacher)
+    if told is None:
+        asked = requests.select(_spread(requests.num_requests))
+        (batch,) = _batches_from(asked, _ASKED, 0)
+        told = teacher_fingerprint(teacher, features_of(batch))
     return {
         "data": {
             "users": {n: fingerprint(values) for n, values in requests.users.items()},
@@ -272,7 +275,7 @@ def _requests_identity(requests: Requests, teacher: Scorer) -> dict[str, Any]:
             "ids": fingerprint(requests.ids),
             "logged": fingerprint(requests.scores),
         },
-        "teacher_fingerprint": teacher_fingerprint(teacher, features_of(batch)),
+        "teacher_fingerprint": told,
     }
 
 

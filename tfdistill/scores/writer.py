@@ -138,7 +138,7 @@ class StoreWriter:
                 finished store has no such shard.
         """
         where = self._where(number)
-        columns = self._checked(where, columns)
+        columns, hashed = self._checked(where, columns)
         self._describe(columns)
         name = self._name(number)
         finished = self._found is not None and self._found.finished
@@ -153,7 +153,7 @@ class StoreWriter:
             rows = len(columns[self._keys[0]])
             shard = Shard(name, rows, checksum(unfinished), features)
         with written_whole(self._hash_file(name)) as unfinished:
-            self._hashes_of(columns).tofile(unfinished)
+            hashed.tofile(unfinished)
         with written_whole(self._record(name)) as unfinished:
             unfinished.write_text(json.dumps(dataclasses.asdict(shard)))
         self._written[name] = shard
@@ -167,7 +167,8 @@ class StoreWriter:
         Raises:
             ValueError: As for `write`.
         """
-        self._describe(self._checked("The first batch", columns))
+        checked, _ = self._checked("The first batch", columns)
+        self._describe(checked)
 
     def finish(self, num_shards: int) -> ScoreStore:
         """Ends the store, and opens it.
@@ -216,8 +217,8 @@ class StoreWriter:
         )
         found.require(described, self.directory)
 
-    def _checked(self, where: str, columns: Columns) -> dict[str, np.ndarray]:
-        """Puts keys first, casts to what is stored, and checks that."""
+    def _checked(self, where: str, columns: Columns) -> tuple[Columns, np.ndarray]:
+        """What is stored, keys first, and the sorted hashes of the keys."""
         missing = [name for name in self._keys if name not in columns]
         if missing:
             raise ValueError(f"{where} lacks the keys {missing}: it has {[*columns]}.")
@@ -226,9 +227,9 @@ class StoreWriter:
             name: _stored(f"{where}: {name!r}", np.asarray(columns[name]), self.dtype)
             for name in ordered
         }
-        _check_keys(where, {name: stored[name] for name in self._keys})
+        hashed = _key_hashes(where, {name: stored[name] for name in self._keys})
         _check_finite(where, stored, self._described.kind)
-        return stored
+        return stored, hashed
 
     def _describe(self, columns: Columns) -> None:
         """Compares the columns with other shards', or writes the first manifest."""
@@ -281,10 +282,6 @@ class StoreWriter:
     def _where(self, number: int) -> str:
         return f"Shard {number} of the store in {str(self.directory)!r}"
 
-    def _hashes_of(self, columns: Columns) -> np.ndarray:
-        ids = identities({name: columns[name] for name in self._keys})
-        return np.sort(hashes(ids))
-
     def _hashes(self, store: ScoreStore, shard: Shard) -> np.ndarray:
         """The sorted hashes of a shard's keys, from their file if it is there."""
         path = self._hash_file(shard.name)
@@ -292,7 +289,8 @@ class StoreWriter:
             return np.memmap(path, np.uint64, "r")
         only = dataclasses.replace(store.manifest, shards=(shard,))
         blocks = ScoreStore(self.directory, only).blocks()
-        return np.sort(np.concatenate([self._hashes_of(block) for block in blocks]))
+        keys = ({name: block[name] for name in self._keys} for block in blocks)
+        return np.sort(np.concatenate([hashes(identities(key)) for key in keys]))
 
     def _clean(self) -> None:
         """Removes what is of use only while the store is written."""
@@ -319,8 +317,8 @@ def _stored(what: str, values: np.ndarray, dtype: str) -> np.ndarray:
     return cast
 
 
-def _check_keys(where: str, keys: Columns) -> None:
-    """Refuses keys that are no key, or there twice."""
+def _key_hashes(where: str, keys: Columns) -> np.ndarray:
+    """Sorted hashes of the keys; refuses what is no key, or is there twice."""
     rows = {name: len(values) for name, values in keys.items()}
     if len(set(rows.values())) != 1 or 0 in rows.values():
         raise ValueError(f"{where} needs rows with all keys, got so many: {rows}.")
@@ -330,9 +328,12 @@ def _check_keys(where: str, keys: Columns) -> None:
                 f"{where}: the key {name!r} must be integers or text [N], got "
                 f"{Column.of(values)}."
             )
-    at = repeated(identities(keys))
+    ids = identities(keys)
+    hashed = np.sort(hashes(ids))
+    at = repeated(ids) if (hashed[1:] == hashed[:-1]).any() else None
     if at is not None:
         raise twice(where, {name: values[at] for name, values in keys.items()})
+    return hashed
 
 
 def _check_finite(where: str, columns: Columns, kind: str) -> None:
