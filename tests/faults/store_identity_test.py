@@ -17,13 +17,13 @@ from tfdistill.trainers import EnsembleTeacher, FrozenTeacher, LoggedTeacher
 
 @pytest.fixture(params=["finished", "killed"])
 def begun(request, tmp_path):
-    """The folder of a store that is finished, or has two of its shards."""
+    """The folder of a store that is finished, or has some of its shards."""
     if request.param == "finished":
         store(tmp_path)
     else:
         with pytest.raises(KeyboardInterrupt):
             store(tmp_path, teacher=dying(price))
-        assert len(list(tmp_path.glob("shard-*.parquet"))) == 2
+        assert 0 < len(list(tmp_path.glob("shard-*.parquet"))) < 6
     return tmp_path
 
 
