@@ -33,11 +33,12 @@ MAY_IMPORT = {
     "trainers": {"data", "files", "identity", "losses", "metrics", "types", "version"},
     "teachers": {"data", "files", "layers", "losses", "metrics", "trainers", "types"},
     "scores": {"data", "files", "identity", "metrics", "version"},
-    "export": {"data.spec", "layers"},
+    "export": {"data.spec", "files", "layers"},
     "report": {"files", "metrics"},
     "serving": {"export", "files"},
     "zoo": {
         "files",
+        "identity",
         "models",
         "layers",
         "losses",
