@@ -159,7 +159,11 @@ CHANGES = {
         "data.requests.users.age was",
     ),
     "an item's feature": (
-        {"data": dataclasses.replace(DATA, items={"price": np.float32(np.r_[0:8, 99])})},
+        {
+            "data": dataclasses.replace(
+                DATA, items={"price": np.float32(np.r_[0:8, 99])}
+            )
+        },
         "data.requests.items.price was",
     ),
     "seed of the batches": ({"batches": {"seed": 1}}, "data.seed was 0 and is 1"),
@@ -350,7 +354,7 @@ def test_weights_of_another_spec_are_not_given_out(published):
 
 def test_a_trained_teacher_is_that_of_its_spec_and_recipe(published):
     directory, _ = published
-    assert trained_teacher(RECIPE, spec(), directory).model.output.keys() == {"teacher"}
+    assert "teacher" in trained_teacher(RECIPE, spec(), directory).model.output
     with pytest.raises(ValueError, match="spec.features.age.mean was 35.0 and is 1.0"):
         trained_teacher(RECIPE, spec(mean=1.0), directory)
     wider = dataclasses.replace(RECIPE, learning_rate=0.5)
