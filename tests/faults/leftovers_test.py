@@ -298,6 +298,24 @@ def test_a_model_is_on_the_disk_before_a_server_sees_it(
     assert ("flush", "model") in synced[seen:]
 
 
+def test_a_model_is_published_to_a_relative_path(servable, tmp_path, monkeypatch):
+    """The process that loads it works somewhere else."""
+    monkeypatch.chdir(tmp_path)
+    asked = []
+
+    def elsewhere(task, paths, requests):
+        asked.extend(paths)
+        monkeypatch.chdir("/")
+        found = answers(paths, requests)
+        monkeypatch.chdir(tmp_path)
+        return found, "this process, elsewhere"
+
+    monkeypatch.setattr(publishing, "in_fresh_process", elsewhere)
+    (report,) = publish({"model": servable}).values()
+    assert report.version == 1 and asked
+    assert {path.name for path in (tmp_path / "model").iterdir()} == {".lock", "1"}
+
+
 def test_flush_all_reaches_every_file_and_folder(tmp_path, synced):
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / "b" / "c").write_text("c")

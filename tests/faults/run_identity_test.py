@@ -329,7 +329,10 @@ RECIPE = Recipe(
 )
 
 
-def trained(directory, *, recipe=RECIPE, spec=spec(), valid=None, **options):
+SPEC = spec()
+
+
+def trained(directory, *, recipe=RECIPE, spec=SPEC, valid=None, **options):
     judge = ListJudge(cities(requests(seed=1) if valid is None else valid))
     return train(recipe, spec, cities(DATA), judge, directory, **options)
 
@@ -354,14 +357,14 @@ def test_weights_of_another_spec_are_not_given_out(published):
 
 def test_a_trained_teacher_is_that_of_its_spec_and_recipe(published):
     directory, _ = published
-    assert "teacher" in trained_teacher(RECIPE, spec(), directory).model.output
+    assert "teacher" in trained_teacher(RECIPE, SPEC, directory).model.output
     with pytest.raises(ValueError, match="spec.features.age.mean was 35.0 and is 1.0"):
         trained_teacher(RECIPE, spec(mean=1.0), directory)
     wider = dataclasses.replace(RECIPE, learning_rate=0.5)
     with pytest.raises(ValueError, match="learning_rate was 0.001 and is 0.5"):
-        trained_teacher(wider, spec(), directory)
+        trained_teacher(wider, SPEC, directory)
     with pytest.raises(ValueError, match="no backup of a run"):
-        trained_teacher(RECIPE, spec(), directory / "elsewhere")
+        trained_teacher(RECIPE, SPEC, directory / "elsewhere")
 
 
 def test_what_chooses_the_epoch_and_what_a_run_starts_with_count(published, tmp_path):

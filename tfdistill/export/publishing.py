@@ -97,8 +97,11 @@ def publish(
         version = _new_version(list(servables), version)
         staged = {
             # One level below: the folder itself is readable by its owner only.
-            d: stack.enter_context(folder_beside(d, ".unverified-")) / str(version)
-            for d in servables
+            directory: stack.enter_context(
+                folder_beside(Path(directory).resolve(), ".unverified-")
+            )
+            / str(version)
+            for directory in servables
         }
         for directory, servable in servables.items():
             servable.save(staged[directory])
