@@ -12,7 +12,7 @@ from pathlib import Path
 
 import filelock
 
-__all__ = ["flush_all", "folder_beside", "locked", "written_whole"]
+__all__ = ["folder_beside", "locked", "written_whole"]
 
 _LOCK = ".lock"
 

@@ -18,6 +18,7 @@ __all__ = ["described", "fingerprint", "flat", "require_same"]
 
 _LONGEST = 20
 """Longer lists of plain values are kept as their length and fingerprint."""
+_LONGEST_TEXT = 200
 _SHOWN = 5
 
 
@@ -214,6 +215,8 @@ def _leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
     elif any(isinstance(entry, (Mapping, list, tuple)) for entry in entries):
         for index, entry in enumerate(entries):
             yield from _leaves(entry, f"{name}[{index}]")
+    elif isinstance(value, str) and len(value) > _LONGEST_TEXT:
+        yield name, f"{len(value)} characters, fingerprint {fingerprint(value)}"
     else:
         yield name, _short(list(entries)) if entries else value
 

@@ -206,6 +206,8 @@ class Backup(tf.keras.callbacks.Callback):
                 name: saved["optimizer"].get(name, value) if _is_rate(name) else value
                 for name, value in current["optimizer"].items()
             }
+        # Layers repeat by number what a recipe has by name: they come last.
+        self._require({**saved, "layers": None}, {**current, "layers": None})
         self._require(saved, current)
 
     def _require(self, saved: Mapping[str, Any], current: Mapping[str, Any]) -> None:
