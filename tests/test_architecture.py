@@ -36,11 +36,12 @@ MAY_IMPORT = {
         "types",
     },
     "scores": {"data", "files", "identity", "metrics", "trainers.teachers", "version"},
-    "export": {"data.spec", "layers"},
+    "export": {"data.spec", "files", "layers"},
     "report": {"files", "metrics"},
     "serving": {"export", "files"},
     "zoo": {
         "files",
+        "identity",
         "models",
         "layers",
         "losses",
