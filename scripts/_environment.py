@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -154,9 +155,10 @@ def environment(setting, extras=()):
     for name, command in steps:
         _step(name, command, log)
     os.replace(log, os.path.join(folder, "install.log"))
-    with open(stamp + ".part", "w") as file:
+    handle, part = tempfile.mkstemp(dir=folder)
+    with os.fdopen(handle, "w") as file:
         file.write(fingerprint)
-    os.replace(stamp + ".part", stamp)
+    os.replace(part, stamp)
     return python
 
 

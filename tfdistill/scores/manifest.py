@@ -5,17 +5,23 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
 
 from tfdistill.files import written_whole
+from tfdistill.identity import require_same
 
-__all__ = ["KINDS", "Column", "Manifest", "Shard"]
+__all__ = ["ANEW", "KINDS", "Column", "Manifest", "Shard"]
 
 KINDS = ("scores", "embeddings", "lists")
 """What a store holds for each key: numbers, vectors, or a list of best items."""
+
+ANEW = (
+    "Use what it was begun with, or begin anew: in another folder, or delete this one."
+)
+"""What to do about a store that others' scores would be put into."""
 
 _FORMAT = 1
 _NAME = "manifest.json"
@@ -52,6 +58,11 @@ class Shard:
         name: Name of the file.
         rows: How many keys it holds.
         sha256: Checksum of its bytes.
+        features: Fingerprint of the batches that it was scored from, where the store's
+            identity has none of all data.
+
+    Raises:
+        ValueError: If the name leaves the store's folder.
 
     Example:
         >>> Shard("shard-00000.parquet", 10, "ab12").rows
@@ -61,6 +72,14 @@ class Shard:
     name: str
     rows: int
     sha256: str
+    features: str = ""
+
+    def __post_init__(self) -> None:
+        names = {path(self.name).name for path in (PurePosixPath, PureWindowsPath)}
+        if names != {self.name} or self.name in ("", ".."):
+            raise ValueError(
+                f"the shard {self.name!r} must be a file's name in the store's folder"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +96,9 @@ class Manifest:
         plan: How the rows were cut into shards; another plan can't resume the store.
         shards: The files, in order.
         finished: Whether all of them are there.
+        identity: What else must not change: the teacher's fingerprint, that of the
+            data, and the settings of the scoring.
+        library: The version of tfdistill that began it; only told.
 
     Example:
         >>> mine = Manifest("gbdt", "1", "scores", {"item_id": "int64"},
@@ -84,7 +106,8 @@ class Manifest:
         >>> mine.require(dataclasses.replace(mine, version="2"), "runs/scores")
         Traceback (most recent call last):
         ...
-        ValueError: The store in 'runs/scores' has version '1', not '2'...
+        ValueError: The store in 'runs/scores' was begun with other settings: version
+        was '1' and is '2'. ...
     """
 
     teacher: str
@@ -96,6 +119,8 @@ class Manifest:
     plan: Mapping[str, int] = dataclasses.field(default_factory=dict)
     shards: tuple[Shard, ...] = ()
     finished: bool = False
+    identity: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    library: str = ""
 
     @property
     def rows(self) -> int:
@@ -103,24 +128,30 @@ class Manifest:
         return sum(shard.rows for shard in self.shards)
 
     def require(self, wanted: Manifest, where: str | Path) -> None:
-        """Refuses what differs in anything but the shards.
+        """Refuses what differs in anything but shards and version of the library.
 
         Args:
             wanted: What the store should be.
             where: Its folder, for the message.
 
         Raises:
-            ValueError: If teacher, version, kind, keys, values, format or plan differ.
+            ValueError: If anything of them differs; it names what, from what to what.
         """
-        for field in dataclasses.fields(self):
-            if field.name in ("shards", "finished"):
-                continue
-            have, want = getattr(self, field.name), getattr(wanted, field.name)
-            if have != want:
-                raise ValueError(
-                    f"The store in {str(where)!r} has {field.name} {have!r}, not "
-                    f"{want!r}. Use what it was written with, or another folder."
-                )
+        # A function's fingerprint is its scores of some of the data: those come first.
+        for last in ("teacher_fingerprint", None):
+            saved, current = (
+                {name: value for name, value in m._settings().items() if name != last}
+                for m in (self, wanted)
+            )
+            what = f"The store in {str(where)!r}"
+            require_same(saved, current, what=what, anew=ANEW)
+
+    def _settings(self) -> dict[str, Any]:
+        """All that decides what is stored, on one level."""
+        fields = dataclasses.asdict(self)
+        for told in ("shards", "finished", "identity", "library"):
+            del fields[told]
+        return {**fields, **self.identity}
 
     def save(self, directory: Path) -> None:
         """Writes `manifest.json`, whole or not at all."""
