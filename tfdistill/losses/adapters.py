@@ -93,7 +93,7 @@ class RankingLossAdapter(relevance.RelevanceLoss):
             student -= masking.masked_max(student, items.valid)
         labels = tf.where(items.valid, self._grades(items), -1.0)
         shape = tf.shape(student)
-        rows = [-1, student.shape[-1] or shape[-1]]
+        rows = [tf.reduce_prod(shape[:-1]), masking.last_size(student)]
         values = _in_chunks(
             self._per_list,
             tf.reshape(student, rows),
@@ -134,14 +134,15 @@ def _in_chunks(
     if pairs is not None and pairs * student.shape[-1] <= _PAIRS:
         return function(student, *constants)  # one chunk
     count, length = tf.unstack(tf.shape(student))
-    lists = tf.clip_by_value(_PAIRS // (length * length), 1, tf.maximum(count, 1))
-    chunks = -(-count // lists)
+    wide = tf.maximum(length, 1)  # nothing is one item of padding
+    lists = tf.clip_by_value(_PAIRS // (wide * wide), 1, tf.maximum(count, 1))
+    chunks = tf.maximum(-(-count // lists), 1)
 
     def cut(rows: tf.Tensor, padding: float) -> tf.Tensor:
         """`[N, L]` -> `[chunks, lists, L]`."""
-        extra = [[0, chunks * lists - count], [0, 0]]
+        extra = [[0, chunks * lists - count], [0, wide - length]]
         rows = tf.pad(rows, extra, constant_values=padding)
-        return tf.reshape(rows, [chunks, lists, student.shape[-1] or length])
+        return tf.reshape(rows, [chunks, lists, student.shape[-1] or wide])
 
     labels, weights = constants
 
@@ -163,7 +164,7 @@ def _in_chunks(
         )
 
         def gradient(upstream: tf.Tensor) -> tf.Tensor:
-            rows = tf.reshape(slopes, [chunks * lists, -1])[:count]
+            rows = tf.reshape(slopes, [chunks * lists, -1])[:count, :length]
             return upstream[:, tf.newaxis] * rows
 
         return tf.reshape(losses, [-1])[:count], gradient
