@@ -143,5 +143,5 @@ def _ordered_in_group(
     other = tf.cast(tf.not_equal(i["group"], j["group"]), tf.float32)
     lead = pairwise.above(lead, i, j) + other * pair_blocks.FAR
     t, weight = tf.tanh(lead), i["weight"] * j["chance"]
-    losses = 2.0 * tf.nn.relu(lead) - tf.math.log(pairwise.likely(t))
+    losses = 2.0 * tf.nn.relu(lead) - tf.math.log(pairwise.likelier(t))
     return tf.reduce_sum(weight * losses, [1, 2]), weight * (1.0 + t)

@@ -242,7 +242,7 @@ def above(lead: tf.Tensor, i: Columns, j: Columns) -> tf.Tensor:
     return tf.cond(tf.reduce_all(ordered), lambda: lead, masked)
 
 
-def likely(t: tf.Tensor) -> tf.Tensor:
+def likelier(t: tf.Tensor) -> tf.Tensor:
     """Probability (1 + |t|) / 2 of the likelier order, for t = tanh(x) of a lead x.
 
     For target in [-1, 1], |x| - target x minus its logarithm is the cross entropy of
@@ -258,7 +258,7 @@ def _won(lead: tf.Tensor, i: Columns) -> Pairs:
     """Logistic loss of all pairs, that i wins (target -1), by the weight of i."""
     t = tf.tanh(lead)
     rows = 2.0 * tf.reduce_sum(tf.nn.relu(lead), 2)
-    rows -= tf.math.log(tf.reduce_prod(likely(t), 2))
+    rows -= tf.math.log(tf.reduce_prod(likelier(t), 2))
     return tf.reduce_sum(i["weight"][:, :, 0] * rows, 1), (1.0 + t) * i["weight"]
 
 
@@ -273,7 +273,7 @@ def _soft_order(lead: tf.Tensor, i: Columns, j: Columns) -> Pairs:
     Padding is so far below in both lists that a pair of it and an item costs 0.
     """
     t, target = tf.tanh(lead), tf.tanh(j["teacher"] - i["teacher"])
-    wrong, likely = tf.abs(lead) - target * lead, likely(t)
+    wrong, likely = tf.abs(lead) - target * lead, likelier(t)
 
     def total(weight: tf.Tensor, axis: int) -> tf.Tensor:
         sums = tf.reduce_sum(wrong, axis) - tf.math.log(tf.reduce_prod(likely, axis))
@@ -290,7 +290,7 @@ def _delta_weighted(lead: tf.Tensor, i: Columns, j: Columns) -> Pairs:
         weight = tf.nn.relu(i["gain"] - j["gain"]) * i["weight"]
         weight *= tf.abs(i["discount"] - j["discount"])
         t = tf.tanh(lead)
-        losses = weight * (tf.nn.relu(2.0 * lead) - tf.math.log(likely(t)))
+        losses = weight * (tf.nn.relu(2.0 * lead) - tf.math.log(likelier(t)))
         return tf.reduce_sum(losses, [1, 2]), weight * (1.0 + t)
 
     def nothing() -> Pairs:
