@@ -8,7 +8,7 @@ from typing import Any, Callable
 
 import tensorflow as tf
 
-from tfdistill.losses import base, masking, relevance
+from tfdistill.losses import base, checks, masking, relevance
 
 __all__ = ["RankingLossAdapter"]
 
@@ -42,7 +42,7 @@ class RankingLossAdapter(relevance.RelevanceLoss):
         name: Name of the loss.
 
     Raises:
-        ValueError: If `loss` isn't a TF-Ranking loss.
+        ValueError: If `loss` isn't a TF-Ranking loss, or its temperature not above 0.
 
     Example:
         >>> import tensorflow_ranking as tfr
@@ -72,6 +72,9 @@ class RankingLossAdapter(relevance.RelevanceLoss):
                 f"`loss` must be a tfr.keras.losses instance, received {loss!r}. Use "
                 "the losses of tfdistill directly."
             )
+        options = loss.get_config()
+        if options.get("temperature") is not None:
+            checks.positive("temperature", options["temperature"])
         name = name or f"{loss.name or type(loss).__name__}_distillation"
         super().__init__(relevance_map, reduction=reduction, name=name)
         self.loss = loss

@@ -30,7 +30,9 @@ def positive(name: str, value: float) -> float:
     except (TypeError, ValueError):
         number = math.nan
     if not 0.0 < number < math.inf:
-        raise ValueError(f"`{name}` must be above 0 and finite, received {value!r}.")
+        raise ValueError(
+            f"`{name}` must be above 0, received {value!r}. Give a finite number."
+        )
     return number
 
 

@@ -103,7 +103,7 @@ def sound_temperature(name: str, temperature: Any) -> tf.Tensor:
 
 
 def _refuse(right: tf.Tensor, message: str) -> tf.Tensor:
-    """Raises unless `right`; where XLA drops the assertion, returns NaN instead of 1."""
+    """Raises unless `right`; returns 1, or NaN where XLA drops the assertion."""
     if tf.executing_eagerly():
         if not right:
             raise ValueError(message)

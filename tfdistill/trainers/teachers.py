@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -35,9 +35,7 @@ class FrozenTeacher:
 
     may_miss = False
 
-    def __init__(
-        self, model: Callable[..., Any], signals: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, model: Any, signals: Mapping[str, str] | None = None) -> None:
         if not callable(model):
             raise ValueError(
                 "FrozenTeacher takes a Keras model or a function of the features, "

@@ -89,8 +89,8 @@ class Transfer:
             )
         if not callable(self.weight) and not 0.0 <= self.weight < math.inf:
             raise ValueError(
-                f"Transfer {self.name!r}: weight must be finite and >= 0, got "
-                f"{self.weight}."
+                f"Transfer {self.name!r}: weight must be >= 0, got {self.weight}. Give "
+                "a finite number or a schedule."
             )
         takes = {"inputs": self.loss.inputs, "overrides": self.loss.overrides}
         for what, allowed in takes.items():
@@ -115,10 +115,11 @@ class Transfer:
         """
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         for schedule in (self.weight, *self.overrides.values()):
-            if "<" in getattr(schedule, "__qualname__", ""):
+            path = getattr(schedule, "__qualname__", "")
+            if "<" in path:  # <lambda> or <locals>
                 raise ValueError(
                     f"Transfer {self.name!r}: a file can't hold the schedule "
-                    f"{schedule.__qualname__!r}, a function that has no name outside. "
+                    f"{path!r}, a function that has no name outside. "
                     "Take a schedule of tf.keras.optimizers.schedules or a function "
                     "of a module."
                 )
