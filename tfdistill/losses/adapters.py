@@ -134,7 +134,7 @@ def _in_chunks(
 ) -> tf.Tensor:
     """`function(student, *constants)` `[N]` of `[N, L]`, chunk by chunk of lists."""
     pairs = student.shape.num_elements()
-    if pairs is not None and pairs * student.shape[-1] <= _PAIRS:
+    if pairs and pairs * student.shape[-1] <= _PAIRS:
         return function(student, *constants)  # one chunk
     count, length = tf.unstack(tf.shape(student))
     wide = tf.maximum(length, 1)  # nothing is one item of padding
