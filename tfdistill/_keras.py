@@ -96,8 +96,13 @@ def path_of(weight: Any) -> str:
 
 
 def input_names(model: tf.keras.Model) -> list[str]:
-    """Returns the names of a functional model's inputs, in the order of `inputs`."""
-    return [x.name for x in model.inputs] if _KERAS3 else list(model.input_names)
+    """Returns the names of a functional model's inputs, in the order of `inputs`.
+
+    Of a model without symbolic inputs, there are none.
+    """
+    if _KERAS3:
+        return [x.name for x in getattr(model, "inputs", None) or ()]
+    return list(getattr(model, "input_names", None) or ())
 
 
 def calls_of(layer: tf.keras.layers.Layer) -> list[dict[str, Any]]:
@@ -166,8 +171,8 @@ def each_row_once(gradient: tf.IndexedSlices) -> tuple[tf.Tensor, tf.Tensor]:
     return rows, tf.math.unsorted_segment_sum(gradient.values, place, tf.size(rows))
 
 
-NO_WEIGHTED_METRICS: Any = None if _KERAS3 else []
-"""`weighted_metrics` for none; Keras 2 warns of None, Keras 3 wants labels for []."""
+NO_WEIGHTED_METRICS: Any = None if _KERAS3 else {}
+"""`weighted_metrics` for none; Keras 2 warns of None, Keras 3 wants labels for {}."""
 
 
 class _OutputLosses:
@@ -292,5 +297,7 @@ def labels_by_output(
         for kind in ("_user_metrics", "_user_weighted_metrics"):
             given = getattr(metrics, kind) or {}
             setattr(metrics, kind, {k: m for k, m in given.items() if k in y})
-    weights = sample_weight and {name: sample_weight.get(name) for name in y_pred}
+    weights = sample_weight or None
+    if weights:
+        weights = {name: weights.get(name) for name in y_pred}
     return {name: y.get(name) for name in y_pred}, weights

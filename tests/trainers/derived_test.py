@@ -190,7 +190,7 @@ def batch():
 
 def test_the_distiller_takes_them_as_source_target_and_mask():
     model, (x, y) = distiller(), batch()
-    z = {**model.network(x["x"]), "mask": MASK}
+    z = {**model.network({"x": x["x"]}), "mask": MASK}
     kept = Kept("recall", 3, "mask")(z)
     survival = Survival(STAGES, mask="mask")(z)
     expected = {
@@ -267,5 +267,5 @@ def test_contradictions_are_rejected():
         Transfer("hard", None, "fine", SigmoidCrossEntropy())
     with pytest.raises(ValueError, match="keeps at least one item, got {'fine': 0}"):
         Survival({"fine": 0})
-    with pytest.raises(ValueError, match="a stage and a temperature above 0"):
+    with pytest.raises(ValueError, match="`temperature` must be above 0"):
         Survival({"fine": 1}, temperature=0.0)

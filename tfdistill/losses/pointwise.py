@@ -44,6 +44,7 @@ class SigmoidSoftLabel(base.TemperedLoss):
         arXiv:2011.04106.
     """
 
+    log_zero = True
     not_applicable = {"shift": base.ABSOLUTE}
 
     def _per_example(self, items: base.Items) -> tf.Tensor:
@@ -82,6 +83,7 @@ class SoftmaxSoftLabel(base.TemperedLoss):
 
     example_rank = 1
     item_rank = 1
+    log_zero = True
 
     def _per_example(self, items: base.Items) -> tf.Tensor:
         t = self._temperature(items)
@@ -140,6 +142,7 @@ class ProbabilityMSE(base.DistillationLoss):
         Zhou et al., Rocket launching, arXiv:1708.04106.
     """
 
+    log_zero = True
     not_applicable = {"shift": base.ABSOLUTE}
 
     def _per_example(self, items: base.Items) -> tf.Tensor:

@@ -37,6 +37,7 @@ class TopKSoftLabel(base.DistillationLoss):
     """
 
     example_rank = 1
+    log_zero = True
     not_applicable = {
         "shift": base.ABSOLUTE,
         "minimum": "a label is matched, not the teacher's score",
@@ -55,7 +56,8 @@ class TopKSoftLabel(base.DistillationLoss):
         self.rest_weight = checks.positive("rest_weight", rest_weight)
 
     def _per_example(self, items: base.Items) -> tf.Tensor:
-        head = masking.masked_ranks(items.teacher, items.valid, self.topk) <= self.topk
+        ranks = masking.masked_ranks(items.teacher, items.valid, self.topk)
+        head = items.possible & (ranks <= self.topk)
         entropy = tf.nn.sigmoid_cross_entropy_with_logits(
             labels=tf.cast(head, tf.float32), logits=items.student
         )
@@ -107,6 +109,7 @@ class RankingDistillation(base.DistillationLoss):
     """
 
     example_rank = 1
+    log_zero = True
     overrides = ("discrepancy",)
     not_applicable = {
         "shift": base.ABSOLUTE,
@@ -133,7 +136,7 @@ class RankingDistillation(base.DistillationLoss):
 
     def _per_example(self, items: base.Items) -> tf.Tensor:
         ranks = masking.masked_ranks(items.teacher, items.valid, self.topk)
-        head = items.valid & (ranks <= self.topk)
+        head = items.possible & (ranks <= self.topk)
         guess = self._student_ranks(items, items.valid & ~head)
         late = tf.tanh(tf.maximum(self.sharpness * (guess - ranks), 0.0))
         share = items.inputs.get("discrepancy", self.discrepancy)
@@ -190,6 +193,7 @@ class CollaborativeDistillation(base.TemperedLoss):
         arXiv:1911.05276.
     """
 
+    log_zero = True
     not_applicable = {
         "shift": base.ABSOLUTE,
         "minimum": "the student matches the shifted, softened teacher instead",
