@@ -5,7 +5,7 @@ What `tf.keras` is when it is imported decides, and nothing here changes it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -18,18 +18,23 @@ __all__ = [
     "VariedOutputs",
     "adam_slots",
     "add_step_counter",
+    "begin_within",
     "calls_of",
+    "check_executions",
     "compile_losses",
     "each_row_once",
     "input_names",
     "labels_by_output",
     "layers_of",
+    "loss_weights_of",
     "mean_over_replicas",
     "path_of",
     "readers_of",
     "reduction_of",
+    "resume_at",
     "tf_variable",
     "total_loss",
+    "without_position",
 ]
 
 VERSION = "3" if getattr(tf.keras, "__version__", "2").startswith("3") else "2"
@@ -39,14 +44,7 @@ _KERAS3 = VERSION == "3"
 
 
 def add_step_counter(layer: tf.keras.layers.Layer) -> Any:
-    """Adds a layer's count of training calls, int64, the same on every replica.
-
-    Args:
-        layer: A layer whose constructor has begun.
-
-    Returns:
-        The variable, 0 at first.
-    """
+    """Adds a layer's count of training calls, int64, the same on every replica."""
     if _KERAS3:
         kept: dict[str, Any] = {"aggregation": "only_first_replica"}
     else:
@@ -190,6 +188,7 @@ class _OutputLosses:
         self._losses = {
             name: kind(loss) for name, loss in losses.items() if loss is not None
         }
+        self._user_loss_weights = weights
         self._weights = weights or {}
         names = self._losses if outputs > 1 else ()
         self._means = {
@@ -240,14 +239,7 @@ class BuiltModel:
 def compile_losses(
     model: tf.keras.Model, loss: Any, loss_weights: Any, outputs: int
 ) -> None:
-    """Lets a compiled model have labels for some of its outputs.
-
-    Args:
-        model: A model that was compiled with these losses and weights.
-        loss: Losses by output name, or None.
-        loss_weights: Factors by output name, or None.
-        outputs: How many outputs the model has.
-    """
+    """Lets a model that was compiled so have labels for some of its outputs."""
     if _KERAS3 and loss is not None:
         kind = type(model._compile_loss)
         model._compile_loss = _OutputLosses(kind, loss, loss_weights, outputs)
@@ -301,3 +293,99 @@ def labels_by_output(
     if weights:
         weights = {name: weights.get(name) for name in y_pred}
     return {name: y.get(name) for name in y_pred}, weights
+
+
+def loss_weights_of(model: tf.keras.Model) -> Any:
+    """Returns the `loss_weights` that a model was compiled with."""
+    container = model._compile_loss if _KERAS3 else model.compiled_loss
+    return getattr(container, "_user_loss_weights", None)
+
+
+class _Position:
+    """What Keras 2 asks for the epoch and step at which `fit` begins."""
+
+    def __init__(self, epoch: int, step: int) -> None:
+        self._at = epoch, step
+
+    def maybe_load_initial_counters_from_ckpt(
+        self, steps_per_epoch: int, initial_epoch: int, mode: Any
+    ) -> tuple[int, int]:
+        return self._at
+
+
+def resume_at(model: tf.keras.Model, epoch: int, step: int, steps_done: int) -> None:
+    """Lets `fit` go on within an epoch; for a callback's `on_train_begin`.
+
+    In Keras 3 a step above 0 needs `begin_within` before `fit` as well.
+
+    Args:
+        model: The model that is being fitted.
+        epoch: The epoch to begin at.
+        step: The step in it.
+        steps_done: Steps that the model has had.
+    """
+    if _KERAS3:
+        model._initial_epoch = epoch
+    else:
+        model._training_state = _Position(epoch, step)
+        model._train_counter.assign(steps_done)
+
+
+def check_executions(model: tf.keras.Model, steps_per_epoch: int) -> None:
+    """Refuses steps per execution that Keras 3 can't run.
+
+    Raises:
+        ValueError: If an epoch isn't a whole number of executions, or an execution of
+            several steps runs on several replicas.
+    """
+    together = model.steps_per_execution if _KERAS3 else 1
+    if steps_per_epoch % together:
+        raise ValueError(
+            f"With Keras 3, `steps_per_epoch` must be a multiple of the "
+            f"`steps_per_execution` of `compile`, received {steps_per_epoch} and "
+            f"{together}. Choose another, or Keras 2 with TF_USE_LEGACY_KERAS=1."
+        )
+    if together > 1 and model.distribute_strategy.num_replicas_in_sync > 1:
+        raise ValueError(
+            "Keras 3 can't run several steps per execution on several replicas, "
+            f"received steps_per_execution={together}. Leave it at 1, or use Keras 2 "
+            "with TF_USE_LEGACY_KERAS=1."
+        )
+
+
+def begin_within(model: tf.keras.Model, step: int) -> None:
+    """Lets the first epoch of the next `fit` begin at a step, in Keras 3.
+
+    Keras 3 counts the steps of an epoch from 0 in an iterator that `fit` makes; before
+    the first step it hands it to a method of the model, which is replaced that once.
+    """
+    if not (_KERAS3 and step):
+        return
+    build = model._maybe_symbolic_build
+
+    def shifted(iterator: Any = None, data_batch: Any = None) -> None:
+        del model._maybe_symbolic_build  # once: evaluation has iterators of its own
+        build(iterator=iterator, data_batch=data_batch)
+        whole, enumerated = iterator.steps_per_epoch, iterator._enumerate_iterator
+
+        def rest() -> Iterator[tuple[int, int, Any]]:
+            iterator._enumerate_iterator = enumerated
+            iterator.steps_per_epoch = whole - step
+            try:
+                for begin, end, data in enumerated():
+                    yield begin + step, end + step, data
+            finally:
+                iterator.steps_per_epoch = whole
+
+        iterator._enumerate_iterator = rest
+
+    model._maybe_symbolic_build = shifted
+
+
+def without_position(model: tf.keras.Model) -> None:
+    """Lets the next `fit` begin at its first epoch."""
+    if _KERAS3:
+        model._initial_epoch = None
+        model.__dict__.pop("_maybe_symbolic_build", None)
+    else:
+        model._training_state = None
