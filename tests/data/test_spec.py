@@ -193,7 +193,10 @@ def test_selections_of_what_is_not_there_are_refused():
 
 
 def test_keras_inputs_have_a_batch_and_a_list_axis():
-    found = {k: (x.name, x.shape, x.dtype) for k, x in SPEC.keras_inputs().items()}
+    found = {
+        name: (x.name, list(x.shape), tf.as_dtype(x.dtype))
+        for name, x in SPEC.keras_inputs().items()
+    }
     assert found == {
         "age": ("age", [None], tf.float32),
         "history": ("history", [None, 3], tf.int64),
@@ -239,4 +242,4 @@ def test_the_parsing_spec_reads_tf_examples():
     assert {k: v.numpy().tolist() for k, v in parsed.items()} == expected
     for name, keras_input in SPEC.keras_inputs().items():
         assert parsed[name].dtype == keras_input.dtype
-        assert keras_input.shape.is_compatible_with(parsed[name].shape)
+        assert parsed[name].shape.is_compatible_with(keras_input.shape)

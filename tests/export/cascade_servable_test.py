@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from export_fixture import ITEMS, SPEC, answered, batch, catalogue, of, towers
 
+from tfdistill import _keras
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.export import (
     Ivf,
@@ -64,7 +65,7 @@ def scores_of(model, users, rows):
     items = {name: tf.constant(x)[tf.newaxis] for name, x in catalogue().items()}
     features = {
         name: users[name] if name in users else tf.gather(items[name][0], rows)
-        for name in model.input_names
+        for name in _keras.input_names(model)
     }
     (scores,) = model(features).values()
     return scores.numpy()
@@ -73,7 +74,9 @@ def scores_of(model, users, rows):
 def by_numpy(network, rankers, users, sizes=SIZES, seen=None):
     """Rows of the page, stage by stage."""
     query, item = towers(network)
-    items = {k: tf.constant(catalogue()[k])[tf.newaxis] for k in item.input_names}
+    items = {
+        k: tf.constant(catalogue()[k])[tf.newaxis] for k in _keras.input_names(item)
+    }
     vectors = item(items)["recall_item"][0].numpy()
     queries = query(users)["recall_query"].numpy()
     recalled = top_k(dot_scores(queries, vectors), len(queries), sizes[0], seen=seen)

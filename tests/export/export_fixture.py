@@ -48,9 +48,9 @@ def network() -> JointNetwork:
     secret = [[3, -1, 10, *range(10)]]  # every row of the table, the unknown one too
     rows = joint.embeddings.rows(SPEC["secret"], tf.constant(secret, tf.int64))
     table = joint.embeddings.tables["8"]
-    table.scatter_nd_update(
-        tf.reshape(rows, [-1, 1]), tf.fill([tf.size(rows), 8], SENTINEL)
-    )
+    values = table.numpy()
+    values[tf.reshape(rows, [-1])] = SENTINEL
+    table.assign(values)
     return joint
 
 

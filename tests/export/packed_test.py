@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from export_fixture import FINE, SPEC, batch, of
 
+from tfdistill import _keras
 from tfdistill.data.spec import Feature, FeatureSpec
 from tfdistill.export import pack, packing, ranker_servable
 from tfdistill.models import Din, Dnn, Net, joint_network
@@ -17,7 +18,7 @@ from tfdistill.models import Din, Dnn, Net, joint_network
 def both(model: tf.keras.Model, features) -> tuple[np.ndarray, np.ndarray]:
     """Scores of the columnar and of the packed signature."""
     servable = ranker_servable(model, SPEC, allow_privileged=True)
-    spec = SPEC.select(model.input_names)
+    spec = SPEC.select(_keras.input_names(model))
     packed = {k: tf.constant(v) for k, v in pack(features, spec).items()}
     columnar = of(features, spec.names)
     return (

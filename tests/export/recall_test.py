@@ -11,6 +11,7 @@ import tensorflow as tf
 from export_fixture import ITEMS, SPEC, answered, batch, catalogue, of, towers
 from tensorflow_serving.apis import prediction_log_pb2
 
+from tfdistill import _keras
 from tfdistill.export import (
     IndexReport,
     Ivf,
@@ -34,7 +35,9 @@ def loaded(servable, path):
 def scores(network):
     """Keras' scores `[3, I]` of the users of `batch()`."""
     query, item = towers(network)
-    items = {k: tf.constant(catalogue()[k])[tf.newaxis] for k in item.input_names}
+    items = {
+        k: tf.constant(catalogue()[k])[tf.newaxis] for k in _keras.input_names(item)
+    }
     vectors = item(items)
     queries = query(of(batch(), USERS.names))["recall_query"]
     return queries.numpy() @ vectors["recall_item"][0].numpy().T

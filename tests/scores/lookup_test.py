@@ -173,7 +173,7 @@ def trained(data, teacher, steps=12):
 def test_a_student_of_the_store_trains_as_under_the_teacher(tmp_path):
     tf.keras.utils.set_random_seed(1)
     inputs = SPEC.keras_inputs()
-    score = inputs["price"] * 2.0 - tf.tanh(inputs["age"])[:, None]
+    score = inputs["price"] * 2.0 - tf.keras.activations.tanh(inputs["age"])[:, None]
     teacher = FrozenTeacher(tf.keras.Model(inputs, {"score": score}))
     requests = fixture.requests()
     store = stored(tmp_path, requests, teacher)

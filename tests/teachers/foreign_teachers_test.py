@@ -9,6 +9,7 @@ import tensorflow as tf
 from tfdistill.data import RequestBatches, Requests
 from tfdistill.data.spec import Feature, FeatureSpec
 from tfdistill.export import ranker_servable
+from tfdistill.layers import ConcatUserItem
 from tfdistill.losses import SigmoidSoftLabel
 from tfdistill.teachers import GbdtTeacher, PairTeacher, SavedModelTeacher
 from tfdistill.trainers import Distiller, EnsembleTeacher, FrozenTeacher, Transfer
@@ -41,9 +42,8 @@ def requests():
 def model():
     tf.keras.utils.set_random_seed(0)
     inputs = SPEC.keras_inputs()
-    age = inputs["age"][:, None] * tf.ones_like(inputs["price"])
-    both = tf.stack([inputs["price"], age], axis=-1)
-    logit = tf.squeeze(tf.keras.layers.Dense(1)(both), -1)
+    both = ConcatUserItem()((inputs["age"][:, None], inputs["price"][..., None]))
+    logit = tf.keras.layers.Dense(1)(both)[..., 0]
     return tf.keras.Model(inputs, {"fine": logit})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,13 @@ def flops(model: tf.keras.Model, *, list_size: int = 500) -> float:
         )
         for name, tensor in zip(_keras.input_names(model), model.inputs)
     }
-    served = tf.function(lambda inputs: model(inputs, training=False))
+    packed = functools.partial(tf.nest.pack_sequence_as, model.input)
+
+    def serve(inputs: Mapping[str, tf.Tensor]) -> Any:
+        given = packed([inputs[name] for name in fixed])
+        return model(given, training=False)
+
+    served = tf.function(serve)
     profiler = tf.compat.v1.profiler
     options = {**profiler.ProfileOptionBuilder.float_operation(), "output": "none"}
     graph = served.get_concrete_function(fixed).graph

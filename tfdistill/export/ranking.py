@@ -151,7 +151,7 @@ def _of_scores(model: tf.keras.Model, output: str | None) -> tf.keras.Model:
         return tf.keras.Model(
             model.input, {_SCORES: one_output(model, output).output}, name=model.name
         )
-    wrong = {n: tuple(x.shape) for n, x in outputs.items() if x.shape.rank != 2}
+    wrong = {n: tuple(x.shape) for n, x in outputs.items() if len(x.shape) != 2}
     if wrong:
         raise ValueError(
             f"A ranker gives scores [B, L], but model {model.name!r} has outputs of "

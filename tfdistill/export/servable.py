@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from tfdistill import _keras
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.export.cost import ParameterCount, parameters
 from tfdistill.export.guards import refuse_variables
@@ -96,21 +97,33 @@ def servable_of(
     """Collects what the signatures use, and refuses what they may not."""
     used = {id(v): v for function in signatures.values() for v in function.variables}
     refuse_variables(used.values(), forbidden)
-    resource = tf.saved_model.experimental.TrackableResource
-    lookups = [
-        tracked
-        for model in models
-        for tracked in tf.train.TrackableView(model).descendants()
-        if isinstance(tracked, resource)
-    ]
+    lookups = {id(table): table for model in models for table in _lookups(model)}
     variables = sorted(used.values(), key=lambda variable: variable.name)
     count = parameters(*(m for m in models if isinstance(m, tf.keras.Model)))
     files = {}
     if index is not None:
         files["index.json"] = json.dumps(dataclasses.asdict(index), indent=1)
     return Servable(
-        signatures, (*variables, *lookups), requests, difference, count, index, files
+        signatures,
+        (*variables, *lookups.values()),
+        requests,
+        difference,
+        count,
+        index,
+        files,
     )
+
+
+def _lookups(model: Any) -> Iterator[Any]:
+    """The tables of vocabularies, which no variable leads to; Keras 3 hides its own."""
+    resource = tf.saved_model.experimental.TrackableResource
+    for tracked in tf.train.TrackableView(model).descendants():
+        if isinstance(tracked, resource):
+            yield tracked
+    if isinstance(model, tf.keras.layers.Layer):
+        for layer in _keras.layers_of(model):
+            if hasattr(layer, "lookup_table"):
+                yield layer.lookup_table
 
 
 def one_output(model: tf.keras.Model, name: str | None = None) -> tf.keras.Model:

@@ -74,7 +74,11 @@ def twice(where: str, key: Mapping[str, Any]) -> ValueError:
         where: What has it, as the beginning of a sentence.
         key: The key.
     """
+    plain = {  # NumPy 2 would write np.int64(7)
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in key.items()
+    }
     return ValueError(
-        f"{where} has the key {dict(key)} twice. Score each key once, or add the key "
+        f"{where} has the key {plain} twice. Score each key once, or add the key "
         "column that tells the two apart."
     )
