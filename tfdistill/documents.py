@@ -17,14 +17,16 @@ import numpy as np
 import pydantic
 from pydantic_core import PydanticCustomError
 
-__all__ = ["Checked", "Int64", "Size", "one_of", "read", "shown"]
+__all__ = ["STRICT", "Checked", "Int64", "Size", "one_of", "read", "shown"]
 
 T = TypeVar("T")
 
 Int64 = Annotated[int, pydantic.Field(ge=-(2**63), le=2**63 - 1)]
 Size = Annotated[int, pydantic.Field(ge=0, le=2**63 - 1)]
 
-_STRICT = pydantic.ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+STRICT = pydantic.ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+"""`__pydantic_config__` of a dataclass that is read from documents only."""
+
 _SHOWN = 3
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 80
@@ -49,7 +51,7 @@ class Checked:
         ValueError: Step 'a': size must be a valid integer, got 1.5.
     """
 
-    __pydantic_config__: ClassVar[pydantic.ConfigDict] = _STRICT
+    __pydantic_config__: ClassVar[pydantic.ConfigDict] = STRICT
 
     def __post_init__(self) -> None:
         kind: Any = type(self)
@@ -149,7 +151,9 @@ def _read(source: str | bytes, kind: Any) -> Any:
     except pydantic.ValidationError as error:
         (first, *_) = error.errors(include_url=False)
         if first["type"] == "json_invalid":
-            raise ValueError(first["msg"].replace("Invalid JSON", "no JSON")) from None
+            raise ValueError(
+                first["msg"].replace("Invalid JSON", "it is no JSON")
+            ) from None
         raise ValueError(_explained(error, json.loads(text), kind)) from None
     json.loads(text, object_pairs_hook=_once)  # pydantic lets the last of two win
     return value
@@ -175,7 +179,7 @@ def _fields(kind: Any) -> type[pydantic.BaseModel]:
     hints = typing.get_type_hints(kind, include_extras=True)
     fields = {f.name: (hints[f.name], ...) for f in dataclasses.fields(kind)}
     made: type[pydantic.BaseModel] = pydantic.create_model(  # type: ignore[call-overload]
-        kind.__name__, __config__=_STRICT, **fields
+        kind.__name__, __config__=STRICT, **fields
     )
     return made
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import filelock
 
-__all__ = ["locked", "written_whole"]
+__all__ = ["locked", "plain_name", "written_whole"]
 
 _LOCK = ".lock"
 
@@ -47,6 +47,10 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         flush(unfinished)
         os.replace(unfinished, path)
         flush(path.parent)
+    except OSError as error:
+        if error.filename is None:  # a full disk is met by a write, which has no name
+            error.filename = str(path)
+        raise
     finally:
         os.close(handle)
         unfinished.unlink(missing_ok=True)
@@ -87,6 +91,34 @@ def locked(directory: str | Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def plain_name(name: str) -> str:
+    """Refuses a name from a document that could lead out of the folder it is put in.
+
+    Args:
+        name: The name of a file.
+
+    Returns:
+        The name.
+
+    Raises:
+        ValueError: If it is empty, or more than a name: a path, `..`, a drive.
+
+    Example:
+        >>> plain_name("shard-00000.parquet")
+        'shard-00000.parquet'
+        >>> plain_name("../secret")
+        Traceback (most recent call last):
+        ValueError: a file's name must be a plain one inside its folder, got '../secret'
+    """
+    parts = any(mark in name for mark in "/\\:") or not name.isprintable()
+    if parts or len(name) > 255 or name.strip(" .") == "":
+        shown = name if len(name) <= 80 else name[:80] + "..."
+        raise ValueError(
+            f"a file's name must be a plain one inside its folder, got {shown!r}"
+        )
+    return name
 
 
 def flush(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from tfdistill.scores.manifest import Column
 
@@ -51,15 +53,18 @@ class _Parquet:
         pq.write_table(pa.table(arrays), path, row_group_size=_BLOCK)
 
     def blocks(self, path: Path, columns: Mapping[str, Column]) -> Iterator[Columns]:
-        with pq.ParquetFile(path) as file:
+        with _damage_named(path), pq.ParquetFile(path) as file:
             for batch in file.iter_batches(_BLOCK, columns=list(columns)):
-                yield {
+                read = {
                     name: _from_arrow(batch.column(name), column)
                     for name, column in columns.items()
                 }
+                _check(read, columns)
+                yield read
 
     def num_rows(self, path: Path, columns: Mapping[str, Column]) -> int:
-        return int(pq.read_metadata(path).num_rows)
+        with _damage_named(path):
+            return int(pq.read_metadata(path).num_rows)
 
 
 class _TFRecord:
@@ -81,12 +86,15 @@ class _TFRecord:
                 writer.write(example.SerializeToString(deterministic=True))
 
     def blocks(self, path: Path, columns: Mapping[str, Column]) -> Iterator[Columns]:
-        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-            stored = tf.train.Example.FromString(record).features.feature
-            yield {
-                name: _from_feature(stored[name].bytes_list.value, column)
-                for name, column in columns.items()
-            }
+        with _damage_named(path):
+            for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+                stored = tf.train.Example.FromString(record).features.feature
+                read = {
+                    name: _from_feature(stored[name].bytes_list.value, column)
+                    for name, column in columns.items()
+                }
+                _check(read, columns)
+                yield read
 
     def num_rows(self, path: Path, columns: Mapping[str, Column]) -> int:
         name, column = next(iter(columns.items()))
@@ -97,6 +105,29 @@ FORMATS: Mapping[str, ShardFormat] = MappingProxyType(
     {"parquet": _Parquet(), "tfrecord": _TFRecord()}
 )
 """The formats of a store by the ending of their files."""
+
+
+@contextlib.contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """Makes one ValueError with the file's name of all that a damaged file causes."""
+    try:
+        yield
+    except (
+        *(ValueError, LookupError, TypeError, OSError, MemoryError),
+        *(pa.ArrowException, tf.errors.OpError, DecodeError),
+    ) as error:
+        raise ValueError(
+            f"The shard {str(path)!r} can't be read: {error}. Delete that file and run "
+            "the scoring again: the others are kept."
+        ) from error
+
+
+def _check(read: Columns, columns: Mapping[str, Column]) -> None:
+    """Refuses rows that are not what the manifest says."""
+    found = {name: Column.of(values) for name, values in read.items()}
+    rows = {name: len(values) for name, values in read.items()}
+    if found != dict(columns) or len(set(rows.values())) > 1:
+        raise ValueError(f"it holds {found}, so many rows: {rows}, not {dict(columns)}")
 
 
 def checksum(path: Path) -> str:

@@ -195,12 +195,12 @@ class StoreWriter:
 
     def _records(self) -> list[Shard]:
         paths = sorted(self.directory.glob("shard-*.json"))
-        shards = [Shard(**json.loads(path.read_text())) for path in paths]
+        shards = map(Shard.load, paths)
         return [*(self._found.shards if self._found else ()), *shards]
 
     def _is_whole(self, shard: Shard) -> bool:
         path = self.directory / shard.name
-        return path.exists() and checksum(path) == shard.sha256
+        return path.is_file() and checksum(path) == shard.sha256
 
     def _name(self, number: int) -> str:
         return f"shard-{number:05d}.{self._described.file_format}"
