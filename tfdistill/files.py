@@ -10,7 +10,7 @@ from pathlib import Path
 
 import filelock
 
-__all__ = ["locked", "plain_name", "written_whole"]
+__all__ = ["locked", "plain_name", "read_as", "written_whole"]
 
 _LOCK = ".lock"
 
@@ -48,7 +48,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         os.replace(unfinished, path)
         flush(path.parent)
     except OSError as error:
-        if error.filename is None:  # a full disk is met by a write, which has no name
+        if error.errno and error.filename is None:  # a write knows no name
             error.filename = str(path)
         raise
     finally:
@@ -91,6 +91,34 @@ def locked(directory: str | Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextlib.contextmanager
+def read_as(path: str | Path, what: str, *, remedy: str = "") -> Iterator[None]:
+    """Makes one `ValueError` of whatever a damaged file causes while it is read.
+
+    Args:
+        path: The file or folder, for the message.
+        what: What it should be: "a Parquet file".
+        remedy: What to do about it, as a sentence.
+
+    Raises:
+        ValueError: If anything is raised within; it names the file.
+
+    Example:
+        >>> with read_as("mine.csv", "a CSV file", remedy="Write it again."):
+        ...     raise EOFError("it ends within a line")
+        Traceback (most recent call last):
+        ValueError: 'mine.csv' can't be read as a CSV file: it ends within a line. Write
+        it again.
+    """
+    try:
+        yield
+    except Exception as error:  # libraries do not say what a damaged file may raise
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        reason = " ".join(reason[:400].split()).rstrip(".")
+        text = f"{str(path)!r} can't be read as {what}: {reason}. {remedy}"
+        raise ValueError(text.rstrip()) from error
 
 
 def plain_name(name: str) -> str:

@@ -128,7 +128,7 @@ def test_online_retail_counts_a_pair_once(tmp_path):
     data = load_online_retail(path, expected=expected, core=3)
     assert sum(len(part) for part in (data.train, data.valid, data.test)) == 60
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(ValueError, match="retail.npz' is corrupt"):
+    with pytest.raises(ValueError, match="retail.npz' can't be read as Online Retail"):
         load_online_retail(path)
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
+from tfdistill.files import read_as
 from tfdistill.scores.manifest import Column
 
 __all__ = ["FORMATS", "ShardFormat", "as_text", "checksum"]
@@ -53,7 +53,7 @@ class _Parquet:
         pq.write_table(pa.table(arrays), path, row_group_size=_BLOCK)
 
     def blocks(self, path: Path, columns: Mapping[str, Column]) -> Iterator[Columns]:
-        with _damage_named(path), pq.ParquetFile(path) as file:
+        with _reading(path), pq.ParquetFile(path) as file:
             for batch in file.iter_batches(_BLOCK, columns=list(columns)):
                 read = {
                     name: _from_arrow(batch.column(name), column)
@@ -63,7 +63,7 @@ class _Parquet:
                 yield read
 
     def num_rows(self, path: Path, columns: Mapping[str, Column]) -> int:
-        with _damage_named(path):
+        with _reading(path):
             return int(pq.read_metadata(path).num_rows)
 
 
@@ -86,7 +86,7 @@ class _TFRecord:
                 writer.write(example.SerializeToString(deterministic=True))
 
     def blocks(self, path: Path, columns: Mapping[str, Column]) -> Iterator[Columns]:
-        with _damage_named(path):
+        with _reading(path):
             for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
                 stored = tf.train.Example.FromString(record).features.feature
                 read = {
@@ -107,19 +107,9 @@ FORMATS: Mapping[str, ShardFormat] = MappingProxyType(
 """The formats of a store by the ending of their files."""
 
 
-@contextlib.contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
-    """Makes one ValueError with the file's name of all that a damaged file causes."""
-    try:
-        yield
-    except (
-        *(ValueError, LookupError, TypeError, OSError, MemoryError),
-        *(pa.ArrowException, tf.errors.OpError, DecodeError),
-    ) as error:
-        raise ValueError(
-            f"The shard {str(path)!r} can't be read: {error}. Delete that file and run "
-            "the scoring again: the others are kept."
-        ) from error
+def _reading(path: Path) -> contextlib.AbstractContextManager[None]:
+    remedy = "Delete that file and run the scoring again: the others are kept."
+    return read_as(path, "a shard of this store", remedy=remedy)
 
 
 def _check(read: Columns, columns: Mapping[str, Column]) -> None:

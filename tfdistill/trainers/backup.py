@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import hashlib
 import io
 import json
@@ -12,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from tfdistill.files import plain_name, read_as
 
 __all__ = ["Backup"]
 
@@ -183,27 +186,33 @@ class Backup(tf.keras.callbacks.Callback):
 
     def _read(self) -> str | None:
         """Read the run's state, if a checkpoint is there, and return its path."""
-        state = tf.train.get_checkpoint_state(self._directory)
-        if state is None:
+        named = os.path.join(self._directory, "checkpoint")
+        if not tf.io.gfile.exists(named):
             return None
-        path = state.model_checkpoint_path
-        try:
+        with self._reading(named):
+            state = tf.train.get_checkpoint_state(self._directory)
+            if state is None:
+                raise ValueError("it names no checkpoint")
+            path = os.path.relpath(state.model_checkpoint_path, self._directory)
+            name = plain_name(path)
+        path = os.path.join(self._directory, name)
+        with self._reading(path):
             tf.train.Checkpoint(run=self._run).read(path).expect_partial()
-        except (tf.errors.OpError, ValueError) as error:
-            raise ValueError(
-                f"The backup {path!r} can't be read ({error}). Delete the directory "
-                "to start over."
-            ) from error
         return path
+
+    def _reading(self, path: str) -> contextlib.AbstractContextManager[None]:
+        remedy = f"Delete the directory {self._directory!r} to start over."
+        return read_as(path, "the backup of a run", remedy=remedy)
 
     def _restore(self) -> None:
         self._compare(self._run["identity"], self._identity())
         self.model.optimizer.build(self.model.trainable_variables)
-        status = self._checkpoint().read(self._path)
-        status.assert_existing_objects_matched().expect_partial()
-        for key, state in self._run["callbacks"].items():
-            for name, value in state.items():
-                setattr(self._stateful[key], name, value)
+        with self._reading(str(self._path)):
+            status = self._checkpoint().read(self._path)
+            status.assert_existing_objects_matched().expect_partial()
+            for key, state in self._run["callbacks"].items():
+                for name, value in state.items():
+                    setattr(self._stateful[key], name, value)
         self._metric_values = [v.numpy() for v in _metric_variables(self.model)]
         self.model._train_counter.assign(self.start_step)
 
