@@ -60,7 +60,7 @@ MAY_IMPORT = {
         *FRONT,
     },
     "commands": FRONT | {"files", "serving"},
-    "cli": {"commands", "version"},
+    "cli": {"commands", "files", "version"},
     "__main__": {"cli"},
     "scripts": FRONT | {"cli"},
 }

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import filelock
 
-__all__ = ["locked", "plain_name", "read_as", "written_whole"]
+__all__ = ["locked", "plain_name", "read_as", "require_room", "written_whole"]
 
 _LOCK = ".lock"
+_ROOM = 1 << 25
 
 
 @contextlib.contextmanager
@@ -48,9 +51,10 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         os.replace(unfinished, path)
         flush(path.parent)
     except OSError as error:
-        if error.errno and error.filename is None:  # a write knows no name
-            error.filename = str(path)
-        raise
+        if error.filename is not None:
+            raise
+        code, reason = error.errno or errno.EIO, error.strerror or str(error)
+        raise OSError(code, reason, str(path)) from error  # a write knows no name
     finally:
         os.close(handle)
         unfinished.unlink(missing_ok=True)
@@ -119,6 +123,34 @@ def read_as(path: str | Path, what: str, *, remedy: str = "") -> Iterator[None]:
         reason = " ".join(reason[:400].split()).rstrip(".")
         text = f"{str(path)!r} can't be read as {what}: {reason}. {remedy}"
         raise ValueError(text.rstrip()) from error
+
+
+def require_room(path: str | Path) -> None:
+    """Refuses a place that can't be written to, before any work is done; makes nothing.
+
+    Args:
+        path: A file or folder that will be written, there or not.
+
+    Raises:
+        ValueError: If it lies in a file, the folder that is there may not be written
+            to, or its disk has less than 32 MiB left.
+
+    Example:
+        >>> import tempfile
+        >>> require_room(Path(tempfile.mkdtemp(), "runs", "mine"))
+    """
+    path = Path(path).absolute()
+    there = next(place for place in (path, *path.parents) if place.exists())
+    if not there.is_dir() and there != path:
+        raise ValueError(f"{str(there)!r} is a file; nothing can be put into it.")
+    if not os.access(there, os.W_OK):
+        raise ValueError(f"{str(there)!r} may not be written to by this user.")
+    free = shutil.disk_usage(there).free
+    if free < _ROOM:
+        raise ValueError(
+            f"The disk of {str(there)!r} is full: {free >> 20} MiB are left, a run "
+            f"needs {_ROOM >> 20} MiB and more. Free some, or choose another place."
+        )
 
 
 def plain_name(name: str) -> str:
