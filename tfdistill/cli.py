@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, NoReturn
 
@@ -105,7 +106,8 @@ def _of_tensorflow(error: Exception) -> str | None:
         return f"TensorFlow: {type(error).__name__}."
     told = [line for line in lines if not line.startswith((" ", "\t"))]
     first = lines[0] if not lines[0].startswith("Graph execution") else told[-1]
-    return f"TensorFlow: {first.strip().rstrip('.')}."
+    text = re.sub(r"\{\{.*?\}\} |\s*\[Op:.*", "", first).strip()
+    return f"TensorFlow: {text.rstrip('.')}."
 
 
 _AGAIN = "Run the same command again: it goes on where it stopped."

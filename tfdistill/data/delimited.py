@@ -86,7 +86,11 @@ def read_interactions(
                 f"expected the {len(columns)} columns {list(columns)}, got "
                 f"{frame.shape[1]}"
             )
-        frame = frame.set_axis(list(columns), axis=1).astype(dict(columns))
+        frame = frame.set_axis(list(columns), axis=1)
+        huge = [name for name in frame if frame[name].dtype.kind == "u"]
+        if huge:  # a cast would wrap them around
+            raise ValueError(f"the columns {huge} have numbers of 2**63 or more")
+        frame = frame.astype(dict(columns))
     check_size(frame, source, expected)
     return frame
 
