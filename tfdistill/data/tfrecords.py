@@ -147,8 +147,8 @@ def read_tfrecords(
     missing = [file for file in files if not tf.io.gfile.exists(file)]
     if missing or not files:
         raise ValueError(f"No TFRecord file at {missing or 'the given paths'}.")
-    for file in files:
-        _check_file(file)
+    for path in files:
+        _check_file(str(path))
     tasks = {task: task or label for task in ("", *tasks_of(outputs).values())}
     lists = {*tasks.values(), *scores} | ({weight} if weight else set())
     clash = sorted(

@@ -30,6 +30,7 @@ def from_json(text: str) -> Results:
         ValueError: Where the text isn't JSON of this schema.
 
     Example:
+        >>> from tfdistill.report.schema import Data
         >>> data = Data("made up", rows=9, users=3, items=4, split="none", parts=())
         >>> results = Results("Title", "command", data, seeds=(0,))
         >>> from_json(to_json(results)) == results
