@@ -18,7 +18,7 @@ from tfdistill.data.batching import (
 )
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import RESERVED_NAMES, FeatureSpec
-from tfdistill.files import written_whole
+from tfdistill.files import read_as, written_whole
 
 __all__ = ["read_tfrecords", "write_tfrecords"]
 
@@ -121,9 +121,10 @@ def read_tfrecords(
         often an item comes.
 
     Raises:
-        ValueError: If a file is missing, or a list has the name of a feature or of
-            another key of a batch. Iterating raises `InvalidArgumentError` if a
-            request has no candidate, or lists of different lengths.
+        ValueError: If a file is missing, compressed or of another format, or a list has
+            the name of a feature or of another key of a batch. Iterating raises
+            `InvalidArgumentError` if a request has no candidate, or lists of different
+            lengths, and `DataLossError` where a file is damaged or cut.
 
     Example:
         >>> import tempfile
@@ -146,6 +147,8 @@ def read_tfrecords(
     missing = [file for file in files if not tf.io.gfile.exists(file)]
     if missing or not files:
         raise ValueError(f"No TFRecord file at {missing or 'the given paths'}.")
+    for path in files:
+        _check_file(str(path))
     tasks = {task: task or label for task in ("", *tasks_of(outputs).values())}
     lists = {*tasks.values(), *scores} | ({weight} if weight else set())
     clash = sorted(
@@ -171,6 +174,16 @@ def read_tfrecords(
         return (x, *label_targets(labels, weights, x["mask"], tasks_of(outputs)))
 
     return dataset.map(parse).prefetch(tf.data.AUTOTUNE)
+
+
+def _check_file(file: str) -> None:
+    """Refuses what does not begin with a record; an empty file has none."""
+    with read_as(file, "a TFRecord file", remedy="Write it again, uncompressed."):
+        with tf.io.gfile.GFile(file, "rb") as opened:
+            size, head = opened.size(), opened.read(8)
+        needed = 16 + int.from_bytes(head, "little")  # length, data, two checksums
+        if head and needed > size:
+            raise ValueError(f"its first record has {needed} bytes, the file {size}")
 
 
 def _parse(

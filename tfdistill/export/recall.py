@@ -26,6 +26,7 @@ from tfdistill.export.servable import (
 )
 from tfdistill.export.signatures import columnar, from_examples
 from tfdistill.export.towers import Towers
+from tfdistill.files import read_as
 from tfdistill.layers.extraction import restricted
 
 __all__ = ["VERIFIED_USERS", "Recall", "recall_servable", "reindexed", "users_of"]
@@ -159,7 +160,8 @@ def reindexed(
         >>> servable.signatures["serving_default"](**request)["ids"].numpy().tolist()
         [[b'b', b'a']]
     """
-    loaded = tf.saved_model.load(str(path))
+    with read_as(path, "a SavedModel", remedy="Export it again."):
+        loaded = tf.saved_model.load(str(path))
     missing = {"query", "item"} - set(loaded.signatures)
     if missing:
         raise ValueError(

@@ -10,6 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfdistill.files import read_as
 from tfdistill.identity import fingerprint
 from tfdistill.types import Signals, needed
 
@@ -61,7 +62,8 @@ class SavedModelTeacher:
     ) -> None:
         if not tf.saved_model.contains_saved_model(str(path)):
             raise ValueError(f"There is no SavedModel in {str(path)!r}.")
-        self._loaded = tf.saved_model.load(str(path))  # keeps the variables alive
+        with read_as(path, "a SavedModel", remedy="Export it again."):
+            self._loaded = tf.saved_model.load(str(path))  # keeps the variables alive
         signatures = self._loaded.signatures
         if signature not in signatures:
             raise ValueError(
