@@ -16,7 +16,7 @@ from tensorflow_serving.apis import predict_pb2
 from tfdistill.export import elwc, pack, tf_examples
 from tfdistill.export.c_loader import Failure, arrays, call
 from tfdistill.export.server_files import predict_request
-from tfdistill.serving.models import to_wire
+from tfdistill.serving.messages import to_wire
 
 REQUESTS = 1000
 HUGE_STRINGS = 5
@@ -85,7 +85,7 @@ def malformed(rng, number: int) -> predict_pb2.PredictRequest | bytes:
 def reaches_the_model(request) -> tuple[str, dict[str, np.ndarray]] | None:
     """Signature and arrays, if the request's tensors can be read."""
     try:
-        wired = {name: to_wire(tensor) for name, tensor in request.inputs.items()}
+        wired = {name: to_wire(name, tensor) for name, tensor in request.inputs.items()}
         return request.model_spec.signature_name or "serving_default", arrays(wired)
     except (ValueError, KeyError):
         return None
