@@ -3,13 +3,13 @@
 A server of a small ranker on this machine gets right requests from one client, first
 alone (the quiet time), then while a second client sends malformed ones of all shapes of
 `mutations.py`, one after the other. Measured are the growth of the server's resident
-memory from after the quiet time to the end, the answers of the right requests, and their
+memory from the end of the quiet time on, the answers of the right requests, and their
 99th percentile beside the quiet one.
 
     python benchmarks/malformed_requests.py [--rerun]
 
-A finished run is one line of benchmarks/results/malformed_requests.jsonl. The last one is
-printed; --rerun measures another one.
+A finished run is one line of benchmarks/results/malformed_requests.jsonl. The last one
+is printed; --rerun measures another one.
 """
 
 from __future__ import annotations

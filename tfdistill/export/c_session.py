@@ -26,7 +26,7 @@ STRING = 7
 DTYPES = {1: "float32", 2: "float64", 3: "int32", 7: "string", 9: "int64", 10: "bool"}
 WIDTHS = {1: 4, 2: 8, 3: 4, 7: 24, 9: 8, 10: 1}
 """Bytes of a value, of a string its TF_TString without what it points to."""
-_SMALL, _LARGE, _OFFSET, _VIEW = range(4)  # the last two bits of a TF_TString
+_SMALL, _, _OFFSET, _VIEW = range(4)  # the last two bits of a TF_TString
 _EMPTY = 2**18
 _MOST_AXES = 32
 
@@ -121,14 +121,14 @@ def _views(texts: Sequence[bytes]) -> tuple[bytes, bytes]:
 def _texts(content: bytes, data: int) -> Iterator[bytes]:
     """What TF_TStrings that lie at an address hold."""
     words = array.array("Q", content)
-    for row, (size, place) in enumerate(zip(words[0::3], words[1::3])):
+    for row, (size, second, third) in enumerate(zip(*(words[n::3] for n in range(3)))):
         kind, start = size & 3, WIDTHS[STRING] * row
         if kind == _SMALL:  # the first byte is its size, the text follows
             yield content[start + 1 : start + 1 + (content[start] >> 2)]
         elif kind == _OFFSET:  # 32 bits of size, and as many from here to the text
             yield C.string_at(data + start + (size >> 32), (size & 0xFFFFFFFF) >> 2)
         else:
-            yield C.string_at(place, size >> 2)
+            yield C.string_at(second if kind == _VIEW else third, size >> 2)
 
 
 class _Tensors:
