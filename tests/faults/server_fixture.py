@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
+import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
 from tfdistill.data import Feature, FeatureSpec, Table
 from tfdistill.export import Servable, ranker_servable
+from tfdistill.export.server_files import write_warm_up
 from tfdistill.models import Dnn, Net, joint_network
 
 SPEC = FeatureSpec(
@@ -36,11 +38,11 @@ def ranker(seed: int = 0) -> Servable:
 
 
 class Slow(tf.Module):
-    """Counts to n, one number after the other, and how often it began to."""
+    """Counts to n, one number after the other, and from `first` how often it began."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: int = 0) -> None:
         super().__init__()
-        self.begun = tf.Variable(0)
+        self.begun = tf.Variable(first)
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.int32, name="n")])
     def slow(self, n):
@@ -56,6 +58,9 @@ class Slow(tf.Module):
     def save(self, path: Path) -> None:
         signatures = {"slow": self.slow, "count": self.count}
         tf.saved_model.save(self, str(path), signatures=signatures)
+        (path / "assets.extra").mkdir()
+        file = path / "assets.extra" / "tf_serving_warmup_requests"
+        write_warm_up(file, {"count": {"zero": np.array(0, np.int32)}})
 
 
 @contextlib.contextmanager

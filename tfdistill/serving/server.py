@@ -29,6 +29,7 @@ GRACE = 30.0
 """Seconds that requests in progress have when a server stops."""
 _SERVICE = "tensorflow.serving.PredictionService"
 _MOST_REQUESTS = 256  # that are answered or wait; each has a thread
+_TOLD = 0.2  # seconds in which who watches the health reads that it ended
 
 _OPTIONS = [
     ("grpc.max_receive_message_length", -1),
@@ -80,7 +81,10 @@ class Server:
         """
         self._asked.set()
         self._health.enter_graceful_shutdown()
-        self._server.stop(grace).wait()
+        stopped = self._server.stop(grace)
+        if not stopped.wait(_TOLD):
+            self._health.leave()
+        stopped.wait()
         self._poller.join()
 
     def _renew(self, models: Collection[Versions], seconds: float) -> None:
@@ -93,6 +97,25 @@ class Server:
 
     def __exit__(self, *error: object) -> None:
         self.stop()
+
+
+class _Health(health.HealthServicer):  # type: ignore[misc]
+    """gRPC's health service; whoever watches it can't keep a server from stopping."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._watchers: list[grpc.ServicerContext] = []
+        self.set(_SERVICE, health_pb2.HealthCheckResponse.SERVING)
+
+    def Watch(self, request: Any, context: Any, *answer: Any) -> Any:
+        """Tells the status now and whenever it changes."""
+        self._watchers = [x for x in self._watchers if x.is_active()] + [context]
+        return super().Watch(request, context, *answer)
+
+    def leave(self) -> None:
+        """Ends what watches."""
+        for context in self._watchers:
+            context.cancel()
 
 
 @contextlib.contextmanager
@@ -170,8 +193,7 @@ def serve(
     server = grpc.server(pool, options=_OPTIONS, maximum_concurrent_rpcs=_MOST_REQUESTS)
     service = PredictionService(loaded, workers)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(service, server)
-    healthy = health.HealthServicer()
-    healthy.set(_SERVICE, health_pb2.HealthCheckResponse.SERVING)
+    healthy = _Health()
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
     try:
         bound = server.add_insecure_port(f"{host}:{port}")

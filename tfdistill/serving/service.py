@@ -70,7 +70,8 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
             grpc.StatusCode.DEADLINE_EXCEEDED.value[0],
             "The deadline passed, or the client left, before the work was begun.",
         )
-        if not self._workers.acquire(timeout=context.time_remaining()):
+        left = min(context.time_remaining(), threading.TIMEOUT_MAX)
+        if not self._workers.acquire(timeout=left):
             raise gone
         try:
             if not context.is_active():
