@@ -1,10 +1,10 @@
 """A local server under ten thousand malformed requests: alive, small, right and quick.
 
 A server of a small ranker on this machine gets right requests from one client, first
-alone (the quiet time), then while a second client sends malformed ones of all shapes of
-`mutations.py`, one after the other. Measured are the growth of the server's resident
-memory from the end of the quiet time on, the answers of the right requests, and their
-99th percentile beside the quiet one.
+alone (the quiet time), then while a second client, in a process of its own, sends
+malformed ones of all shapes of `mutations.py`, one after the other. Measured are the
+growth of the server's resident memory from the end of the quiet time on, the answers of
+the right requests, and their 99th percentile beside the quiet one.
 
     python benchmarks/malformed_requests.py [--rerun]
 
@@ -18,12 +18,12 @@ import argparse
 import collections
 import contextlib
 import datetime
+import json
 import os
 import pathlib
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -41,7 +41,7 @@ from tfdistill.export.server_files import predict_request
 from tfdistill.models import Dnn, Net, joint_network
 
 NAME = "malformed_requests"
-REQUESTS, QUIET, WARM = 10_000, 3000, 500
+REQUESTS, QUIET, WARM, PAUSE = 10_000, 3000, 500, 0.002
 SIGNATURES = ("serving_default", "packed", "tf_example", "elwc")
 SPEC = FeatureSpec(
     (
@@ -61,21 +61,26 @@ SPEC = FeatureSpec(
 
 
 @contextlib.contextmanager
-def server(base: str) -> Iterator[tuple[int, Any]]:
-    """Process id of a server of the folder, and a function that sends it bytes."""
+def server(base: str) -> Iterator[tuple[int, str]]:
+    """Process id and address of a server of the folder."""
     command = [sys.executable, "-m", "tfdistill", "serve", base, "--port", "0"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
         try:
-            address = process.stdout.readline().split(" at ")[1].split(";")[0]
-            options = [("grpc.max_send_message_length", -1)]
-            with grpc.insecure_channel(address, options) as channel:
-                grpc.channel_ready_future(channel).result(timeout=60)
-                path = "/tensorflow.serving.PredictionService/Predict"
-                yield process.pid, channel.unary_unary(path)
+            line = process.stdout.readline()
+            yield process.pid, line.split(" at ")[1].split(";")[0]
         finally:
             process.terminate()
+
+
+@contextlib.contextmanager
+def client(address: str) -> Iterator[Any]:
+    """A function that sends bytes to Predict and gives those of the answer."""
+    options = [("grpc.max_send_message_length", -1)]
+    with grpc.insecure_channel(address, options) as channel:
+        grpc.channel_ready_future(channel).result(timeout=60)
+        yield channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
 
 
 def megabytes(pid: int) -> float:
@@ -88,20 +93,20 @@ def megabytes(pid: int) -> float:
 class Right:
     """A client of right requests, one signature after the other."""
 
-    def __init__(self, send: Any, requests: Mapping[str, Any]) -> None:
-        self._send = send
-        self.requests = {name: x.SerializeToString() for name, x in requests.items()}
+    def __init__(self, send: Any, requests: Mapping[str, bytes]) -> None:
+        self._send, self._requests = send, requests
         self._expected = {name: self._answer(name) for name in requests}
         self.times: list[float] = []
         self.wrong = 0
 
     def _answer(self, name: str) -> dict[str, np.ndarray]:
-        content = self._send(self.requests[name], timeout=60)
+        content = self._send(self._requests[name], timeout=60)
         outputs = predict_pb2.PredictResponse.FromString(content).outputs
         return {key: tf.make_ndarray(x) for key, x in outputs.items()}
 
     def once(self) -> None:
-        """Sends the next request, and looks at the answer."""
+        """Sends the next request after a pause, and looks at the answer."""
+        time.sleep(PAUSE)
         name = SIGNATURES[len(self.times) % len(SIGNATURES)]
         start = time.perf_counter()
         found = self._answer(name)
@@ -112,7 +117,7 @@ class Right:
             self.wrong += 1
 
 
-def attack(send: Any, rights: Mapping[str, Any]) -> collections.Counter[str]:
+def attack(send: Any, rights: Mapping[str, bytes]) -> collections.Counter[str]:
     """Sends the malformed requests and counts what became of them."""
     rng = np.random.default_rng(0)
     outcomes: collections.Counter[str] = collections.Counter()
@@ -131,45 +136,56 @@ def attack(send: Any, rights: Mapping[str, Any]) -> collections.Counter[str]:
     return outcomes
 
 
+def child(address: str, folder: str) -> None:
+    """The attack from a process of its own; prints what became of the requests."""
+    rights = {name: pathlib.Path(folder, name).read_bytes() for name in SIGNATURES}
+    with client(address) as send:
+        print(json.dumps(dict(sorted(attack(send, rights).items()))))
+
+
 def one_run() -> dict[str, Any]:
     tf.keras.utils.set_random_seed(3)
     network = joint_network(SPEC, {"fine": Net(Dnn(units=(8,)), SPEC.names)})
     servable = ranker_servable(network.part("fine"), SPEC)
-    requests = {
-        name: predict_request(servable.requests[name], model="model", signature=name)
-        for name in SIGNATURES
+    requests = {}
+    for name in SIGNATURES:
+        inputs = servable.requests[name]
+        request = predict_request(inputs, model="model", signature=name)
+        requests[name] = request.SerializeToString()
+    with tempfile.TemporaryDirectory() as folder:
+        servable.save(f"{folder}/model/1")
+        for name, content in requests.items():
+            pathlib.Path(folder, name).write_bytes(content)
+        with server(f"{folder}/model") as (pid, address), client(address) as send:
+            return measure(Right(send, requests), pid, [address, folder])
+
+
+def measure(right: Right, pid: int, arguments: list[str]) -> dict[str, Any]:
+    """Right requests alone, then between those of a child."""
+    for _ in range(WARM + QUIET):
+        right.once()
+    quiet, right.times = right.times[WARM:], []
+    before = megabytes(pid)
+    command = [sys.executable, __file__, "--child", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as attacker:
+        while attacker.poll() is None:
+            right.once()
+        outcomes = json.loads(attacker.stdout.read().splitlines()[-1])
+    return {
+        "date": datetime.date.today().isoformat(),
+        "shapes": len(MUTATIONS),
+        "malformed": sum(outcomes.values()),
+        "outcomes": outcomes,
+        "megabytes_before": round(before, 1),
+        "megabytes_grown": round(megabytes(pid) - before, 1),
+        "right": len(right.times),
+        "right_with_other_answers": right.wrong,
+        "quiet_p50": round(float(np.median(quiet)), 3),
+        "quiet_p99": round(float(np.percentile(quiet, 99)), 3),
+        "p50": round(float(np.median(right.times)), 3),
+        "p99": round(float(np.percentile(right.times, 99)), 3),
+        "load": round(os.getloadavg()[0], 1),
     }
-    with tempfile.TemporaryDirectory() as base:
-        servable.save(f"{base}/1")
-        with server(base) as (pid, send):
-            right = Right(send, requests)
-            for _ in range(WARM + QUIET):
-                right.once()
-            quiet, right.times = right.times[WARM:], []
-            before = megabytes(pid)
-            outcomes: collections.Counter[str] = collections.Counter()
-            attacker = threading.Thread(
-                target=lambda: outcomes.update(attack(send, right.requests))
-            )
-            attacker.start()
-            while attacker.is_alive():
-                right.once()
-                time.sleep(0.002)
-            return {
-                "date": datetime.date.today().isoformat(),
-                "shapes": len(MUTATIONS),
-                "malformed": sum(outcomes.values()),
-                "outcomes": dict(sorted(outcomes.items())),
-                "megabytes_before": round(before, 1),
-                "megabytes_grown": round(megabytes(pid) - before, 1),
-                "right": len(right.times),
-                "right_with_other_answers": right.wrong,
-                "quiet_p50": round(float(np.median(quiet)), 3),
-                "quiet_p99": round(float(np.percentile(quiet, 99)), 3),
-                "p50": round(float(np.median(right.times)), 3),
-                "p99": round(float(np.percentile(right.times, 99)), 3),
-                "load": round(os.getloadavg()[0], 1),
-            }
 
 
 def show(run: Mapping[str, Any]) -> None:
@@ -186,7 +202,11 @@ def show(run: Mapping[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rerun", action="store_true", help="measure once more")
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.child:
+        child(*options.child)
+        return
     show(store.newest(NAME, one_run, rerun=options.rerun))
 
 

@@ -29,6 +29,7 @@ WIDTHS = {1: 4, 2: 8, 3: 4, 7: 24, 9: 8, 10: 1}
 _SMALL, _, _OFFSET, _VIEW = range(4)  # the last two bits of a TF_TString
 _EMPTY = 2**18
 _MOST_AXES = 32
+_MESSAGE = 8000
 
 Head = tuple[int, tuple[int, ...]]
 """Number of the dtype, and shape."""
@@ -75,7 +76,8 @@ class Library:
             code = self("GetCode", C.c_int, status)
             if code:
                 message = self("Message", C.c_char_p, status)
-                raise Failure(code, message.decode(errors="replace"))
+                # A parser quotes a whole record, of megabytes perhaps.
+                raise Failure(code, message[:_MESSAGE].decode(errors="replace"))
         finally:
             self("DeleteStatus", None, status)
 

@@ -39,9 +39,9 @@ def _answering(method: Callable[..., Any]) -> Callable[..., Any]:
             code, message = failure.args
         except ValueError as error:
             code, message = grpc.StatusCode.INVALID_ARGUMENT.value[0], str(error)
-        # A parser quotes the whole record, and a status of more than 8 KB is lost.
-        text = message.encode("ascii", "backslashreplace").decode()
-        context.abort(_CODES[code], text[:2000])
+        # A status of more than 8 KB is lost.
+        text = message[:2000].encode("ascii", "backslashreplace").decode()[:2000]
+        context.abort(_CODES[code], text)
 
     return answer
 
