@@ -15,6 +15,7 @@ CORE = [
     "tensorflow-recommenders>=0.7.7",
     "tensorflow-ranking>=0.5.5",
     "tensorflow-serving-api>=2.15,<2.16",
+    "grpcio-health-checking>=1.60",
     "numpy>=1.26,<2",
     "scipy>=1.11",
     "pandas>=2.0",
