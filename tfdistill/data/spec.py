@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from tfdistill.names import check_name, safe_name
 
 __all__ = ["Feature", "FeatureSpec", "RESERVED_NAMES", "Table"]
 
@@ -60,7 +62,7 @@ class Table:
     oov: int = 1
 
     def __post_init__(self) -> None:
-        label = f"Table {self.name!r}"
+        label = check_name("Table", self.name)
         plain = (v.item() if isinstance(v, np.generic) else v for v in self.vocabulary)
         object.__setattr__(self, "vocabulary", tuple(plain))
         _check(label, "kind", self.kind, ("vocabulary", "hash", "integer"))
@@ -138,7 +140,7 @@ class Feature:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        label = f"Feature {self.name!r}"
+        label = check_name("Feature", self.name, RESERVED_NAMES)
         _check(label, "kind", self.kind, ("categorical", "numeric"))
         _check(label, "scope", self.scope, ("user", "item"))
         numeric = self.kind == "numeric"
@@ -154,11 +156,6 @@ class Feature:
             raise ValueError(
                 f"{label}: default {self.default!r} is no value of dtype "
                 f"{self.dtype!r}."
-            )
-        if self.name in RESERVED_NAMES or not self.name.isidentifier():
-            raise ValueError(
-                f"{label}: a name must be a python identifier and none of "
-                f"{sorted(RESERVED_NAMES)}, which are other keys of a batch."
             )
         if len(self.shape) > 1 or any(size < 1 for size in self.shape):
             raise ValueError(
@@ -286,9 +283,7 @@ class FeatureSpec:
         wanted = set(names)
         unknown = sorted(wanted - set(self.names))
         if unknown:
-            raise ValueError(
-                f"No feature {unknown} in the spec; it has {list(self.names)}."
-            )
+            raise ValueError(f"No feature {unknown} in the spec; it has {self.names}.")
         kept = tuple(feature for feature in self.features if feature.name in wanted)
         return FeatureSpec(kept, self.tables)
 
@@ -301,15 +296,20 @@ class FeatureSpec:
         """Returns the spec of the features that exist when serving."""
         return self.select(f.name for f in self.features if not f.privileged)
 
-    def keras_inputs(self) -> dict[str, tf.Tensor]:
-        """Returns a `tf.keras.Input` per feature.
+    def keras_inputs(self, taken: Collection[str] = ()) -> dict[str, tf.Tensor]:
+        """Returns a `tf.keras.Input` per feature, its layer named by `safe_name`.
+
+        Args:
+            taken: Names that other layers of the same model have or may get.
 
         Returns:
             By name: user features `[B, *shape]`, item features `[B, L, *shape]` with
             any batch size B and list size L, holding raw values.
         """
         return {
-            f.name: tf.keras.Input(f.batch_shape, dtype=f.dtype, name=f.name)
+            f.name: tf.keras.Input(
+                f.batch_shape, dtype=f.dtype, name=safe_name(f.name, taken)
+            )
             for f in self.features
         }
 

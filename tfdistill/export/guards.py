@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfdistill.data.spec import FeatureSpec
+from tfdistill.names import feature_names
 
 __all__ = ["declared_spec", "refuse_variables"]
 
@@ -34,7 +35,7 @@ def declared_spec(
             "Only a functional Keras model with one input per feature can be exported, "
             f"such as `JointNetwork.part(name)`; got {type(model).__name__}."
         )
-    declared = spec.select(model.input_names)
+    declared = spec.select(feature_names(model))
     privileged = [f.name for f in declared.features if f.privileged]
     if privileged and not allow_privileged:
         raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from tfdistill.export.servable import (
 from tfdistill.export.signatures import columnar, from_examples
 from tfdistill.export.towers import Towers
 from tfdistill.layers.extraction import restricted
+from tfdistill.names import free_name
 
 __all__ = ["VERIFIED_USERS", "Recall", "recall_servable", "reindexed", "users_of"]
 
@@ -56,7 +58,8 @@ def recall_servable(
     - `top_k_dynamic` takes the user features, `exclude [B, E]` (ids not to return; pad
       with what is no id) and the scalar `k`, and gives `ids`, `scores` and `mask`, all
       `[B, min(k, I)]`. Where a user has fewer items left, mask is False, the id is -1
-      or "" and the score the lowest float;
+      or "" and the score the lowest float; an input whose name a feature has already
+      is called `exclude_` or `k_`;
     - `query` (user features) and `item` (item features `[N, *shape]`) give
       `vector [., d]`, for an index elsewhere and for `reindexed`.
 
@@ -168,12 +171,19 @@ def reindexed(
         )
     query, item = (loaded.signatures[name] for name in ("query", "item"))
     users, items_spec = (
-        spec.select(function.structured_input_signature[1])
+        spec.select(x.name for x in function.structured_input_signature[1].values())
         for function in (query, item)
     )
+
+    def vectors(function: Any, columns: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        keys = {
+            x.name: key for key, x in function.structured_input_signature[1].items()
+        }
+        return function(**{keys[name]: x for name, x in columns.items()})["vector"]
+
     towers = Towers(
-        lambda x: query(**x)["vector"],
-        lambda x: item(**x)["vector"],
+        functools.partial(vectors, query),
+        functools.partial(vectors, item),
         users,
         items_spec,
         (loaded,),
@@ -248,8 +258,8 @@ class Recall:
 
     def top_k_dynamic(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """What the signature with a list of exclusions answers."""
-        queries, exclude = self.query(columns), columns[EXCLUDE]
-        found = self.searcher.best_without(queries, columns["k"], exclude)
+        exclude, k = (columns[name] for name in _dynamic_names(self.towers.users))
+        found = self.searcher.best_without(self.query(columns), k, exclude)
         return self.searcher.answer(*found, mask=True)
 
 
@@ -274,6 +284,11 @@ def users_of(
     return columns_of(example or example_batch(spec), spec)
 
 
+def _dynamic_names(users: FeatureSpec) -> tuple[str, str]:
+    """The inputs of `top_k_dynamic` beside the features: exclusions and k."""
+    return free_name(EXCLUDE, users.names), free_name("k", users.names)
+
+
 def _servable(
     reference: Towers,
     towers: Towers,
@@ -290,13 +305,17 @@ def _servable(
     known = users_of(users, example, index)
     recall = Recall.of(towers, Catalogue(ids, columns), k, index, known)
     features = {name: column[:VERIFIED_USERS] for name, column in known.items()}
-    searcher = recall.searcher
+    searcher, (exclude_name, k_name) = recall.searcher, _dynamic_names(users)
     exclude = searcher.exclusions(recall.query(tensors_of(features, users)))
     some = {name: column[:_VERIFIED_ITEMS] for name, column in columns.items()}
     requests = {
         "serving_default": features,
         "tf_example": {"serialized": tf_examples(features, users)},
-        "top_k_dynamic": {**features, EXCLUDE: exclude, "k": np.array(k, np.int32)},
+        "top_k_dynamic": {
+            **features,
+            exclude_name: exclude,
+            k_name: np.array(k, np.int32),
+        },
         "query": features,
         "item": {name: column.numpy() for name, column in some.items()},
     }
@@ -313,7 +332,7 @@ def _servable(
             searcher.distance(dynamic, queries, vectors, k, exclude),
         )
 
-    others = (searcher.exclude_input, size_input("k"))
+    others = (searcher.exclude_input(exclude_name), size_input(k_name))
     signatures = {
         "serving_default": columnar(recall.top_k, users),
         "tf_example": from_examples(recall.top_k, users),

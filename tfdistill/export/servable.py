@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
 
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.export.cost import ParameterCount, parameters
 from tfdistill.export.guards import refuse_variables
 from tfdistill.export.index import IndexReport
+from tfdistill.export.naming import name_signatures
 from tfdistill.export.server_files import write_warm_up
+from tfdistill.names import safe_name
 
 __all__ = [
     "Answers",
@@ -29,11 +30,6 @@ __all__ = [
     "servable_of",
     "tensors_of",
 ]
-
-_METHODS = {
-    "classify": tf.compat.v1.saved_model.CLASSIFY_METHOD_NAME,
-    "regress": tf.compat.v1.saved_model.REGRESS_METHOD_NAME,
-}
 
 Answers = Mapping[str, Mapping[str, np.ndarray]]
 """Outputs of each signature."""
@@ -67,22 +63,15 @@ class Servable:
         """Writes the SavedModel, unverified; `publish` is the way to a server."""
         root = tf.Module()
         root.tracked = list(self.tracked)
-        tf.saved_model.save(root, str(path), signatures=dict(self.signatures))
-        _name_methods(Path(path, "saved_model.pb"))
+        functions = {safe_name(name): x for name, x in self.signatures.items()}
+        tf.saved_model.save(root, str(path), signatures=functions)
+        inputs = {name for request in self.requests.values() for name in request}
+        name_signatures(Path(path, "saved_model.pb"), inputs.union(self.signatures))
         folder = Path(path, "assets.extra")
         folder.mkdir(exist_ok=True)
         write_warm_up(folder / "tf_serving_warmup_requests", self.requests)
         for name, content in self.files.items():
             folder.joinpath(name).write_text(content, encoding="utf-8")
-
-
-def _name_methods(file: Path) -> None:
-    """Says of the signatures for Classify and Regress that they are: Keras can't."""
-    model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
-    for graph in model.meta_graphs:
-        for name in _METHODS.keys() & graph.signature_def.keys():
-            graph.signature_def[name].method_name = _METHODS[name]
-    file.write_bytes(model.SerializeToString())
 
 
 def servable_of(
