@@ -232,20 +232,17 @@ def test_a_recall_model_is_indexed_anew(published, items):
 
 @pytest.mark.parametrize("file", ["weights.h5", "checkpoint", "model.keras"])
 def test_what_is_saved_is_read_back(network, tmp_path, file):
-    part, features = network.part(WIDE), batch()
+    part = network.part(WIDE)
+    features = {name: column for name, column in batch().items() if name in part.input}
     expected = part(features)[WIDE].numpy()
     path = str(tmp_path / file)
     if file == "model.keras":
         part.save(path)
         again = tf.keras.models.load_model(path)
     else:
-        part.save_weights(path)
         again = standalone(part)
+        part.save_weights(path)
         again.set_weights([0 * x for x in again.get_weights()])
-        again = network.part(WIDE)
-        kept = [x.numpy() for x in again.weights]
-        again.set_weights([0 * x for x in kept])
-        assert not np.array_equal(again(features)[WIDE], expected)
         again.load_weights(path)
     np.testing.assert_array_equal(again(features)[WIDE], expected)
 

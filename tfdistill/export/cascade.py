@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.export.catalogue import Catalogue
-from tfdistill.export.examples import tf_examples
+from tfdistill.export.examples import drawn_like, tf_examples
 from tfdistill.export.guards import declared_spec
 from tfdistill.export.index import Ivf, Size
 from tfdistill.export.recall import VERIFIED_USERS, Recall, users_of
@@ -160,12 +160,14 @@ def cascade_servable(
     cascade = _Cascade(
         first, users, [dataclasses.replace(s, model=m) for s, m in zip(stages, served)]
     )
-    requests = cascade.requests({n: x[:VERIFIED_USERS] for n, x in known.items()})
+    features = {name: column[:VERIFIED_USERS] for name, column in known.items()}
+    requests = cascade.requests(features)
     reference = _Reference(cascade, towers, rankers, columns, requests)
     return servable_of(
         cascade.signatures(),
         [query, *served],
         requests,
+        cascade.requests(drawn_like(features, users)),
         reference.difference,
         forbidden,
         first.report,

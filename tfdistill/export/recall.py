@@ -14,7 +14,7 @@ import tensorflow as tf
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.export.catalogue import Catalogue
 from tfdistill.export.cost import ParameterCount
-from tfdistill.export.examples import example_batch, tf_examples
+from tfdistill.export.examples import drawn_like, example_batch, tf_examples
 from tfdistill.export.index import ExactIndex, Index, IndexReport, Ivf
 from tfdistill.export.searching import EXCLUDE, Searcher, size_input
 from tfdistill.export.servable import (
@@ -306,19 +306,27 @@ def _servable(
     recall = Recall.of(towers, Catalogue(ids, columns), k, index, known)
     features = {name: column[:VERIFIED_USERS] for name, column in known.items()}
     searcher, (exclude_name, k_name) = recall.searcher, _dynamic_names(users)
-    exclude = searcher.exclusions(recall.query(tensors_of(features, users)))
-    some = {name: column[:_VERIFIED_ITEMS] for name, column in columns.items()}
-    requests = {
-        "serving_default": features,
-        "tf_example": {"serialized": tf_examples(features, users)},
-        "top_k_dynamic": {
-            **features,
-            exclude_name: exclude,
-            k_name: np.array(k, np.int32),
-        },
-        "query": features,
-        "item": {name: column.numpy() for name, column in some.items()},
-    }
+    some = {n: x[:_VERIFIED_ITEMS].numpy() for n, x in columns.items()}
+
+    def requests_of(
+        features: Mapping[str, np.ndarray], items: Mapping[str, np.ndarray]
+    ) -> dict[str, dict[str, np.ndarray]]:
+        exclude = searcher.exclusions(recall.query(tensors_of(features, users)))
+        others = {exclude_name: exclude, k_name: np.array(k, np.int32)}
+        return {
+            "serving_default": dict(features),
+            "tf_example": {"serialized": tf_examples(features, users)},
+            "top_k_dynamic": {**features, **others},
+            "query": dict(features),
+            "item": dict(items),
+        }
+
+    requests = requests_of(features, some)
+    exclude = requests["top_k_dynamic"][exclude_name]
+    listed = drawn_like({n: x[np.newaxis] for n, x in some.items()}, towers.items)
+    warm_up = requests_of(
+        drawn_like(features, users), {name: x[0] for name, x in listed.items()}
+    )
 
     def difference(answers: Answers) -> float:
         queries = reference.queries(tensors_of(features, users))
@@ -343,5 +351,11 @@ def _servable(
         ),
     }
     return servable_of(
-        signatures, towers.models, requests, difference, forbidden, recall.report
+        signatures,
+        towers.models,
+        requests,
+        warm_up,
+        difference,
+        forbidden,
+        recall.report,
     )

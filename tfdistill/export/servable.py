@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.export.cost import ParameterCount, parameters
-from tfdistill.export.guards import refuse_variables
+from tfdistill.export.guards import refuse_forbidden
 from tfdistill.export.index import IndexReport
 from tfdistill.export.naming import name_signatures
 from tfdistill.export.server_files import write_warm_up
@@ -34,6 +34,9 @@ __all__ = [
 Answers = Mapping[str, Mapping[str, np.ndarray]]
 """Outputs of each signature."""
 
+Requests = Mapping[str, Mapping[str, np.ndarray]]
+"""Inputs of each signature."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Servable:
@@ -42,7 +45,8 @@ class Servable:
     Attributes:
         signatures: Concrete functions by signature.
         tracked: The variables and lookup tables that they use: all that is stored.
-        requests: Example inputs of each signature.
+        requests: Example inputs of each signature, to verify with: they stay here.
+        warm_up: Drawn inputs of each signature, which go out with the model.
         difference: From the answers to `requests` to the largest absolute difference
             from what the Keras model computes.
         parameters: Parameters of the model.
@@ -53,7 +57,8 @@ class Servable:
 
     signatures: Mapping[str, Any]
     tracked: Sequence[Any]
-    requests: Mapping[str, Mapping[str, np.ndarray]]
+    requests: Requests
+    warm_up: Requests
     difference: Callable[[Answers], float]
     parameters: ParameterCount
     index: IndexReport | None = None
@@ -69,7 +74,7 @@ class Servable:
         name_signatures(Path(path, "saved_model.pb"), inputs.union(self.signatures))
         folder = Path(path, "assets.extra")
         folder.mkdir(exist_ok=True)
-        write_warm_up(folder / "tf_serving_warmup_requests", self.requests)
+        write_warm_up(folder / "tf_serving_warmup_requests", self.warm_up)
         for name, content in self.files.items():
             folder.joinpath(name).write_text(content, encoding="utf-8")
 
@@ -77,14 +82,14 @@ class Servable:
 def servable_of(
     signatures: Mapping[str, Any],
     models: Sequence[Any],
-    requests: Mapping[str, Mapping[str, np.ndarray]],
+    requests: Requests,
+    warm_up: Requests,
     difference: Callable[[Answers], float],
     forbidden: Iterable[tf.keras.Model],
     index: IndexReport | None = None,
 ) -> Servable:
     """Collects what the signatures use, and refuses what they may not."""
     used = {id(v): v for function in signatures.values() for v in function.variables}
-    refuse_variables(used.values(), forbidden)
     resource = tf.saved_model.experimental.TrackableResource
     lookups = [
         tracked
@@ -92,13 +97,21 @@ def servable_of(
         for tracked in tf.train.TrackableView(model).descendants()
         if isinstance(tracked, resource)
     ]
+    refuse_forbidden(signatures, lookups, models, forbidden)
     variables = sorted(used.values(), key=lambda variable: variable.name)
     count = parameters(*(m for m in models if isinstance(m, tf.keras.Model)))
     files = {}
     if index is not None:
         files["index.json"] = json.dumps(dataclasses.asdict(index), indent=1)
     return Servable(
-        signatures, (*variables, *lookups), requests, difference, count, index, files
+        signatures,
+        (*variables, *lookups),
+        requests,
+        warm_up,
+        difference,
+        count,
+        index,
+        files,
     )
 
 
