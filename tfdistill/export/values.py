@@ -41,8 +41,10 @@ def leaving(
         yield f"variable {variable.name!r}", variable.numpy()
     for lookup in lookups:
         if hasattr(lookup, "export"):
-            for values in lookup.export():
-                yield f"lookup table {getattr(lookup, 'name', '')!r}", values.numpy()
+            keys, values = (tensor.numpy() for tensor in lookup.export())
+            order = np.argsort(keys)  # a table gives them in the order of its hashes
+            yield f"lookup table {lookup.name!r}", keys[order]
+            yield f"lookup table {lookup.name!r}", values[order]
     for name, function in signatures.items():
         for tensor in function.captured_inputs:
             if tensor.dtype not in (tf.resource, tf.variant):
