@@ -232,9 +232,8 @@ def test_a_recall_model_is_indexed_anew(published, items):
 
 @pytest.mark.parametrize("file", ["weights.h5", "checkpoint", "model.keras"])
 def test_what_is_saved_is_read_back(network, tmp_path, file):
-    part = network.part(WIDE)
-    features = {name: column for name, column in batch().items() if name in part.input}
-    expected = part(features)[WIDE].numpy()
+    part, features = network.part(FINE), batch()
+    expected = part(features)[FINE].numpy()
     path = str(tmp_path / file)
     if file == "model.keras":
         part.save(path)
@@ -244,7 +243,7 @@ def test_what_is_saved_is_read_back(network, tmp_path, file):
         part.save_weights(path)
         again.set_weights([0 * x for x in again.get_weights()])
         again.load_weights(path)
-    np.testing.assert_array_equal(again(features)[WIDE], expected)
+    np.testing.assert_array_equal(again(features)[FINE], expected)
 
 
 def test_tasks_may_have_any_name(tmp_path):
@@ -260,6 +259,11 @@ def test_tasks_may_have_any_name(tmp_path):
     answers = call(report.path, [(name, servable.requests[name]) for name in names])
     assert set(answers[0]) == set(outputs)
     assert servable.difference(dict(zip(names, answers))) <= TOLERANCE
+    loaded = tf.saved_model.load(report.path)
+    features = {n: tf.constant(x) for n, x in servable.requests[names[0]].items()}
+    by_keyword = loaded.signatures["serving_default"](**features)
+    assert set(features) == {"class", "age", "item/id"}
+    np.testing.assert_array_equal(by_keyword[outputs[0]], answers[0][outputs[0]])
 
 
 @pytest.mark.parametrize("name", [*NAMES, *ODD])
