@@ -79,7 +79,7 @@ def safe_name(name: str, taken: Collection[str] = ()) -> str:
 
     Example:
         >>> safe_name("age"), safe_name("user-id")
-        ('age', 'name_8b3c0bd5_user_id')
+        ('age', 'name_0a13641b_user_id')
         >>> safe_name("fine", taken=["fine"]).endswith("_fine")
         True
     """
@@ -148,6 +148,12 @@ def feature_names(model: Any) -> tuple[str, ...]:
     Args:
         model: A functional Keras model. Where it takes a mapping, its keys are the
             names; else those of the input layers are.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> price = tf.keras.Input([None], name="inner")
+        >>> feature_names(tf.keras.Model({"my price": price}, 2.0 * price))
+        ('my price',)
     """
     if isinstance(model.input, Mapping):
         return tuple(sorted(model.input))
