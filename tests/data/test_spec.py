@@ -66,7 +66,7 @@ VOCABULARY = {"kind": "vocabulary", "size": 0}
         (feature, {"default": "x"}, "default 'x' is no value of dtype 'int64'"),
         (feature, {"default": 0.5}, "default 0.5 is no value of dtype 'int64'"),
         (feature, {"dtype": "string", "default": 0}, "default 0 is no value"),
-        (feature, {"name": "two words"}, "'two words'.*python identifier"),
+        (feature, {"name": "mask"}, "'mask': a name must be none of"),
         (feature, {"shape": (2, 2)}, r"at most 1 item.*got \(2, 2\)"),
         (feature, {"shape": (0,)}, r"shape\[0\] must be greater than .*got 0"),
         (feature, {"table": None}, "names its table.*table=None"),

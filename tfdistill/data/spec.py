@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Optional, Union
 
@@ -15,6 +15,7 @@ import pydantic
 import tensorflow as tf
 
 from tfdistill.documents import Checked, Int64, Size, one_of, read
+from tfdistill.names import check_name, safe_name
 
 __all__ = ["Feature", "FeatureSpec", "RESERVED_NAMES", "Table"]
 
@@ -75,7 +76,7 @@ class Table(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        label = f"Table {self.name!r}"
+        label = check_name("Table", self.name)
         if self.kind == "vocabulary":
             self._check_vocabulary(label)
         elif self.vocabulary or self.size < 1:
@@ -149,7 +150,7 @@ class Feature(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        label = f"Feature {self.name!r}"
+        label = check_name("Feature", self.name, RESERVED_NAMES)
         numeric = self.kind == "numeric"
         if not self.dtype:
             object.__setattr__(self, "dtype", "float32" if numeric else "int64")
@@ -162,11 +163,6 @@ class Feature(Checked):
             raise ValueError(
                 f"{label}: default {self.default!r} is no value of dtype "
                 f"{self.dtype!r}."
-            )
-        if self.name in RESERVED_NAMES or not self.name.isidentifier():
-            raise ValueError(
-                f"{label}: a name must be a python identifier and none of "
-                f"{sorted(RESERVED_NAMES)}, which are other keys of a batch."
             )
         self._check_kind(label, numeric)
 
@@ -290,9 +286,7 @@ class FeatureSpec(Checked):
         wanted = set(names)
         unknown = sorted(wanted - set(self.names))
         if unknown:
-            raise ValueError(
-                f"No feature {unknown} in the spec; it has {list(self.names)}."
-            )
+            raise ValueError(f"No feature {unknown} in the spec; it has {self.names}.")
         kept = tuple(feature for feature in self.features if feature.name in wanted)
         return FeatureSpec(kept, self.tables)
 
@@ -305,15 +299,20 @@ class FeatureSpec(Checked):
         """Returns the spec of the features that exist when serving."""
         return self.select(f.name for f in self.features if not f.privileged)
 
-    def keras_inputs(self) -> dict[str, tf.Tensor]:
-        """Returns a `tf.keras.Input` per feature.
+    def keras_inputs(self, taken: Collection[str] = ()) -> dict[str, tf.Tensor]:
+        """Returns a `tf.keras.Input` per feature, its layer named by `safe_name`.
+
+        Args:
+            taken: Names that other layers of the same model have or may get.
 
         Returns:
             By name: user features `[B, *shape]`, item features `[B, L, *shape]` with
             any batch size B and list size L, holding raw values.
         """
         return {
-            f.name: tf.keras.Input(f.batch_shape, dtype=f.dtype, name=f.name)
+            f.name: tf.keras.Input(
+                f.batch_shape, dtype=f.dtype, name=safe_name(f.name, taken)
+            )
             for f in self.features
         }
 

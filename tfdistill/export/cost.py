@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tfdistill.export.standalone import in_fresh_process, timings
 from tfdistill.layers.embeddings import FeatureEmbeddings
+from tfdistill.names import feature_names
 
 __all__ = ["Latency", "ParameterCount", "flops", "latency", "parameters"]
 
@@ -100,7 +101,7 @@ def flops(model: tf.keras.Model, *, list_size: int = 500) -> float:
         name: tf.TensorSpec(
             [n or sizes[axis] for axis, n in enumerate(tensor.shape)], tensor.dtype
         )
-        for name, tensor in zip(model.input_names, model.inputs)
+        for name, tensor in zip(feature_names(model), model.inputs)
     }
     served = tf.function(lambda inputs: model(inputs, training=False))
     profiler = tf.compat.v1.profiler

@@ -12,6 +12,7 @@ import tensorflow_ranking as tfr
 from tfdistill.data.spec import Feature, FeatureSpec
 from tfdistill.layers.embeddings import width
 from tfdistill.layers.packed import packed_order
+from tfdistill.names import case_twins, safe_name
 
 __all__ = ["columnar", "from_candidates", "from_elwc", "from_examples", "of_packed"]
 
@@ -30,31 +31,26 @@ def columnar(
 
     Args:
         function: What to serve.
-        spec: Its features; each input is named as its feature.
+        spec: Its features; each input is named as its feature, once it is saved.
         lists: Whether item features are lists `[B, L, *shape]`, or else `[N, *shape]`.
-        others: Further inputs, by the names that they have.
+        others: Further inputs, by the names that they have: none of a feature.
 
     Returns:
         A concrete function for any number of requests, candidates or items, of which
-        all inputs must have as many.
-
-    Raises:
-        ValueError: If a feature has the name of a further input.
+        all inputs must have as many. Its inputs have the features' safe names.
     """
-    taken = sorted(set(spec.names) & {other.name for other in others})
-    if taken:
-        raise ValueError(
-            f"The features {taken} have the names of other inputs of a signature; "
-            "rename them."
-        )
     shapes = {f.name: f.batch_shape if lists else f.shape for f in spec.features}
     inputs = {
-        f.name: tf.TensorSpec([None, *shapes[f.name]], f.dtype, name=f.name)
-        for f in spec.features
+        f.name: tf.TensorSpec([None, *shapes[f.name]], f.dtype) for f in spec.features
     }
     inputs.update({other.name: other for other in others})
     axes = [[name for name, x in inputs.items() if x.shape.rank]]
     axes.append([f.name for f in spec.scope("item") if lists])
+    twins = case_twins(inputs)
+    inputs = {
+        name: tf.TensorSpec(x.shape, x.dtype, name=safe_name(name, twins))
+        for name, x in inputs.items()
+    }
     return tf.function(_aligned(function, axes)).get_concrete_function(inputs)
 
 
@@ -143,9 +139,9 @@ def from_elwc(function: Function, spec: FeatureSpec) -> Any:
             _of_like_size(serialized),
             context_feature_spec=_parsing(spec.scope("user")),
             example_feature_spec=_parsing(spec.scope("item")),
-            size_feature_name="sizes",
+            size_feature_name="mask",  # of no feature: it is reserved
         )
-        sizes = columns.pop("sizes")
+        sizes = columns.pop("mask")
         longest = tf.reduce_max(sizes)  # lists are parsed to one candidate at least
         for feature in spec.scope("item"):
             columns[feature.name] = columns[feature.name][:, :longest]

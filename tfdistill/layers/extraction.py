@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from tfdistill.layers.embeddings import FeatureEmbeddings
+from tfdistill.names import feature_names
 
 __all__ = ["above_embeddings", "restricted", "standalone"]
 
@@ -39,7 +40,7 @@ def restricted(models: Sequence[tf.keras.Model]) -> list[tf.keras.Model]:
         >>> [copy.count_params() for copy in restricted([model])]
         [8]
     """
-    names = {name for model in models for name in model.input_names}
+    names = {name for model in models for name in feature_names(model)}
     copies: dict[int, FeatureEmbeddings] = {}
 
     def replace(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:

@@ -7,6 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfdistill.names import safe_name
+
 __all__ = ["FieldProjection", "StackFields"]
 
 
@@ -50,10 +52,10 @@ class FieldProjection(tf.keras.layers.Layer):
         self.kernels, self.biases = {}, {}
         for name, shape in sorted(input_shape.items()):
             self.kernels[name] = self.add_weight(
-                f"{name}_kernel", shape=(int(shape[-1]), self.units)
+                f"{safe_name(name)}_kernel", shape=(int(shape[-1]), self.units)
             )
             self.biases[name] = self.add_weight(
-                f"{name}_bias", shape=(self.units,), initializer="zeros"
+                f"{safe_name(name)}_bias", shape=(self.units,), initializer="zeros"
             )
         super().build(input_shape)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import tensorflow as tf
 
+from tfdistill import layers
 from tfdistill.layers.fields import StackFields
 
 __all__ = ["NetInputs"]
@@ -98,6 +100,30 @@ class NetInputs:
                 f"The net does not read the feature {name!r}, only {sorted(there)}."
             )
         return there[name]
+
+
+def layer_names(names: Iterable[str], nets: Iterable[str]) -> set[str]:
+    """Returns those of some names that a layer of a network may have.
+
+    They are the names of nets, those that begin with one, and those that Keras makes of
+    a layer's class and a number.
+
+    Args:
+        names: Names of features.
+        nets: Names of nets.
+
+    Example:
+        >>> sorted(layer_names(["age", "fine", "fine_hidden", "dense_1"], ["fine"]))
+        ['dense_1', 'fine', 'fine_hidden']
+    """
+    classes = {*dir(tf.keras.layers), *layers.__all__}
+    made = {re.sub("(?<!^)(?=[A-Z])", "_", name).lower() for name in classes}
+    owners = tuple(f"{net}_" for net in (*nets, "embeddings", "representation"))
+    return {
+        name
+        for name in names
+        if f"{name}_".startswith(owners) or re.sub(r"_\d+$", "", name) in made
+    }
 
 
 def concatenated(parts: Sequence[tf.Tensor], name: str | None = None) -> tf.Tensor:

@@ -59,9 +59,8 @@ class FrozenTeacher:
 
     def __call__(self, features: Mapping[str, Any]) -> Signals:
         """Returns the model's signals for a batch, float32 and without gradient."""
-        names = getattr(self.model, "input_names", list(features))
         if isinstance(self.model.input, Mapping):
-            features = needed(features, names)
+            features = needed(features, list(self.model.input))
         outputs = self.model(features, training=False)
         if not isinstance(outputs, Mapping):
             outputs = {"score": outputs}

@@ -25,6 +25,7 @@ from tfdistill.models import (
     TwoTower,
     joint_network,
 )
+from tfdistill.names import safe_name
 from tfdistill.optimizers import LazyAdam
 from tfdistill.trainers import (
     Derived,
@@ -320,7 +321,7 @@ def train_on(
     best = {
         name: SubmodelCheckpoint(
             network.part(name),
-            directory / f"{name}.weights.h5",
+            directory / f"{safe_name(name)}.weights.h5",
             recipe.monitor(name),
             mode="max",
         )
