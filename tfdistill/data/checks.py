@@ -78,6 +78,24 @@ def check_ids(ids: Any, rows: int) -> None:
     check_rows("ids", ids, rows, "requests")
 
 
+def check_candidates(candidates: np.ndarray, items: int) -> None:
+    """Refuses candidates `[R, L]` that are no rows of the items, and empty lists."""
+    outside = (candidates < -1) | (candidates >= items)
+    if outside.any():
+        row, position = np.argwhere(outside)[0]
+        raise ValueError(
+            f"Requests: candidate {candidates[row, position]} of request {row}, "
+            f"position {position}, is no row of items, which has {items}; use 0 .. "
+            f"{items - 1}, or -1 for padding."
+        )
+    empty = np.flatnonzero((candidates < 0).all(axis=1))
+    if empty.size:
+        raise ValueError(
+            f"Requests: {empty.size} of {len(candidates)} requests have an empty list "
+            f"of candidates, the first is request {empty[0]}; leave them out."
+        )
+
+
 def check_pool(pool: Any, drawn: int, users: int, items: int) -> None:
     """Refuses pools of candidates that don't fit the users, the catalogue or the draws.
 

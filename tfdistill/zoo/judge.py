@@ -169,7 +169,8 @@ class CatalogueJudge(ListJudge):
             as clicks on random traffic. Lists are judged by their own labels anyway.
 
     Raises:
-        ValueError: If none of them is of a user of the requests.
+        ValueError: If none of them is of a user of the requests, or the requests have
+            no catalogue.
     """
 
     def __init__(
@@ -180,6 +181,7 @@ class CatalogueJudge(ListJudge):
         *,
         relevant: PairSet | None = None,
     ) -> None:
+        requests.require_catalogue("CatalogueJudge")
         super().__init__(requests, head)
         self.popular = head
         users, self.first = np.unique(requests.group, return_index=True)
