@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "teachers": {"data", "files", "layers", "losses", "metrics", "trainers", "types"},
     "scores": {"data", "files", "identity", "metrics", "version"},
     "export": {"data.spec", "layers"},
-    "report": {"files", "metrics"},
+    "report": {"data.summary", "files", "metrics"},
     "serving": {"export", "files"},
     "zoo": {
         "files",

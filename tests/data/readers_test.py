@@ -125,7 +125,10 @@ def test_tasks_scores_and_weights_follow_their_candidates():
         (dict(tasks=["like"]), r"no column \['like'\]"),
         (dict(scores=["logit"]), r"no column \['logit'\]"),
         (dict(weight="importance"), r"no column \['importance'\]"),
-        (dict(tasks=["zip"]), "'zip' holds 7 in row 0; a label must lie between 0 and 1"),
+        (
+            dict(tasks=["zip"]),
+            "'zip' holds 7 in row 0; a label must lie between 0 and 1",
+        ),
         (dict(weight="click"), "weights is nan in request 0, position 1"),
         (dict(scores=["age"]), r"scores \['age'\] have the names of features"),
     ],

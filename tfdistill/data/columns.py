@@ -56,8 +56,8 @@ def labels(frame: Any, name: str, *, graded: bool) -> np.ndarray:
         row = int(np.argmax(wrong))
         limit = "must not be negative" if graded else "must lie between 0 and 1"
         advice = (
-            "-1 is padding elsewhere, and a row without a label is an empty cell (null) "
-            "here."
+            "-1 is padding elsewhere; here a row without a label has an empty cell "
+            "(null)."
             if values[row] < 0
             else "Grades, such as 0 to 4, are for losses of lists alone: "
             "requests_from_frame(graded=True)."
@@ -67,6 +67,19 @@ def labels(frame: Any, name: str, *, graded: bool) -> np.ndarray:
             + advice
         )
     return values
+
+
+def require_binary(frame: Any, name: str) -> int:
+    """Refuses labels between 0 and 1, which no metric takes; returns how many are 1."""
+    values = numbers(frame, name)
+    between = (values != 0) & (values != 1) & ~np.isnan(values)
+    if between.any():
+        row = int(np.argmax(between))
+        raise ValueError(
+            f"Column {name!r} holds {values[row]:g} in row {row}; a label must be 0 or "
+            "1, or an empty cell (null) where it is unknown."
+        )
+    return int(np.sum(values == 1))
 
 
 def feature_values(frame: Any, feature: Feature) -> np.ndarray:
@@ -104,10 +117,9 @@ def _cut(feature: Feature, row: int, cell: Any) -> Any:
 def _cast(feature: Feature, values: Any, rows: np.ndarray) -> np.ndarray:
     """Casts a series to the feature's dtype; `rows` are its rows in the frame."""
     if feature.dtype != "string" and is_text(values):
-        dtype = "int64" if feature.dtype == "int64" else "float64"
         values = parsed(
             values,
-            dtype,
+            "int64" if feature.dtype == "int64" else "float64",
             lambda at, what: refused(
                 feature.name, what, rows[at], f"of {feature.dtype}"
             ),

@@ -20,7 +20,7 @@ def is_text(values: Any) -> bool:
     dtype = values.dtype
     if isinstance(dtype, pd.StringDtype) or str(dtype).startswith("string"):
         return True
-    return bool(dtype == object and pd.api.types.infer_dtype(values) == "string")
+    return bool(dtype.kind == "O" and pd.api.types.infer_dtype(values) == "string")
 
 
 def parsed(values: Any, dtype: str, refuse: Callable[[int, str], Exception]) -> Any:
@@ -35,10 +35,12 @@ def parsed(values: Any, dtype: str, refuse: Callable[[int, str], Exception]) -> 
         A series of `Int64` or `Float64` with its missing values.
 
     Example:
+        >>> def refuse(row, what):
+        ...     return ValueError(what)
         >>> texts = pd.Series(["9007199254740993", "", " -7"])
-        >>> parsed(texts, "int64", lambda row, what: ValueError(what)).fillna(0).tolist()
+        >>> parsed(texts, "int64", refuse).fillna(0).tolist()
         [9007199254740993, 0, -7]
-        >>> parsed(pd.Series(["1,5"]), "float64", lambda row, what: ValueError(what))
+        >>> parsed(pd.Series(["1,5"]), "float64", refuse)
         Traceback (most recent call last):
         ValueError: holds '1,5'
     """
@@ -57,9 +59,7 @@ def parsed(values: Any, dtype: str, refuse: Callable[[int, str], Exception]) -> 
     return pd.Series(nullable.__from_arrow__(found))
 
 
-def _one_by_one(
-    texts: Any, arrow: Any, refuse: Callable[[int, str], Exception]
-) -> Any:
+def _one_by_one(texts: Any, arrow: Any, refuse: Callable[[int, str], Exception]) -> Any:
     """Parses each distinct text by Python's own rules, which name what is wrong."""
     coded = texts.dictionary_encode()
     parse = _integer if arrow == pa.int64() else _float

@@ -149,6 +149,6 @@ def _refuse(texts: Any, wrong: Any, name: str, why: str) -> None:
     if wrong.any():
         at = int(np.argmax(wrong.to_numpy()))
         raise ValueError(
-            f"Column {name!r} holds {texts.iloc[at]!r} in row {texts.index[at]}, {why}. "
-            + _ADVICE
+            f"Column {name!r} holds {texts.iloc[at]!r} in row {texts.index[at]}, {why}."
+            f" {_ADVICE}"
         )

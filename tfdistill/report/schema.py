@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from tfdistill.data.summary import DataSummary
 from tfdistill.metrics import metric
 
 TEACHER = "teacher"
@@ -233,6 +234,7 @@ class Results:
         calibration: Bins of the ranking stages, of the first seed.
         warnings: Sentences that stand at the top.
         exports: The SavedModels.
+        summary: What the data looked like before the training.
 
     Raises:
         ValueError: Where a metric's number of values isn't that of the seeds. A teacher
@@ -259,6 +261,7 @@ class Results:
     calibration: Sequence[CalibrationBins] = ()
     warnings: Sequence[str] = ()
     exports: Sequence[Export] = ()
+    summary: DataSummary | None = None
 
     def __post_init__(self) -> None:
         for stage in self.stages:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tfdistill.data.summary import DataSummary, FeatureShares
 from tfdistill.files import written_whole
 from tfdistill.report.schema import (
     CalibrationBins,
@@ -74,7 +75,16 @@ def _nested(plain: Mapping[str, Any]) -> dict[str, Any]:
         "calibration": tuple(CalibrationBins(**bins) for bins in plain["calibration"]),
         "warnings": tuple(plain["warnings"]),
         "exports": tuple(Export(**export) for export in plain["exports"]),
+        "summary": _summary(plain.get("summary")),
     }
+
+
+def _summary(plain: Mapping[str, Any] | None) -> DataSummary | None:
+    if plain is None:
+        return None
+    shares = tuple(FeatureShares(**feature) for feature in plain["features"])
+    rate = math.nan if plain["click_rate"] is None else plain["click_rate"]
+    return DataSummary(**{**plain, "click_rate": rate, "features": shares})
 
 
 def _stage(plain: Mapping[str, Any]) -> Stage:

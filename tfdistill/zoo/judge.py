@@ -146,6 +146,17 @@ class ListJudge:
         group = self.requests.group
         return ranking_summary(labels, logits, group, mask=mask, head=head)
 
+    def defined(self, task: str = "") -> set[str]:
+        """Returns the metrics of a ranker that the labels of a task let be computed.
+
+        GAUC needs a user with labels of both kinds, AUC both kinds, and all of them a
+        label.
+        """
+        if not self.labels(task)[1].any():
+            return set()
+        even = np.zeros(self.requests.labels.shape, np.float32)
+        return {k for k, v in self.ranking(even, task).items() if not np.isnan(v)}
+
     def calibration(self, logits: np.ndarray, task: str = "") -> Reliability:
         """Returns the reliability bins of a ranker, from its logits of a task."""
         labels, mask = self.labels(task)

@@ -13,8 +13,9 @@ import tensorflow as tf
 from tfdistill.data.batching import RequestBatches
 from tfdistill.data.requests import PairSet, Requests
 from tfdistill.data.spec import FeatureSpec
-from tfdistill.layers import FeatureEmbeddings, standalone
+from tfdistill.layers import FeatureEmbeddings
 from tfdistill.losses import SigmoidCrossEntropy
+from tfdistill.metrics import metric
 from tfdistill.models import (
     JointNetwork,
     Net,
@@ -35,8 +36,13 @@ from tfdistill.trainers import (
 from tfdistill.types import Teacher
 from tfdistill.zoo.judge import ListJudge
 from tfdistill.zoo.rounds import Batches, Candidates, Rounds
-from tfdistill.zoo.validation import PRIMARY, TOWERS, Validation, recaller_of
-from tfdistill.zoo.weights import copy_weights
+from tfdistill.zoo.validation import (
+    PRIMARY,
+    Validation,
+    measurable,
+    recaller_of,
+)
+from tfdistill.zoo.weights import copy_weights, taken_out
 
 __all__ = ["PRIMARY", "Batches", "Recipe", "TrainedNet", "train", "train_on"]
 
@@ -70,8 +76,8 @@ class Recipe:
         learning_rate: Of `LazyAdam`.
         annealed: Whether it falls to 0 by a cosine over the epochs.
         rows_l2: L2 on the gathered rows of the tables.
-        chosen_by: The validation metric that chooses a ranker's epoch, of those where
-            more is better.
+        chosen_by: The validation metric that chooses a ranker's epoch. Where the
+            validation lists do not define it, AUC or log loss does: see `measurable`.
     """
 
     nets: Mapping[str, Net]
@@ -120,10 +126,17 @@ class Recipe:
         two_tower = isinstance(self.nets[name].architecture, TwoTower)
         return "recall" if two_tower else "ranking"
 
+    def judged_by(self, name: str) -> str:
+        """The metric that chooses a net's epoch."""
+        return PRIMARY["recall"] if self.task(name) == "recall" else self.chosen_by
+
     def monitor(self, name: str) -> str:
         """Name in the logs of the metric that chooses a net's epoch."""
-        recall = self.task(name) == "recall"
-        return f"val_{name}_{PRIMARY['recall'] if recall else self.chosen_by}"
+        return f"val_{name}_{self.judged_by(name)}"
+
+    def mode(self, name: str) -> str:
+        """Whether the epoch with the `"max"` or the `"min"` of it is chosen."""
+        return "max" if metric(self.judged_by(name)).gain(1.0, over=0.0) > 0 else "min"
 
     def settings(self) -> dict[str, str]:
         """Returns what identifies a run of this recipe; more epochs may follow.
@@ -302,6 +315,7 @@ def train_on(
         The nets by name.
     """
     tf.keras.utils.set_random_seed(seed)
+    recipe = measurable(recipe, judge)
     network = recipe.network(spec)
     unknown = sorted(set(start or {}) - set(recipe.nets))
     if unknown:
@@ -327,7 +341,7 @@ def train_on(
             network.part(name),
             directory / f"{name}.weights.h5",
             recipe.monitor(name),
-            mode="max",
+            mode=recipe.mode(name),
         )
         for name in recipe.nets
     }
@@ -346,7 +360,7 @@ def train_on(
     trained = {}
     for name, checkpoint in best.items():
         checkpoint.restore()
-        trained[name] = TrainedNet(_taken_out(recipe, network, name), history)
+        trained[name] = TrainedNet(taken_out(network, name, recipe.task(name)), history)
     return trained
 
 
@@ -378,15 +392,3 @@ def _compiled(
         loss_weights={o: recipe.loss_weights.get(o, 1.0) for o in outputs} or None,
     )
     return distiller
-
-
-def _taken_out(
-    recipe: Recipe, network: JointNetwork, name: str
-) -> dict[str, tf.keras.Model]:
-    """The models that serve a net, independent of the network."""
-    if recipe.task(name) == "ranking":
-        return {name: standalone(network.part(name))}
-    return {
-        side: standalone(network.part(name, output=f"{name}_{side}", scope=scope))
-        for side, scope in TOWERS
-    }

@@ -1,12 +1,14 @@
-"""Trained weights as the start of another training."""
+"""Trained weights: the start of another training, or taken out to be served."""
 
 from __future__ import annotations
 
 import tensorflow as tf
 
-from tfdistill.layers import SteppedDropout
+from tfdistill.layers import SteppedDropout, standalone
+from tfdistill.models import JointNetwork
+from tfdistill.zoo.validation import TOWERS
 
-__all__ = ["copy_weights"]
+__all__ = ["copy_weights", "taken_out"]
 
 
 def copy_weights(trained: tf.keras.Model, net: tf.keras.Model) -> None:
@@ -36,3 +38,19 @@ def _weights(model: tf.keras.Model) -> list[tf.Variable]:
         for weight in layer.weights
     }
     return [weight for weight in model.weights if id(weight) not in steps]
+
+
+def taken_out(network: JointNetwork, name: str, task: str) -> dict[str, tf.keras.Model]:
+    """Returns the models that serve a net, independent of the network.
+
+    Args:
+        network: The network.
+        name: Name of the net.
+        task: What it does: `"ranking"`, or `"recall"`, which two towers serve.
+    """
+    if task == "ranking":
+        return {name: standalone(network.part(name))}
+    return {
+        side: standalone(network.part(name, output=f"{name}_{side}", scope=scope))
+        for side, scope in TOWERS
+    }
