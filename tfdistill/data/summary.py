@@ -27,6 +27,10 @@ class FeatureShares:
             feature's default and nothing else.
         unknown: Share of the other values that are not in the vocabulary.
         out_of_range: Share of them that are no id of an integer table.
+
+    Example:
+        >>> dict(FeatureShares("item_id", 0.25, 0.0, 0.5).problems())["missing"]
+        0.25
     """
 
     name: str
@@ -56,6 +60,15 @@ class DataSummary:
         cut: Impressions beyond `list_size`, which are left out.
         cut_clicks: Labels above 0 among them.
         features: Shares by feature, in the order of the spec.
+
+    Example:
+        >>> shares = FeatureShares("item_id", missing=0.25, unknown=0.0, out_of_range=1)
+        >>> summary = DataSummary(8, 4, 2, 2.0, 2, 0.5, 0.0, 0, 0, (shares,))
+        >>> summary.warnings()[0]
+        'item_id: 25.0 % of the values are missing.'
+        >>> summary.refuse_useless()  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ValueError: All values of feature 'item_id' are outside the ids of the table...
     """
 
     rows: int

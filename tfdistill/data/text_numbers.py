@@ -16,7 +16,12 @@ _BOOLEANS = {"true": 1.0, "false": 0.0}
 
 
 def is_text(values: Any) -> bool:
-    """Whether a series holds text, besides what is missing."""
+    """Whether a series holds text, besides what is missing.
+
+    Example:
+        >>> is_text(pd.Series(["7", None])), is_text(pd.Series([7, 8]))
+        (True, False)
+    """
     dtype = values.dtype
     if isinstance(dtype, pd.StringDtype) or str(dtype).startswith("string"):
         return True
