@@ -7,14 +7,17 @@ import gzip
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 
 from tfdistill.data import (
     Feature,
     FeatureSpec,
     PairSet,
     RequestBatches,
+    Requests,
     Table,
     read_frame,
+    read_tfrecords,
     requests_from_frame,
 )
 from tfdistill.scores import join_requests, score_batches
@@ -208,6 +211,69 @@ def test_grades_are_read_where_they_are_asked_for():
                 label="click",
                 graded=True,
             )
+
+
+@pytest.mark.parametrize("field", ["labels", "tasks"])
+@pytest.mark.parametrize("value", [-1.0, -0.5, np.inf])
+def test_requests_do_not_take_padding_for_a_label(field, value):
+    def made(candidates):
+        labels = np.array([[1, value]], np.float32)
+        given = {"labels": labels, "tasks": {}}
+        if field == "tasks":
+            given = {"labels": np.zeros_like(labels), "tasks": {"like": labels}}
+        return Requests(
+            {},
+            {"price": np.zeros(2, np.float32)},
+            np.array([candidates], np.int32),
+            group=np.zeros(1, np.int64),
+            **given,
+        )
+
+    with pytest.raises(
+        ValueError, match=f"{field}.* is {value:g}.*position 1.*NaN where"
+    ):
+        made([0, 1])
+    assert made([0, -1]).num_requests == 1  # where padded, anything goes
+
+
+@pytest.mark.parametrize("short", ["price", "sizes", "label", "weight"])
+def test_examples_of_lists_that_differ_are_refused_in_any_batch(tmp_path, short):
+    """Beside a longer request the shorter list would be padded."""
+    spec = FeatureSpec(
+        (*PRICE.features, Feature("sizes", "numeric", "item", shape=(2,)))
+    )
+    path = str(tmp_path / "t.tfrecord")
+    with tf.io.TFRecordWriter(path) as writer:
+        for cut in (0, 1):
+            full = {"price": 3, "sizes": 6, "label": 3, "weight": 3}
+            full[short] -= cut
+            values = {
+                name: tf.train.Feature(
+                    float_list=tf.train.FloatList(value=np.ones(size))
+                )
+                for name, size in full.items()
+            }
+            example = tf.train.Example(features=tf.train.Features(feature=values))
+            writer.write(example.SerializeToString())
+    batches = iter(read_tfrecords(path, spec, batch_size=2, weight="weight"))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="differ in length"):
+        next(batches)
+    first = next(iter(read_tfrecords(path, spec, batch_size=1, weight="weight")))
+    assert first[0]["sizes"].shape == (1, 3, 2)
+
+
+def test_examples_do_not_take_padding_for_a_label(tmp_path):
+    path = str(tmp_path / "t.tfrecord")
+    floats = {"price": [5.0, 3.0], "label": [1.0, -1.0]}
+    values = {
+        name: tf.train.Feature(float_list=tf.train.FloatList(value=numbers))
+        for name, numbers in floats.items()
+    }
+    example = tf.train.Example(features=tf.train.Features(feature=values))
+    with tf.io.TFRecordWriter(path) as writer:
+        writer.write(example.SerializeToString())
+    with pytest.raises(tf.errors.InvalidArgumentError, match="label is negative"):
+        list(read_tfrecords(path, PRICE, batch_size=1))
 
 
 def test_the_commands_take_labels_of_0_and_1_only(tmp_path):

@@ -7,7 +7,39 @@ from typing import Any
 import numpy as np
 
 
-def check_where(field: str, values: np.ndarray, bad: np.ndarray, rule: str) -> None:
+def check_labels(field: str, values: np.ndarray, present: np.ndarray) -> None:
+    """Refuses labels that are negative or infinite where there is a candidate."""
+    _check_where(
+        field,
+        values,
+        present & ((values < 0) | np.isinf(values)),
+        "must be >= 0 and finite, or NaN where it is unlabelled (-1 is padding "
+        "elsewhere)",
+    )
+
+
+def check_scores(field: str, values: np.ndarray, present: np.ndarray) -> None:
+    """Refuses scores that are infinite where there is a candidate."""
+    _check_where(
+        field,
+        values,
+        present & np.isinf(values),
+        "must be finite, or NaN where it is missing; clip a probability before you "
+        "take its logit",
+    )
+
+
+def check_weights(field: str, values: np.ndarray, present: np.ndarray) -> None:
+    """Refuses weights that are no weights where there is a candidate."""
+    _check_where(
+        field,
+        values,
+        present & ~((values >= 0) & (values < np.inf)),
+        "must be >= 0 and finite wherever there is a candidate; 0 leaves a label out",
+    )
+
+
+def _check_where(field: str, values: np.ndarray, bad: np.ndarray, rule: str) -> None:
     """Refuses the first value where `bad`, and says what the rule is."""
     if bad.any():
         row, position = np.argwhere(bad)[0]

@@ -16,8 +16,10 @@ from tfdistill.data.checks import (
     check_candidates,
     check_feature,
     check_ids,
+    check_labels,
     check_rows,
-    check_where,
+    check_scores,
+    check_weights,
 )
 from tfdistill.identity import fingerprint
 
@@ -57,7 +59,7 @@ class Requests:
     Raises:
         ValueError: If shapes or dtypes don't fit, a candidate is no row of `items`, a
             request has no candidate, a numeric feature holds NaN, a score has the name
-            of a feature or is infinite, or a weight is negative or not finite.
+            of a feature or is infinite, or a label or weight is negative or infinite.
 
     Example:
         >>> requests = Requests(
@@ -146,24 +148,15 @@ class Requests:
             )
 
     def _check_values(self) -> None:
-        """Refuses scores and weights that would make a loss infinite or NaN."""
+        """Refuses labels, scores and weights that would make a loss meaningless."""
         present = self.candidates >= 0
+        check_labels("labels", self.labels, present)
+        for name, values in self.tasks.items():
+            check_labels(f"tasks[{name!r}]", values, present)
         for name, values in self.scores.items():
-            check_where(
-                f"scores[{name!r}]",
-                values,
-                present & np.isinf(values),
-                "must be finite, or NaN where it is missing; clip a probability before "
-                "you take its logit",
-            )
+            check_scores(f"scores[{name!r}]", values, present)
         if self.weights is not None:
-            check_where(
-                "weights",
-                self.weights,
-                present & ~((self.weights >= 0) & (self.weights < np.inf)),
-                "must be >= 0 and finite wherever there is a candidate; 0 leaves a "
-                "label out",
-            )
+            check_weights("weights", self.weights, present)
 
     @property
     def num_requests(self) -> int:
