@@ -24,8 +24,7 @@ from tfdistill.report.schema import (
     over_seeds,
 )
 from tfdistill.report.store import from_json, to_json
-from tfdistill.report.tables import summary_table
-from tfdistill.report.terminal import print_table, print_tables
+from tfdistill.report.terminal import print_tables
 
 __all__ = [
     "ALONE",
@@ -44,9 +43,7 @@ __all__ = [
     "Stage",
     "from_json",
     "over_seeds",
-    "print_table",
     "print_tables",
-    "summary_table",
     "to_json",
     "write_report",
 ]

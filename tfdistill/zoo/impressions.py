@@ -14,7 +14,8 @@ from tfdistill.data.readers import read_frame, requests_from_frame, split_reques
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.data.summary import DataSummary, summarise
-from tfdistill.report import print_table, summary_table
+from tfdistill.report.tables import summary_table
+from tfdistill.report.terminal import print_table
 
 __all__ = ["Impressions"]
 
