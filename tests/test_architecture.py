@@ -43,7 +43,7 @@ MAY_IMPORT = {
         "version",
     },
     "export": {"data.spec", "files", "layers", "names"},
-    "report": {"documents", "files", "metrics"},
+    "report": {"data.summary", "documents", "files", "metrics"},
     "serving": {"export", "files"},
     "zoo": {
         "arrays",

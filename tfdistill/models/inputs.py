@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfdistill import layers
 from tfdistill.layers.fields import StackFields
+from tfdistill.layers.towers import NoUser
 
 __all__ = ["NetInputs"]
 
@@ -24,14 +25,14 @@ class NetInputs:
 
     Args:
         users: Vectors of the user features by name, `[B, d_f]`; a sequence is the mean
-            of its embeddings.
+            of its embeddings. A ranker may do without any.
         items: Vectors of the item features by name, `[B, L, d_f]`.
         embedded: The same features before a shared representation; by default equal.
         unpooled: Gives the vectors `[B, n, d]` and the bool mask `[B, n]` of a user
             sequence by name, in the space of `embedded`; by default there is none.
 
     Raises:
-        ValueError: If a side has no feature.
+        ValueError: If there is no item feature.
 
     Example:
         >>> from tfdistill.models import Dnn
@@ -48,17 +49,17 @@ class NetInputs:
     unpooled: Callable[[str], tuple[tf.Tensor, tf.Tensor]] | None = None
 
     def __post_init__(self) -> None:
-        for side, vectors in (("user", self.users), ("item", self.items)):
-            if not vectors:
-                names = sorted({**self.users, **self.items})
-                raise ValueError(
-                    f"A net reads no {side} feature, only {names}; give it features of "
-                    "both sides."
-                )
+        if not self.items:
+            raise ValueError(
+                f"A net reads no item feature, only {sorted(self.users)}; give it one, "
+                "or all candidates score the same."
+            )
 
     @functools.cached_property
     def user(self) -> tf.Tensor:
-        """All user features side by side, `[B, d_u]`."""
+        """All user features side by side, `[B, d_u]`; d_u is 0 where there is none."""
+        if not self.users:
+            return NoUser()(next(iter(self.items.values())))
         return concatenated(list(self.users.values()))
 
     @functools.cached_property

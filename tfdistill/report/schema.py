@@ -8,14 +8,14 @@ seeds, in the order of `Results.seeds`; NaN is a value that is undefined.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Optional, TypeVar
+from typing import Annotated, ClassVar, Optional, TypeVar
 
 import pydantic
 
-from tfdistill.documents import STRICT, Size
+from tfdistill.data.summary import DataSummary
+from tfdistill.documents import STRICT, Number, Size
 from tfdistill.metrics import metric
 
 TEACHER = "teacher"
@@ -25,15 +25,6 @@ MODELS = (TEACHER, ALONE, DISTILLED)
 
 T = TypeVar("T")
 
-
-def _nan_if_null(value: Any) -> Any:
-    return math.nan if value is None else value
-
-
-Number = Annotated[
-    float, pydantic.Field(allow_inf_nan=True), pydantic.BeforeValidator(_nan_if_null)
-]
-"""A number that JSON has as null where it is NaN."""
 
 Several = Annotated[Sequence[T], pydantic.AfterValidator(tuple)]
 
@@ -254,6 +245,7 @@ class Results:
         calibration: Bins of the ranking stages, of the first seed.
         warnings: Sentences that stand at the top.
         exports: The SavedModels.
+        summary: What the data looked like before the training.
 
     Raises:
         ValueError: Where a metric's number of values isn't that of the seeds. A teacher
@@ -282,6 +274,7 @@ class Results:
     calibration: Several[CalibrationBins] = ()
     warnings: Several[str] = ()
     exports: Several[Export] = ()
+    summary: Optional[DataSummary] = None
 
     def __post_init__(self) -> None:
         for stage in self.stages:
