@@ -182,11 +182,14 @@ class Bench:
 
     def taught(self, seed: int) -> np.ndarray:
         """The teacher's logits on the training lists, scored once for a seed."""
-        path = self.work / f"scores-{seed}.npy"
-        if not path.exists():
-            (logits,) = ListJudge(self.stage.train).logits(self.teacher(seed)).values()
-            np.save(path, np.where(self.stage.train.candidates >= 0, logits, np.nan))
-        return np.load(path)
+        train, teacher = self.stage.train, self.teacher(seed)
+
+        def scored() -> dict[str, np.ndarray]:
+            (logits,) = ListJudge(train).logits(teacher).values()
+            return {"logits": np.where(train.candidates >= 0, logits, np.nan)}
+
+        made_of = [train.fingerprint, teacher.get_weights()]
+        return store.kept(self.work / f"scores-{seed}", made_of, scored)["logits"]
 
     def teacher(self, seed: int) -> tf.keras.Model:
         """The teacher that all rows of a seed are compared with."""

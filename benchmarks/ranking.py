@@ -26,6 +26,7 @@ from ranking_table import NAME, table
 from tfdistill.data import FeatureSpec, Requests, simulate, split_requests
 from tfdistill.data.synthetic_settings import MAIN
 from tfdistill.export import parameters
+from tfdistill.identity import fingerprint
 from tfdistill.teachers import GbdtTeacher
 from tfdistill.trainers import EnsembleTeacher, FrozenTeacher, LoggedTeacher
 from tfdistill.types import Teacher
@@ -139,12 +140,13 @@ class Bench:
 
     def trees(self) -> GbdtTeacher:
         """Returns boosted trees, which are fitted once: their seed hardly matters."""
-        path = self.work / "trees.npz"
+        spec, train, valid = (
+            getattr(self.problem, name) for name in ("spec", "train", "valid")
+        )
+        made_of = [spec.to_json(), train.fingerprint, valid.fingerprint]
+        path = self.work / f"trees-{fingerprint(made_of)}.npz"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            spec, train, valid = (
-                getattr(self.problem, name) for name in ("spec", "train", "valid")
-            )
             GbdtTeacher.fit(spec, train, valid, threads=1).save(path)
         return GbdtTeacher.load(path)
 

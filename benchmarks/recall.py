@@ -201,28 +201,33 @@ class Bench:
     @functools.cache  # noqa: B019, a bench lives as long as the process
     def ease(self, in_order: bool) -> Ease:
         """EASE with the penalty that validation chose, which is kept in a file."""
-        data, path = self.data, self.work / f"ease-{in_order}-l2.txt"
+        data = self.data
         recent = data.last if in_order else None
-        if path.exists():
-            l2 = float(path.read_text())
-            return Ease(data.train, data.num_users, l2=l2, recent=recent)
         penalties = ONE_PENALTY.get(self.key, PENALTIES)
-        model, _ = tuned_ease(
-            data.train, data.valid, data.num_users, penalties, recent=recent
-        )
-        path.write_text(str(model.l2))
-        return model
+
+        def chosen() -> dict[str, float]:
+            model, _ = tuned_ease(
+                data.train, data.valid, data.num_users, penalties, recent=recent
+            )
+            return {"l2": model.l2}
+
+        made_of = [data.train.fingerprint, data.valid.fingerprint, penalties, recent]
+        l2 = float(store.kept(self.work / "ease", made_of, chosen)["l2"])
+        return Ease(data.train, data.num_users, l2=l2, recent=recent)
 
     def lists(self, teacher: str) -> tuple[np.ndarray, np.ndarray]:
         """Returns a teacher's best unseen items and their scores, kept in a file."""
-        path = self.work / f"{teacher.replace(' ', '')}.npz"
-        if not path.exists():
-            seen = Pairs(self.data.train.group, self.data.train.item)
-            score = self.teacher(teacher)
-            head, scores = scored_top_k(score, self.data.num_users, LIST, seen=seen)
-            np.savez(path, head=head, scores=scores)
-        with np.load(path) as file:
-            return file["head"], file["scores"]
+        data, score = self.data, self.teacher(teacher)
+
+        def best() -> dict[str, np.ndarray]:
+            seen = Pairs(data.train.group, data.train.item)
+            head, scores = scored_top_k(score, data.num_users, LIST, seen=seen)
+            return {"head": head, "scores": scores}
+
+        asked = score(np.arange(min(4, data.num_users)))  # the teacher, by its scores
+        made_of = [data.train.fingerprint, LIST, np.asarray(asked)]
+        found = store.kept(self.work / teacher.replace(" ", ""), made_of, best)
+        return found["head"], found["scores"]
 
     def svd(self, row: Row) -> tuple[np.ndarray, np.ndarray]:
         """Vectors of the best approximation of a teacher's scores of their rank."""

@@ -19,6 +19,7 @@ tables of docs/retrieval.md.
 from __future__ import annotations
 
 import argparse
+import functools
 import pathlib
 import time
 from collections.abc import Callable, Mapping
@@ -81,12 +82,8 @@ def train(data: ImplicitFeedback) -> dict[str, Any]:
 def trained(folder: pathlib.Path, kept: pathlib.Path | None) -> dict[str, Any]:
     """The vectors, trained or read, and how good they are on some users."""
     data = load_gowalla(folder / "gowalla")
-    if kept is not None and kept.exists():
-        found = dict(np.load(kept))
-    else:
-        found = train(data)
-        if kept is not None:
-            np.savez(kept, **found)
+    make = functools.partial(train, data)
+    found = make() if kept is None else store.kept(kept, data.train.fingerprint, make)
     users = np.random.default_rng(0).choice(data.num_users, 4 * QUERIES, replace=False)
     users.sort()
     seen, relevant = (

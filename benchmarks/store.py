@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from tfdistill.documents import read
+from tfdistill.files import written_whole
+from tfdistill.identity import fingerprint
 from tfdistill.zoo.machine import hardware, versions
 
 RESULTS = pathlib.Path(__file__).parent / "results"
@@ -37,6 +39,26 @@ def newest(
     if rerun or not runs:
         append(name, f"{name}-{len(runs) + 1}", measure())
     return list(finished(name).values())[-1]
+
+
+def kept(
+    path: pathlib.Path, made_of: Any, make: Callable[[], Mapping[str, Any]]
+) -> dict[str, np.ndarray]:
+    """Arrays that are made once, and read back only where they were made of the same.
+
+    Args:
+        path: The file's place; the fingerprint of what it is made of joins its name.
+        made_of: Everything that decides them; see `fingerprint`.
+        make: Makes them.
+    """
+    path = path.with_name(f"{path.name}-{fingerprint(made_of)}.npz")
+    if not path.exists():
+        made = make()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(path) as unfinished, open(unfinished, "wb") as file:
+            np.savez(file, **made)
+    with np.load(path) as arrays:
+        return dict(arrays)
 
 
 def spread(values: Sequence[float], sign: str = "") -> str:

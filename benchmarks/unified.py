@@ -28,7 +28,6 @@ import store
 from rich.console import Console
 from unified_data import PROBLEMS, TUNED, CascadeProblem
 
-from tfdistill.files import written_whole
 from tfdistill.zoo.comparison import Sizes, cascade_sets, ranker_of
 from tfdistill.zoo.recipe import Recipe, TrainedNet
 from tfdistill.zoo.rounds import Candidates
@@ -193,13 +192,15 @@ class Bench:
         if "teacher" not in nets:
             return None
         name = "joint" if mode == "joint" else "teacher"
-        path = self.folder(rate, seed) / name / "best.npy"
-        if not path.exists():
-            judge = self.problem.judges["test"]
-            best = judge.best(ranker_of(nets, "teacher", judge), SIZES.recall)
-            with written_whole(path) as file, open(file, "wb") as stream:
-                np.save(stream, best)
-        return np.load(path)
+        judge = self.problem.judges["test"]
+
+        def best() -> dict[str, np.ndarray]:
+            ranker = ranker_of(nets, "teacher", judge)
+            return {"best": judge.best(ranker, SIZES.recall)}
+
+        made_of = [nets["teacher"].fingerprint, judge.identity, SIZES.recall]
+        path = self.folder(rate, seed) / name / "best"
+        return store.kept(path, made_of, best)["best"]
 
 
 def table(problem: str) -> str:

@@ -8,6 +8,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SUPPORTED = ((3, 9), (3, 10), (3, 11))
@@ -56,9 +57,10 @@ def environment(extra=""):
         "could not install the dependencies with pip; see its last lines above. It "
         "needs the network, or an index configured for pip",
     )
-    with open(stamp + ".part", "w") as file:
+    handle, part = tempfile.mkstemp(dir=folder)
+    with os.fdopen(handle, "w") as file:
         file.write(_fingerprint())
-    os.replace(stamp + ".part", stamp)
+    os.replace(part, stamp)
     return python
 
 

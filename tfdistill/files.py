@@ -7,12 +7,20 @@ import errno
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import filelock
 
-__all__ = ["locked", "plain_name", "read_as", "require_room", "written_whole"]
+__all__ = [
+    "folder_beside",
+    "locked",
+    "plain_name",
+    "read_as",
+    "require_room",
+    "written_whole",
+]
 
 _LOCK = ".lock"
 _ROOM = 1 << 25
@@ -40,7 +48,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         '0.5'
     """
     path = Path(path)
-    _remove_abandoned(path)
+    _remove_abandoned(path.parent, f".{_literal(path.name)}.*.unfinished")
     unfinished = path.with_name(f".{path.name}.{secrets.token_hex(6)}.unfinished")
     # O_EXCL refuses whatever is there already, a link too.
     handle = os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
@@ -61,10 +69,41 @@ def written_whole(path: str | Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def locked(directory: str | Path) -> Iterator[None]:
+def folder_beside(parent: str | Path, prefix: str) -> Iterator[Path]:
+    """Gives a folder for what is then renamed to its place; it is removed afterwards.
+
+    What killed processes left under the same prefix is removed first; the folder of a
+    living one is not.
+
+    Args:
+        parent: Where the folder is, on the file system of the final place.
+        prefix: Begins its name, which no one else can know before.
+
+    Yields:
+        The folder, which its owner alone may read.
+
+    Example:
+        >>> with folder_beside(tempfile.mkdtemp(), ".unverified-") as folder:
+        ...     (folder / "model").mkdir()
+        >>> folder.exists()
+        False
+    """
+    parent = Path(parent)
+    _remove_abandoned(parent, f"{_literal(prefix)}*")
+    folder = Path(tempfile.mkdtemp(dir=parent, prefix=prefix))
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        with contextlib.suppress(PermissionError):  # Windows opens no folder
+            stack.enter_context(_held(folder))
+        yield folder
+
+
+@contextlib.contextmanager
+def locked(directory: str | os.PathLike[str]) -> Iterator[None]:
     """Makes a folder this process's to write, and refuses it while it is another's.
 
-    The operating system lets go of the lock when the process ends, however it ends.
+    The operating system lets go of the lock when the process ends, however it ends. A
+    folder that was made for the lock and got nothing else is removed again.
 
     Args:
         directory: The folder; made if it is not there.
@@ -82,6 +121,7 @@ def locked(directory: str | Path) -> Iterator[None]:
         ValueError: Another run is writing to '...'. ...
     """
     directory = Path(directory)
+    made = [d for d in (directory, *directory.parents) if not d.exists()]
     directory.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(directory / _LOCK, timeout=0, is_singleton=False)
     try:
@@ -94,7 +134,19 @@ def locked(directory: str | Path) -> Iterator[None]:
     try:
         yield
     finally:
+        with contextlib.suppress(OSError):
+            if made and [entry.name for entry in directory.iterdir()] == [_LOCK]:
+                (directory / _LOCK).unlink()  # a lock is no lock without a name
         lock.release()
+        with contextlib.suppress(OSError):  # one that is not empty stays
+            for folder in made:
+                folder.rmdir()
+
+
+def flush_all(folder: Path) -> None:
+    """Waits until a folder, and all that is in it, is on the disk."""
+    for path in (*folder.rglob("*"), folder):
+        flush(path)
 
 
 @contextlib.contextmanager
@@ -193,16 +245,25 @@ def flush(path: Path) -> None:
         os.close(handle)
 
 
-def _remove_abandoned(path: Path) -> None:
-    """Removes unfinished files of this place whose process is dead."""
-    for left in path.parent.glob(f".{_literal(path.name)}.*.unfinished"):
-        with contextlib.suppress(OSError):
-            handle = os.open(left, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
-            try:
-                _hold(handle)
+def _remove_abandoned(parent: Path, pattern: str) -> None:
+    """Removes files and folders of a pattern whose process is dead."""
+    for left in parent.glob(pattern):
+        with contextlib.suppress(OSError), _held(left):
+            if left.is_dir():
+                shutil.rmtree(left)
+            else:
                 left.unlink()
-            finally:
-                os.close(handle)
+
+
+@contextlib.contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """Holds a file or folder; OSError if another process does, or it is a link."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    try:
+        _hold(handle)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _hold(handle: int) -> None:

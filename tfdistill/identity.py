@@ -2,27 +2,71 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import hashlib
 import json
+import math
+import types
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-__all__ = ["fingerprint", "flat", "require_same"]
+__all__ = ["described", "fingerprint", "flat", "require_same"]
 
 _LONGEST = 20
 """Longer lists of plain values are kept as their length and fingerprint."""
+_LONGEST_TEXT = 200
 _SHOWN = 5
+
+
+def described(value: Any) -> Any:
+    """Writes settings as JSON values: the same in every process, other where they are.
+
+    Args:
+        value: Plain values, arrays, mappings, lists, dataclasses, whatever has a
+            `get_config` as in Keras, or an `identity`, and functions, which are told
+            apart by their code and what they have enclosed. Of anything else, and of a
+            path, only the kind counts.
+
+    Returns:
+        JSON values; an array by its fingerprint.
+
+    Example:
+        >>> @dataclasses.dataclass
+        ... class Net:
+        ...     units: tuple[int, ...]
+        >>> described({"net": Net((8, 4)), "rate": np.float32(0.1)})
+        {'net': {'class': 'Net', 'units': [8, 4]}, 'rate': 0.1}
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, np.floating):
+        return described(float(str(value)))  # 0.1, not 0.10000000149
+    if isinstance(value, np.generic):
+        return described(value.item())
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype}{list(value.shape)}, fingerprint {fingerprint(value)}"
+    if isinstance(value, Mapping):
+        return _described_mapping(value)
+    if isinstance(value, (list, tuple)):
+        return [described(entry) for entry in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(map(described, value), key=repr)
+    return _described_object(value)
 
 
 def fingerprint(value: Any) -> str:
     """Gives 16 hexadecimal digits that change with a value, its types and its order.
 
     Args:
-        value: Arrays of numbers or text, plain values, None, and mappings, lists and
-            tuples of these. The order of a mapping does not count, that of a list does.
+        value: Arrays and tensors of numbers or text, plain values, None, and mappings,
+            lists and tuples of these. The order of a mapping does not count, that of a
+            list does.
 
     Returns:
         The digits, the same in every process.
@@ -36,9 +80,9 @@ def fingerprint(value: Any) -> str:
         >>> fingerprint(np.array(["a", "b"])) == fingerprint(np.array(["b", "a"]))
         False
     """
-    digest = hashlib.blake2b(digest_size=8)
+    digest = hashlib.sha1(usedforsecurity=False)  # the fastest: processors have it
     _update(digest, value)
-    return digest.hexdigest()
+    return digest.hexdigest()[:16]
 
 
 def flat(value: Any, name: str = "") -> dict[str, Any]:
@@ -94,6 +138,61 @@ def require_same(
         raise ValueError(f"{what} was begun with other settings: {shown}. {anew}")
 
 
+def _described_mapping(value: Mapping[Any, Any]) -> dict[str, Any]:
+    """A mapping; one that Keras writes of an object, as the object itself."""
+    if {"class_name", "config"} <= set(value) and isinstance(value["config"], Mapping):
+        return {"class": value["class_name"], **described(value["config"])}
+    return {str(key): described(entry) for key, entry in value.items()}
+
+
+def _described_object(value: Any) -> Any:
+    if isinstance(value, type):
+        return value.__qualname__
+    name = {"class": type(value).__qualname__}
+    identity = getattr(value, "identity", None)
+    if isinstance(identity, Mapping):
+        return {**name, **described(identity)}
+    if dataclasses.is_dataclass(value):
+        fields = dataclasses.fields(value)
+        return {**name, **{f.name: described(getattr(value, f.name)) for f in fields}}
+    if hasattr(value, "get_config"):
+        try:
+            return {**name, **described(value.get_config())}
+        except NotImplementedError:  # Keras' answer where nobody wrote one
+            return name
+    if isinstance(value, functools.partial):
+        called = described(value.func)
+        return {"function": called, "args": described([value.args, value.keywords])}
+    if isinstance(value, types.MethodType):
+        return {"method": value.__name__, "of": described(value.__self__)}
+    if isinstance(value, types.FunctionType):
+        return _described_function(value)
+    return getattr(value, "__name__", type(value).__qualname__)
+
+
+def _described_function(value: types.FunctionType) -> dict[str, Any]:
+    enclosed = [cell.cell_contents for cell in value.__closure__ or ()]
+    found: dict[str, Any] = {
+        "function": value.__qualname__,
+        "code": fingerprint(list(_code(value.__code__))),
+    }
+    if enclosed or value.__defaults__ or value.__kwdefaults__:
+        given = [enclosed, value.__defaults__, value.__kwdefaults__]
+        found["given"] = described(given)
+    return found
+
+
+def _code(code: types.CodeType) -> Iterator[Any]:
+    """What a function does, and not where it is written."""
+    yield code.co_code
+    yield list(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield list(_code(constant))
+        else:
+            yield repr(constant)
+
+
 def _said(verb: str, values: Mapping[str, Any], name: str) -> str:
     return f"{verb} {values[name]!r}" if name in values else f"{verb} not there"
 
@@ -117,6 +216,8 @@ def _leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
     elif any(isinstance(entry, (Mapping, list, tuple)) for entry in entries):
         for index, entry in enumerate(entries):
             yield from _leaves(entry, f"{name}[{index}]")
+    elif isinstance(value, str) and len(value) > _LONGEST_TEXT:
+        yield name, f"{len(value)} characters, fingerprint {fingerprint(value)}"
     else:
         yield name, _short(list(entries)) if entries else value
 
@@ -138,7 +239,7 @@ def _update(digest: Any, value: Any) -> None:
         digest.update(b"[%d" % len(value))
         for entry in value:
             _update(digest, entry)
-    elif isinstance(value, (np.ndarray, np.generic)):
+    elif hasattr(value, "__array__"):  # numpy's arrays and numbers, and tensors
         _update_array(digest, np.asarray(value))
     elif value is None or isinstance(value, (bool, int, float, str, bytes)):
         text = repr(value).encode("utf-8", "surrogatepass")

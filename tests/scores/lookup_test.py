@@ -130,7 +130,7 @@ def test_what_does_not_fit_is_refused(tmp_path):
         ScoreLookup(lists, {"score": "sum"})
 
 
-def test_a_key_in_two_shards_is_named(tmp_path):
+def test_a_key_in_two_shards_is_named(tmp_path, monkeypatch):
     writer = StoreWriter(
         tmp_path, teacher="t", version="1", kind="scores", keys=["user", "item"]
     )
@@ -139,11 +139,12 @@ def test_a_key_in_two_shards_is_named(tmp_path):
         writer.write(
             number, {"user": users, "item": np.array([5, 5]), "z": np.float32([1, 2])}
         )
+    store = fixture.finished_unchecked(writer, 2, monkeypatch)
     with pytest.raises(
         ValueError, match="has the key {'user': 'ann', 'item': 5} twice"
     ):
-        ScoreLookup(writer.finish(2), {"z": "z"})
-    assert {path.name for path in tmp_path.iterdir()} == {
+        ScoreLookup(store, {"z": "z"})
+    assert set(fixture.fingerprint(tmp_path)) == {
         "manifest.json",
         "shard-00000.parquet",
         "shard-00001.parquet",

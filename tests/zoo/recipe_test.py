@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -103,7 +104,7 @@ def test_a_run_is_identified_by_all_of_its_transfers():
         )
     ]
     runs = [
-        dataclasses.replace(ONE, transfers=(t,)).settings()["transfers"]
+        json.dumps(dataclasses.replace(ONE, transfers=(t,)).settings()["transfers"])
         for t in (soft, *others)
     ]
     assert len(set(runs)) == len(runs)

@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 from rich.console import Console
+
+from tfdistill.files import locked
 
 __all__ = ["cascade", "quickstart"]
 
@@ -43,7 +45,8 @@ def quickstart(
     from tfdistill.zoo.quickstart import quickstart as run
 
     problem = make_problem(load_movielens(data_dir), tiny=tiny)
-    run(problem, out, seeds=range(seeds), tiny=tiny, console=Console())
+    with locked(out):
+        run(problem, out, seeds=range(seeds), tiny=tiny, console=Console())
 
 
 def cascade(
@@ -83,4 +86,6 @@ def cascade(
             f"got {', '.join(unknown)!r}."
         )
     problem = make_problem(load_movielens(data_dir), tiny=tiny)
-    compare(problem, out, modes=modes, seeds=range(seeds), tiny=tiny, console=Console())
+    chosen: Any = {"modes": modes, "seeds": range(seeds), "tiny": tiny}
+    with locked(out):
+        compare(problem, out, **chosen, console=Console())

@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 from rich.console import Console
+
+from tfdistill.files import locked
 
 if TYPE_CHECKING:
     from tfdistill.zoo.impressions import Impressions
@@ -55,7 +57,10 @@ def train_teacher(
     from tfdistill.zoo import stages
 
     data = _impressions(table, spec, request, label, user, time)
-    path = stages.train_teacher(data, out, kind=kind, epochs=epochs, console=Console())
+    with locked(out):
+        path = stages.train_teacher(
+            data, out, kind=kind, epochs=epochs, console=Console()
+        )
     _next("score-teacher", table, spec, data, "--item", "ITEM", "--teacher", path)
 
 
@@ -161,26 +166,17 @@ def distill(
     from tfdistill.zoo import own_data, stages
 
     data = _impressions(table, spec, request, label, user, time)
-    if scores is None:
-        own_data.distill(
-            data,
-            out,
-            without=without or (),
-            method=method,
-            epochs=epochs,
-            seeds=range(seeds),
-            console=Console(),
-        )
-        return
-    paths = stages.distill(
-        data,
-        scores,
-        out,
-        without=without or (),
-        epochs=epochs,
-        seeds=range(seeds),
-        console=Console(),
-    )
+    shared: Any = {
+        "without": without or (),
+        "epochs": epochs,
+        "seeds": range(seeds),
+        "console": Console(),
+    }
+    with locked(out):
+        if scores is None:
+            own_data.distill(data, out, method=method, **shared)
+            return
+        paths = stages.distill(data, scores, out, **shared)
     models = [part for path in paths for part in ("--model", path)]
     _next("evaluate", table, spec, data, *models, "--scores", scores)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from tfdistill.data.checks import check_pool
 from tfdistill.data.log_share import log_share
 from tfdistill.data.requests import PairSet, Requests
 from tfdistill.data.spec import RESERVED_NAMES
+from tfdistill.identity import described
 
 __all__ = ["RequestBatches"]
 
@@ -146,7 +148,7 @@ class RequestBatches:
         self.label_negatives = label_negatives
         self.from_pool = from_pool
         self.shuffle = shuffle
-        self._known = known
+        self._known, self._given_pool = known, pool
         with tf.device("CPU"):
             self._users = _constants(requests.users)
             self._items = _constants(requests.items)
@@ -166,6 +168,17 @@ class RequestBatches:
             self._pool = None if pool is None else tf.constant(pool, tf.int32)
             share = log_share(requests, negatives, known, pool, from_pool)
             self._log_q = tf.constant(share)
+
+    @functools.cached_property
+    def identity(self) -> dict[str, Any]:
+        """All that decides the batches, as JSON values."""
+        names = ("batch_size", "seed", "negatives", "outputs", "label_negatives")
+        return {
+            "requests": self.requests.identity,
+            **{name: getattr(self, name) for name in (*names, "from_pool", "shuffle")},
+            "known": self._known and self._known.fingerprint,
+            "pool": described(self._given_pool),
+        }
 
     @property
     def steps_per_epoch(self) -> int:

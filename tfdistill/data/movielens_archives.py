@@ -17,6 +17,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tfdistill.files import flush, folder_beside
+
 __all__ = ["ARCHIVES", "Archive", "default_cache_dir", "obtain"]
 
 _LOGGER = logging.getLogger(__name__)
@@ -147,10 +149,11 @@ def default_cache_dir() -> Path:
 def _download(archive: Archive, cache_dir: Path) -> Path:
     """Fetches an archive into the cache; the cache sees a whole, checked file only."""
     cache_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache_dir, prefix=".fetch-") as folder:
-        path = Path(folder) / archive.filename
+    with folder_beside(cache_dir, ".fetch-") as folder:
+        path = folder / archive.filename
         archive.fetch(path)
         archive.check(path)
+        flush(path)
         return path.replace(cache_dir / archive.filename)
 
 

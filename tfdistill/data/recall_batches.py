@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ import tensorflow as tf
 from tfdistill.data.batching import endless_rows
 from tfdistill.data.requests import PairSet
 from tfdistill.data.teacher_lists import TeacherLists
+from tfdistill.identity import described
 
 __all__ = ["RecallBatches"]
 
@@ -106,6 +108,7 @@ class RecallBatches:
         self.batch_size, self.seed = batch_size, seed
         self.positives, self.shared, self.lists = positives, shared, lists
         self.passes = passes
+        self._given = {"users": users, "items": items, "pairs": pairs.fingerprint}
         with tf.device("CPU"):
             self._users, self._items = (
                 {name: tf.constant(values) for name, values in features.items()}
@@ -113,6 +116,19 @@ class RecallBatches:
             )
             rows = pairs.item.astype(np.int32)
             self._known = tf.RaggedTensor.from_row_lengths(rows, counts)
+
+    @functools.cached_property
+    def identity(self) -> dict[str, Any]:
+        """All that decides the batches, as JSON values."""
+        names = ("batch_size", "positives", "shared", "passes", "seed")
+        found: dict[str, Any] = described(
+            {
+                **self._given,
+                **{name: getattr(self, name) for name in names},
+                "lists": self.lists,
+            }
+        )
+        return found
 
     @property
     def steps_per_epoch(self) -> int:

@@ -18,7 +18,7 @@ from tfdistill.data.checks import (
     check_rows,
     check_where,
 )
-from tfdistill.identity import fingerprint
+from tfdistill.identity import described, fingerprint
 
 __all__ = ["PairSet", "Requests"]
 
@@ -193,9 +193,14 @@ class Requests:
         return len(next(iter(self.items.values())))
 
     @functools.cached_property
+    def identity(self) -> dict[str, Any]:
+        """The fingerprint of each array, so that a difference has a name."""
+        return {f.name: described(getattr(self, f.name)) for f in fields(self)}
+
+    @functools.cached_property
     def fingerprint(self) -> str:
         """Changes with any value, name, key or order; it tells data apart."""
-        return fingerprint({f.name: getattr(self, f.name) for f in fields(self)})
+        return fingerprint(self.identity)
 
     def select(self, rows: Any) -> Requests:
         """Returns the requests at these rows, in this order, with the same catalogue.
@@ -207,11 +212,8 @@ class Requests:
             The S requests; the item features are shared, not copied.
         """
         index = np.arange(self.num_requests)[rows]
-        chosen = {
-            field.name: _rows_of(getattr(self, field.name), index)
-            for field in dataclasses.fields(self)
-            if field.name != "items"
-        }
+        names = (f.name for f in fields(self) if f.name != "items")
+        chosen = {name: _rows_of(getattr(self, name), index) for name in names}
         return dataclasses.replace(self, **chosen)
 
     def pairs(self) -> dict[str, np.ndarray]:
@@ -335,6 +337,11 @@ class PairSet:
         return cls(
             requests.group[row], requests.candidates[row, position], requests.num_items
         )
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Changes with any pair."""
+        return fingerprint([self.num_items, self._keys])
 
     def __len__(self) -> int:
         return len(self._keys)

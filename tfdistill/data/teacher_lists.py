@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfdistill.data import samplers
+from tfdistill.identity import described
 
 __all__ = ["TeacherLists"]
+
+_DECIDE = (
+    *("head", "num_items", "interesting", "uninteresting", "weights", "rest_weights"),
+    *("scores", "user_key", "seed"),
+)
 
 
 class TeacherLists:
@@ -92,6 +99,14 @@ class TeacherLists:
             None if values is None else self._per_user(values)
             for values in (weights, rest_weights, scores)
         )
+
+    @functools.cached_property
+    def identity(self) -> dict[str, Any]:
+        """All that decides the lists, as JSON values."""
+        found: dict[str, Any] = described(
+            {name: getattr(self, name) for name in _DECIDE}
+        )
+        return found
 
     @property
     def rest_score(self) -> float:

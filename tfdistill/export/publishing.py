@@ -6,8 +6,7 @@ import contextlib
 import dataclasses
 import os
 import shutil
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from tfdistill.export.ranking import ranker_servable
 from tfdistill.export.recall import recall_servable
 from tfdistill.export.servable import Servable
 from tfdistill.export.standalone import in_fresh_process
+from tfdistill.files import flush, flush_all, folder_beside, locked
 
 __all__ = ["ExportReport", "export_ranker", "export_recall", "publish"]
 
@@ -61,7 +61,9 @@ def publish(
     Every SavedModel is written beside its place under a name that no server loads. One
     fresh Python process without tfdistill then calls all signatures of all models. Only
     if every answer equals the Keras model's are they renamed to `directory/version`,
-    so a server that polls the directory never sees a half-written or wrong model.
+    so a server that polls the directory never sees a half-written or wrong model, and
+    a machine that loses its power neither: all files are on the disk before. While one
+    process publishes, a second one is refused; what a killed one left is removed.
 
     Args:
         servables: The models by directory: a server's base path of that model.
@@ -73,7 +75,8 @@ def publish(
         A report by directory.
 
     Raises:
-        ValueError: If there is nothing to publish or the version is not a new one.
+        ValueError: If there is nothing to publish, the version is not a new one, or
+            another process publishes to one of the directories.
         RuntimeError: If the fresh process fails or its answers differ. Nothing is left
             behind, whatever the error.
 
@@ -88,10 +91,16 @@ def publish(
         >>> report.version, report.max_difference
         (1, 0.0)
     """
-    version = _new_version(list(servables), version)
     with contextlib.ExitStack() as stack:
+        for directory in servables:
+            stack.enter_context(locked(directory))
+        version = _new_version(list(servables), version)
         staged = {
-            directory: stack.enter_context(_staging(Path(directory))) / str(version)
+            # One level below: the folder itself is readable by its owner only.
+            directory: stack.enter_context(
+                folder_beside(Path(directory).resolve(), ".unverified-")
+            )
+            / str(version)
             for directory in servables
         }
         for directory, servable in servables.items():
@@ -264,20 +273,6 @@ def _new_version(directories: list[str | Path], version: int | None) -> int:
     return version
 
 
-@contextlib.contextmanager
-def _staging(directory: Path) -> Iterator[Path]:
-    """A folder on the file system of `directory`, which need not exist; then removed.
-
-    The model is written one level below: the folder itself is readable by its owner
-    only, and a server may be somebody else.
-    """
-    parent = directory.resolve()
-    while not parent.is_dir():
-        parent = parent.parent
-    with tempfile.TemporaryDirectory(dir=parent, prefix=".unverified-") as folder:
-        yield Path(folder)
-
-
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
@@ -287,9 +282,10 @@ def _rename_all(places: Mapping[Path, Path]) -> None:
     done: list[Path] = []
     try:
         for source, target in places.items():
-            target.parent.mkdir(parents=True, exist_ok=True)
+            flush_all(source)
             os.rename(source, target)
             done.append(target)
+            flush(target.parent)
     except OSError:
         for target in done:
             shutil.rmtree(target)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from tfdistill.identity import fingerprint
 from tfdistill.metrics.checks import Mean, check_cut, mean_of
 
 BlockScores = Callable[[np.ndarray], np.ndarray]
@@ -86,7 +87,22 @@ def dot_scores(queries: np.ndarray, items: np.ndarray) -> BlockScores:
             f"`queries` [U, d] and `items` [I, d] must share d; received "
             f"{queries.shape} and {items.shape}. Take both from one model."
         )
-    return lambda rows: queries[rows] @ items.T
+    return _DotScores(queries, items)
+
+
+@dataclass(frozen=True, eq=False)
+class _DotScores:
+    """What `dot_scores` gives."""
+
+    queries: np.ndarray
+    items: np.ndarray
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint([self.queries, self.items])
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        return np.asarray(self.queries[rows] @ self.items.T)
 
 
 def top_k(

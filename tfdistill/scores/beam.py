@@ -18,7 +18,6 @@ ranker takes one per feature.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,14 +25,17 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from tfdistill.scores.scoring import (
+from tfdistill.files import locked
+from tfdistill.scores.rows import (
     REQUEST_KEYS,
     SCORE,
     Batch,
+    ReadBatches,
     Scorer,
     joined_rows,
     scored_rows,
 )
+from tfdistill.scores.scoring import stream_identity
 from tfdistill.scores.store import ScoreStore
 from tfdistill.scores.writer import StoreWriter
 
@@ -58,7 +60,8 @@ def score_files(
     """Scores files in parallel, one shard of the store for each.
 
     The store is what `score_batches` writes, cut by files. A pipeline that was killed
-    goes on with the files that have no shard. The first batch of all is scored once
+    goes on with the files that have no shard; the others are read once more, without
+    the teacher, and refused if they have changed. The first batch of all is scored once
     more, to describe the store before the workers start.
 
     Args:
@@ -106,17 +109,23 @@ def score_files(
         "file_format": file_format,
         "plan": {"files": len(files)},
     }
-    scoring = _ScoreFile(store, read, make_teacher, list(signals))
-    scoring.describe(str(files[0]))
+    teacher, first = make_teacher(), next(iter(read(str(files[0]))), None)
+    if first is None:
+        raise ValueError(f"There is no batch in {str(files[0])!r}.")
+    store["identity"] = {"signals": list(signals), **stream_identity(first, teacher)}
     names = list(enumerate(map(str, files)))
-    with beam.Pipeline(options=PipelineOptions(list(options))) as pipeline:
-        numbered = pipeline | "Files" >> beam.Create(names)
-        _ = numbered | "Spread" >> beam.Reshuffle() | "Score" >> beam.ParDo(scoring)
-    return StoreWriter(**store).finish(len(files))
+    with locked(directory):
+        rows = joined_rows([scored_rows(first, teacher, keys, signals)])
+        StoreWriter(**store).describe(rows or {})
+        scoring = _ScoreFile(store, read, make_teacher, list(signals))
+        with beam.Pipeline(options=PipelineOptions(list(options))) as pipeline:
+            numbered = pipeline | "Files" >> beam.Create(names)
+            _ = numbered | "Spread" >> beam.Reshuffle() | "Score" >> beam.ParDo(scoring)
+        return StoreWriter(**store).finish(len(files))
 
 
 class _ScoreFile(beam.DoFn):
-    """Scores a file and writes its shard, unless the shard is there."""
+    """Scores a file and writes its shard, or compares the file with what it was."""
 
     def __init__(
         self,
@@ -128,22 +137,17 @@ class _ScoreFile(beam.DoFn):
         self._store, self._read = dict(store), read
         self._make_teacher, self._signals = make_teacher, list(signals)
 
-    def describe(self, file: str) -> None:
-        """Writes the manifest, which the workers then find."""
-        batches = itertools.islice(self._read(file), 1)
-        StoreWriter(**self._store).describe(self._rows(batches, self._make_teacher()))
-
     def setup(self) -> None:
         self._teacher = self._make_teacher()
         self._writer = StoreWriter(**self._store)
 
     def process(self, numbered: tuple[int, str]) -> Iterator[int]:
         number, file = numbered
-        if not self._writer.has(number):
-            self._writer.write(number, self._rows(self._read(file), self._teacher))
+        read = ReadBatches(self._read(file))
+        if self._writer.has(number):
+            self._writer.require(number, read.read().fingerprint)
+        else:
+            keys, signals = self._store["keys"], self._signals
+            rows = [scored_rows(batch, self._teacher, keys, signals) for batch in read]
+            self._writer.write(number, joined_rows(rows) or {}, read.fingerprint)
         yield number
-
-    def _rows(self, batches: Iterable[Batch], teacher: Scorer) -> Any:
-        keys = self._store["keys"]
-        rows = [scored_rows(batch, teacher, keys, self._signals) for batch in batches]
-        return joined_rows(rows)

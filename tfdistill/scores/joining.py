@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from tfdistill.data.requests import Requests
+from tfdistill.scores.distinct import twice
 from tfdistill.scores.keys import KeyIndex, identities, unique
 from tfdistill.scores.manifest import Column
-from tfdistill.scores.scoring import ITEM, SCORE
+from tfdistill.scores.rows import ITEM, SCORE
 from tfdistill.scores.shards import as_text
 from tfdistill.scores.store import ScoreStore
 
@@ -22,7 +23,6 @@ __all__ = [
     "find",
     "join_requests",
     "listed_rows",
-    "twice",
 ]
 
 
@@ -96,7 +96,8 @@ def find(
         fresh &= ~found[place]
         if not fresh.all():
             at = row[np.argmin(fresh)]
-            raise twice(store, {name: block[name][at] for name in names})
+            key = {name: block[name][at] for name in names}
+            raise twice(f"The store in {str(store.directory)!r}", key)
         found[place] = True
         for name, array in values.items():
             array[place] = block[name][row]
@@ -263,14 +264,6 @@ def check_values(store: ScoreStore, names: Iterable[str]) -> None:
             f"The store in {str(store.directory)!r} has no values {missing}; it has "
             f"{sorted(store.manifest.values)}."
         )
-
-
-def twice(store: ScoreStore, key: Mapping[str, object]) -> ValueError:
-    """Returns the error of a key that two shards have."""
-    return ValueError(
-        f"The store in {str(store.directory)!r} has the key {dict(key)} twice. Score "
-        "each key once, or add the key column that tells the two apart."
-    )
 
 
 def _blank(column: Column, rows: int) -> np.ndarray:

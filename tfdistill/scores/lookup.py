@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 import tensorflow as tf
 
-from tfdistill.scores.joining import Coverage, check_keys, check_values, twice
+from tfdistill.scores.distinct import twice
+from tfdistill.scores.joining import Coverage, check_keys, check_values
 from tfdistill.scores.keys import (
     KeyIndex,
     bucket_starts,
@@ -21,7 +23,7 @@ from tfdistill.scores.keys import (
     identities,
     unique,
 )
-from tfdistill.scores.scoring import key_columns
+from tfdistill.scores.rows import key_columns
 from tfdistill.scores.shards import checksum
 from tfdistill.scores.store import ScoreStore
 
@@ -87,7 +89,8 @@ class ScoreLookup:
         folder = Path(index) if index is not None else store.directory / "sorted"
         _make(store, folder)
         self._index = KeyIndex(_mapped(folder, "ids"), _mapped(folder, "starts"))
-        self._values = {value: _mapped(folder, f"value-{value}") for value in names}
+        places = {value: n for n, value in enumerate(store.manifest.values)}
+        self._values = {v: _mapped(folder, f"value-{places[v]}") for v in names}
         self._asked = self._missing = 0
         self._lock = threading.Lock()
 
@@ -140,16 +143,26 @@ class ScoreLookup:
 
 def _make(store: ScoreStore, folder: Path) -> None:
     """Sorts the store by key into a folder, unless that was done before."""
+    stamp = folder / "sorted.sha256"
     digest = checksum(store.directory / "manifest.json")
-    stamp = folder / "manifest.sha256"
     if stamp.exists() and stamp.read_text() == digest:
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".sorting-") as beside:
+    lock = filelock.FileLock(folder.parent / f".{folder.name}.lock")
+    with lock:  # waits while another process sorts the same
+        if not (stamp.exists() and stamp.read_text() == digest):
+            _make_anew(store, folder, stamp.name, digest)
+
+
+def _make_anew(store: ScoreStore, folder: Path, stamp: str, digest: str) -> None:
+    prefix = f".{folder.name}-sorting-"
+    for left in folder.parent.glob(f"{prefix}*"):  # a killed process's
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=prefix) as beside:
         made = Path(beside) / "made"
         made.mkdir()
         _sort(store, Path(beside), made)
-        (made / stamp.name).write_text(digest)
+        (made / stamp).write_text(digest)
         shutil.rmtree(folder, ignore_errors=True)
         made.rename(folder)
 
@@ -190,12 +203,15 @@ def _packed(store: ScoreStore, ids: np.ndarray, block: Mapping[str, Any]) -> np.
     """Rows as one structured array, which a file can be made of."""
     dtype = np.dtype(
         [("hash", np.uint64), ("ids", np.uint64, (ids.shape[1],))]
-        + [(f"value-{n}", c.dtype, c.shape) for n, c in store.manifest.values.items()]
+        + [
+            (f"value-{place}", column.dtype, column.shape)
+            for place, column in enumerate(store.manifest.values.values())
+        ]
     )
     rows = np.empty(len(ids), dtype)
     rows["hash"], rows["ids"] = hashes(ids), ids
-    for name in store.manifest.values:
-        rows[f"value-{name}"] = block[name]
+    for place, name in enumerate(store.manifest.values):
+        rows[f"value-{place}"] = block[name]
     return rows
 
 
@@ -207,8 +223,8 @@ def _outputs(store: ScoreStore, folder: Path) -> dict[str, np.memmap]:
         "starts": ("int64", (buckets(rows) + 1,)),
         "ids": ("uint64", (rows, len(store.manifest.keys))),
     }
-    for name, column in store.manifest.values.items():
-        columns[f"value-{name}"] = (column.dtype, (rows, *column.shape))
+    for place, column in enumerate(store.manifest.values.values()):
+        columns[f"value-{place}"] = (column.dtype, (rows, *column.shape))
     return {
         name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape)
         for name, (dtype, shape) in columns.items()
@@ -218,11 +234,12 @@ def _outputs(store: ScoreStore, folder: Path) -> dict[str, np.memmap]:
 def _named_twice(store: ScoreStore, ids: np.ndarray) -> ValueError:
     """The error of a key that is there twice, found again to name it."""
     names = list(store.manifest.keys)
+    where = f"The store in {str(store.directory)!r}"
     for block in store.blocks():
         same = (identities({n: block[n] for n in names}) == ids).all(axis=1)
         if same.any():
-            return twice(store, {n: block[n][np.argmax(same)] for n in names})
-    return twice(store, {})
+            return twice(where, {n: block[n][np.argmax(same)] for n in names})
+    return twice(where, {})
 
 
 def _mapped(folder: Path, name: str) -> np.ndarray:

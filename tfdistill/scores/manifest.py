@@ -6,18 +6,24 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pydantic
 
 from tfdistill.documents import STRICT, Int64, Size, one_of, read
 from tfdistill.files import plain_name, written_whole
+from tfdistill.identity import require_same
 
-__all__ = ["KINDS", "Column", "Manifest", "Shard"]
+__all__ = ["ANEW", "KINDS", "Column", "Manifest", "Shard"]
 
 KINDS = ("scores", "embeddings", "lists")
 """What a store holds for each key: numbers, vectors, or a list of best items."""
+
+ANEW = (
+    "Use what it was begun with, or begin anew: in another folder, or delete this one."
+)
+"""What to do about a store that others' scores would be put into."""
 
 _NAME = "manifest.json"
 _REMEDY = "Restore it, or score again into an empty folder."
@@ -57,15 +63,24 @@ class Shard:
         name: Name of the file.
         rows: How many keys it holds.
         sha256: Checksum of its bytes.
+        features: Fingerprint of the batches that it was scored from, where the store's
+            identity has none of all data.
+
+    Raises:
+        ValueError: If the name leaves the store's folder.
 
     Example:
         >>> Shard("shard-00000.parquet", 10, "ab12").rows
         10
     """
 
-    name: Annotated[str, pydantic.AfterValidator(plain_name)]
+    name: str
     rows: Size
     sha256: Annotated[str, pydantic.Field(pattern="^[0-9a-f]{64}$")]
+    features: str = ""
+
+    def __post_init__(self) -> None:
+        plain_name(self.name)
 
     @classmethod
     def load(cls, path: Path) -> Shard:
@@ -92,6 +107,9 @@ class Manifest:
         plan: How the rows were cut into shards; another plan can't resume the store.
         shards: The files, in order.
         finished: Whether all of them are there.
+        identity: What else must not change: the teacher's fingerprint, that of the
+            data, and the settings of the scoring.
+        library: The version of tfdistill that began it; only told.
         format: Of this file.
 
     Example:
@@ -100,7 +118,8 @@ class Manifest:
         >>> mine.require(dataclasses.replace(mine, version="2"), "runs/scores")
         Traceback (most recent call last):
         ...
-        ValueError: The store in 'runs/scores' has version '1', not '2'...
+        ValueError: The store in 'runs/scores' was begun with other settings: version
+        was '1' and is '2'. ...
     """
 
     __pydantic_config__: ClassVar[pydantic.ConfigDict] = STRICT
@@ -114,6 +133,8 @@ class Manifest:
     plan: Mapping[str, Int64] = dataclasses.field(default_factory=dict)
     shards: tuple[Shard, ...] = ()
     finished: bool = False
+    identity: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    library: str = ""
     format: Literal[1] = 1
 
     def __post_init__(self) -> None:
@@ -130,24 +151,30 @@ class Manifest:
         return sum(shard.rows for shard in self.shards)
 
     def require(self, wanted: Manifest, where: str | Path) -> None:
-        """Refuses what differs in anything but the shards.
+        """Refuses what differs in anything but shards and version of the library.
 
         Args:
             wanted: What the store should be.
             where: Its folder, for the message.
 
         Raises:
-            ValueError: If teacher, version, kind, keys, values, format or plan differ.
+            ValueError: If anything of them differs; it names what, from what to what.
         """
-        for field in dataclasses.fields(self):
-            if field.name in ("shards", "finished"):
-                continue
-            have, want = getattr(self, field.name), getattr(wanted, field.name)
-            if have != want:
-                raise ValueError(
-                    f"The store in {str(where)!r} has {field.name} {have!r}, not "
-                    f"{want!r}. Use what it was written with, or another folder."
-                )
+        # A function's fingerprint is its scores of some of the data: those come first.
+        for last in ("teacher_fingerprint", None):
+            saved, current = (
+                {name: value for name, value in m._settings().items() if name != last}
+                for m in (self, wanted)
+            )
+            what = f"The store in {str(where)!r}"
+            require_same(saved, current, what=what, anew=ANEW)
+
+    def _settings(self) -> dict[str, Any]:
+        """All that decides what is stored, on one level."""
+        fields = dataclasses.asdict(self)
+        for told in ("shards", "finished", "identity", "library"):
+            del fields[told]
+        return {**fields, **self.identity}
 
     def save(self, directory: Path) -> None:
         """Writes `manifest.json`, whole or not at all."""

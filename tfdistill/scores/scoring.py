@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from tfdistill.data.batching import RequestBatches
 from tfdistill.data.requests import Requests
+from tfdistill.files import locked
+from tfdistill.identity import fingerprint
 from tfdistill.metrics.retrieval import BlockScores, Pairs, top_k
+from tfdistill.scores.rows import (
+    ITEM,
+    REQUEST_KEYS,
+    SCORE,
+    Batch,
+    ReadBatches,
+    Scorer,
+    features_of,
+    joined_rows,
+    scored_rows,
+)
 from tfdistill.scores.shards import Columns
 from tfdistill.scores.store import ScoreStore
 from tfdistill.scores.writer import StoreWriter
+from tfdistill.trainers.teachers import teacher_fingerprint, told_fingerprint
 
-__all__ = ["ITEM", "REQUEST_KEYS", "SCORE", "score_batches", "score_top_k"]
+__all__ = ["score_batches", "score_top_k", "stream_identity"]
 
-SCORE, ITEM = "score", "item"
-"""Values of a stored list: scores and ids of the items, best first."""
-
-REQUEST_KEYS = ("request_id", "item_id")
-"""The keys of scores per request and item."""
-
-Batch = Union[Mapping[str, Any], tuple]
-Scorer = Callable[[Mapping[str, Any]], Any]
-"""A teacher, or any function from a batch's features to scores or named signals."""
+_ASKED = 8
+"""Requests or users for which a function is asked what it is."""
 
 
 def score_batches(
@@ -51,6 +58,18 @@ def score_batches(
     called again, and ends with the same files as an unbroken one. After an error, too,
     the shards written before it are kept. A finished store is only verified.
 
+    It goes on only with what it was begun with, and names what is not that:
+
+    - the teacher, by its `fingerprint`, or its answer for a few rows if it has none
+      (see `tfdistill.trainers.teachers.teacher_fingerprint`);
+    - of `Requests` all features, candidates, ids and logged scores. Labels and weights
+      may change;
+    - of other batches all features, which are read again for that, shard by shard and
+      without the teacher, as far as there are shards: of a finished store all of them;
+    - the settings: keys, signals, kind, dtype, format and sizes.
+
+    Another process that writes to the folder at the same time is refused.
+
     A key that is `[B]` in the batch, such as the request's or the user's, and one that
     is `[B, L]`, such as the item's, together are the key of `[B, L, *shape]` values.
     Where the batch has a `mask` `[B, L]`, only what is unmasked is stored; and of a
@@ -62,6 +81,7 @@ def score_batches(
         teacher: A `Teacher` (frozen, of a SavedModel, logged, an ensemble), or any
             function of a batch's features that returns scores, then called `"score"`,
             or signals by name. `tf.function(teacher)` is faster if it is a Keras model.
+            A function that has no `fingerprint` is called once more, for that.
         directory: Folder of the store.
         teacher_name: Name of the teacher; whoever opens the store can insist on it.
         version: Its version.
@@ -79,9 +99,9 @@ def score_batches(
         The verified store.
 
     Raises:
-        ValueError: If the folder has another teacher's store or one cut otherwise, a
-            key or signal is missing or doesn't fit, a key comes twice in a shard, a
-            signal is not finite, or a request has no item.
+        ValueError: If the folder has a store of another teacher, other data or other
+            settings, or is being written to; a key or signal is missing or doesn't fit,
+            a key comes twice, a signal is not finite, or a request has no item.
 
     Example:
         >>> import tempfile
@@ -95,10 +115,8 @@ def score_batches(
         ...     print({name: values.tolist() for name, values in block.items()})
         {'request_id': ['r7', 'r7'], 'item_id': [10, 12], 'score': [-10.0, -12.0]}
     """
-    plan = {"batches_per_shard": batches_per_shard}
-    if isinstance(batches, Requests):
-        plan.update(batch_size=batch_size, requests=batches.num_requests)
-    writer = StoreWriter(
+    new = functools.partial(
+        StoreWriter,
         directory,
         teacher=teacher_name,
         version=version,
@@ -106,7 +124,6 @@ def score_batches(
         keys=keys,
         dtype=dtype,
         file_format=file_format,
-        plan=plan,
     )
 
     def stored(shard: Iterable[Batch]) -> Columns | None:
@@ -114,10 +131,22 @@ def score_batches(
             [scored_rows(batch, teacher, keys, signals) for batch in shard]
         )
 
-    def source(first: int) -> Iterable[Batch]:
-        return _from(batches, first, batch_size)
-
-    return _write_missing(writer, source, batches_per_shard, stored)
+    plan, identity = {"batches_per_shard": batches_per_shard}, {"signals": [*signals]}
+    with locked(directory):
+        if not isinstance(batches, Requests):
+            first, read = _begun(batches)
+            identity.update(stream_identity(first, teacher))
+            writer = new(plan=plan, identity=identity)
+            return _write_stream(writer, read, batches_per_shard, stored)
+        plan.update(batch_size=batch_size, requests=batches.num_requests)
+        identity.update(_requests_identity(batches, teacher))
+        return _write_missing(
+            new(plan=plan, identity=identity),
+            functools.partial(_batches_from, batches, batch_size),
+            -(-batches.num_requests // batch_size),
+            batches_per_shard,
+            stored,
+        )
 
 
 def score_top_k(
@@ -175,17 +204,6 @@ def score_top_k(
         >>> next(store.blocks())["item"].tolist()
         [['b', 'a'], ['a', 'b']]
     """
-    plan = {"users": len(users), "block": block, "blocks_per_shard": blocks_per_shard}
-    writer = StoreWriter(
-        directory,
-        teacher=teacher_name,
-        version=version,
-        kind="lists",
-        keys=[key],
-        dtype=dtype,
-        file_format=file_format,
-        plan=plan,
-    )
     seen = seen or Pairs(np.zeros(0), np.zeros(0))
     blocks = [np.arange(len(users))[b : b + block] for b in range(0, len(users), block)]
 
@@ -193,151 +211,136 @@ def score_top_k(
         lists = [(rows, _best_of(score, rows, items, k, seen)) for rows in shard]
         return joined_rows([{key: users[rows], **best} for rows, best in lists])
 
-    return _write_missing(
-        writer, lambda first: blocks[first:], blocks_per_shard, stored
-    )
+    with locked(directory):
+        writer = StoreWriter(
+            directory,
+            teacher=teacher_name,
+            version=version,
+            kind="lists",
+            keys=[key],
+            dtype=dtype,
+            file_format=file_format,
+            plan={
+                "users": len(users),
+                "block": block,
+                "blocks_per_shard": blocks_per_shard,
+            },
+            identity={
+                "k": k,
+                "data": {
+                    "users": fingerprint(users),
+                    "items": fingerprint(items),
+                    "seen": fingerprint([seen.user, seen.item]),
+                },
+                "teacher_fingerprint": teacher_fingerprint(score, _spread(len(users))),
+            },
+        )
+        return _write_missing(
+            writer,
+            lambda first: blocks[first:],
+            len(blocks),
+            blocks_per_shard,
+            stored,
+        )
 
 
-def scored_rows(
-    batch: Batch, teacher: Scorer, keys: Sequence[str], signals: Sequence[str]
-) -> Columns:
-    """Scores one batch.
+def stream_identity(first: Batch, teacher: Scorer) -> dict[str, Any]:
+    """Returns what a store of batches is known by before all of them are read.
 
     Args:
-        batch: Features by name, or a tuple that begins with them.
+        first: The first batch.
         teacher: As for `score_batches`.
-        keys: As for `score_batches`.
-        signals: As for `score_batches`.
 
     Returns:
-        Keys `[N]` and signals `[N, *shape]` of what is unmasked, by name.
-
-    Raises:
-        ValueError: As for `score_batches`.
-
-    Example:
-        >>> batch = {"user": np.array([7]), "item": np.array([[3, 4]])}
-        >>> rows = scored_rows(
-        ...     batch, lambda x: x["item"] / 2, ["user", "item"], ["score"])
-        >>> rows["user"].tolist(), rows["score"].tolist()
-        ([7, 7], [1.5, 2.0])
+        Fingerprints as JSON values.
     """
-    features = features_of(batch)
-    given = teacher(features)
-    found = given if isinstance(given, Mapping) else {SCORE: given}
-    missing = sorted(set(signals) - set(found))
-    if missing:
-        raise ValueError(
-            f"The teacher gives no signals {missing}; it gives {sorted(found)}."
-        )
-    columns, mask = key_columns(features, keys)
-    values = {name: tf.cast(found[name], tf.float32).numpy() for name in signals}
-    for name, array in values.items():
-        if array.shape[: mask.ndim] != mask.shape:
-            raise ValueError(
-                f"The signal {name!r} has shape {array.shape}, but the keys "
-                f"{list(keys)} have {mask.shape}. Name keys that tell its rows apart."
-            )
-    if mask.ndim == 2 and not mask.any(axis=1).all():
-        raise ValueError(
-            f"Request {int(np.argmin(mask.any(axis=1)))} of a batch has an empty list: "
-            "no item is unmasked. Leave such requests out."
-        )
-    if getattr(teacher, "may_miss", False):
-        for array in values.values():
-            mask = mask & ~np.isnan(array)
-    return {name: array[mask] for name, array in {**columns, **values}.items()}
+    return {
+        "data": {"first_batch": ReadBatches([first]).read().fingerprint},
+        "teacher_fingerprint": teacher_fingerprint(teacher, features_of(first)),
+    }
 
 
-def features_of(batch: Batch) -> Mapping[str, Any]:
-    """Returns the features of a batch with or without labels.
+def _requests_identity(requests: Requests, teacher: Scorer) -> dict[str, Any]:
+    """What of requests can change a score or its key, by name, and the teacher."""
+    told = told_fingerprint(teacher)
+    if told is None:
+        asked = requests.select(_spread(requests.num_requests))
+        (batch,) = _batches_from(asked, _ASKED, 0)
+        told = teacher_fingerprint(teacher, features_of(batch))
+    return {
+        "data": {
+            "users": {n: fingerprint(values) for n, values in requests.users.items()},
+            "items": {n: fingerprint(values) for n, values in requests.items.items()},
+            "candidates": fingerprint(requests.candidates),
+            "ids": fingerprint(requests.ids),
+            "logged": fingerprint(requests.scores),
+        },
+        "teacher_fingerprint": told,
+    }
 
-    Example:
-        >>> features_of(({"user": [1]}, [0.0]))
-        {'user': [1]}
-    """
-    return batch if isinstance(batch, Mapping) else batch[0]
+
+def _spread(count: int) -> np.ndarray:
+    """Up to `_ASKED` rows of so many, from first to last."""
+    return np.unique(np.linspace(0, count - 1, min(_ASKED, count)).astype(np.int64))
 
 
-def key_columns(
-    features: Mapping[str, Any], keys: Sequence[str]
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Returns the keys of a batch in one shape, `[B]` or `[B, L]`, and the mask.
+def _begun(batches: Iterable[Batch]) -> tuple[Batch, Iterable[Batch]]:
+    """The first batch, and all of them."""
+    stream = iter(batches)
+    for first in stream:
+        return first, itertools.chain([first], stream)
+    raise ValueError("There is no batch, so nothing was scored.")
 
-    Args:
-        features: The batch's features.
-        keys: Names among them.
 
-    Returns:
-        The columns by name, and bool of the same shape.
-
-    Raises:
-        ValueError: If a key is missing, or is a list of values itself.
-
-    Example:
-        >>> x = {"user": np.array([7]), "item": np.array([[3, 4]])}
-        >>> columns, mask = key_columns(x, ["user", "item"])
-        >>> columns["user"].tolist(), mask.tolist()
-        ([[7, 7]], [[True, True]])
-    """
-    missing = sorted(set(keys) - set(features))
-    if missing:
-        raise ValueError(
-            f"The batch lacks the keys {missing}; it has {sorted(features)}. A "
-            "`request_id` comes with `Requests(ids=...)` or `read_tfrecords(keys=...)`."
-        )
-    arrays = {name: np.asarray(features[name]) for name in keys}
-    size = max(array.ndim for array in arrays.values())
-    if size > 2 or min(array.ndim for array in arrays.values()) < 1:
-        raise ValueError(
-            "Keys must be [B] or [B, L], got "
-            f"{ {name: array.shape for name, array in arrays.items()} }."
-        )
-    if size == 2:
-        arrays = {n: a if a.ndim == 2 else a[:, np.newaxis] for n, a in arrays.items()}
-    shape = np.broadcast_shapes(*(array.shape for array in arrays.values()))
-    mask = np.ones(shape, bool)
-    if size == 2 and "mask" in features:
-        mask = np.asarray(features["mask"], bool)
-    return {n: np.broadcast_to(array, shape) for n, array in arrays.items()}, mask
+def _write_stream(
+    writer: StoreWriter,
+    batches: Iterable[Batch],
+    pieces: int,
+    stored: Callable[[Iterable[Batch]], Columns | None],
+) -> ScoreStore:
+    """Scores the shards that are not there, and compares the batches of the others."""
+    stream, number = iter(batches), 0
+    while True:
+        read = ReadBatches(itertools.islice(stream, pieces))
+        there = writer.has(number)
+        columns = None if there else stored(read)
+        if not read.read().count:
+            return writer.finish(number)
+        if columns is None:
+            writer.require(number, read.fingerprint)
+        else:
+            writer.write(number, columns, read.fingerprint)
+        number += 1
 
 
 def _write_missing(
     writer: StoreWriter,
     source: Callable[[int], Iterable[Any]],
+    count: int,
     pieces: int,
     stored: Callable[[Iterable[Any]], Columns | None],
 ) -> ScoreStore:
-    """Writes the shards of `pieces` batches or blocks that are not there yet."""
-    known = writer.num_shards
-    numbers = itertools.count() if known is None else range(known)
-    stream: Iterator[Any] = iter(())
-    stands_at = -1
-    for number in numbers:
+    """Writes the shards of `pieces` of `count` batches or blocks that are not there."""
+    stream, stands_at = iter(source(count)), -1
+    shards = -(-count // pieces)
+    for number in range(shards):
         if writer.has(number):
             continue
         if stands_at != number:
             stream = iter(source(number * pieces))
         columns = stored(itertools.islice(stream, pieces))
-        if columns is None:
-            break
-        writer.write(number, columns)
+        if columns is not None:
+            writer.write(number, columns)
         stands_at = number + 1
-    return writer.finish(number if known is None else known)
+    return writer.finish(shards)
 
 
-def _from(
-    batches: Requests | Iterable[Batch], first: int, batch_size: int
-) -> Iterable[Batch]:
+def _batches_from(requests: Requests, batch_size: int, first: int) -> Iterable[Batch]:
     """The batches from this one on."""
-    if isinstance(batches, Requests):
-        rest = np.arange(first * batch_size, batches.num_requests)
-        if not len(rest):
-            return ()
-        return RequestBatches(batches.select(rest), batch_size=batch_size).once()
-    if isinstance(batches, tf.data.Dataset):
-        return batches.skip(first)
-    return itertools.islice(batches, first, None)
+    rest = np.arange(first * batch_size, requests.num_requests)
+    if not len(rest):
+        return ()
+    return RequestBatches(requests.select(rest), batch_size=batch_size).once()
 
 
 def _best_of(
@@ -358,10 +361,3 @@ def _best_of(
         ITEM: np.where(places >= 0, items[places], padding),
         SCORE: np.where(places >= 0, best, np.nan),
     }
-
-
-def joined_rows(parts: Sequence[Columns]) -> Columns | None:
-    """Returns the rows of several batches as one, None if there is no batch."""
-    if not parts:
-        return None
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -9,6 +9,7 @@ from scipy import sparse
 from scipy.linalg import lapack
 
 from tfdistill.data.requests import PairSet
+from tfdistill.identity import fingerprint
 from tfdistill.metrics.retrieval import Pairs, retrieval_ndcg, top_k
 
 __all__ = ["Ease", "tuned_ease"]
@@ -88,6 +89,12 @@ class Ease:
             self._diagonal = ((1.0 - self._explained()) / l2).astype(np.float32)
         else:
             self._diagonal = self._inverse.diagonal().copy()
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with whatever the scores are computed from."""
+        pairs = [self._x.shape, self._x.indptr, self._x.indices]
+        return fingerprint([pairs, self.l2, self.memory, self._recent])
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         """Returns the scores `[b, I]` of user rows `[b]`, float32."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 
+from tfdistill.identity import fingerprint
 from tfdistill.metrics.retrieval import BlockScores
+from tfdistill.trainers.teachers import told_fingerprint
 
 __all__ = ["fused_scores"]
 
@@ -47,14 +50,26 @@ def fused_scores(
             "fused_scores takes at least one teacher and a weight above 0 for each; "
             f"received {len(teachers)} teachers and the weights {shares}."
         )
+    return _FusedScores(tuple(teachers), tuple(shares))
 
-    def fused(rows: np.ndarray) -> np.ndarray:
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _FusedScores:
+    """What `fused_scores` gives."""
+
+    teachers: tuple[BlockScores, ...]
+    weights: tuple[float, ...]
+
+    @property
+    def fingerprint(self) -> str | None:
+        told = [told_fingerprint(teacher) for teacher in self.teachers]
+        return None if None in told else fingerprint([told, self.weights])
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
         total = np.float32(0.0)
-        for teacher, share in zip(teachers, shares):
+        for teacher, weight in zip(self.teachers, self.weights):
             scores = teacher(rows)
             spread = scores.std(axis=1, keepdims=True)
             centred = scores - scores.mean(axis=1, keepdims=True)
-            total = total + share * centred / np.maximum(spread, 1e-12)
+            total = total + weight * centred / np.maximum(spread, 1e-12)
         return np.asarray(total, np.float32)
-
-    return fused

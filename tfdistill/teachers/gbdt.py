@@ -16,6 +16,7 @@ from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.documents import read
 from tfdistill.files import read_as, written_whole
+from tfdistill.identity import fingerprint
 from tfdistill.teachers.columns import Columns, Encoding
 
 __all__ = ["GbdtTeacher"]
@@ -134,6 +135,15 @@ class GbdtTeacher:
         )
         text = grown.model_to_string(num_iteration=grown.best_iteration)
         return cls(columns, lightgbm.Booster(model_str=text))
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with any tree, and with how features become columns."""
+        encodings = [
+            [e.features, e.keys, e.odds, e.share] for e in self.columns.encodings
+        ]
+        columns = [self.columns.spec.to_json(), self.columns.known, encodings]
+        return fingerprint([columns, self.booster.model_to_string()])
 
     def __call__(self, pairs: Mapping[str, np.ndarray]) -> np.ndarray:
         """Returns the margins float32 `[N]` of candidates.

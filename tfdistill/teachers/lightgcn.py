@@ -177,7 +177,7 @@ def lightgcn_vectors(
         epochs=epochs,
         callbacks=[Evaluation(validate, every=2), best],
         backup_dir=directory / "backup",
-        config={"dim": dim, "depth": depth, "rate": learning_rate, "seed": seed},
+        config={"depth": depth, "seed": seed, "valid": data.valid.fingerprint},
         verbose=0,
     )
     best.restore()

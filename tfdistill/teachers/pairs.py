@@ -9,6 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.requests import PairScorer
+from tfdistill.identity import fingerprint
+from tfdistill.trainers.teachers import told_fingerprint
 from tfdistill.types import Signals, needed
 
 __all__ = ["PairTeacher"]
@@ -41,6 +43,12 @@ class PairTeacher:
     ) -> None:
         self._scorer = scorer
         self._users, self._items = tuple(users), tuple(items)
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Changes with the scorer and what it reads; None if the scorer can't tell."""
+        told = told_fingerprint(self._scorer)
+        return told and fingerprint([told, self._users, self._items])
 
     def __call__(self, features: Mapping[str, Any]) -> Signals:
         """Returns `"score"` float32 `[B, L]`, NaN where the batch's `mask` is False."""

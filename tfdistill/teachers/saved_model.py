@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfdistill.files import read_as
+from tfdistill.identity import fingerprint
 from tfdistill.types import Signals, needed
 
 __all__ = ["SavedModelTeacher"]
@@ -29,6 +31,10 @@ class SavedModelTeacher:
             their names, and an only one, whatever its name, as `"score"`.
         inputs: For each input of the signature that is called otherwise in the batch,
             the name of the batch's feature.
+
+    Attributes:
+        fingerprint: Changes with any byte of graph, variables and assets, and with
+            signature, signals and inputs.
 
     Raises:
         ValueError: If there is no SavedModel, or it lacks the signature or an output.
@@ -85,6 +91,8 @@ class SavedModelTeacher:
                 f"The signature {signature!r} has no inputs {unknown}; it has "
                 f"{sorted(self._arguments)}."
             )
+        read = dict(_digests(str(path)))
+        self.fingerprint = fingerprint([read, signature, self.signals, self._sources])
 
     def __call__(self, features: Mapping[str, Any]) -> Signals:
         """Returns the signature's signals for a batch, float32 and without gradient."""
@@ -99,3 +107,18 @@ class SavedModelTeacher:
             signal: tf.stop_gradient(tf.cast(outputs[output], tf.float32))
             for signal, output in self.signals.items()
         }
+
+
+def _digests(path: str) -> Iterator[tuple[str, str]]:
+    """What is read of a SavedModel, by file and on any file system."""
+    for folder, start in (("", "saved_model."), ("/variables", ""), ("/assets", "")):
+        present = tf.io.gfile.isdir(path + folder)
+        for name in sorted(tf.io.gfile.listdir(path + folder)) if present else ():
+            file = f"{path}{folder}/{name}"
+            if not name.startswith(start) or tf.io.gfile.isdir(file):
+                continue
+            digest = hashlib.sha256()
+            with tf.io.gfile.GFile(file, "rb") as opened:
+                for piece in iter(lambda: opened.read(1 << 20), b""):
+                    digest.update(piece)
+            yield f"{folder}/{name}", digest.hexdigest()

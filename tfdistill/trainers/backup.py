@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
-import hashlib
 import io
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfdistill.files import plain_name, read_as
+from tfdistill.files import flush, plain_name, read_as, written_whole
+from tfdistill.identity import require_same
+from tfdistill.trainers.run import shapes_of, state_attributes
+from tfdistill.version import __version__
 
-__all__ = ["Backup"]
+__all__ = ["FORMAT", "Backup", "begun_with"]
 
-_KERAS_STATE: tuple[tuple[type, tuple[str, ...]], ...] = (
-    (
-        tf.keras.callbacks.EarlyStopping,
-        ("wait", "stopped_epoch", "best", "best_epoch", "best_weights"),
-    ),
-    (
-        tf.keras.callbacks.ModelCheckpoint,
-        (
-            "best",
-            "epochs_since_last_save",
-            "_batches_seen_since_last_saving",
-            "_last_batch_seen",
-        ),
-    ),
-    (tf.keras.callbacks.ReduceLROnPlateau, ("wait", "best", "cooldown_counter")),
-    (tf.keras.callbacks.History, ("epoch", "history")),
-)
+FORMAT = 2
+"""Of checkpoints and of a step's arithmetic: when either changes, so does this."""
+
+_NAME = "step"
 
 
 class Backup(tf.keras.callbacks.Callback):
@@ -43,52 +33,52 @@ class Backup(tf.keras.callbacks.Callback):
     One checkpoint holds the model, its optimizer, the running means of the metrics,
     epoch and step, and the state of the callbacks: that of Keras' own `EarlyStopping`,
     `ModelCheckpoint`, `ReduceLROnPlateau` and `History`, and of any callback whose
-    `state_attributes` names its attributes. TensorFlow writes it beside the former one
-    and then changes one small file that names the current one, by a rename: whenever
-    the process dies, a whole checkpoint is current.
+    `state_attributes` names its attributes. TensorFlow writes it beside the former one,
+    and when it is on the disk one small file that names the current one is renamed:
+    whenever the process dies, or the machine, a whole checkpoint is current. What a
+    killed process left is removed by the next one, which holds the folder's lock.
 
     Keras' `BackupAndRestore` is not used: it saves neither the callbacks' state nor
     the metrics.
 
     Args:
         directory: Where the checkpoint is.
-        batches: As for `fit`; its first batch is part of what identifies the run.
+        identity: What identifies the run before its first step, JSON values: a
+            checkpoint holds that of the run that began it.
         callbacks: The run's other callbacks; this one comes after them.
         steps_per_epoch: Steps in an epoch.
         save_every: Steps between two checkpoints within an epoch; None for none. The
             end of each epoch has one in any case.
-        config: What else identifies the run, JSON values by name.
 
     Raises:
-        ValueError: If the checkpoint can't be read or (when training begins) is another
-            run's.
+        ValueError: If the checkpoint can't be read, has another format or is another
+            run's; of nets of other shapes when training begins.
     """
 
     def __init__(
         self,
         directory: str | os.PathLike[str],
-        batches: Callable[[int], tf.data.Dataset],
+        identity: Mapping[str, Any],
         callbacks: Sequence[tf.keras.callbacks.Callback],
         *,
         steps_per_epoch: int,
         save_every: int | None,
-        config: Mapping[str, Any],
     ) -> None:
         super().__init__()
         self._supports_tf_logs = True  # reads no logs: a step needn't wait for them
-        self._directory = os.fspath(directory)
-        stateful = [callback for callback in callbacks if _state_attributes(callback)]
+        self._directory = Path(directory)
+        stateful = [callback for callback in callbacks if state_attributes(callback)]
         self._stateful = {
             f"{type(callback).__name__}_{index}": callback
             for index, callback in enumerate(stateful)
         }
         self._steps_per_epoch = steps_per_epoch
         self._save_every = save_every or steps_per_epoch
-        self._config = json.loads(json.dumps(config))
-        self._first_batch = _digest(next(iter(batches(0))))
+        self._identity = dict(identity)
         self._run = _RunState()
         self._metric_values: list[np.ndarray] = []
-        self._path = self._read()
+        self._path = _read(self._directory, self._run)
+        self._remove_others(self._path)
 
     @property
     def resumes(self) -> bool:
@@ -167,47 +157,72 @@ class Backup(tf.keras.callbacks.Callback):
 
     def _save(self, epoch: int, step: int) -> None:
         self._run.value = {
-            "identity": self._identity(),
+            "format": FORMAT,
+            "version": __version__,
+            "identity": self._identity,
+            "shapes": self._shapes(),
+            "learning_rate": _learning_rate(self.model),
             "epoch": epoch,
             "step": step,
             "stopped": self.model.stop_training,
             "callbacks": {
                 key: {
-                    name: getattr(callback, name)
-                    for name in _state_attributes(callback)
+                    name: getattr(callback, name) for name in state_attributes(callback)
                 }
                 for key, callback in self._stateful.items()
             },
         }
-        manager = tf.train.CheckpointManager(
-            self._checkpoint(), self._directory, max_to_keep=1, checkpoint_name="step"
+        name = f"{_NAME}-{epoch * self._steps_per_epoch + step}"
+        path = self._checkpoint().write(str(self._directory / name))
+        for file in self._directory.glob(f"{name}.*"):
+            flush(file)
+        with written_whole(self._directory / "checkpoint") as state:
+            state.write_text(f'model_checkpoint_path: "{name}"\n')
+        self._remove_others(path)
+
+    def _remove_others(self, path: str | None) -> None:
+        """Removes former checkpoints, and what a killed process wrote of one."""
+        own = None if path is None else Path(path).name
+        for left in self._directory.glob(f"{_NAME}-*"):
+            if left.name.partition(".")[0] == own:
+                continue
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
+
+    def compare(self, model: tf.keras.Model) -> None:
+        """Refuses to go on with another run.
+
+        Args:
+            model: The model, as it is before anything is restored.
+        """
+        if not self.resumes:
+            return
+        saved, current = self._run["identity"], dict(self._identity)
+        begun = model.optimizer.iterations.numpy() == self.start_step
+        if begun and _learning_rate(model) == self._run["learning_rate"]:
+            # A callback may have changed it since: it is as the checkpoint has it.
+            current["optimizer"] = {
+                name: saved["optimizer"].get(name, value) if _is_rate(name) else value
+                for name, value in current["optimizer"].items()
+            }
+        # Layers repeat by number what a recipe has by name: they come last.
+        self._require({**saved, "layers": None}, {**current, "layers": None})
+        self._require(saved, current)
+
+    def _require(self, saved: Mapping[str, Any], current: Mapping[str, Any]) -> None:
+        require_same(
+            saved,
+            current,
+            what=f"The run in {str(self._directory)!r}",
+            anew="Delete this folder to begin anew, or give the new run another one.",
         )
-        manager.save(checkpoint_number=epoch * self._steps_per_epoch + step)
-
-    def _read(self) -> str | None:
-        """Read the run's state, if a checkpoint is there, and return its path."""
-        named = os.path.join(self._directory, "checkpoint")
-        if not tf.io.gfile.exists(named):
-            return None
-        with self._reading(named):
-            state = tf.train.get_checkpoint_state(self._directory)
-            if state is None:
-                raise ValueError("it names no checkpoint")
-            path = os.path.relpath(state.model_checkpoint_path, self._directory)
-            name = plain_name(path)
-        path = os.path.join(self._directory, name)
-        with self._reading(path):
-            tf.train.Checkpoint(run=self._run).read(path).expect_partial()
-        return path
-
-    def _reading(self, path: str) -> contextlib.AbstractContextManager[None]:
-        remedy = f"Delete the directory {self._directory!r} to start over."
-        return read_as(path, "the backup of a run", remedy=remedy)
 
     def _restore(self) -> None:
-        self._compare(self._run["identity"], self._identity())
+        self._require(self._run["shapes"], self._shapes())
         self.model.optimizer.build(self.model.trainable_variables)
-        with self._reading(str(self._path)):
+        with _reading(str(self._path)):
             status = self._checkpoint().read(self._path)
             status.assert_existing_objects_matched().expect_partial()
             for key, state in self._run["callbacks"].items():
@@ -216,30 +231,12 @@ class Backup(tf.keras.callbacks.Callback):
         self._metric_values = [v.numpy() for v in _metric_variables(self.model)]
         self.model._train_counter.assign(self.start_step)
 
-    def _identity(self) -> dict[str, Any]:
+    def _shapes(self) -> dict[str, str]:
+        """What is known when every variable is made."""
         return {
-            "steps_per_epoch": self._steps_per_epoch,
-            "first_batch": self._first_batch,
-            "callbacks": list(self._stateful),
-            "optimizer": type(self.model.optimizer).__name__,
-            "seeds": _seeds(self.model),
-            "weights": _shapes(self.model.weights),
-            "metrics": _shapes(_metric_variables(self.model)),
-            **{f"config[{key!r}]": value for key, value in self._config.items()},
+            "weights": shapes_of(self.model.weights),
+            "metrics": shapes_of(_metric_variables(self.model)),
         }
-
-    def _compare(self, saved: Mapping[str, Any], current: Mapping[str, Any]) -> None:
-        different = [
-            f"{name} was {saved.get(name)!r} and is {current.get(name)!r}"
-            for name in {**saved, **current}
-            if saved.get(name) != current.get(name)
-        ]
-        if different:
-            raise ValueError(
-                f"The backup in {self._directory!r} is of another run: "
-                f"{'; '.join(different)}. Use another `backup_dir`, or delete this one "
-                "to start over."
-            )
 
 
 class _RunState(tf.train.experimental.PythonState):
@@ -276,34 +273,56 @@ class _RunState(tf.train.experimental.PythonState):
             self.value = json.loads(str(file["arr_0"]), object_hook=resolve)
 
 
-def _state_attributes(callback: tf.keras.callbacks.Callback) -> tuple[str, ...]:
-    for kind, names in _KERAS_STATE:
-        if isinstance(callback, kind):
-            return names
-    return getattr(callback, "state_attributes", ())
+def begun_with(directory: str | os.PathLike[str]) -> dict[str, Any]:
+    """Returns what the run of a backup was begun with, as JSON values.
+
+    Raises:
+        ValueError: If there is no backup, or none that can be read.
+    """
+    run = _RunState()
+    if _read(directory, run) is None:
+        raise ValueError(f"There is no backup of a run in {os.fspath(directory)!r}.")
+    identity: dict[str, Any] = run["identity"]
+    return identity
+
+
+def _reading(path: str | Path) -> contextlib.AbstractContextManager[None]:
+    remedy = f"Delete the directory {str(Path(path).parent)!r} to start over."
+    return read_as(path, "the backup of a run", remedy=remedy)
+
+
+def _read(directory: str | os.PathLike[str], run: _RunState) -> str | None:
+    """Reads the run's state, if a checkpoint is there, and returns its path."""
+    folder = Path(directory)
+    if not (folder / "checkpoint").exists():
+        return None
+    with _reading(folder / "checkpoint"):
+        state = tf.train.get_checkpoint_state(str(folder))
+        if state is None:
+            raise ValueError("it names no checkpoint")
+        name = plain_name(os.path.relpath(state.model_checkpoint_path, folder))
+    path = str(folder / name)
+    with _reading(path):
+        tf.train.Checkpoint(run=run).read(path).expect_partial()
+    if run.value.get("format") != FORMAT:
+        version = run.value.get("version", "0.1.0 or before")
+        raise ValueError(
+            f"The run in {os.fspath(directory)!r} was begun by tfdistill {version}, "
+            f"whose backups tfdistill {__version__} can't go on with: finish it "
+            "with the version that began it, or delete this folder to begin anew."
+        )
+    return path
 
 
 def _metric_variables(model: tf.keras.Model) -> list[tf.Variable]:
     return [variable for metric in model.metrics for variable in metric.variables]
 
 
-def _seeds(model: tf.keras.Model) -> list[int]:
-    """Give the seeds that layers were made with, such as `SteppedDropout`'s."""
-    seeds = (getattr(module, "seed", None) for module in model.submodules)
-    return [seed for seed in seeds if isinstance(seed, int)]
+def _is_rate(name: str) -> bool:
+    return name.rpartition(".")[2] == "learning_rate"
 
 
-def _shapes(variables: Sequence[tf.Variable]) -> str:
-    """Count variables by shape; their names differ from process to process."""
-    shapes = [
-        f"{variable.dtype.name}{variable.shape.as_list()}" for variable in variables
-    ]
-    counts = collections.Counter(sorted(shapes))
-    return ", ".join(f"{count} of {shape}" for shape, count in counts.items())
-
-
-def _digest(batch: Any) -> str:
-    digest = hashlib.sha256()
-    for tensor in tf.nest.flatten(batch, expand_composites=True):
-        digest.update(tf.io.serialize_tensor(tensor).numpy())
-    return digest.hexdigest()[:16]
+def _learning_rate(model: tf.keras.Model) -> float | None:
+    """The learning rate as it is now, where it is a number and no schedule."""
+    rate = model.optimizer.learning_rate
+    return float(rate.numpy()) if isinstance(rate, tf.Variable) else None

@@ -9,6 +9,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfdistill.files import flush, folder_beside
+from tfdistill.identity import fingerprint
+
 __all__ = ["Evaluation", "SubmodelCheckpoint", "SubmodelEarlyStopping"]
 
 
@@ -21,7 +24,8 @@ class Evaluation(tf.keras.callbacks.Callback):
     see the values.
 
     Args:
-        fn: A function without arguments that gives a float by name.
+        fn: A function without arguments that gives a float by name. An `identity`, JSON
+            values, tells a resumed run whether it judges by the same data.
         every: Runs it at epochs 0, every, 2 * every, ... and the last one.
 
     Raises:
@@ -46,6 +50,11 @@ class Evaluation(tf.keras.callbacks.Callback):
             )
         self.fn = fn
         self.every = every
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides its values, as far as it is known."""
+        return {"every": self.every, "judge": getattr(self.fn, "identity", None)}
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Evaluate, if it's this epoch's turn, and extend `logs` in place.
@@ -73,8 +82,9 @@ class SubmodelCheckpoint(tf.keras.callbacks.Callback):
     A joint network has several students, and each is at its best in another epoch:
     give each one a `SubmodelCheckpoint`, and `restore()` it after training. The file
     holds the sub-model's weights alone, no teacher and no optimizer. It is written
-    beside its place and renamed, so a reader always finds a whole one. The best value
-    so far outlives a resumed `tfdistill.trainers.fit`.
+    beside its place, flushed to the disk and renamed, so a reader always finds a whole
+    one. The best value so far outlives a resumed `tfdistill.trainers.fit`, and so does
+    the weights' fingerprint: another run's file at this place is not restored.
 
     Args:
         submodel: A built model, such as one student; it need not be compiled.
@@ -101,7 +111,7 @@ class SubmodelCheckpoint(tf.keras.callbacks.Callback):
         (True, 2)
     """
 
-    state_attributes = ("best", "best_epoch")
+    state_attributes = ("best", "best_epoch", "saved")
 
     def __init__(
         self,
@@ -128,11 +138,17 @@ class SubmodelCheckpoint(tf.keras.callbacks.Callback):
         self.monitor = monitor
         self.best = math.nan
         self.best_epoch: int | None = None
+        self.saved: str | None = None
         self._sign = 1 if mode == "max" else -1
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides which weights it saves."""
+        return {"monitor": self.monitor, "higher": self._sign > 0}
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Forget the best value of a former training."""
-        self.best, self.best_epoch = math.nan, None
+        self.best, self.best_epoch, self.saved = math.nan, None, None
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Save if the monitor improved; an epoch without it is passed over.
@@ -158,7 +174,7 @@ class SubmodelCheckpoint(tf.keras.callbacks.Callback):
         """Load the best weights into the sub-model.
 
         Raises:
-            ValueError: If nothing was saved.
+            ValueError: If nothing was saved, or the file holds other weights by now.
         """
         if not os.path.exists(self.path):
             raise ValueError(
@@ -166,12 +182,21 @@ class SubmodelCheckpoint(tf.keras.callbacks.Callback):
                 "finished training whose file was deleted needs its backup deleted too."
             )
         self.submodel.load_weights(self.path)
+        if self.saved not in (None, _weights(self.submodel)):
+            raise ValueError(
+                f"SubmodelCheckpoint: {self.path!r} holds other weights than those "
+                "that this training saved. Delete the training's backup to train anew."
+            )
 
     def _write(self) -> None:
-        os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
-        beside = self.path[: -len(_SUFFIX)] + ".partial" + _SUFFIX
-        self.submodel.save_weights(beside)
-        os.replace(beside, self.path)
+        parent, name = os.path.split(os.path.abspath(self.path))
+        os.makedirs(parent, exist_ok=True)
+        with folder_beside(parent, f".{name}-") as folder:
+            self.submodel.save_weights(folder / name)
+            flush(folder / name)
+            os.replace(folder / name, self.path)
+            flush(folder.parent)
+        self.saved = _weights(self.submodel)
 
 
 class SubmodelEarlyStopping(tf.keras.callbacks.Callback):
@@ -225,6 +250,7 @@ class SubmodelEarlyStopping(tf.keras.callbacks.Callback):
         self.checkpoint = checkpoint
         self.patience = patience
         self.stopped_epoch: int | None = None
+        self.identity = {"patience": patience}
         self._found: list[tuple[tf.keras.layers.Layer, bool]] = []  # while it rests
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -277,3 +303,7 @@ class SubmodelEarlyStopping(tf.keras.callbacks.Callback):
 
 
 _SUFFIX = ".weights.h5"
+
+
+def _weights(model: tf.keras.Model) -> str:
+    return fingerprint([weight.numpy() for weight in model.weights])

@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfdistill.identity import described
 from tfdistill.trainers.derived import Derived
 from tfdistill.trainers.transfer import Transfer, at_step
 from tfdistill.types import Signals, Teacher, TensorDict
@@ -94,6 +95,19 @@ class Distiller(tf.keras.Model):
     def outputs_by_name(self) -> list[str]:
         """Names of the network's outputs."""
         return sorted(self.network.output)
+
+    @property
+    def teacher(self) -> Teacher | None:
+        """The teacher that is not trained."""
+        return self._teacher
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What tells its training apart beside Keras' own settings, as JSON values."""
+        found: dict[str, Any] = described(
+            {"transfers": self._transfers, "derived": dict(self._derived)}
+        )
+        return found
 
     def compile(
         self,

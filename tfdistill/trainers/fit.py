@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -9,8 +11,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfdistill.files import locked
 from tfdistill.trainers.backup import Backup
 from tfdistill.trainers.callbacks import Evaluation
+from tfdistill.trainers.run import identity_of
 
 __all__ = ["fit"]
 
@@ -55,7 +59,16 @@ def fit(
     weights and the whole history back and trains nothing; with more `epochs` it goes
     on, unless it was stopped at an epoch's end, as by `EarlyStopping`. An epoch that
     was cut short, as by `TerminateOnNaN`, is not kept: it starts again from the last
-    checkpoint within it, or from its beginning. One process writes to a directory.
+    checkpoint within it, or from its beginning. One process writes to a directory; a
+    second one is refused while the first one lives.
+
+    **The same run.** A checkpoint holds what its run was begun with: losses, transfers,
+    the optimizer's settings with the learning rate, layers, callbacks, the data, the
+    teacher and `config`. What differs later is refused by name, before any training;
+    only `epochs`, `save_every` and `verbose` may change. Batches that have an
+    `identity`, JSON values, are known by it, ours by all of their data; of any other
+    function the first eight batches and some later ones are compared, so give what
+    stands for its files in `config`. To begin anew, delete the directory.
 
     Args:
         model: A compiled `tf.keras.Model`, such as a `Distiller`.
@@ -67,9 +80,8 @@ def fit(
         backup_dir: Directory of the backup; None for none.
         save_every: Steps between two checkpoints within an epoch, beside the one at
             the end of each. None suits short epochs.
-        config: JSON values that identify the run, such as seeds and hyper-parameters.
-            The backup of a run with others, with other shapes, layers' seeds,
-            callbacks, `steps_per_epoch` or first batch, is refused.
+        config: Further JSON values that identify the run, such as what decides the
+            initial weights, and where the data come from.
         validation_data: A finite dataset for `model.evaluate` at each epoch's end.
         verbose: As in Keras: 0 silent, 1 progress bar, 2 one line per epoch.
 
@@ -79,7 +91,8 @@ def fit(
     Raises:
         ValueError: If a number is out of range, `save_every` or `config` is given
             without `backup_dir`, `batches` gives a finite dataset, Keras'
-            `BackupAndRestore` is among the callbacks, or the backup is another run's.
+            `BackupAndRestore` is among the callbacks, the backup is another run's, or
+            another process writes to it.
 
     Example:
         >>> def batches(start_step):
@@ -102,19 +115,43 @@ def fit(
     _check(steps_per_epoch=steps_per_epoch, epochs=epochs, save_every=save_every)
     _check_resuming(callbacks, backup_dir, save_every, config)
     callbacks = [*sorted(callbacks, key=_rank), tf.keras.callbacks.History()]
-    start_step = 0
-    if backup_dir is not None:
-        _warn_of_random_layers(model)
-        backup = Backup(
-            backup_dir,
+    train = functools.partial(
+        _train, model, batches, steps_per_epoch, epochs, validation_data, verbose
+    )
+    if backup_dir is None:
+        return train(callbacks, 0)
+    _warn_of_random_layers(model)
+    with locked(backup_dir):
+        identity = identity_of(
+            model,
             batches,
             callbacks,
             steps_per_epoch=steps_per_epoch,
-            save_every=save_every,
-            config=config or {},
+            config=_json(config or {}),
+            validation_data=validation_data,
         )
-        callbacks.append(backup)
-        start_step = backup.start_step
+        backup = Backup(
+            backup_dir,
+            identity,
+            callbacks,
+            steps_per_epoch=steps_per_epoch,
+            save_every=save_every,
+        )
+        backup.compare(model)
+        return train([*callbacks, backup], backup.start_step)
+
+
+def _train(
+    model: tf.keras.Model,
+    batches: Callable[[int], tf.data.Dataset],
+    steps_per_epoch: int,
+    epochs: int,
+    validation_data: tf.data.Dataset | None,
+    verbose: int,
+    callbacks: Sequence[tf.keras.callbacks.Callback],
+    start_step: int,
+) -> tf.keras.callbacks.History:
+    """Keras' fit from a step on."""
     dataset = _endless(batches(start_step))
     if start_step and model.optimizer.iterations.numpy() != start_step:
         model.evaluate(dataset, steps=1, verbose=0)  # makes every variable and metric
@@ -130,6 +167,11 @@ def fit(
         )
     finally:
         model._training_state = None
+
+
+def _json(config: Mapping[str, Any]) -> Any:
+    """The values as they come back from a file; TypeError for any others."""
+    return json.loads(json.dumps(config))
 
 
 def _rank(callback: tf.keras.callbacks.Callback) -> int:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
+from tfdistill.identity import fingerprint
 from tfdistill.types import Signals, Teacher, needed
 
-__all__ = ["EnsembleTeacher", "FrozenTeacher", "LoggedTeacher"]
+__all__ = [
+    "EnsembleTeacher",
+    "FrozenTeacher",
+    "LoggedTeacher",
+    "teacher_fingerprint",
+    "told_fingerprint",
+]
 
 
 class FrozenTeacher:
@@ -35,6 +45,17 @@ class FrozenTeacher:
     ) -> None:
         self.model = model
         self.signals = signals
+
+    @property
+    def variables(self) -> Sequence[Any]:
+        """The model's variables."""
+        return list(self.model.variables)
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Changes with the model and the signals; None if the model can't tell."""
+        told = told_fingerprint(self.model)
+        return told and fingerprint([told, self.signals])
 
     def __call__(self, features: Mapping[str, Any]) -> Signals:
         """Returns the model's signals for a batch, float32 and without gradient."""
@@ -73,6 +94,11 @@ class LoggedTeacher:
 
     def __init__(self, keys: Mapping[str, str]) -> None:
         self.keys = dict(keys)
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with the keys; what is stored under them is data."""
+        return fingerprint(self.keys)
 
     def __call__(self, features: Mapping[str, Any]) -> Signals:
         """Returns the stored signals of a batch as float32."""
@@ -126,6 +152,17 @@ class EnsembleTeacher:
         self.weights = [weight / sum(weights) for weight in weights]
         self.may_miss = any(getattr(t, "may_miss", False) for t in teachers)
 
+    @property
+    def variables(self) -> Sequence[Any]:
+        """The variables of all teachers."""
+        return [v for teacher in self.teachers for v in _variables(teacher)]
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Changes with any teacher or weight; None if a teacher can't tell."""
+        told = [told_fingerprint(teacher) for teacher in self.teachers]
+        return None if None in told else fingerprint([told, self.weights])
+
     def __call__(self, features: Mapping[str, Any]) -> Signals:
         """Returns the weighted mean of each signal."""
         signals = [teacher(features) for teacher in self.teachers]
@@ -138,3 +175,110 @@ class EnsembleTeacher:
             name: tf.add_n([w * s[name] for w, s in zip(self.weights, signals)])
             for name in signals[0]
         }
+
+
+def teacher_fingerprint(teacher: Callable[[Any], Any], features: Any) -> str:
+    """Tells a teacher from all others, and from itself under other weights.
+
+    What a teacher tells of itself (`told_fingerprint`), or else its answer for some
+    rows, to the bit, with its variables if it has any. Processors of different kinds
+    round differently: a function that must be known on all of them takes a
+    `fingerprint` of its own, `score.fingerprint = "version 7"`.
+
+    Args:
+        teacher: A teacher, or any function of a batch's features or of user rows.
+        features: What it is asked if it can't tell: always the same rows.
+
+    Returns:
+        Its fingerprint.
+
+    Example:
+        >>> rows = {"x": tf.constant([[1.0, 2.0]])}
+        >>> one, other = (teacher_fingerprint(f, rows) for f in (
+        ...     lambda x: 2.0 * x["x"], lambda x: x["x"] + x["x"]))
+        >>> one == other, one == teacher_fingerprint(lambda x: 3.0 * x["x"], rows)
+        (True, False)
+    """
+    told = told_fingerprint(teacher)
+    if told is not None:
+        return told
+    answer = tf.nest.flatten(teacher(features), expand_composites=True)
+    return fingerprint([answer, _variables(teacher)])
+
+
+def told_fingerprint(teacher: Any) -> str | None:
+    """Returns what a teacher tells of itself without being asked for scores.
+
+    It is its `fingerprint`, if that is a text, or what the weights and the config of a
+    functional or sequential Keras model give. `tf.function` is looked through.
+
+    Args:
+        teacher: A teacher, a model or any function.
+
+    Returns:
+        The fingerprint; None if it can't tell.
+
+    Example:
+        >>> told_fingerprint(LoggedTeacher({"score": "a"})) == told_fingerprint(
+        ...     tf.function(LoggedTeacher({"score": "a"})))
+        True
+        >>> told_fingerprint(lambda features: 0.0)
+    """
+    teacher = getattr(teacher, "python_function", teacher)
+    own = getattr(teacher, "fingerprint", None)
+    if isinstance(own, str):
+        return own
+    config = _config(teacher)
+    return None if config is None else fingerprint([config, _variables(teacher)])
+
+
+def _variables(teacher: Any) -> list[np.ndarray]:
+    """Values of the variables of what has any."""
+    teacher = getattr(teacher, "python_function", teacher)
+    return [np.asarray(variable) for variable in getattr(teacher, "variables", ())]
+
+
+def _config(model: Any) -> str | None:
+    """A Keras model's config as text; None where it does not say what is computed."""
+    try:
+        config = model.get_config()
+        if "layers" not in config:  # a subclassed model's is in its code
+            return None
+        text = json.dumps(config, default=_as_json)
+    except (AttributeError, NotImplementedError, TypeError, ValueError):
+        return None
+    plain = {"class_name": "Functional", "config": json.loads(text)}
+    names = {name: f"#{n}" for n, name in enumerate(dict.fromkeys(_numbered(plain)))}
+    return json.dumps(_renamed(plain, names), sort_keys=True)
+
+
+def _as_json(value: Any) -> Any:
+    """Arrays as lists, and slices, dtypes and the like as they are written."""
+    text = repr(value)
+    if " at 0x" in text:
+        raise TypeError(f"{text} is another in each process.")
+    return np.asarray(value).tolist() if hasattr(value, "__array__") else text
+
+
+def _numbered(config: Any) -> Iterator[str]:
+    """Names that Keras made of classes and of numbers that depend on the process."""
+    if isinstance(config, dict):
+        kind, inner = config.get("class_name"), config.get("config")
+        name = inner.get("name") if isinstance(inner, dict) else None
+        if isinstance(kind, str) and isinstance(name, str):
+            stem = re.sub(r"_\d+$", "", name).replace("_", "").lower()
+            made_of = {kind.rpartition(">")[2].lower(), "model", "input", "kerastensor"}
+            if stem in made_of or name.startswith("tf."):
+                yield name
+    entries = config.values() if isinstance(config, dict) else config
+    for entry in entries:
+        if isinstance(entry, (dict, list)):
+            yield from _numbered(entry)
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _renamed(entry, names) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_renamed(entry, names) for entry in value]
+    return names.get(value, value) if isinstance(value, str) else value

@@ -9,6 +9,7 @@ from typing import Any, Union
 
 import tensorflow as tf
 
+from tfdistill.identity import described
 from tfdistill.losses.base import DistillationLoss
 from tfdistill.types import TensorDict
 
@@ -16,6 +17,8 @@ __all__ = ["Schedule", "Transfer"]
 
 Schedule = Union[float, Callable[[tf.Tensor], tf.Tensor]]
 """A constant, or a function of the step such as a Keras learning rate schedule."""
+
+_ASKED = (0, 1, 10, 100, 1_000, 10_000, 100_000)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,17 +107,18 @@ class Transfer:
         named = (self.source, self.target, self.mask, self.weights)
         return {name for name in (*named, *self.inputs.values()) if name is not None}
 
-    def settings(self) -> dict[str, Any]:
-        """Returns what identifies the transfer, in a form that can be compared.
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What identifies the transfer, as JSON values.
 
-        A schedule counts with its `get_config`; a plain function only as a function,
-        since what it computes can't be told.
+        A schedule counts with its `get_config`, a function with its values at some
+        steps.
         """
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        fields["loss"] = (type(self.loss).__name__, self.loss.get_config())
-        fields["weight"] = _described(self.weight)
-        fields["overrides"] = {k: _described(v) for k, v in self.overrides.items()}
-        return fields
+        fields["weight"] = _schedule(self.weight)
+        fields["overrides"] = {k: _schedule(v) for k, v in self.overrides.items()}
+        found: dict[str, Any] = described(fields)
+        return found
 
     def value(
         self,
@@ -182,12 +186,11 @@ class Transfer:
         return batch[key]
 
 
-def _described(schedule: Schedule) -> Any:
-    """A number, the settings of a schedule, or that there is a function."""
-    if not callable(schedule):
-        return float(schedule)
-    config = getattr(schedule, "get_config", None)
-    return (type(schedule).__name__, config() if config else None)
+def _schedule(schedule: Schedule) -> Any:
+    """A number, the settings of a schedule, or the values of a function."""
+    if not callable(schedule) or hasattr(schedule, "get_config"):
+        return described(schedule)
+    return {f"at {step}": float(at_step(schedule, step)) for step in _ASKED}
 
 
 def at_step(schedule: Schedule, step: Any) -> tf.Tensor:

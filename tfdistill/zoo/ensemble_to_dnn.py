@@ -26,6 +26,7 @@ import tensorflow as tf
 from tfdistill.data.batching import RequestBatches
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
+from tfdistill.identity import fingerprint
 from tfdistill.losses import SigmoidCrossEntropy
 from tfdistill.models import (
     Architecture,
@@ -168,7 +169,10 @@ def _gated(
         steps_per_epoch=batches.steps_per_epoch,
         epochs=student.epochs,
         backup_dir=directory,
-        config={"seed": seed, **student.settings()},
+        config={
+            "seed": seed,
+            "members": [fingerprint(model.get_weights()) for model in models],
+        },
         verbose=0,
     ).history
     return TrainedNet({"ensemble": ensemble}, history)

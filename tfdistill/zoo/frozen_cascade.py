@@ -11,14 +11,17 @@ Run: `tfdistill cascade --data-dir DIR --training frozen`.
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow as tf
 
 from tfdistill.data.spec import FeatureSpec
+from tfdistill.identity import require_same
 from tfdistill.trainers import FrozenTeacher, Schedule
-from tfdistill.zoo.recipe import Recipe
+from tfdistill.trainers.backup import begun_with
+from tfdistill.zoo.recipe import BACKUP, Recipe
 from tfdistill.zoo.unified_cascade import STAGES
 
 __all__ = ["students", "trained_teacher"]
@@ -78,7 +81,18 @@ def trained_teacher(
         recipe: What was trained, such as `unified.only("teacher")`: the first stage.
         spec: The features.
         directory: Where it was trained.
+
+    Raises:
+        ValueError: If something else was trained there.
     """
+    begun = begun_with(directory / BACKUP)["config"]
+    wanted = {"spec": json.loads(spec.to_json()), **recipe.settings()}
+    require_same(
+        {name: begun.get(name) for name in wanted},
+        wanted,
+        what=f"The teacher in {str(directory)!r}",
+        anew="Train this one in another directory.",
+    )
     network = recipe.network(spec)
     part = network.part("teacher")
     part.load_weights(str(directory / "teacher.weights.h5"))

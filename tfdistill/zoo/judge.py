@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.batching import RequestBatches
 from tfdistill.data.requests import PairSet, Requests
+from tfdistill.identity import described
 from tfdistill.metrics import (
     Pairs,
     Reliability,
@@ -124,6 +126,11 @@ class ListJudge:
         self._listed = requests.candidates >= 0
         self._batches = RequestBatches(requests, batch_size=256, shuffle=False)
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that it judges by, as JSON values."""
+        return {"requests": self.requests.identity, "head": described(self.head)}
+
     def logits(self, model: tf.keras.Model) -> dict[str, np.ndarray]:
         """Returns each output of the model on the lists, `[R, L]`."""
         found: dict[str, list[np.ndarray]] = {name: [] for name in model.output}
@@ -191,6 +198,13 @@ class CatalogueJudge(ListJudge):
                 f"CatalogueJudge: none of the {len(relevant)} relevant pairs is of one "
                 f"of the {len(users)} users of the requests, as numbered in `group`."
             )
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that it judges by, as JSON values."""
+        pairs = {"seen": self.seen, "relevant": self.relevant}
+        known = {name: [part.user, part.item] for name, part in pairs.items()}
+        return {**super().identity, **described(known)}
 
     def recalled(self, recaller: Recaller, k: int) -> np.ndarray:
         """Returns each user's best k unseen items of the catalogue, `[U, k]`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import tensorflow as tf
 from tfdistill.data.batching import RequestBatches
 from tfdistill.data.requests import PairSet, Requests
 from tfdistill.data.spec import FeatureSpec
-from tfdistill.layers import FeatureEmbeddings, standalone
+from tfdistill.files import locked
+from tfdistill.identity import described
+from tfdistill.layers import FeatureEmbeddings
 from tfdistill.losses import SigmoidCrossEntropy
 from tfdistill.models import (
     JointNetwork,
@@ -35,10 +38,14 @@ from tfdistill.trainers import (
 from tfdistill.types import Teacher
 from tfdistill.zoo.judge import ListJudge
 from tfdistill.zoo.rounds import Batches, Candidates, Rounds
-from tfdistill.zoo.validation import PRIMARY, TOWERS, Validation, recaller_of
+from tfdistill.zoo.trained import TrainedNet, taken_out
+from tfdistill.zoo.validation import PRIMARY, Validation, recaller_of
 from tfdistill.zoo.weights import copy_weights
 
 __all__ = ["PRIMARY", "Batches", "Recipe", "TrainedNet", "train", "train_on"]
+
+BACKUP = "backup"
+"""The folder of a training that `fit` resumes from."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +132,7 @@ class Recipe:
         recall = self.task(name) == "recall"
         return f"val_{name}_{PRIMARY['recall'] if recall else self.chosen_by}"
 
-    def settings(self) -> dict[str, str]:
+    def settings(self) -> dict[str, Any]:
         """Returns what identifies a run of this recipe; more epochs may follow.
 
         Not where the learning rate depends on how many there are.
@@ -133,8 +140,8 @@ class Recipe:
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         if not self.annealed:
             del fields["epochs"]
-        fields["transfers"] = [transfer.settings() for transfer in self.transfers]
-        return {name: repr(value) for name, value in fields.items()}
+        found: dict[str, Any] = described(fields)
+        return found
 
     def only(self, name: str) -> Recipe:
         """Returns the recipe of one net alone, otherwise the same: the baseline.
@@ -182,20 +189,6 @@ class Recipe:
         )
 
 
-@dataclasses.dataclass(frozen=True)
-class TrainedNet:
-    """One net of a finished training at its best epoch, sharing nothing.
-
-    Args:
-        models: By name: the ranker, with an output for each task, or recall's query and
-            item towers.
-        history: The training's logs, a value for each epoch.
-    """
-
-    models: Mapping[str, tf.keras.Model]
-    history: Mapping[str, list[float]]
-
-
 def train(
     recipe: Recipe,
     spec: FeatureSpec,
@@ -213,7 +206,8 @@ def train(
     """Trains a recipe and returns each net at its own best validation epoch.
 
     A run that was killed goes on where it stopped when it is called again with the same
-    directory, and a finished one is only read.
+    directory, and a finished one is only read. A run of another recipe, spec, data,
+    teacher or start is refused there: it needs a directory of its own.
 
     Args:
         recipe: What to train.
@@ -233,8 +227,9 @@ def train(
         The nets by name.
 
     Raises:
-        ValueError: If a net to start with is none or another one of the recipe's, or a
-            net that stops early shares tables.
+        ValueError: If a net to start with is none or another one of the recipe's, a net
+            that stops early shares tables, the directory has another run, or another
+            process trains there.
     """
     make = functools.partial(
         RequestBatches,
@@ -253,7 +248,7 @@ def train(
             requests,
             recipe.candidates,
             recipe.epochs,
-            directory,
+            directory / BACKUP,
             known=known,
             seed=seed,
         )
@@ -332,21 +327,29 @@ def train_on(
         for name in recipe.nets
     }
     stops = [SubmodelEarlyStopping(best[name]) for name in recipe.stops_early]
-    for epochs in _ends(batches, recipe, network):
-        history = fit(
-            distiller,
-            batches,
-            steps_per_epoch=batches.steps_per_epoch,
-            epochs=epochs,
-            callbacks=[Evaluation(validate), *best.values(), *stops, *callbacks],
-            backup_dir=directory / "backup",
-            config={"seed": seed, **recipe.settings()},
-            verbose=verbose,
-        ).history
+    config = {
+        "seed": seed,
+        "spec": json.loads(spec.to_json()),
+        "start": {name: net.fingerprint for name, net in (start or {}).items()},
+        **recipe.settings(),
+    }
     trained = {}
-    for name, checkpoint in best.items():
-        checkpoint.restore()
-        trained[name] = TrainedNet(_taken_out(recipe, network, name), history)
+    with locked(directory):
+        for epochs in _ends(batches, recipe, network):
+            history = fit(
+                distiller,
+                batches,
+                steps_per_epoch=batches.steps_per_epoch,
+                epochs=epochs,
+                callbacks=[Evaluation(validate), *best.values(), *stops, *callbacks],
+                backup_dir=directory / BACKUP,
+                config=config,
+                verbose=verbose,
+            ).history
+        for name, checkpoint in best.items():
+            checkpoint.restore()
+            models = taken_out(network, name, recipe.task(name))
+            trained[name] = TrainedNet(models, history)
     return trained
 
 
@@ -378,15 +381,3 @@ def _compiled(
         loss_weights={o: recipe.loss_weights.get(o, 1.0) for o in outputs} or None,
     )
     return distiller
-
-
-def _taken_out(
-    recipe: Recipe, network: JointNetwork, name: str
-) -> dict[str, tf.keras.Model]:
-    """The models that serve a net, independent of the network."""
-    if recipe.task(name) == "ranking":
-        return {name: standalone(network.part(name))}
-    return {
-        side: standalone(network.part(name, output=f"{name}_{side}", scope=scope))
-        for side, scope in TOWERS
-    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +14,7 @@ from tfdistill.arrays import read_array
 from tfdistill.data.batching import RequestBatches
 from tfdistill.data.requests import PairSet, Requests
 from tfdistill.files import written_whole
+from tfdistill.identity import described
 from tfdistill.metrics import Pairs, dot_scores, top_k
 from tfdistill.zoo.judge import Recaller
 
@@ -76,14 +77,16 @@ class Rounds:
     """The batches of a training in rounds, resumable at any step: a `Batches`.
 
     Round r has the pools `pool-r.npy`, int32 `[users, N]`, which are written whole
-    before it begins. So a killed training reads them back, and goes on bit by bit.
+    before it begins. So a killed training reads them back, and goes on bit by bit. They
+    lie in the training's backup, so that who deletes it begins anew; the first ones are
+    drawn, not read.
 
     Args:
         make: Makes the batches of the requests with a `pool` and `from_pool`.
         requests: The training requests; recall answers the last one of each user.
         candidates: The rounds and their pools.
         epochs: Epochs of the training.
-        directory: Where the pools are kept.
+        directory: Where the pools are kept: the backup of the training.
         known: Pairs that are no candidates.
         seed: Seed of the drawn pools.
     """
@@ -103,6 +106,13 @@ class Rounds:
         self._epochs, self._directory = epochs, directory
         self._known, self._seed = known, seed
         self._first = self._batches(0)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that decides the batches, as JSON values, but for what recall learns."""
+        searched = described({"candidates": self._candidates, "pool_seed": self._seed})
+        known = self._known and self._known.fingerprint
+        return {**self._first.identity, **searched, "not_recalled": known}
 
     @property
     def steps_per_epoch(self) -> int:
@@ -135,16 +145,15 @@ class Rounds:
         return self._directory / f"pool-{round_}.npy"
 
     def _pool(self, round_: int, recaller: Recaller | None) -> np.ndarray:
-        """The pools of a round, made where there are none yet."""
+        """The pools of a round, made where there are none yet; the first are drawn."""
+        if not round_:
+            return self._drawn(round_)
         path = self._path(round_)
         if not path.exists():
-            if recaller is None or not round_:
-                pool = self._drawn(round_)
-            else:
-                pool = self._recalled(recaller)
+            made = self._drawn(round_) if recaller is None else self._recalled(recaller)
             path.parent.mkdir(parents=True, exist_ok=True)
             with written_whole(path) as file, open(file, "wb") as stream:
-                np.save(stream, pool)
+                np.save(stream, made)
         remedy = "Delete it: the run makes it anew."
         return read_array(path, what="the pools of a round", remedy=remedy)
 

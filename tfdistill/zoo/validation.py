@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -41,6 +41,11 @@ class Validation:
         }
         outputs = {name: network.model.output[name] for name in recipe.labelled}
         self._rankers = tf.keras.Model(inputs, outputs) if outputs else None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What chooses the epochs, as JSON values."""
+        return {**self._judge.identity, "chosen_by": self._chosen_by}
 
     def __call__(self) -> dict[str, float]:
         """Returns one metric per net, by name: of several tasks their mean.
