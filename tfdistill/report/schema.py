@@ -8,34 +8,19 @@ seeds, in the order of `Results.seeds`; NaN is a value that is undefined.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Optional, TypeVar
+from typing import ClassVar, Optional
 
 import pydantic
 
-from tfdistill.documents import STRICT, Size
+from tfdistill.documents import STRICT, Number, Several, Size
 from tfdistill.metrics import metric
 
 TEACHER = "teacher"
 ALONE = "student alone"
 DISTILLED = "student distilled"
 MODELS = (TEACHER, ALONE, DISTILLED)
-
-T = TypeVar("T")
-
-
-def _nan_if_null(value: Any) -> Any:
-    return math.nan if value is None else value
-
-
-Number = Annotated[
-    float, pydantic.Field(allow_inf_nan=True), pydantic.BeforeValidator(_nan_if_null)
-]
-"""A number that JSON has as null where it is NaN."""
-
-Several = Annotated[Sequence[T], pydantic.AfterValidator(tuple)]
 
 Values = Mapping[str, Sequence[Number]]
 """Metric name -> one value per seed."""
