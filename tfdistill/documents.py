@@ -18,19 +18,35 @@ import numpy as np
 import pydantic
 from pydantic_core import PydanticCustomError
 
-__all__ = ["STRICT", "Checked", "Int64", "Number", "Size", "one_of", "read", "shown"]
+__all__ = [
+    "STRICT",
+    "Checked",
+    "Int64",
+    "Number",
+    "Several",
+    "Size",
+    "one_of",
+    "read",
+    "shown",
+]
 
 T = TypeVar("T")
 
 Int64 = Annotated[int, pydantic.Field(ge=-(2**63), le=2**63 - 1)]
 Size = Annotated[int, pydantic.Field(ge=0, le=2**63 - 1)]
 
+
+def _nan_if_null(value: Any) -> Any:
+    return math.nan if value is None else value
+
+
 Number = Annotated[
-    float,
-    pydantic.Field(allow_inf_nan=True),
-    pydantic.BeforeValidator(lambda value: math.nan if value is None else value),
+    float, pydantic.Field(allow_inf_nan=True), pydantic.BeforeValidator(_nan_if_null)
 ]
 """A number that JSON has as null where it is NaN."""
+
+Several = Annotated[Sequence[T], pydantic.AfterValidator(tuple)]
+"""A list in JSON, a tuple once it was read."""
 
 STRICT = pydantic.ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 """`__pydantic_config__` of a dataclass that is read from documents only."""

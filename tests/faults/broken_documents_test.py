@@ -16,7 +16,7 @@ from tfdistill.documents import read
 from tfdistill.files import plain_name
 from tfdistill.report import from_json
 from tfdistill.scores import ScoreStore, score_batches
-from tfdistill.scores.manifest import Manifest
+from tfdistill.scores.manifest import Manifest, Shard
 
 PRICE = {"name": "price", "kind": "numeric", "scope": "item"}
 ITEM = {"name": "item", "kind": "categorical", "scope": "item", "table": "t"}
@@ -214,9 +214,13 @@ def test_what_is_no_manifest_is_refused(tmp_path, text):
 
 
 def test_a_damaged_record_of_a_shard_is_named(tmp_path):
-    (tmp_path / "shard-00000.json").write_text('{"name": "shard-00000.parquet", "ro')
-    with pytest.raises(ValueError, match=r"shard-00000\.json' is not the record of"):
-        score_batches([], len, tmp_path, keys=["item_id"], teacher_name="t")
+    path = tmp_path / "shard-00000.json"
+    for text in ('{"name": "shard-00000.parquet", "ro', "[]", '{"name": "../x"}'):
+        path.write_text(text)
+        with pytest.raises(
+            ValueError, match=r"shard-00000\.json' is not the record of"
+        ):
+            Shard.load(path)
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", "C:x", "a\0", "/", " "])

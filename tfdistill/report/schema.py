@@ -10,23 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Optional, TypeVar
+from typing import ClassVar, Optional
 
 import pydantic
 
 from tfdistill.data.summary import DataSummary
-from tfdistill.documents import STRICT, Number, Size
+from tfdistill.documents import STRICT, Number, Several, Size
 from tfdistill.metrics import metric
 
 TEACHER = "teacher"
 ALONE = "student alone"
 DISTILLED = "student distilled"
 MODELS = (TEACHER, ALONE, DISTILLED)
-
-T = TypeVar("T")
-
-
-Several = Annotated[Sequence[T], pydantic.AfterValidator(tuple)]
 
 Values = Mapping[str, Sequence[Number]]
 """Metric name -> one value per seed."""

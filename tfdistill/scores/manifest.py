@@ -74,10 +74,13 @@ class Shard:
         10
     """
 
-    name: Annotated[str, pydantic.AfterValidator(plain_name)]
+    name: str
     rows: Size
     sha256: Annotated[str, pydantic.Field(pattern="^[0-9a-f]{64}$")]
     features: str = ""
+
+    def __post_init__(self) -> None:
+        plain_name(self.name)
 
     @classmethod
     def load(cls, path: Path) -> Shard:

@@ -261,7 +261,7 @@ class StoreWriter:
             return []
         shards = list(self._found.shards)
         for path in sorted(self.directory.glob("shard-*.json")):
-            with contextlib.suppress(ValueError):  # a damaged one: it is scored again
+            with contextlib.suppress(ValueError):  # damaged: it is scored again
                 shards.append(Shard.load(path))
         return shards
 

@@ -222,7 +222,7 @@ class Backup(tf.keras.callbacks.Callback):
     def _restore(self) -> None:
         self._require(self._run["shapes"], self._shapes())
         self.model.optimizer.build(self.model.trainable_variables)
-        with _reading(self._directory, str(self._path)):
+        with _reading(str(self._path)):
             status = self._checkpoint().read(self._path)
             status.assert_existing_objects_matched().expect_partial()
             for key, state in self._run["callbacks"].items():
@@ -286,18 +286,23 @@ def begun_with(directory: str | os.PathLike[str]) -> dict[str, Any]:
     return identity
 
 
+def _reading(path: str | Path) -> contextlib.AbstractContextManager[None]:
+    remedy = f"Delete the directory {str(Path(path).parent)!r} to start over."
+    return read_as(path, "the backup of a run", remedy=remedy)
+
+
 def _read(directory: str | os.PathLike[str], run: _RunState) -> str | None:
     """Reads the run's state, if a checkpoint is there, and returns its path."""
-    named = os.path.join(directory, "checkpoint")
-    if not tf.io.gfile.exists(named):
+    folder = Path(directory)
+    if not (folder / "checkpoint").exists():
         return None
-    with _reading(directory, named):
-        state = tf.train.get_checkpoint_state(os.fspath(directory))
+    with _reading(folder / "checkpoint"):
+        state = tf.train.get_checkpoint_state(str(folder))
         if state is None:
             raise ValueError("it names no checkpoint")
-        name = plain_name(os.path.relpath(state.model_checkpoint_path, directory))
-    path = os.path.join(directory, name)
-    with _reading(directory, path):
+        name = plain_name(os.path.relpath(state.model_checkpoint_path, folder))
+    path = str(folder / name)
+    with _reading(path):
         tf.train.Checkpoint(run=run).read(path).expect_partial()
     if run.value.get("format") != FORMAT:
         version = run.value.get("version", "0.1.0 or before")
@@ -307,13 +312,6 @@ def _read(directory: str | os.PathLike[str], run: _RunState) -> str | None:
             "with the version that began it, or delete this folder to begin anew."
         )
     return path
-
-
-def _reading(
-    directory: str | os.PathLike[str], path: str
-) -> contextlib.AbstractContextManager[None]:
-    remedy = f"Delete the directory {os.fspath(directory)!r} to start over."
-    return read_as(path, "the backup of a run", remedy=remedy)
 
 
 def _metric_variables(model: tf.keras.Model) -> list[tf.Variable]:
