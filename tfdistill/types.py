@@ -22,7 +22,7 @@ class Teacher(Protocol):
     the student can contain it.
     """
 
-    def __call__(self, features: Mapping[str, Any]) -> Signals:
+    def __call__(self, features: Any) -> Signals:
         """Returns the named float32 signals for one batch of features."""
         ...
 

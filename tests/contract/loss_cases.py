@@ -203,6 +203,7 @@ CASES = [
         losses.GroupedBPR,
         ref.grouped_bpr,
         inputs={"group": lambda rng, b, n: rng.integers(0, 2, (b, n)).astype("i")},
+        decay=1.5,
         missing=2,
     ),
     *plain(losses.RankNet, ref.ranknet, temperature=2.5),

@@ -5,14 +5,22 @@ import inspect
 import numpy as np
 import pytest
 import tensorflow as tf
-from loss_cases import BATCH, CASES, Case
+from loss_cases import BATCH, CASES, LENGTH, WIDTH, Case
 
 POSITIONS = {"positive", "orders"}
+ORDERED = {
+    *("PlackettLuce", "RankDistil", "TopKSoftLabel", "RankingDistillation"),
+    *("RankNet", "ApproxNDCG", "DeltaNDCG", "RelevanceCrossEntropy"),
+    "RankingLossAdapter",
+}
 TOLERANCE = {"rtol": 2e-5, "atol": 2e-5}
 PROPERTIES = (
     "value",
     "mask",
     "empty",
+    "nothing",
+    "impossible",
+    "refused",
     "permutation",
     "leading",
     "extreme",
@@ -114,6 +122,93 @@ def test_empty(case):
     np.testing.assert_array_equal(gradient, np.zeros_like(gradient))
 
 
+def few(case: Case, batch, examples: int, items: int):
+    """The batch's first examples, and the first items of each."""
+    some = take_items(case, batch, np.arange(items))
+    if "orders" in some:
+        some["orders"] = some["orders"][..., :items]
+    return {key: values[:examples] for key, values in some.items()}
+
+
+@each_loss
+@pytest.mark.parametrize("how", ["eager", "graph"])
+def test_nothing(case, how):
+    """No example, lists without an item, of one item: 0 with a gradient of 0."""
+    batch = case.batch()
+    vectors = case.shape == "vector"
+    sizes = [(0, LENGTH), (BATCH, 0), (0, 0), (2, 1)]
+    sizes = [(0, BATCH), (1, BATCH)] if vectors else sizes
+
+    def step(some):
+        return differentiate(case, some)
+
+    if how == "graph":  # of any shape, as where a replica has no row of a batch
+        specs = {k: tf.TensorSpec([None] * v.ndim, v.dtype) for k, v in batch.items()}
+        for key in ("student", "teacher") if case.shape != "score" else ():
+            specs[key] = tf.TensorSpec(
+                [None] * (batch[key].ndim - 1) + [WIDTH], tf.float32
+            )
+        step = tf.function(step, input_signature=[specs])
+    for examples, items in sizes:
+        some = {k: v[:examples] for k, v in batch.items()}
+        if not vectors:
+            some = few(case, batch, examples, items)
+        value, gradient = step({k: tf.constant(v) for k, v in some.items()})
+        assert np.isfinite(value) and np.all(np.isfinite(gradient))
+        assert gradient.shape == some["student"].shape
+        if 0 in (examples, items):
+            assert value == 0.0 and not np.any(gradient)
+
+
+def spoilt(case: Case, value: float, every: bool):
+    """A batch with a teacher that gives one item of a list, or all, a wild score."""
+    batch = case.batch()
+    teacher = batch["teacher"].copy()
+    one = (0, 1, 0) if case.shape == "towers" else (0,) * teacher.ndim
+    teacher[(0,) if every else one] = value
+    return {**batch, "teacher": teacher}
+
+
+@each_loss
+def test_impossible(case):
+    """A teacher's -inf is probability 0 (no list at all, if all are), or refused."""
+    for every in (False, True):
+        batch = spoilt(case, -np.inf, every)
+        if not case.loss().log_zero:
+            with pytest.raises(ValueError, match="NaN or infinite where it counts"):
+                reduce(case, batch)
+            continue
+        value, gradient = differentiate(case, batch)
+        assert np.isfinite(value) and np.all(np.isfinite(gradient))
+        low = spoilt(case, -1e19, every)
+        if every and case.loss().example_rank:
+            low = {**batch, "mask": batch["mask"].copy()}
+            low["mask"][0] = False
+        elif type(case.loss()).__name__ in ORDERED or "divergence" in case.name:
+            continue  # -inf has no place in the order, and a floor in `reverse`
+        np.testing.assert_allclose(value, reduce(case, low), **TOLERANCE)
+
+
+@each_loss
+def test_refused(case):
+    """NaN and +inf are refused: eagerly, in a graph, and by NaN under XLA."""
+    wild = [spoilt(case, x, False) for x in (np.nan, np.inf)]
+    for weight in (np.nan, np.inf, -1.0):
+        weights = case.batch()["weights"].copy()
+        weights[(0,) * weights.ndim] = weight
+        wild.append({**case.batch(), "weights": weights})
+    graph = tf.function(lambda b: reduce(case, b))
+    for batch in wild:
+        with pytest.raises(ValueError, match="where it counts|that counts"):
+            reduce(case, batch)
+        with pytest.raises(tf.errors.InvalidArgumentError, match="counts"):
+            graph({k: tf.constant(v) for k, v in batch.items()})
+        masked = {**batch, "mask": batch["mask"].copy()}
+        masked["mask"][0] = False
+        if case.shape != "in_batch":
+            assert np.isfinite(reduce(case, masked))
+
+
 @each_loss
 def test_permutation(case):
     batch = case.batch()
@@ -209,8 +304,15 @@ def test_shift(case):
 def test_xla(case):
     batch = case.batch()
     compiled = tf.function(lambda b: differentiate(case, b), jit_compile=True)
-    for eager, xla in zip(differentiate(case, batch), compiled(batch)):
-        np.testing.assert_allclose(xla, eager, **TOLERANCE)
+    batches = [batch, {**batch, "teacher": np.round(batch["teacher"])}]  # with ties
+    if case.loss().log_zero:
+        batches.append(spoilt(case, -np.inf, False))
+    for batch in batches:
+        for eager, xla in zip(differentiate(case, batch), compiled(batch)):
+            np.testing.assert_allclose(xla, eager, **TOLERANCE)
+    # XLA drops assertions: NaN says the same.
+    for value in compiled(spoilt(case, np.nan, False)):
+        assert np.any(np.isnan(value))
 
 
 @each_loss

@@ -143,14 +143,19 @@ def ranknet(s, t, w, temperature=1.0):
     return temperature**2 * total / max(n * (n - 1) / 2, 1)
 
 
-def grouped_bpr(s, t, w, group):
-    pairs = [
-        w[i] * softplus(-(s[i] - s[j]))
-        for i in range(len(s))
-        for j in range(len(s))
-        if t[i] > t[j] and group[i] == group[j]
-    ]
-    return sum(pairs) / max(len(pairs), 1)
+def grouped_bpr(s, t, w, group, decay=20.0):
+    total = 0.0
+    for g in set(group):
+        own = [i for i in range(len(s)) if group[i] == g]
+        scores = [t[i] for i in own]
+        chance = {i: math.exp(-rank(scores, k) / decay) for k, i in enumerate(own)}
+        pairs = [(i, j) for i in own for j in own if t[i] > t[j]]
+        losses = [
+            chance[i] * chance[j] * w[i] * softplus(-(s[i] - s[j])) for i, j in pairs
+        ]
+        if pairs:
+            total += sum(losses) / sum(chance[i] * chance[j] for i, j in pairs)
+    return total
 
 
 def ideal_dcg(rel, topn):

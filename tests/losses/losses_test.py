@@ -50,7 +50,8 @@ def test_a_model_with_ragged_outputs_trains(loss):
 def test_negative_scores_are_scores_and_nan_is_missing():
     loss = losses.LogitMSE()
     assert loss([[-3.0, np.nan]], [[-1.0, 7.0]]) == 4.0
-    assert np.isnan(loss.reduce(student=[[1.0]], teacher=[[np.nan]]))
+    with pytest.raises(ValueError, match="NaN or infinite where it counts"):
+        loss.reduce(student=[[1.0]], teacher=[[np.nan]])
 
 
 def test_means_are_over_valid_examples():

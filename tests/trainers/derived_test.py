@@ -267,5 +267,5 @@ def test_contradictions_are_rejected():
         Transfer("hard", None, "fine", SigmoidCrossEntropy())
     with pytest.raises(ValueError, match="keeps at least one item, got {'fine': 0}"):
         Survival({"fine": 0})
-    with pytest.raises(ValueError, match="a stage and a temperature above 0"):
+    with pytest.raises(ValueError, match="`temperature` must be above 0"):
         Survival({"fine": 1}, temperature=0.0)

@@ -379,4 +379,4 @@ def test_transfers_that_contradict_themselves_are_rejected(options, message):
 def test_a_network_without_named_outputs_is_rejected():
     x = tf.keras.Input([2])
     with pytest.raises(ValueError, match="dict of names"):
-        Distiller(tf.keras.Model(x, tf.keras.layers.Dense(1)(x)))
+        Distiller(tf.keras.Model(x, [tf.keras.layers.Dense(1)(x) for _ in range(2)]))

@@ -82,7 +82,7 @@ def rank_weights(size: int, *, decay: float | None = None) -> tf.Tensor:
     steps = tf.range(size, dtype=tf.float32)
     if decay is None:
         return 1.0 - steps / size
-    if not decay > 0:
+    if not 0 < decay < np.inf:
         raise ValueError(f"`decay` must be above 0, received {decay!r}.")
     return tf.exp(-steps / decay)
 
@@ -280,8 +280,10 @@ def with_perplexity(scores: Any, perplexity: float, *, rounds: int = 40) -> np.n
         >>> np.exp(-(p * np.log(p)).sum()).round(3)
         2.0
     """
-    if not perplexity > 1.0:
-        raise ValueError(f"`perplexity` must be above 1, received {perplexity!r}.")
+    if not 1.0 < perplexity < np.inf:
+        raise ValueError(
+            f"`perplexity` must be above 1, received {perplexity!r}. Give a finite one."
+        )
     scores = np.asarray(scores, np.float64)
     scores = scores - scores.max(axis=1, keepdims=True)
     scores = np.maximum(scores, -1e30)  # finite, so that 0 * z is 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import tensorflow as tf
@@ -36,7 +37,7 @@ class DistillationExperts(tf.keras.layers.Layer):
         trainable: Whether experts and selector are trained.
 
     Raises:
-        ValueError: If a number isn't above 0.
+        ValueError: If a number isn't above 0 and finite.
 
     Shapes:
         `(student [..., d_s], teacher [..., d_t])` -> `(projected [..., d_t],
@@ -70,8 +71,10 @@ class DistillationExperts(tf.keras.layers.Layer):
         numbers = {"width": width, "experts": experts, "start": start}
         numbers |= {"end": end, "steps": steps}
         for key, value in numbers.items():
-            if not value > 0:
-                raise ValueError(f"`{key}` must be above 0, received {value!r}.")
+            if not 0 < value < math.inf:
+                raise ValueError(
+                    f"`{key}` must be above 0, received {value!r}. Take a finite one."
+                )
         self.width = width
         self.experts = experts
         self.start = start

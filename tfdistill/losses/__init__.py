@@ -10,6 +10,7 @@ from tfdistill.losses.base import (
     reduce_examples,
 )
 from tfdistill.losses.embedding import ClassifierTransfer, CosineHint, Hint
+from tfdistill.losses.grouped import GroupedBPR
 from tfdistill.losses.in_batch import InBatchDistillation, InBatchSoftmax
 from tfdistill.losses.listwise import (
     CalibratedListKL,
@@ -18,7 +19,7 @@ from tfdistill.losses.listwise import (
     RelevanceCrossEntropy,
 )
 from tfdistill.losses.ndcg import ApproxNDCG
-from tfdistill.losses.pairwise import BPR, DeltaNDCG, GroupedBPR, MarginMSE, RankNet
+from tfdistill.losses.pairwise import BPR, DeltaNDCG, MarginMSE, RankNet
 from tfdistill.losses.pointwise import (
     LogitMSE,
     ProbabilityMSE,

@@ -8,7 +8,7 @@ from typing import Any, Callable
 
 import tensorflow as tf
 
-from tfdistill.losses import base, masking, relevance
+from tfdistill.losses import base, checks, masking, relevance
 
 __all__ = ["RankingLossAdapter"]
 
@@ -42,7 +42,7 @@ class RankingLossAdapter(relevance.RelevanceLoss):
         name: Name of the loss.
 
     Raises:
-        ValueError: If `loss` isn't a TF-Ranking loss.
+        ValueError: If `loss` isn't a TF-Ranking loss, or its temperature not above 0.
 
     Example:
         >>> import tensorflow_ranking as tfr
@@ -50,6 +50,10 @@ class RankingLossAdapter(relevance.RelevanceLoss):
         >>> loss = RankingLossAdapter(softmax, relevance.MinMax())
         >>> loss(y_true=[[-1.0, -3.0]], y_pred=[[0.0, 0.0]]).numpy().round(4)
         2.7726
+
+    Departures:
+        The values are TF-Ranking's; the map of scores to relevance, the shift and the
+        divisor by items are ours.
 
     Reference:
         Pasumarthi et al., TF-Ranking, arXiv:1812.00073.
@@ -72,6 +76,9 @@ class RankingLossAdapter(relevance.RelevanceLoss):
                 f"`loss` must be a tfr.keras.losses instance, received {loss!r}. Use "
                 "the losses of tfdistill directly."
             )
+        options = loss.get_config()
+        if options.get("temperature") is not None:
+            checks.positive("temperature", options["temperature"])
         name = name or f"{loss.name or type(loss).__name__}_distillation"
         super().__init__(relevance_map, reduction=reduction, name=name)
         self.loss = loss
@@ -93,7 +100,7 @@ class RankingLossAdapter(relevance.RelevanceLoss):
             student -= masking.masked_max(student, items.valid)
         labels = tf.where(items.valid, self._grades(items), -1.0)
         shape = tf.shape(student)
-        rows = [-1, student.shape[-1] or shape[-1]]
+        rows = [tf.reduce_prod(shape[:-1]), masking.last_size(student)]
         values = _in_chunks(
             self._per_list,
             tf.reshape(student, rows),
@@ -131,17 +138,18 @@ def _in_chunks(
 ) -> tf.Tensor:
     """`function(student, *constants)` `[N]` of `[N, L]`, chunk by chunk of lists."""
     pairs = student.shape.num_elements()
-    if pairs is not None and pairs * student.shape[-1] <= _PAIRS:
+    if pairs and pairs * student.shape[-1] <= _PAIRS:
         return function(student, *constants)  # one chunk
     count, length = tf.unstack(tf.shape(student))
-    lists = tf.clip_by_value(_PAIRS // (length * length), 1, tf.maximum(count, 1))
-    chunks = -(-count // lists)
+    wide = tf.maximum(length, 1)  # nothing is one item of padding
+    lists = tf.clip_by_value(_PAIRS // (wide * wide), 1, tf.maximum(count, 1))
+    chunks = tf.maximum(-(-count // lists), 1)
 
     def cut(rows: tf.Tensor, padding: float) -> tf.Tensor:
         """`[N, L]` -> `[chunks, lists, L]`."""
-        extra = [[0, chunks * lists - count], [0, 0]]
+        extra = [[0, chunks * lists - count], [0, wide - length]]
         rows = tf.pad(rows, extra, constant_values=padding)
-        return tf.reshape(rows, [chunks, lists, student.shape[-1] or length])
+        return tf.reshape(rows, [chunks, lists, student.shape[-1] or wide])
 
     labels, weights = constants
 
@@ -163,7 +171,7 @@ def _in_chunks(
         )
 
         def gradient(upstream: tf.Tensor) -> tf.Tensor:
-            rows = tf.reshape(slopes, [chunks * lists, -1])[:count]
+            rows = tf.reshape(slopes, [chunks * lists, -1])[:count, :length]
             return upstream[:, tf.newaxis] * rows
 
         return tf.reshape(losses, [-1])[:count], gradient

@@ -3,76 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
-from tfdistill.losses import checks, masking
+from tfdistill.losses import checks, masking, sound
+from tfdistill.losses.examples import Items, Outcome, Reduction, reduce_examples
 
-__all__ = ["DistillationLoss", "Items", "TemperedLoss", "reduce_examples"]
-
-Reduction = tf.keras.losses.Reduction
+__all__ = [
+    "DistillationLoss",
+    "Items",
+    "Reduction",
+    "TemperedLoss",
+    "reduce_examples",
+]
 
 ABSOLUTE = "the values themselves are compared, not their differences"
 """Why a loss is not invariant to a shift of the student."""
-
-
-class Items(NamedTuple):
-    """What a loss computes with, after the door: float32, finite, aligned.
-
-    Attributes:
-        student: float32 `[..., L]` (or `[..., H]`), 0 at invalid items.
-        teacher: float32, shaped as `student`, without gradient, 0 at invalid items.
-        labels: float32, shaped as `weights`, or None.
-        valid: bool `[..., L]`: unmasked and with a weight above 0.
-        weights: float32 `[..., L]`, 0 at invalid items.
-        inputs: The call's further inputs, by keyword.
-    """
-
-    student: tf.Tensor
-    teacher: tf.Tensor
-    labels: tf.Tensor | None
-    valid: tf.Tensor
-    weights: tf.Tensor
-    inputs: Mapping[str, Any]
-
-
-def reduce_examples(
-    values: tf.Tensor, valid: tf.Tensor, reduction: str = Reduction.AUTO
-) -> tf.Tensor:
-    """Reduces per-example losses, in the Keras path and in the Distiller alike.
-
-    mean = sum(values over valid examples) / max(count(valid examples), 1)
-
-    Weights are inside `values` already and not in the count: twice the weight is twice
-    the loss. The mean is the replica's own; Keras divides by the number of replicas.
-
-    Args:
-        values: float32 `[...]`, per-example losses.
-        valid: bool `[...]`, which examples count; with further trailing axes, an
-            example counts when any of its items does.
-        reduction: `AUTO` or `SUM_OVER_BATCH_SIZE` (mean over valid), `SUM` or `NONE`.
-
-    Returns:
-        float32 scalar, or `[...]` for `NONE`.
-
-    Raises:
-        ValueError: If the reduction is none of these.
-
-    Example:
-        >>> valid = tf.constant([True, True, False])
-        >>> reduce_examples(tf.constant([1., 3., 8.]), valid).numpy()
-        2.0
-    """
-    Reduction.validate(reduction)
-    extra = valid.shape.rank - values.shape.rank
-    if extra:
-        valid = tf.reduce_any(valid, axis=list(range(-extra, 0)))
-    if reduction == Reduction.NONE:
-        return tf.where(valid, values, 0.0)
-    if reduction == Reduction.SUM:
-        return tf.reduce_sum(tf.where(valid, values, 0.0))
-    return masking.masked_mean(values, valid, axis=None)
 
 
 class DistillationLoss(tf.keras.losses.Loss):
@@ -94,12 +41,21 @@ class DistillationLoss(tf.keras.losses.Loss):
       such as a scheduled temperature;
     * `teacher_gradient`: whether its gradient reaches the teacher by default;
     * `constant_teacher`: whether it takes the teacher as a constant at all times;
+    * `log_zero`: whether a teacher's -inf is taken, as the log of probability 0; a list
+      that is -inf throughout counts as masked;
     * `not_applicable`: properties of the test contract that do not hold, with reasons.
 
     Args:
         reduction: `AUTO` or `SUM_OVER_BATCH_SIZE` for the mean over valid examples,
             `SUM` or `NONE`.
         name: Name of the loss; the class name if None.
+
+    Example:
+        >>> class LogitMAE(DistillationLoss):
+        ...     def _per_example(self, items):
+        ...         return items.weights * tf.abs(items.student - items.teacher)
+        >>> LogitMAE()(y_true=[[1.0, float("nan")]], y_pred=[[3.0, 9.0]]).numpy()
+        2.0
     """
 
     example_rank: ClassVar[int] = 0
@@ -108,6 +64,7 @@ class DistillationLoss(tf.keras.losses.Loss):
     overrides: ClassVar[tuple[str, ...]] = ()
     teacher_gradient: ClassVar[bool] = False
     constant_teacher: ClassVar[bool] = False
+    log_zero: ClassVar[bool] = False
     not_applicable: Mapping[str, str] = {}
 
     def __init__(
@@ -133,7 +90,8 @@ class DistillationLoss(tf.keras.losses.Loss):
             teacher: The teacher's signal, shaped as `student`.
             labels: `[..., L]` hard labels, for the losses that use them.
             mask: bool `[..., L]`, True for real items; or one value per list.
-            weights: `[..., L]` item weights, or `[B]` / `[B, 1]` list weights, >= 0.
+            weights: `[..., L]` item weights, or `[B]` / `[B, 1]` list weights, finite
+                and >= 0.
             **inputs: Exactly the loss's declared `inputs`, and any of its `overrides`.
 
         Returns:
@@ -141,10 +99,12 @@ class DistillationLoss(tf.keras.losses.Loss):
             without a valid item.
 
         Raises:
-            ValueError: If shapes do not fit, vectors are ragged, or an input is missing
-                or unknown.
+            ValueError: If shapes do not fit, vectors are ragged, an input is missing or
+                unknown, or (eagerly; in a graph it is an assertion) a value is refused:
+                see `tfdistill.losses.sound`.
         """
-        return self._evaluate(student, teacher, labels, mask, weights, inputs)[0]
+        found = self._evaluate(student, teacher, labels, mask, weights, inputs)
+        return found.sound * found.values
 
     def reduce(
         self,
@@ -172,10 +132,10 @@ class DistillationLoss(tf.keras.losses.Loss):
         Returns:
             float32 scalar (`[...]` for `Reduction.NONE`).
         """
-        values, valid = self._evaluate(
+        found = self._evaluate(
             student, teacher, labels, mask, weights, inputs, teacher_gradient
         )
-        return reduce_examples(values, valid, self.reduction)
+        return found.sound * reduce_examples(found.values, found.valid, self.reduction)
 
     def call(self, y_true: Any, y_pred: Any) -> tf.Tensor:
         """Computes one loss per example; NaN in `y_true` marks missing items."""
@@ -198,10 +158,9 @@ class DistillationLoss(tf.keras.losses.Loss):
         """
         with tf.name_scope(self.name):
             teacher, mask = self._split_missing(y_true)
-            values, valid = self._evaluate(
-                y_pred, teacher, None, mask, sample_weight, {}
-            )
-            return reduce_examples(values, valid, self._get_reduction())
+            found = self._evaluate(y_pred, teacher, None, mask, sample_weight, {})
+            value = reduce_examples(found.values, found.valid, self._get_reduction())
+            return found.sound * value
 
     def get_config(self) -> dict[str, Any]:
         """Returns every constructor argument."""
@@ -248,7 +207,7 @@ class DistillationLoss(tf.keras.losses.Loss):
         weights: Any,
         inputs: Mapping[str, Any],
         teacher_gradient: bool | None = None,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    ) -> Outcome:
         """Returns per-example losses and which examples (or items) count."""
         missing = [name for name in self.inputs if name not in inputs]
         unknown = set(inputs) - set(self.inputs) - set(self.overrides)
@@ -270,7 +229,36 @@ class DistillationLoss(tf.keras.losses.Loss):
         if not passes:
             teacher = tf.stop_gradient(teacher)
         items = self._enter(student, teacher, labels, mask, weights, inputs)
-        return self._per_example(items), self._valid_examples(items)
+        right = self._sound(items, weighted=weights is not None)
+        if not self.log_zero:
+            values, valid = self._per_example(items), self._valid_examples(items)
+            return Outcome(values, valid, right)
+        heard, floor = self._heard(items), sound.LOG_ZERO
+        if heard is not None:
+            floor = tf.where(heard, floor, 0.0)
+        items = items._replace(teacher=tf.maximum(items.teacher, floor))
+        values, valid = self._per_example(items), self._valid_examples(items)
+        if heard is not None:
+            values = tf.where(heard[..., 0], values, 0.0)
+            valid &= heard[..., 0] if self.item_rank else heard
+        return Outcome(values, valid, right)
+
+    def _sound(self, items: Items, *, weighted: bool) -> tf.Tensor:
+        """Refuses values that the loss doesn't take; see `sound`."""
+        right = sound.sound_teacher(self.name, items.teacher, self.log_zero)
+        if weighted:
+            right *= sound.sound_weights(self.name, items.weights)
+        if "temperature" in items.inputs:
+            right *= sound.sound_temperature(self.name, items.inputs["temperature"])
+        return right
+
+    def _heard(self, items: Items) -> tf.Tensor | None:
+        """Which lists have a score above -inf: bool `[..., 1]`; None for no lists."""
+        if not self.example_rank:
+            return None
+        present = items.valid[..., tf.newaxis] if self.item_rank else items.valid
+        scores = tf.where(present, items.teacher, sound.LOG_ZERO)
+        return tf.reduce_max(scores, axis=-1, keepdims=True) > sound.LOG_ZERO
 
     def _enter(
         self,
@@ -331,7 +319,7 @@ class DistillationLoss(tf.keras.losses.Loss):
         if weights is None:
             return valid, tf.cast(valid, tf.float32)
         weights = masking.broadcast_items(_dense(weights), shape, rank)
-        valid &= weights > 0.0
+        valid &= tf.not_equal(weights, 0.0)  # NaN counts, so that it is refused
         return valid, tf.where(valid, weights, 0.0)
 
 
@@ -339,12 +327,12 @@ class TemperedLoss(DistillationLoss):
     """A loss with a temperature, which a call may override for schedules.
 
     Args:
-        temperature: T > 0.
+        temperature: T, finite and > 0.
         reduction: See `DistillationLoss`.
         name: Name of the loss.
 
     Raises:
-        ValueError: If the temperature is not above 0.
+        ValueError: If the temperature is not above 0 and finite.
     """
 
     overrides: ClassVar[tuple[str, ...]] = ("temperature",)

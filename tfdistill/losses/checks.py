@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 __all__ = ["at_least", "choice", "positive", "share"]
 
 
 def positive(name: str, value: float) -> float:
-    """Returns `value` if it is above 0.
+    """Returns `value` if it is a finite number above 0.
 
     Args:
         name: Name of the argument, for the message.
@@ -18,15 +19,21 @@ def positive(name: str, value: float) -> float:
         The value as a float.
 
     Raises:
-        ValueError: If it is not above 0.
+        ValueError: If it is no number, not above 0, NaN or infinite.
 
     Example:
         >>> positive("temperature", 2)
         2.0
     """
-    if not value > 0:
-        raise ValueError(f"`{name}` must be above 0, received {value!r}.")
-    return float(value)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0.0 < number < math.inf:
+        raise ValueError(
+            f"`{name}` must be above 0, received {value!r}. Give a finite number."
+        )
+    return number
 
 
 def at_least(name: str, value: int, low: int) -> int:

@@ -74,12 +74,17 @@ class _InBatchLoss(base.TemperedLoss):
         Looked up in the user's sorted known rows, without a `[B, B * L, L]` cube.
         """
         rows = tf.cast(items.inputs["item_row"], tf.int32)
-        users, length = tf.unstack(tf.shape(rows))
+        users = tf.shape(rows)[0]
         known = tf.sort(tf.where(known & items.valid, rows, rows.dtype.max), axis=-1)
         everyone = tf.reshape(self._gathered(rows), [1, -1])
+        count = tf.size(everyone)
+        # Of no column, `searchsorted` could not tell how many users there are.
+        empty = [[0, 0], [0, tf.cast(tf.equal(count, 0), tf.int32)]]
+        known, everyone = tf.pad(known, empty), tf.pad(everyone, empty)
         everyone = tf.broadcast_to(everyone, [users, tf.size(everyone)])
-        place = tf.minimum(tf.searchsorted(known, everyone), length - 1)
-        return tf.equal(tf.gather(known, place, batch_dims=1), everyone)
+        last = tf.shape(known)[1] - 1
+        place = tf.minimum(tf.searchsorted(known, everyone), last)
+        return tf.equal(masking.take(known, place), everyone)[:, :count]
 
     def get_config(self) -> dict[str, Any]:
         """Returns every constructor argument."""
@@ -129,6 +134,10 @@ class InBatchSoftmax(_InBatchLoss):
         ...     log_q=[[0.0], [0.0]], item_row=[[4], [7]],
         ... ).numpy().round(4)
         0.6931
+
+    Departures:
+        The paper keeps accidental hits and has one positive; leaving them out and
+        `every` are ours, and shares are given, not estimated on the way.
 
     Reference:
         Yi et al., Sampling-bias-corrected neural modeling for large corpus item
@@ -184,7 +193,7 @@ class InBatchSoftmax(_InBatchLoss):
             known |= items.labels > 0.0
         valid, first = self._columns(items)
         places = first[:, tf.newaxis] + tf.range(tf.shape(items.valid)[1])
-        own = tf.gather(logits, places, batch_dims=1)  # [B, L]
+        own = masking.take(logits, places)  # [B, L]
         negatives = valid & ~self._hits(items, known)
         rest = tf.reduce_logsumexp(
             logits + tf.where(negatives, 0.0, logits.dtype.min), axis=1, keepdims=True
@@ -245,6 +254,9 @@ class InBatchDistillation(_InBatchLoss):
         ...     student=towers, teacher=towers, log_q=tf.zeros([4, 3]), item_row=rows
         ... ).numpy()
         0.0
+
+    Departures:
+        No paper has this loss; the correction is Yi et al.'s, the divergence Hinton's.
 
     Reference:
         Yi et al., RecSys 2019, for the correction; Hinton et al., arXiv:1503.02531.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Callable
 
+import numpy as np
 import tensorflow as tf
 
-from tfdistill.losses import base, checks, masking, relevance
+from tfdistill.losses import base, checks, masking, relevance, sound
 
 __all__ = [
     "CalibratedListKL",
@@ -16,6 +18,9 @@ __all__ = [
 ]
 
 
+_LOG_TINY = math.log(np.finfo(np.float32).tiny)
+
+
 @tf.keras.utils.register_keras_serializable(package="tfdistill")
 class ListSoftmaxKL(base.TemperedLoss):
     """Divergence between the softmax of the teacher's list and the student's.
@@ -23,7 +28,9 @@ class ListSoftmaxKL(base.TemperedLoss):
     loss = T^2 * D(p, q), p = softmax(z_t / T), q = softmax(z_s / T) over valid items:
 
     * `forward`: sum_i w_i [p_i log(p_i / q_i) - p_i + q_i]; covers the teacher's list;
-    * `reverse`: the same with p and q exchanged; the student may pick one mode;
+    * `reverse`: the same with p and q exchanged; the student may pick one mode. It is
+      infinite where p = 0, so log p counts as at least -87.3, that of the smallest
+      float32;
     * `js`: half of each against the mean of p and q; bounded.
 
     All from log-softmax. With equal weights the terms - p_i + q_i vanish and `forward`
@@ -45,12 +52,17 @@ class ListSoftmaxKL(base.TemperedLoss):
         >>> loss(y_true=[[2.0, 1.0, 0.0]], y_pred=[[2.0, 1.0, 0.0]]).numpy()
         0.0
 
+    Departures:
+        ListNet is `forward` at T = 1 without the teacher's entropy, which is constant;
+        `reverse`, `js`, T^2 and item weights are not its.
+
     Reference:
         Cao et al., Learning to rank: from pairwise to listwise approach, ICML 2007;
         Hinton et al., arXiv:1503.02531.
     """
 
     example_rank = 1
+    log_zero = True
 
     def __init__(
         self,
@@ -71,7 +83,9 @@ class ListSoftmaxKL(base.TemperedLoss):
         if self.divergence == "forward":
             return t**2 * generalised_kl(log_p, log_q, items.weights)
         if self.divergence == "reverse":
-            return t**2 * generalised_kl(log_q, log_p, items.weights)
+            return t**2 * generalised_kl(
+                log_q, tf.maximum(log_p, _LOG_TINY), items.weights
+            )
         log_m = tf.reduce_logsumexp(tf.stack([log_p, log_q]), 0) - tf.math.log(2.0)
         sides = [generalised_kl(x, log_m, items.weights) for x in (log_p, log_q)]
         return t**2 * 0.5 * tf.add_n(sides)
@@ -101,12 +115,17 @@ class CalibratedListKL(base.DistillationLoss):
         >>> loss(y_true=[[2.0, -1.0]], y_pred=[[2.0, -1.0]]).numpy()
         0.0
 
+    Departures:
+        The paper's cross entropy has the same gradient; the teacher's entropy is
+        subtracted here, so that the minimum is 0.
+
     Reference:
         Gui et al., Calibration-compatible listwise distillation of privileged features
         for CTR prediction, arXiv:2312.08727.
     """
 
     example_rank = 1
+    log_zero = True
     not_applicable = {"shift": "probabilities are compared: their level matters"}
 
     def _per_example(self, items: base.Items) -> tf.Tensor:
@@ -137,6 +156,10 @@ class RelevanceCrossEntropy(relevance.RelevanceLoss):
         >>> loss(y_true=[[7.0]], y_pred=[[3.0]]).numpy() == 0.0
         True
 
+    Departures:
+        ListNet makes its distribution by a softmax of grades; here relevance is divided
+        by its sum.
+
     Reference:
         Cao et al., Learning to rank: from pairwise to listwise approach, ICML 2007.
     """
@@ -157,7 +180,8 @@ class PlackettLuce(base.DistillationLoss):
     for the items r in the teacher's order. With `topk=None` this is ListMLE. With
     `topk=K` it is RRD: the teacher's head is "interesting", its order is learned; the
     rest of the list is "uninteresting" and stands in the denominators alone. Ties of
-    the teacher share one denominator (Breslow), so their order doesn't matter.
+    the teacher share one denominator (Breslow), so their order doesn't matter. Items of
+    -inf have no place in the order and stand in the denominators alone.
 
     The safe default for recall: K = 50 items of the teacher's head with L = 500 sampled
     others (see `tfdistill.data.samplers.teacher_head`). O(L + K log K).
@@ -172,12 +196,18 @@ class PlackettLuce(base.DistillationLoss):
         >>> loss(y_true=[[3.0, 2.0, 1.0]], y_pred=[[0.0, 0.0, 0.0]]).numpy().round(4)
         1.0986
 
+    Departures:
+        The papers sum over the ordered items; here it is their mean, and ties share a
+        denominator. DE-RRD draws the interesting items anew each epoch; here the list
+        says which they are.
+
     Reference:
         Xia et al., Listwise approach to learning to rank, ICML 2008; Kang et al.,
         DE-RRD, arXiv:2012.04357.
     """
 
     example_rank = 1
+    log_zero = True
     not_applicable = {"minimum": "only the order is matched, as in BPR"}
 
     def __init__(
@@ -192,14 +222,16 @@ class PlackettLuce(base.DistillationLoss):
 
     def _per_example(self, items: base.Items) -> tf.Tensor:
         order, ranks = masking.masked_sort(items.teacher, items.valid, self.topk)
-        student = tf.gather(items.student, order, batch_dims=-1)
-        weights = tf.gather(items.weights, order, batch_dims=-1)
+        student = masking.take(items.student, order)
+        weights = masking.take(items.weights, order)
         low, above = student.dtype.min, ranks > 0
         if self.topk is None:
             tails = _tails(tf.where(above, student, low), ranks)
-            return masking.masked_mean(weights * (tails - student), above)
+            chances = tf.math.count_nonzero(items.possible, axis=-1, keepdims=True)
+            taught = tf.range(masking.last_size(student), dtype=tf.int64) < chances
+            return masking.masked_mean(weights * (tails - student), taught)
         # Everything from the last one's ties on is one sum, and need not be sorted.
-        teacher = tf.gather(items.teacher, order, batch_dims=-1)
+        teacher = masking.take(items.teacher, order)
         last = tf.where(above, teacher, low)[..., -1:]
         rest, above = items.valid & (items.teacher <= last), above & (teacher > last)
         others = tf.where(rest, items.student, low)
@@ -209,7 +241,7 @@ class PlackettLuce(base.DistillationLoss):
             weights * (_tails(line, ranks) - student),
             items.weights * (tail - items.student),
         )
-        ordered = above, rest & (items.teacher == last)
+        ordered = above, rest & (items.teacher == last) & (last > sound.LOG_ZERO)
         return masking.masked_mean(tf.concat(parts, -1), tf.concat(ordered, -1))
 
     def get_config(self) -> dict[str, Any]:
@@ -258,7 +290,7 @@ def generalised_kl(log_p: tf.Tensor, log_q: tf.Tensor, weights: tf.Tensor) -> tf
 
 def _tails(line: tf.Tensor, ranks: tf.Tensor) -> tf.Tensor:
     """Denominators by rank: that of the first among ties, whose tail holds them all."""
-    return tf.gather(log_tail_sums(line), tf.maximum(ranks - 1, 0), batch_dims=-1)
+    return masking.take(log_tail_sums(line), tf.maximum(ranks - 1, 0))
 
 
 def log_tail_sums(logits: tf.Tensor) -> tf.Tensor:

@@ -11,11 +11,13 @@ __all__ = [
     "broadcast_items",
     "count_above",
     "divisor",
+    "last_size",
     "masked_log_softmax",
     "masked_max",
     "masked_mean",
     "masked_ranks",
     "masked_sort",
+    "take",
 ]
 
 
@@ -51,6 +53,46 @@ def broadcast_items(values: Any, shape: tf.Tensor, rank: int) -> tf.Tensor:
     for _ in range(rank - values.shape.rank):
         values = values[..., tf.newaxis]
     return tf.broadcast_to(values, shape)
+
+
+def last_size(values: tf.Tensor) -> Any:
+    """Size of the last axis: an int where it is known while tracing.
+
+    Args:
+        values: `[..., L]`.
+
+    Returns:
+        L, an int or an int32 scalar.
+
+    Example:
+        >>> last_size(tf.zeros([2, 0]))
+        0
+    """
+    size = values.shape[-1]
+    return tf.shape(values)[-1] if size is None else size
+
+
+def take(values: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+    """Each list's values at its own places.
+
+    As `tf.gather(values, places, batch_dims=-1)`, whose gradient fails where there is
+    no list at all.
+
+    Args:
+        values: `[..., L]`.
+        places: int32 `[..., K]`, in 0 .. L - 1.
+
+    Returns:
+        `[..., K]`.
+
+    Example:
+        >>> take(tf.constant([[5., 6.], [7., 8.]]), tf.constant([[1], [0]])).numpy()
+        array([[6.],
+               [7.]], dtype=float32)
+    """
+    first = last_size(values) * tf.range(tf.reduce_prod(tf.shape(places)[:-1]))
+    first = tf.reshape(first, tf.concat([tf.shape(places)[:-1], [1]], 0))
+    return tf.gather(tf.reshape(values, [-1]), first + places)
 
 
 def divisor(valid: tf.Tensor, axis: Any = -1, keepdims: bool = False) -> tf.Tensor:
@@ -183,7 +225,7 @@ def masked_ranks(
         >>> masked_ranks(tf.constant([1., 3., 1., 9.]), valid).numpy()[:3]
         array([2., 1., 2.], dtype=float32)
     """
-    shape, length = tf.shape(scores), scores.shape[-1] or tf.shape(scores)[-1]
+    shape, length = tf.shape(scores), last_size(scores)
     valid = tf.broadcast_to(valid, shape)
     if topk is None:
         return 1.0 + count_above(scores, valid)
@@ -219,7 +261,7 @@ def masked_sort(
         >>> order.numpy(), ranks.numpy()
         (array([1, 0, 2, 3], dtype=int32), array([1, 2, 2, 0], dtype=int32))
     """
-    length = scores.shape[-1] or tf.shape(scores)[-1]
+    length = last_size(scores)
     size = length if topk is None else tf.minimum(topk, length)
     rows = tf.reshape(tf.where(valid, scores, scores.dtype.min), [-1, length])
     best, order = tf.math.top_k(rows, size)

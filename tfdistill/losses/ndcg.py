@@ -6,7 +6,7 @@ from typing import Any, Callable
 
 import tensorflow as tf
 
-from tfdistill.losses import base, checks, pair_blocks, relevance
+from tfdistill.losses import base, checks, masking, pair_blocks, relevance
 
 __all__ = ["ApproxNDCG"]
 
@@ -40,6 +40,9 @@ class ApproxNDCG(relevance.RelevanceLoss):
         >>> loss(y_true=[[2.0, -1.0]], y_pred=[[9.0, 0.0]]).numpy().round(4)
         -1.0
 
+    Departures:
+        The weights of items are ours; for equal ones it is the paper's.
+
     Reference:
         Qin et al., A general approximation framework for direct optimization of
         information retrieval measures, 2010; Bruch et al., Revisiting approximate
@@ -62,12 +65,12 @@ class ApproxNDCG(relevance.RelevanceLoss):
     def _per_example(self, items: base.Items) -> tf.Tensor:
         gains = relevance.normalised_gains(self._grades(items), items.valid)
         t = items.inputs.get("temperature", self.temperature)
-        length = items.student.shape[-1] or tf.shape(items.student)[-1]
+        length = masking.last_size(items.student)
 
         def graded() -> tf.Tensor:
             top, rows = tf.math.top_k(gains, _FEW)
-            student = tf.gather(items.student, rows, batch_dims=-1)
-            weights = tf.gather(items.weights, rows, batch_dims=-1)
+            student = masking.take(items.student, rows)
+            weights = masking.take(items.weights, rows)
             return _dcg(weights * top, _smooth_ranks_of(student, items, t))
 
         def short() -> tf.Tensor:

@@ -7,6 +7,8 @@ from typing import Any, Callable
 
 import tensorflow as tf
 
+from tfdistill.losses import masking
+
 __all__ = ["FAR", "PairTerm", "pair_sums", "smooth_ranks"]
 
 FAR = -1e30
@@ -29,28 +31,38 @@ _BLOCK = 120
 class _Blocks:
     """Cuts lists `[..., L]` into `[blocks, N, R]` and back.
 
+    A batch without a list is one list of padding, and so is a list without an item: no
+    kernel has to do with nothing.
+
     Args:
         like: float32 `[..., L]`.
     """
 
     def __init__(self, like: tf.Tensor) -> None:
         self.shape = tf.shape(like)
-        self.length = like.shape[-1] or self.shape[-1]
-        self.count = -(-self.length // _BLOCK)
-        self.size = -(-self.length // self.count)
+        self.lists = like.shape[:-1].num_elements()
+        if self.lists is None:
+            self.lists = tf.reduce_prod(self.shape[:-1])
+        self.length = masking.last_size(like)
+        length = _at_least_one(self.length)
+        self.count = -(-length // _BLOCK)
+        self.size = -(-length // self.count)
 
     def cut(self, values: tf.Tensor, padding: float = 0.0) -> tf.Tensor:
         """`[..., L]` -> `[blocks, N, R]`, padded at the end."""
-        rows = tf.reshape(values, [-1, self.length])
-        surplus = [[0, 0], [0, self.count * self.size - self.length]]
+        rows = tf.reshape(values, [self.lists, self.length])
+        surplus = [
+            [0, _at_least_one(self.lists) - self.lists],
+            [0, self.count * self.size - self.length],
+        ]
         rows = tf.pad(rows, surplus, constant_values=tf.cast(padding, rows.dtype))
         return tf.transpose(tf.reshape(rows, [-1, self.count, self.size]), [1, 0, 2])
 
     def join(self, blocks: tf.Tensor) -> tf.Tensor:
         """`[blocks, N, R]` -> `[..., L]`."""
         rows = tf.transpose(blocks, [1, 0, 2])
-        rows = tf.reshape(rows, [-1, self.count * self.size])[:, : self.length]
-        return tf.reshape(rows, self.shape)
+        rows = tf.reshape(rows, [-1, self.count * self.size])
+        return tf.reshape(rows[: self.lists, : self.length], self.shape)
 
     def each_pair(self, body: Callable[..., Any], state: tuple[tf.Tensor, ...]) -> Any:
         """Runs `body(a, b, *state) -> state` for all blocks a <= b, one by one."""
@@ -136,7 +148,7 @@ def pair_sums(
         def gradient(upstream: tf.Tensor) -> tf.Tensor:
             return upstream[..., tf.newaxis] * slope
 
-        return tf.reshape(value, blocks.shape[:-1]), gradient
+        return tf.reshape(value[: blocks.lists], blocks.shape[:-1]), gradient
 
     return total(student)
 
@@ -199,6 +211,11 @@ def smooth_ranks(student: tf.Tensor, valid: tf.Tensor, temperature: float) -> tf
         return 0.5 * (1.0 + count + padded + blocks.join(before)), gradient
 
     return ranks(student)
+
+
+def _at_least_one(size: Any) -> Any:
+    """`max(size, 1)` of an int or of a scalar."""
+    return max(size, 1) if isinstance(size, int) else tf.maximum(size, 1)
 
 
 def _leads(rows: tf.Tensor, a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:

@@ -10,12 +10,12 @@ import tensorflow as tf
 
 from tfdistill.losses import base, checks, masking, pair_blocks, relevance
 
-__all__ = ["BPR", "DeltaNDCG", "GroupedBPR", "MarginMSE", "RankNet"]
+__all__ = ["BPR", "DeltaNDCG", "MarginMSE", "RankNet"]
 
-_Columns = Mapping[str, tf.Tensor]
-_Pairs = tuple[tf.Tensor, tf.Tensor]
+Columns = Mapping[str, tf.Tensor]
+Pairs = tuple[tf.Tensor, tf.Tensor]
 
-_ORDER_ONLY = "only the order is matched: scaling a right order up lowers the loss"
+ORDER_ONLY = "only the order is matched: scaling a right order up lowers the loss"
 
 
 @tf.keras.utils.register_keras_serializable(package="tfdistill")
@@ -37,65 +37,25 @@ class BPR(base.DistillationLoss):
         >>> BPR()(y_true=[[2.0, 1.0]], y_pred=[[0.5, 0.5]]).numpy().round(4)
         0.6931
 
+    Departures:
+        The paper draws an observed and an unobserved item and sums over draws; here the
+        teacher orders all pairs of a list, and their mean is taken.
+
     Reference:
         Rendle et al., BPR, arXiv:1205.2618.
     """
 
     example_rank = 1
     constant_teacher = True
-    not_applicable = {"minimum": _ORDER_ONLY}
+    log_zero = True
+    not_applicable = {"minimum": ORDER_ONLY}
 
     def _per_example(self, items: base.Items) -> tf.Tensor:
         student, columns = _sorted(items, items.teacher, weight=items.weights)
         total = pair_blocks.pair_sums(_ordered, student, columns)
         # As many pairs as items above each item.
-        above = tf.maximum(tf.cast(columns["rank"], tf.float32) - 1.0, 0.0)
-        return tf.math.divide_no_nan(total, tf.reduce_sum(above, axis=-1))
-
-
-@tf.keras.utils.register_keras_serializable(package="tfdistill")
-class GroupedBPR(base.DistillationLoss):
-    """BPR within popularity groups, so that popular items don't win by popularity.
-
-    loss = sum_{i,j: t_i > t_j, g_i = g_j} w_i softplus(-(s_i - s_j)) / count(pairs)
-
-    Distillation amplifies popularity bias; pairs of equal popularity carry the
-    teacher's taste without it. `group` is an integer per item, for instance from
-    `tfdistill.data.samplers.popularity_groups`.
-
-    Args:
-        reduction: See `DistillationLoss`.
-        name: Name of the loss.
-
-    Example:
-        >>> scores = tf.constant([[3.0, 2.0, 1.0]])
-        >>> loss = GroupedBPR()
-        >>> loss.reduce(
-        ...     student=0.0 * scores, teacher=scores, group=[[0, 1, 0]]
-        ... ).numpy().round(4)
-        0.6931
-
-    Reference:
-        Chen et al., Unbiased knowledge distillation for recommendation,
-        arXiv:2211.14729.
-    """
-
-    example_rank = 1
-    constant_teacher = True
-    inputs = ("group",)
-    not_applicable = {
-        "minimum": _ORDER_ONLY,
-        "keras": "the groups of the items don't fit (y_true, y_pred)",
-    }
-
-    def _per_example(self, items: base.Items) -> tf.Tensor:
-        group = tf.convert_to_tensor(items.inputs["group"])
-        student, columns = _sorted(
-            items, items.teacher, weight=items.weights, group=group
-        )
-        total = pair_blocks.pair_sums(_ordered_in_group, student, columns)
-        pairs = pair_blocks.pair_sums(_count_in_group, tf.zeros_like(student), columns)
-        return tf.math.divide_no_nan(total, pairs)
+        better = tf.maximum(tf.cast(columns["rank"], tf.float32) - 1.0, 0.0)
+        return tf.math.divide_no_nan(total, tf.reduce_sum(better, axis=-1))
 
 
 @tf.keras.utils.register_keras_serializable(package="tfdistill")
@@ -117,12 +77,17 @@ class RankNet(base.TemperedLoss):
         >>> RankNet()(y_true=[[2.0, 2.0]], y_pred=[[0.5, 0.5]]).numpy().round(4)
         0.6931
 
+    Departures:
+        The paper sums over pairs and has no temperature; here it is their mean, with
+        Hinton's T^2.
+
     Reference:
         Burges et al., Learning to rank using gradient descent, ICML 2005.
     """
 
     example_rank = 1
     constant_teacher = True
+    log_zero = True
 
     def _per_example(self, items: base.Items) -> tf.Tensor:
         t = self._temperature(items)
@@ -164,6 +129,10 @@ class MarginMSE(base.DistillationLoss):
     Example:
         >>> MarginMSE()(y_true=[[2.0, 1.0]], y_pred=[[5.0, 1.0]]).numpy()
         9.0
+
+    Departures:
+        The paper takes pairs of a relevant and another document; here all pairs of a
+        list count.
 
     Reference:
         Hofstaetter et al., Improving efficient neural ranking models with
@@ -219,6 +188,11 @@ class DeltaNDCG(relevance.RelevanceLoss):
         >>> bool(right < wrong)
         True
 
+    Departures:
+        The papers define gradients alone; this is the loss whose gradients they are
+        while ranks stay, divided by the items and not summed. The student's ties count
+        as its worst order.
+
     Reference:
         Burges, From RankNet to LambdaRank to LambdaMART, MSR-TR-2010-82.
     """
@@ -266,12 +240,12 @@ def _sorted(
     Padding comes last, so far below that a pair with it costs its better item nothing.
     """
     order, ranks = masking.masked_sort(scores, items.valid)
-    taken = {k: tf.gather(v, order, batch_dims=-1) for k, v in columns.items()}
-    student = 0.5 * tf.gather(items.student, order, batch_dims=-1)
+    taken = {k: masking.take(v, order) for k, v in columns.items()}
+    student = 0.5 * masking.take(items.student, order)
     return tf.where(ranks > 0, student, pair_blocks.FAR), {**taken, "rank": ranks}
 
 
-def _above(lead: tf.Tensor, i: _Columns, j: _Columns) -> tf.Tensor:
+def above(lead: tf.Tensor, i: Columns, j: Columns) -> tf.Tensor:
     """The lead where i ranks above j, else one so low that the pair costs nothing."""
 
     def masked() -> tf.Tensor:
@@ -285,7 +259,7 @@ def _above(lead: tf.Tensor, i: _Columns, j: _Columns) -> tf.Tensor:
     return tf.cond(tf.reduce_all(ordered), lambda: lead, masked)
 
 
-def _likely(t: tf.Tensor) -> tf.Tensor:
+def likelier(t: tf.Tensor) -> tf.Tensor:
     """Probability (1 + |t|) / 2 of the likelier order, for t = tanh(x) of a lead x.
 
     For target in [-1, 1], |x| - target x minus its logarithm is the cross entropy of
@@ -297,39 +271,26 @@ def _likely(t: tf.Tensor) -> tf.Tensor:
     return 0.5 + 0.5 * tf.abs(t)
 
 
-def _won(lead: tf.Tensor, i: _Columns) -> _Pairs:
+def _won(lead: tf.Tensor, i: Columns) -> Pairs:
     """Logistic loss of all pairs, that i wins (target -1), by the weight of i."""
     t = tf.tanh(lead)
     rows = 2.0 * tf.reduce_sum(tf.nn.relu(lead), 2)
-    rows -= tf.math.log(tf.reduce_prod(_likely(t), 2))
+    rows -= tf.math.log(tf.reduce_prod(likelier(t), 2))
     return tf.reduce_sum(i["weight"][:, :, 0] * rows, 1), (1.0 + t) * i["weight"]
 
 
-def _ordered(lead: tf.Tensor, i: _Columns, j: _Columns) -> _Pairs:
+def _ordered(lead: tf.Tensor, i: Columns, j: Columns) -> Pairs:
     """Logistic loss of the pairs that the teacher orders."""
-    return _won(_above(lead, i, j), i)
+    return _won(above(lead, i, j), i)
 
 
-def _ordered_in_group(lead: tf.Tensor, i: _Columns, j: _Columns) -> _Pairs:
-    """Logistic loss of the ordered pairs of one group."""
-    other = tf.cast(tf.not_equal(i["group"], j["group"]), tf.float32)
-    return _won(_above(lead, i, j) + other * pair_blocks.FAR, i)
-
-
-def _count_in_group(lead: tf.Tensor, i: _Columns, j: _Columns) -> _Pairs:
-    """One for every ordered pair of one group."""
-    counts = tf.equal(i["group"], j["group"]) & (j["rank"] > i["rank"])
-    counts = tf.cast(counts, tf.float32) * tf.sign(i["weight"])
-    return tf.reduce_sum(counts, [1, 2]), tf.zeros_like(lead)
-
-
-def _soft_order(lead: tf.Tensor, i: _Columns, j: _Columns) -> _Pairs:
+def _soft_order(lead: tf.Tensor, i: Columns, j: Columns) -> Pairs:
     """Cross entropy against the teacher's pair probability, by w_i + w_j.
 
     Padding is so far below in both lists that a pair of it and an item costs 0.
     """
     t, target = tf.tanh(lead), tf.tanh(j["teacher"] - i["teacher"])
-    wrong, likely = tf.abs(lead) - target * lead, _likely(t)
+    wrong, likely = tf.abs(lead) - target * lead, likelier(t)
 
     def total(weight: tf.Tensor, axis: int) -> tf.Tensor:
         sums = tf.reduce_sum(wrong, axis) - tf.math.log(tf.reduce_prod(likely, axis))
@@ -339,17 +300,17 @@ def _soft_order(lead: tf.Tensor, i: _Columns, j: _Columns) -> _Pairs:
     return loss, tf.nn.relu(i["weight"] + j["weight"]) * (t - target)
 
 
-def _delta_weighted(lead: tf.Tensor, i: _Columns, j: _Columns) -> _Pairs:
+def _delta_weighted(lead: tf.Tensor, i: Columns, j: Columns) -> Pairs:
     """Logistic loss of the better item, weighted by the change of the NDCG."""
 
-    def graded() -> _Pairs:
+    def graded() -> Pairs:
         weight = tf.nn.relu(i["gain"] - j["gain"]) * i["weight"]
         weight *= tf.abs(i["discount"] - j["discount"])
         t = tf.tanh(lead)
-        losses = weight * (tf.nn.relu(2.0 * lead) - tf.math.log(_likely(t)))
+        losses = weight * (tf.nn.relu(2.0 * lead) - tf.math.log(likelier(t)))
         return tf.reduce_sum(losses, [1, 2]), weight * (1.0 + t)
 
-    def nothing() -> _Pairs:
+    def nothing() -> Pairs:
         return tf.zeros_like(lead[:, 0, 0]), tf.zeros_like(lead)
 
     # Lists are sorted: if its first item has no gain, nothing of block i has.

@@ -38,12 +38,16 @@ class SigmoidSoftLabel(base.TemperedLoss):
         >>> loss(y_true=[[0.0, -1.0]], y_pred=[[0.0, -1.0]]).numpy().round(4)
         2.712
 
+    Departures:
+        T^2 is Hinton's; Zhu et al. leave it out.
+
     Reference:
         Hinton et al., Distilling the knowledge in a neural network, arXiv:1503.02531;
         Zhu et al., Ensembled CTR prediction via knowledge distillation,
         arXiv:2011.04106.
     """
 
+    log_zero = True
     not_applicable = {"shift": base.ABSOLUTE}
 
     def _per_example(self, items: base.Items) -> tf.Tensor:
@@ -82,6 +86,7 @@ class SoftmaxSoftLabel(base.TemperedLoss):
 
     example_rank = 1
     item_rank = 1
+    log_zero = True
 
     def _per_example(self, items: base.Items) -> tf.Tensor:
         t = self._temperature(items)
@@ -136,10 +141,15 @@ class ProbabilityMSE(base.DistillationLoss):
         >>> loss(y_true=[[0.0, float("nan")]], y_pred=[[100.0, 5.0]]).numpy()
         0.25
 
+    Departures:
+        The paper compares softmax outputs; for two classes their squared distance is
+        twice this.
+
     Reference:
         Zhou et al., Rocket launching, arXiv:1708.04106.
     """
 
+    log_zero = True
     not_applicable = {"shift": base.ABSOLUTE}
 
     def _per_example(self, items: base.Items) -> tf.Tensor:

@@ -28,8 +28,9 @@ class RankDistil(base.TemperedLoss):
         samples: How many orders are drawn per list.
         temperature: T > 0 of the teacher; a call may override it.
         seed: Seed of the draws. With the override `step` they are a function of
-            (seed, step), which a resumed run repeats; without, they are TensorFlow's
-            random numbers.
+            (seed, step), which a resumed run repeats, with XLA and without. Without
+            `step` they are TensorFlow's random numbers, and XLA has its own: the
+            values differ, the expectation doesn't.
         reduction: See `DistillationLoss`.
         name: Name of the loss.
 
@@ -42,11 +43,17 @@ class RankDistil(base.TemperedLoss):
         >>> value.numpy().round(4)
         0.6931
 
+    Departures:
+        The paper's coupled loss, as a mean over its K terms instead of a sum; its pair-
+        wise penalty for items outside of the top K is left out, as they stand in the
+        denominators.
+
     Reference:
         Reddi et al., RankDistil: knowledge distillation for ranking, AISTATS 2021.
     """
 
     example_rank = 1
+    log_zero = True
     overrides = ("temperature", "step", "orders")
     not_applicable = {"minimum": "a mean over drawn orders is not at its minimum there"}
 
@@ -70,8 +77,11 @@ class RankDistil(base.TemperedLoss):
         complete = orders is None and self.topk >= (items.student.shape[-1] or math.inf)
         if orders is None:
             orders = self._draw(items)
-        weights = _take(items.weights, orders) * tf.cast(orders >= 0, tf.float32)
-        student, drawn = _take(items.student, orders), weights > 0.0
+        # Items of -inf come last and teach nothing, but stand in the denominators.
+        weights = _take(tf.where(items.possible, items.weights, -items.weights), orders)
+        drawn = (orders >= 0) & tf.not_equal(weights, 0.0)
+        student, weights = _take(items.student, orders), tf.nn.relu(weights)
+        weights = tf.where(drawn, weights, 0.0)
         line = student + tf.where(drawn, 0.0, student.dtype.min)
         if not complete:
             others = _rest(items, tf.where(drawn, orders, -1))
@@ -79,7 +89,7 @@ class RankDistil(base.TemperedLoss):
         tails = listwise.log_tail_sums(line)[..., : tf.shape(orders)[-1]]
         # Padding has a weight of 0 and a finite tail.
         losses = tf.reduce_sum(weights * (tails - student), axis=-1)
-        return tf.reduce_mean(losses / masking.divisor(drawn), axis=-1)
+        return tf.reduce_mean(losses / masking.divisor(weights > 0.0), axis=-1)
 
     def _draw(self, items: base.Items) -> tf.Tensor:
         """Draws orders by (seed, step) if the call has a step."""
@@ -125,23 +135,29 @@ def draw_orders(
     """
     shape = tf.shape(scores)
     shape = tf.concat([shape[:-1], [samples], shape[-1:]], 0)
-    low = tf.keras.backend.epsilon() ** 3
     if seed is None:
-        uniform = tf.random.uniform(shape, minval=low)
+        uniform = tf.random.uniform(shape, minval=1e-21)
     else:
-        uniform = tf.random.stateless_uniform(shape, seed, minval=low)
+        uniform = _stateless_uniform(shape, seed)
     scores = tf.where(valid, scores, scores.dtype.min)  # which noise doesn't change
     noisy = scores[..., tf.newaxis, :] - tf.math.log(-tf.math.log(uniform))
-    length = scores.shape[-1] or tf.shape(scores)[-1]
+    length = masking.last_size(scores)
     best, orders = tf.math.top_k(noisy, tf.minimum(topk, length))
     return tf.where(best > noisy.dtype.min, orders, -1)
+
+
+def _stateless_uniform(shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Draws from (0, 1), the same with and without XLA, whose floats are others."""
+    bits = tf.random.stateless_uniform(shape, seed, None, None, tf.uint32, "philox")
+    bits = tf.cast(tf.bitwise.right_shift(bits, 9), tf.int32)
+    return (tf.cast(bits, tf.float32) + 0.5) * 2.0**-23
 
 
 def _take(values: tf.Tensor, orders: tf.Tensor) -> tf.Tensor:
     """Values `[..., L]` at the positions `[..., S, K]`, or at 0 where those are -1."""
     shape = tf.shape(orders)
     places = tf.reshape(tf.maximum(orders, 0), tf.concat([shape[:-2], [-1]], 0))
-    return tf.reshape(tf.gather(values, places, batch_dims=-1), shape)
+    return tf.reshape(masking.take(values, places), shape)
 
 
 def _rest(items: base.Items, orders: tf.Tensor) -> tf.Tensor:

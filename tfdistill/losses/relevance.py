@@ -13,7 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfdistill.losses import base, checks, masking
+from tfdistill.losses import base, checks, masking, sound
 
 __all__ = [
     "Exponential",
@@ -33,6 +33,7 @@ __all__ = [
 class RelevanceMap:
     """A monotone map of a list's teacher scores to relevance >= 0.
 
+    A loss asks it about items that the teacher gives a chance: -inf has relevance 0.
     Subclasses implement `__call__(scores, valid)`; fields are the configuration.
     """
 
@@ -189,7 +190,7 @@ class MinMax(RelevanceMap):
 
     def __call__(self, scores: tf.Tensor, valid: tf.Tensor) -> tf.Tensor:
         """Maps `[..., L]` scores to float32 relevance >= 0; 0 at invalid items."""
-        valid = tf.broadcast_to(valid, tf.shape(scores))
+        valid = tf.broadcast_to(valid, tf.shape(scores)) & (scores > sound.LOG_ZERO)
         low = -masking.masked_max(-scores, valid)
         span = masking.masked_max(scores, valid) - low
         share = tf.math.divide_no_nan(tf.where(valid, scores - low, 0.0), span)
@@ -277,6 +278,7 @@ class RelevanceLoss(base.DistillationLoss):
     """
 
     example_rank = 1
+    log_zero = True
     not_applicable = {"minimum": "relevance is no logit to be matched"}
 
     def __init__(
@@ -290,8 +292,8 @@ class RelevanceLoss(base.DistillationLoss):
         self.relevance_map = relevance_map or RankLinear()
 
     def _grades(self, items: base.Items) -> tf.Tensor:
-        """Maps the teacher's scores to relevance, 0 at invalid items."""
-        return self.relevance_map(items.teacher, items.valid)
+        """Maps the teacher's scores to relevance, 0 at -inf and at invalid items."""
+        return self.relevance_map(items.teacher, items.possible)
 
     def get_config(self) -> dict[str, Any]:
         """Returns every constructor argument."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from tfdistill.losses import masking
+from tfdistill.losses import checks, masking
 
 __all__ = ["soft_top_k"]
 
@@ -42,11 +42,14 @@ def soft_top_k(
         >>> tf.reduce_sum(p).numpy().round(3)
         1.0
 
+    Raises:
+        ValueError: If the temperature is not above 0 and finite.
+
     Reference:
         Wang et al., Learning cascade ranking as one network, arXiv:2503.09492, which
         also compares ICC.
     """
-    scores = tf.where(valid, scores, 0.0) / temperature
+    scores = tf.where(valid, scores, 0.0) / checks.positive("temperature", temperature)
     fixed = tf.stop_gradient(scores)
 
     def expected(cut: tf.Tensor) -> tf.Tensor:

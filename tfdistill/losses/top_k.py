@@ -32,11 +32,15 @@ class TopKSoftLabel(base.DistillationLoss):
         >>> loss(y_true=[[5.0, -2.0]], y_pred=[[0.0, 0.0]]).numpy().round(4)
         0.6931
 
+    Departures:
+        The paper's term has positives alone; here the rest of the list are negatives.
+
     Reference:
         Tang and Wang, Ranking distillation, arXiv:1809.07428, compares it.
     """
 
     example_rank = 1
+    log_zero = True
     not_applicable = {
         "shift": base.ABSOLUTE,
         "minimum": "a label is matched, not the teacher's score",
@@ -55,7 +59,8 @@ class TopKSoftLabel(base.DistillationLoss):
         self.rest_weight = checks.positive("rest_weight", rest_weight)
 
     def _per_example(self, items: base.Items) -> tf.Tensor:
-        head = masking.masked_ranks(items.teacher, items.valid, self.topk) <= self.topk
+        ranks = masking.masked_ranks(items.teacher, items.valid, self.topk)
+        head = items.possible & (ranks <= self.topk)
         entropy = tf.nn.sigmoid_cross_entropy_with_logits(
             labels=tf.cast(head, tf.float32), logits=items.student
         )
@@ -102,11 +107,16 @@ class RankingDistillation(base.DistillationLoss):
         >>> loss(y_true=[[5.0, -2.0]], y_pred=[[0.0, 0.0]]).numpy().round(4)
         0.6931
 
+    Departures:
+        The paper estimates the student's ranks from items drawn for it; here the list's
+        rest serves. Its warm-up is a schedule of `discrepancy`.
+
     Reference:
         Tang and Wang, Ranking distillation, arXiv:1809.07428.
     """
 
     example_rank = 1
+    log_zero = True
     overrides = ("discrepancy",)
     not_applicable = {
         "shift": base.ABSOLUTE,
@@ -133,7 +143,7 @@ class RankingDistillation(base.DistillationLoss):
 
     def _per_example(self, items: base.Items) -> tf.Tensor:
         ranks = masking.masked_ranks(items.teacher, items.valid, self.topk)
-        head = items.valid & (ranks <= self.topk)
+        head = items.possible & (ranks <= self.topk)
         guess = self._student_ranks(items, items.valid & ~head)
         late = tf.tanh(tf.maximum(self.sharpness * (guess - ranks), 0.0))
         share = items.inputs.get("discrepancy", self.discrepancy)
@@ -185,11 +195,16 @@ class CollaborativeDistillation(base.TemperedLoss):
         >>> loss(y_true=[[-4.0]], y_pred=[[0.0]]).numpy().round(4)
         0.6931
 
+    Departures:
+        The formula is the paper's; its drawing of items by rank is
+        `tfdistill.data.samplers`, and its change to the base loss is left to you.
+
     Reference:
         Lee et al., Collaborative distillation for top-N recommendation,
         arXiv:1911.05276.
     """
 
+    log_zero = True
     not_applicable = {
         "shift": base.ABSOLUTE,
         "minimum": "the student matches the shifted, softened teacher instead",

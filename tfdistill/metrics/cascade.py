@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tfdistill.metrics.checks import Mean, check_cut, mean_of
+from tfdistill.metrics.checks import Mean, as_items, check_cut, mean_of
 from tfdistill.metrics.retrieval import (
     Pairs,
     best_places,
@@ -57,7 +57,8 @@ def rerank(
         the candidates' order.
 
     Raises:
-        ValueError: Where a candidate's score is NaN, a shape is wrong or `keep` < 1.
+        ValueError: Where a candidate's score is NaN, a candidate repeats in a list, a
+            shape is wrong or `keep` < 1.
 
     Example:
         >>> rerank(np.array([[7, 3, -1]]), lambda rows, items: -items, keep=1)
@@ -66,6 +67,7 @@ def rerank(
     check_cut(keep)
     if block < 1:
         raise ValueError(f"`block` must be at least 1; received {block}.")
+    candidates = as_items("candidates", candidates)
     kept = np.full((len(candidates), keep), -1, dtype=np.int32)
     for begin in range(0, len(candidates), block):
         items = candidates[begin : begin + block]
@@ -103,14 +105,15 @@ def run_cascade(
         The last one is the page that users see.
 
     Raises:
-        ValueError: Where a stage keeps more than it gets, or names repeat.
+        ValueError: Where a stage keeps more than it gets, or names or a list's items
+            repeat.
 
     Example:
         >>> stages = [Reranker("fine", lambda rows, items: -items, keep=2)]
         >>> run_cascade(np.array([[7, 3, 5]], np.int32), stages)["fine"]
         array([[3, 5]], dtype=int32)
     """
-    sets = {"recall": np.asarray(recalled, dtype=np.int32)}
+    sets = {"recall": as_items("recalled", np.asarray(recalled, dtype=np.int32))}
     current = sets["recall"]
     for stage in rerankers:
         if stage.name in sets:
@@ -141,6 +144,9 @@ def survival(sets: Mapping[str, np.ndarray], relevant: Pairs) -> dict[str, float
     Returns:
         Stage -> share in [0, 1]; NaN where nothing is relevant.
 
+    Raises:
+        ValueError: Where an item repeats in a list.
+
     Example:
         >>> relevant = Pairs(np.array([0, 0]), np.array([3, 5]))
         >>> survival({"recall": np.array([[3, 5]]), "fine": np.array([[3]])}, relevant)
@@ -167,7 +173,7 @@ def set_overlap(items: np.ndarray, reference: np.ndarray) -> Mean:
         The mean, and how many users have a reference.
 
     Raises:
-        ValueError: Where the numbers of users differ.
+        ValueError: Where the numbers of users differ, or an item repeats in a list.
 
     Example:
         >>> set_overlap(np.array([[3, 5]]), np.array([[5, 9, 3]])).value
@@ -178,6 +184,7 @@ def set_overlap(items: np.ndarray, reference: np.ndarray) -> Mean:
             f"`items` and `reference` must have one row per user; received "
             f"{len(items)} and {len(reference)} rows. Judge the same users."
         )
+    items, reference = as_items("items", items), as_items("reference", reference)
     width = min(items.shape[1], reference.shape[1])
     users, places = np.nonzero(reference[:, :width] >= 0)
     wanted = Pairs(users, reference[users, places])
@@ -224,7 +231,8 @@ def teacher_overlap(
         One entry per cut.
 
     Raises:
-        ValueError: Where a cut is above N or M, or the numbers of users differ.
+        ValueError: Where a cut is above N or M, the numbers of users differ, or an item
+            repeats in a list.
 
     Example:
         >>> relevant = Pairs(np.array([0]), np.array([9]))
@@ -275,7 +283,7 @@ def regret(page: np.ndarray, best: np.ndarray, value: CandidateScores) -> Regret
         The regret; relative is NaN where the best pages have no value.
 
     Raises:
-        ValueError: Where the shapes differ.
+        ValueError: Where the shapes differ, or an item repeats on a page.
 
     Example:
         >>> regret(np.array([[2, 5]]), np.array([[9, 5]]), lambda rows, items: items)
@@ -286,6 +294,7 @@ def regret(page: np.ndarray, best: np.ndarray, value: CandidateScores) -> Regret
             f"`page` and `best` must have one shape; received {page.shape} and "
             f"{best.shape}. Compare pages of one size for the same users."
         )
+    page, best = as_items("page", page), as_items("best", best)
     users = np.arange(len(page))
     worth, most = (
         float(np.where(rows >= 0, value(users, rows), 0.0).sum(axis=1).mean())

@@ -127,6 +127,33 @@ def check_lists(scores: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
     return as_mask(mask, shape)
 
 
+def as_items(name: str, items: np.ndarray) -> np.ndarray:
+    """Returns lists of items `[U, K]`, in which only the padding -1 may repeat.
+
+    Args:
+        name: The argument's name, for the error's text.
+        items: int `[U, K]` item rows, -1 where padded.
+
+    Raises:
+        ValueError: Where it isn't a matrix, or an item repeats in a list.
+    """
+    items = np.asarray(items)
+    if items.ndim != 2:
+        raise ValueError(
+            f"`{name}` must be lists of item rows [U, K]; received shape {items.shape}."
+        )
+    ordered = np.sort(items, axis=1)
+    again = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
+    if again.any():
+        user, place = np.argwhere(again)[0]
+        raise ValueError(
+            f"`{name}` must not repeat an item in a list; received item "
+            f"{ordered[user, place]} more than once for user {user}. It would count "
+            "each time: keep the first, and pad with -1."
+        )
+    return items
+
+
 def check_cut(k: int) -> int:
     """Returns `k`.
 

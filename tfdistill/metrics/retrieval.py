@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill.identity import fingerprint
-from tfdistill.metrics.checks import Mean, check_cut, mean_of
+from tfdistill.metrics.checks import Mean, as_items, check_cut, mean_of
 
 BlockScores = Callable[[np.ndarray], np.ndarray]
 """Scores of the whole catalogue: int64 user rows `[b]` -> `[b, I]`."""
@@ -195,7 +195,8 @@ def hits(top: np.ndarray, relevant: Pairs) -> np.ndarray:
         bool `[U, K]`.
 
     Raises:
-        ValueError: Where a relevant pair's user isn't a row of `top`.
+        ValueError: Where a relevant pair's user isn't a row of `top`, or an item
+            repeats in a list.
 
     Example:
         >>> hits(np.array([[4, 2, -1]]), Pairs(np.array([0]), np.array([2])))
@@ -206,6 +207,7 @@ def hits(top: np.ndarray, relevant: Pairs) -> np.ndarray:
             f"`relevant.user` must be rows of `top` (< {len(top)}); received "
             f"{relevant.user.max()}. Renumber the users that are judged."
         )
+    top = as_items("top", top)
     stride = 1 + max(int(top.max(initial=0)), int(relevant.item.max(initial=0)))
     keys = np.arange(len(top))[:, None] * stride + top
     return np.isin(keys, relevant.user * stride + relevant.item) & (top >= 0)
@@ -227,7 +229,7 @@ def retrieval_recall(top: np.ndarray, relevant: Pairs, k: int) -> Mean:
         The mean, and how many users have a relevant item.
 
     Raises:
-        ValueError: Where k is below 1 or above K.
+        ValueError: Where k is below 1 or above K, or an item repeats in a list.
 
     Example:
         >>> relevant = Pairs(np.array([0, 0]), np.array([4, 9]))
@@ -254,7 +256,7 @@ def retrieval_ndcg(top: np.ndarray, relevant: Pairs, k: int) -> Mean:
         The mean, and how many users have a relevant item.
 
     Raises:
-        ValueError: Where k is below 1 or above K.
+        ValueError: Where k is below 1 or above K, or an item repeats in a list.
 
     Example:
         >>> relevant = Pairs(np.array([0]), np.array([2]))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import tensorflow as tf
 
-from tfdistill.losses import masking, soft_top_k
+from tfdistill.losses import checks, masking, soft_top_k
 from tfdistill.types import Signals
 
 __all__ = ["Derived", "Kept", "Survival"]
@@ -20,7 +20,8 @@ class Derived(Protocol):
 
     In the `Distiller` its value has a name that a transfer can give as its source or
     target, or where it names a feature, such as its mask. Write your own as a frozen
-    dataclass: its `repr` tells a resumed run whether it is the same.
+    dataclass: its `repr` tells a resumed run whether it is the same. A `.keras` file of
+    the `Distiller` holds it if it has `get_config` and `from_config` and is registered.
     """
 
     @property
@@ -31,8 +32,22 @@ class Derived(Protocol):
         """Computes the value from a mapping that holds at least `reads`."""
 
 
+class _Packed:
+    """A frozen dataclass that a `.keras` file holds."""
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns every constructor argument."""
+        return dataclasses.asdict(self)  # type: ignore[call-overload]
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Any:
+        """Makes the signal from `get_config`."""
+        return cls(**config)
+
+
+@tf.keras.utils.register_keras_serializable(package="tfdistill")
 @dataclasses.dataclass(frozen=True)
-class Kept:
+class Kept(_Packed):
     """Which items of its list a stage passes on: a mask for the next one's losses.
 
     kept_i = valid_i and rank_i <= keep
@@ -71,8 +86,9 @@ class Kept:
         return valid & (ranks <= float(self.keep))
 
 
+@tf.keras.utils.register_keras_serializable(package="tfdistill")
 @dataclasses.dataclass(frozen=True)
-class Survival:
+class Survival(_Packed):
     """Log odds that an item survives all stages: the target of a point-wise loss.
 
     q_i = prod_s sigmoid(z_si), with z_s of `soft_top_k`; the value is log q / (1 - q)
@@ -108,11 +124,9 @@ class Survival:
 
     def __post_init__(self) -> None:
         _check_cuts(type(self).__name__, self.stages)
-        if not self.stages or not self.temperature > 0:
-            raise ValueError(
-                "Survival needs a stage and a temperature above 0, got "
-                f"stages={self.stages!r}, temperature={self.temperature!r}."
-            )
+        if not self.stages:
+            raise ValueError(f"Survival needs a stage, got stages={self.stages!r}.")
+        checks.positive("temperature", self.temperature)
 
     @property
     def reads(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfdistill.identity import described
+from tfdistill.trainers import stored
 from tfdistill.trainers.derived import Derived
 from tfdistill.trainers.transfer import Transfer, at_step
 from tfdistill.types import Signals, Teacher, TensorDict
@@ -15,6 +16,7 @@ from tfdistill.types import Signals, Teacher, TensorDict
 __all__ = ["Distiller"]
 
 
+@tf.keras.utils.register_keras_serializable(package="tfdistill")
 class Distiller(tf.keras.Model):
     """Trains a student, or a teacher and its students jointly, in one `fit`.
 
@@ -28,8 +30,18 @@ class Distiller(tf.keras.Model):
     runs in training and evaluation only: `predict`, checkpoints and SavedModels never
     see it.
 
+    A network of one output, named or not, takes plain losses, metrics and `(x, y)` data
+    as in Keras; an output without a name is called by its layer's. With several, they
+    are given by output name.
+
+    `save("x.keras")`, and so `ModelCheckpoint`, stores network, transfers, derived
+    signals and what was compiled; `load_model` gives the `Distiller` back. Of teachers
+    only a `LoggedTeacher` is stored. Another has to be set again, `distiller.teacher =
+    FrozenTeacher(model)`, before the loaded one trains or evaluates.
+
     Args:
-        network: The functional model that is trained, with a dict of named outputs.
+        network: The functional model that is trained, with a dict of named outputs or
+            one output.
         transfers: The terms of distillation; none gives plain training.
         derived: Signals made of others, by name, such as the items that a stage keeps;
             a transfer names them as it names outputs and features. Each may use those
@@ -74,10 +86,11 @@ class Distiller(tf.keras.Model):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
-        if not isinstance(network.output, Mapping):
+        output = getattr(network, "output", None)
+        if output is None or isinstance(output, (list, tuple)):
             raise ValueError(
                 "Distiller needs a functional network whose outputs are a dict of "
-                f"names, such as {{'fine': logits}}; got {network.output!r}."
+                f"names, such as {{'fine': logits}}, or one tensor; got {output!r}."
             )
         names = [transfer.name for transfer in transfers]
         if len(set(names)) != len(names):
@@ -85,21 +98,35 @@ class Distiller(tf.keras.Model):
         self.network = network
         self._transfers = tuple(transfers)
         self._derived = tuple((derived or {}).items())
-        self._teacher = teacher
+        self.teacher = teacher
         self._transfer_means = [
             tf.keras.metrics.Mean(name=f"transfer_{name}") for name in names
         ]
         self._check_transfers()
+        self._readable = False
+        self.built = True  # as the network is
 
     @property
     def outputs_by_name(self) -> list[str]:
-        """Names of the network's outputs."""
-        return sorted(self.network.output)
+        """Names of the network's outputs; of one without a name, its layer's."""
+        output = self.network.output
+        named = output if isinstance(output, Mapping) else self.network.output_names
+        return sorted(named)
 
     @property
     def teacher(self) -> Teacher | None:
-        """The teacher that is not trained."""
+        """The teacher that is not trained; set it anew after loading."""
         return self._teacher
+
+    @teacher.setter
+    def teacher(self, teacher: Teacher | None) -> None:
+        if isinstance(teacher, (tf.Module, tf.keras.layers.Layer)):
+            raise ValueError(
+                f"Distiller: the teacher {type(teacher).__name__!r} would be trained "
+                "and saved with the student. Give FrozenTeacher(model)."
+            )
+        self._teacher = teacher
+        self.train_function = self.test_function = None  # traced with another one
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -128,22 +155,65 @@ class Distiller(tf.keras.Model):
             weighted_metrics: Metrics by output that use the sample weights.
             **kwargs: Further arguments of `tf.keras.Model.compile`.
         """
-        for what, given in (
-            ("loss", loss),
-            ("metrics", metrics),
-            ("loss_weights", loss_weights),
-            ("weighted_metrics", weighted_metrics),
-        ):
-            if given is not None:
-                self._check_outputs(f"compile({what}=)", given)
-        super().compile(
-            optimizer=optimizer,
-            loss=loss,
-            metrics=metrics,
-            loss_weights=loss_weights,
-            weighted_metrics=[] if weighted_metrics is None else weighted_metrics,
-            **kwargs,
+        by_output = {
+            "loss": loss,
+            "metrics": metrics,
+            "loss_weights": loss_weights,
+            "weighted_metrics": weighted_metrics or {},
+        }
+        for what, given in by_output.items():
+            kwargs[what] = self._named(f"compile({what}=)", given)
+        super().compile(optimizer=optimizer, **kwargs)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles a loaded Distiller as it was; Keras calls it.
+
+        Args:
+            config: What `get_compile_config` gave.
+        """
+        self.compile(**tf.keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what `from_config` makes the Distiller of, without a frozen teacher.
+
+        Raises:
+            ValueError: If something can't be read back from a file, saying what to do.
+        """
+        config = stored.packed(
+            self.name, self.network, self._transfers, self._derived, self._teacher
         )
+        if not self._readable:  # once: it makes another network for a moment
+            stored.check_readable(config)
+            self._readable = True
+        return config
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], **kwargs: Any) -> Distiller:
+        """Makes the Distiller of `get_config`, which Keras calls in `load_model`.
+
+        Args:
+            config: What `get_config` gave.
+            **kwargs: `custom_objects`, as in Keras.
+        """
+        return cls(**stored.unpacked(config, **kwargs))
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Does nothing: the network was built when it was read."""
+
+    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Saves to a `.keras` file, and refuses what could not be loaded again.
+
+        Args:
+            filepath: The file; its name ends in `.keras`.
+            *args: Further arguments of `tf.keras.Model.save`.
+            **kwargs: Further arguments of `tf.keras.Model.save`.
+
+        Raises:
+            ValueError: If it is another format, or a part can't be read back.
+        """
+        stored.check_path(filepath)
+        super().save(filepath, *args, **kwargs)
 
     def call(self, inputs: Any, training: bool | None = None) -> TensorDict:
         """Runs the network, without any frozen or logged teacher."""
@@ -164,13 +234,23 @@ class Distiller(tf.keras.Model):
         sample_weight: Any = None,
     ) -> tf.Tensor:
         """Adds the hard losses, the transfers and the regularisation."""
-        for what, given in (("labels", y), ("sample weights", sample_weight)):
-            if given is not None:
-                self._check_outputs(what, given)
+        y, y_pred, sample_weight = self._by_name(y, y_pred, sample_weight)
         terms = self._transfer_terms(x, y, y_pred, sample_weight)
         return self.compiled_loss(
             y, y_pred, sample_weight, regularization_losses=[*self.losses, *terms]
         )
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any
+    ) -> dict[str, Any]:
+        """Updates the compiled metrics, and returns all by name."""
+        named = self._by_name(y, y_pred, sample_weight)
+        return super().compute_metrics(x, *named)
+
+    def _by_name(self, y: Any, y_pred: Any, sample_weight: Any) -> tuple[Any, ...]:
+        """Labels, outputs and weights as dicts by output."""
+        given = {"labels": y, "outputs": y_pred, "sample weights": sample_weight}
+        return tuple(self._named(what, values) for what, values in given.items())
 
     def _transfer_terms(
         self, x: Any, y: Any, y_pred: Signals, sample_weight: Any
@@ -244,6 +324,15 @@ class Distiller(tf.keras.Model):
                     "that is trained, an output of the network; "
                     f"{transfer.source!r} comes from a teacher that is not."
                 )
+
+    def _named(self, what: str, given: Any) -> Any:
+        """What is given by output; of a single output, also without its name."""
+        if given is None:
+            return None
+        if len(self.outputs_by_name) == 1 and not isinstance(given, Mapping):
+            return {self.outputs_by_name[0]: given}
+        self._check_outputs(what, given)
+        return given
 
     def _check_outputs(self, what: str, given: Any) -> None:
         """Rejects names that are not outputs, and structures without names."""

@@ -23,10 +23,15 @@ __all__ = [
 
 
 class FrozenTeacher:
-    """A trained Keras model as a teacher: runs in the graph, is never trained or saved.
+    """A trained model as a teacher: runs in the graph, is never trained or saved.
+
+    Any Keras model (functional, Sequential or subclassed, such as a `tfrs.Model`) and
+    any function of the batch's features. A Keras model runs with `training=False`. A
+    functional one gets the features of its inputs by name, and may read fewer than the
+    batch has; others get the features as they are.
 
     Args:
-        model: The model; called with `training=False` on the features of its inputs.
+        model: The model, which has its weights already.
         signals: For each signal, the model's output; by default all named outputs as
             they are, or `"score"` for a model with one unnamed output.
 
@@ -40,16 +45,19 @@ class FrozenTeacher:
 
     may_miss = False
 
-    def __init__(
-        self, model: tf.keras.Model, signals: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, model: Any, signals: Mapping[str, str] | None = None) -> None:
+        if not callable(model):
+            raise ValueError(
+                "FrozenTeacher takes a Keras model or a function of the features, "
+                f"received {model!r}."
+            )
         self.model = model
         self.signals = signals
 
     @property
     def variables(self) -> Sequence[Any]:
         """The model's variables."""
-        return list(self.model.variables)
+        return _variables(self.model)
 
     @property
     def fingerprint(self) -> str | None:
@@ -57,13 +65,9 @@ class FrozenTeacher:
         told = told_fingerprint(self.model)
         return told and fingerprint([told, self.signals])
 
-    def __call__(self, features: Mapping[str, Any]) -> Signals:
+    def __call__(self, features: Any) -> Signals:
         """Returns the model's signals for a batch, float32 and without gradient."""
-        if isinstance(self.model.input, Mapping):
-            features = needed(features, list(self.model.input))
-        outputs = self.model(features, training=False)
-        if not isinstance(outputs, Mapping):
-            outputs = {"score": outputs}
+        outputs = self._named(self._run(features))
         chosen = self.signals or {name: name for name in outputs}
         missing = sorted(set(chosen.values()) - set(outputs))
         if missing:
@@ -75,7 +79,47 @@ class FrozenTeacher:
             for signal, output in chosen.items()
         }
 
+    def _run(self, features: Any) -> Any:
+        """Calls the model on what it reads of the batch."""
+        if not isinstance(self.model, tf.keras.layers.Layer):
+            return self.model(features)
+        if not self.model.built:
+            raise ValueError(
+                f"The teacher {self.model.name!r} has no weights yet: it was never "
+                "called. Train it, or call it on one batch and load its weights."
+            )
+        return self.model(self._read(features), training=False)
 
+    def _read(self, features: Any) -> Any:
+        """The features of a functional model's inputs, in their structure."""
+        names = getattr(self.model, "input_names", None)
+        inputs = getattr(self.model, "input", None)
+        if not isinstance(features, Mapping) or not names or inputs is None:
+            return features
+        if isinstance(inputs, Mapping):
+            return needed(features, inputs)
+        if not isinstance(inputs, (list, tuple)):
+            if len(features) == 1:  # whatever its name: Keras makes up Sequential's
+                return next(iter(features.values()))
+            return needed(features, names)[names[0]]
+        return list(needed(features, names).values())
+
+    def _named(self, outputs: Any) -> Mapping[str, Any]:
+        """The outputs by name; one without a name is the score."""
+        if isinstance(outputs, Mapping):
+            return outputs
+        if not isinstance(outputs, (list, tuple)):
+            return {"score": outputs}
+        names = getattr(self.model, "output_names", None) or []
+        if len(names) != len(outputs):
+            raise ValueError(
+                f"The teacher gives {len(outputs)} outputs without names. Let it "
+                "return a dict, such as {'score': logits}."
+            )
+        return dict(zip(names, outputs))
+
+
+@tf.keras.utils.register_keras_serializable(package="tfdistill")
 class LoggedTeacher:
     """Scores of any teacher that were stored with the data: free when training.
 
@@ -99,8 +143,22 @@ class LoggedTeacher:
         """Changes with the keys; what is stored under them is data."""
         return fingerprint(self.keys)
 
-    def __call__(self, features: Mapping[str, Any]) -> Signals:
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments, which are the whole teacher."""
+        return {"keys": self.keys}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> LoggedTeacher:
+        """Makes the teacher from `get_config`."""
+        return cls(**config)
+
+    def __call__(self, features: Any) -> Signals:
         """Returns the stored signals of a batch as float32."""
+        if not isinstance(features, Mapping):
+            raise ValueError(
+                "Stored teacher signals are found among features by name; the batch "
+                f"has a {type(features).__name__}. Give a dict of features."
+            )
         missing = sorted(set(self.keys.values()) - set(features))
         if missing:
             raise ValueError(
@@ -162,7 +220,7 @@ class EnsembleTeacher:
         told = [told_fingerprint(teacher) for teacher in self.teachers]
         return None if None in told else fingerprint([told, self.weights])
 
-    def __call__(self, features: Mapping[str, Any]) -> Signals:
+    def __call__(self, features: Any) -> Signals:
         """Returns the weighted mean of each signal."""
         signals = [teacher(features) for teacher in self.teachers]
         if any(set(s) != set(signals[0]) for s in signals):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Union
 
@@ -21,6 +22,7 @@ Schedule = Union[float, Callable[[tf.Tensor], tf.Tensor]]
 _ASKED = (0, 1, 10, 100, 1_000, 10_000, 100_000)
 
 
+@tf.keras.utils.register_keras_serializable(package="tfdistill")
 @dataclasses.dataclass(frozen=True)
 class Transfer:
     """One term of distillation: `weight(step) * loss(source -> target)`.
@@ -88,9 +90,10 @@ class Transfer:
                 f"Transfer {self.name!r}: without a source the labels teach, but "
                 "labels is None; name the output whose labels are meant."
             )
-        if not callable(self.weight) and self.weight < 0:
+        if not callable(self.weight) and not 0.0 <= self.weight < math.inf:
             raise ValueError(
-                f"Transfer {self.name!r}: weight must be >= 0, got {self.weight}."
+                f"Transfer {self.name!r}: weight must be >= 0, got {self.weight}. Give "
+                "a finite number or a schedule."
             )
         takes = {"inputs": self.loss.inputs, "overrides": self.loss.overrides}
         for what, allowed in takes.items():
@@ -100,6 +103,36 @@ class Transfer:
                     f"Transfer {self.name!r}: {type(self.loss).__name__} takes the "
                     f"{what} {list(allowed)}, got {unknown}."
                 )
+        config = self.loss.get_config()
+        constants = {k: v for k, v in self.overrides.items() if not callable(v)}
+        # The constructor checks them, as if they were the loss's own.
+        type(self.loss).from_config(
+            {**config, **{k: v for k, v in constants.items() if k in config}}
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns every constructor argument, for a `.keras` file.
+
+        Raises:
+            ValueError: If a schedule is a function that no file can name.
+        """
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        for schedule in (self.weight, *self.overrides.values()):
+            path = getattr(schedule, "__qualname__", "")
+            if "<" in path:  # <lambda> or <locals>
+                raise ValueError(
+                    f"Transfer {self.name!r}: a file can't hold the schedule "
+                    f"{path!r}, a function that has no name outside. "
+                    "Take a schedule of tf.keras.optimizers.schedules or a function "
+                    "that is registered."
+                )
+        return fields
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Transfer:
+        """Makes the transfer from a serialised `get_config`."""
+        read = tf.keras.saving.deserialize_keras_object
+        return cls(**{name: read(value) for name, value in config.items()})
 
     @property
     def signals(self) -> set[str]:
