@@ -35,7 +35,8 @@ def numbers(frame: Any, name: str) -> np.ndarray:
         values = parsed(values, "float64", _not_a_number(name))
     if not pd.api.types.is_numeric_dtype(values):
         raise ValueError(f"Column {name!r} must hold numbers, got {values.dtype}.")
-    return np.asarray(values.to_numpy(np.float32, na_value=np.nan))
+    with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused as such
+        return np.asarray(values.to_numpy(np.float32, na_value=np.nan))
 
 
 def labels(frame: Any, name: str, *, graded: bool) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from tfdistill.data.csv_files import read_csv
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.data.times import instants
+from tfdistill.files import read_as
 
 __all__ = ["read_frame", "requests_from_frame", "split_requests"]
 
@@ -83,17 +83,14 @@ def read_frame(
             f"{path.name!r} is neither .parquet nor .csv nor .csv.gz; convert it, or "
             "read it with pandas and go on with requests_from_frame."
         )
-    try:
+    with read_as(path, kind):
         frame = (
             pd.read_parquet(path)
             if kind == "Parquet"
             else read_csv(path, separator=separator, wanted=spec.names)
         )
-    except (OSError, ValueError, EOFError, zlib.error) as error:
-        raise ValueError(f"{str(path)!r} can't be read as {kind}: {error}.") from error
-    require_columns(frame, spec.names)
-    if kind == "CSV":
-        for feature in spec.features:
+        require_columns(frame, spec.names)
+        for feature in spec.features if kind == "CSV" else ():
             if feature.shape:
                 frame[feature.name] = _split(frame[feature.name], value_separator)
     return frame

@@ -10,7 +10,7 @@ import pandas as pd
 
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import Feature, FeatureSpec, Table
-from tfdistill.documents import Number
+from tfdistill.documents import Number, Several
 
 __all__ = ["NOTABLE", "DataSummary", "FeatureShares", "summarise"]
 
@@ -81,7 +81,7 @@ class DataSummary:
     unlabelled: float
     cut: int
     cut_clicks: int
-    features: tuple[FeatureShares, ...]
+    features: Several[FeatureShares]
 
     def warnings(self) -> list[str]:
         """Returns a sentence for each share of 1 % or more, and for what was cut."""

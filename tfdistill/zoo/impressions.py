@@ -14,6 +14,7 @@ from tfdistill.data.readers import read_frame, requests_from_frame, split_reques
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.data.summary import DataSummary, summarise
+from tfdistill.files import read_as
 from tfdistill.report.tables import summary_table
 from tfdistill.report.terminal import print_table
 
@@ -66,18 +67,19 @@ class Impressions:
                 value that means something.
         """
         frame = read_frame(self.table, self.spec, separator=self.separator)
-        requests = requests_from_frame(
-            frame,
-            self.spec,
-            request=self.request,
-            label=self.label,
-            user=self.user,
-            time=self.time,
-            time_format=self.time_format,
-            list_size=self.list_size,
-            scores=scores,
-        )
-        clicks = require_binary(frame, self.label)
+        with read_as(self.table, "impressions of this spec"):
+            requests = requests_from_frame(
+                frame,
+                self.spec,
+                request=self.request,
+                label=self.label,
+                user=self.user,
+                time=self.time,
+                time_format=self.time_format,
+                list_size=self.list_size,
+                scores=scores,
+            )
+            clicks = require_binary(frame, self.label)
         summary = summarise(requests, self.spec, rows=len(frame), clicks=clicks)
         summary.refuse_useless()
         if console is not None:
