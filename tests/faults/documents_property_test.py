@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mutations import SCALARS, changed, damaged, written
+from odd_documents import SCALARS, changed, damaged, written
 
 from tfdistill.data import read_frame, requests_from_frame
 from tfdistill.data.spec import Feature, FeatureSpec, Table
