@@ -10,23 +10,26 @@ VERSION = re.search(
     r'__version__ = "([^"]+)"', (ROOT / "tfdistill" / "version.py").read_text()
 ).group(1)
 
+OLD, NEW = "python_version < '3.12'", "python_version >= '3.12'"
 CORE = [
-    "tensorflow>=2.15,<2.16",
-    "tensorflow-recommenders>=0.7.7",
-    "tensorflow-ranking>=0.5.5",
-    "tensorflow-serving-api>=2.15,<2.16",
+    "tensorflow>=2.15.1,<2.22",
+    "tensorflow-serving-api>=2.15.1,<2.22",
     "grpcio-health-checking>=1.60",
-    "numpy>=1.26,<2",
+    "numpy>=1.26",
     "scipy>=1.11",
     "pandas>=2.0",
-    "pyarrow>=15,<19",
+    f"pyarrow>=15,<26; {OLD}",  # 26 refuses the NumPy 1.26 of TensorFlow 2.15
+    f"pyarrow>=18; {NEW}",
     "matplotlib>=3.7",
     "pydantic>=2.8",
     "filelock>=3.13",
     "rich>=13",
     "typer>=0.12",
-    "setuptools<81",
+    f"setuptools<81; {OLD}",  # TensorBoard 2.15 imports pkg_resources
 ]
+KERAS2 = ["tf-keras>=2.15,<2.22"]  # for TF_USE_LEGACY_KERAS=1 with TensorFlow 2.16+
+TFRS = ["tensorflow-recommenders>=0.7.7"]
+RANKING = [f"tensorflow-ranking>=0.5.5; {OLD}"]  # caps TensorFlow below 2.16
 GBDT = ["lightgbm>=4.3,<5"]
 BEAM = ["apache-beam>=2.60", "google-crc32c"]
 DEV = [
@@ -36,6 +39,7 @@ DEV = [
     "ruff>=0.9,<0.18",
     "mypy>=1.11",
     "build>=1",
+    "tensorboard",  # TensorFlow 2.21 does not bring it
     *GBDT,
     *BEAM,
 ]
@@ -50,14 +54,23 @@ setup(
     license="Apache-2.0",
     packages=find_packages(include=["tfdistill", "tfdistill.*"]),
     package_data={"tfdistill": ["py.typed"]},
-    python_requires=">=3.9,<3.12",
+    python_requires=">=3.9,<3.14",
     install_requires=CORE,
-    extras_require={"dev": DEV, "gbdt": GBDT, "beam": BEAM},
+    extras_require={
+        "keras2": KERAS2,
+        "tfrs": TFRS,
+        "ranking": RANKING,
+        "gbdt": GBDT,
+        "beam": BEAM,
+        "dev": DEV,
+    },
     entry_points={"console_scripts": ["tfdistill = tfdistill.cli:main"]},
     classifiers=[
         "Programming Language :: Python :: 3.9",
         "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "License :: OSI Approved :: Apache Software License",
     ],
 )

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Lint, types and tests, in the project's own virtual environment.
+"""Lint, types and tests, in an environment that it makes itself.
 
-Makes `.venv` if it is not there. Arguments are passed on to pytest; with any, only
-pytest runs: `python3 scripts/check.py tests/losses -k hint`.
+Further arguments are passed on to pytest; with any, only pytest runs:
+`python3 scripts/check.py tests/losses -k hint`.
 """
 
+import os
 import sys
 
 import _environment
@@ -20,14 +21,16 @@ TESTS = ["pytest", "-n", "2", "--dist", "worksteal"]
 def main(arguments):
     """Runs the checks one after the other and stops at the first that fails."""
     if arguments in (["-h"], ["--help"]):
-        print(__doc__)
+        print(__doc__ + "\n" + _environment.OPTIONS)
         return 0
-    python = _environment.environment("dev")
+    setting, arguments = _environment.choose(arguments)
+    python = _environment.environment(setting, ["dev"])
+    os.chdir(_environment.ROOT)
     if arguments:
-        return _environment.run(python, ["-m", "pytest", *arguments], _environment.ROOT)
+        return _environment.run(setting, python, ["-m", "pytest", *arguments])
     for name, command in (*CHECKS, ("tests", TESTS)):
         print("\n== {}: {}".format(name, " ".join(command)), flush=True)
-        code = _environment.run(python, ["-m", *command], _environment.ROOT)
+        code = _environment.run(setting, python, ["-m", *command])
         if code:
             print(f"\n{name} failed (exit code {code}).", flush=True)
             return code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ FRONT = {
     *("version", "zoo"),
 }
 MAY_IMPORT = {
+    "_keras": set(),
     "types": set(),
     "arrays": {"files"},
     "documents": set(),
@@ -64,8 +66,8 @@ MAY_IMPORT = {
     "scripts": FRONT | {"cli"},
 }
 HOSTS = {
-    "tensorflow_ranking": {"export/signatures.py", "losses/adapters.py"},
-    "tensorflow_recommenders": {"models/architectures.py"},
+    "tensorflow_ranking": {"losses/adapters.py"},
+    "tensorflow_recommenders": set(),
 }
 
 
@@ -88,7 +90,7 @@ def test_parts_import_only_what_lies_below_them():
         part = where[1] if where[0] == "tfdistill" else where[0]
         if part == "__init__":  # the root re-exports what it likes
             continue
-        allowed = {part, *MAY_IMPORT[part]}
+        allowed = {part, "_keras", *MAY_IMPORT[part]}
         for name in imports(path):
             package, _, rest = f"{name}.".partition(".")
             if package == "tfdistill" and not any(
@@ -102,6 +104,12 @@ def test_parts_import_only_what_lies_below_them():
 def test_no_second_keras_is_imported(banned):
     """Their classes are not those of `tf.keras`."""
     assert not [p for p in EVERY if any(n.split(".")[0] == banned for n in imports(p))]
+
+
+def test_one_module_asks_which_keras_there_is():
+    asking = re.compile(r"keras\.__version__|keras\.version|_KERAS3")
+    found = [p for p in LIBRARY if asking.search(p.read_text(encoding="utf-8"))]
+    assert [path.name for path in found] == ["_keras.py"]
 
 
 @pytest.mark.parametrize("host", HOSTS)

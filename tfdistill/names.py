@@ -9,6 +9,8 @@ import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from tfdistill import _keras
+
 __all__ = [
     "case_twins",
     "check_name",
@@ -157,4 +159,4 @@ def feature_names(model: Any) -> tuple[str, ...]:
     """
     if isinstance(model.input, Mapping):
         return tuple(sorted(model.input))
-    return tuple(model.input_names)
+    return tuple(_keras.input_names(model))

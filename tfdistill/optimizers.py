@@ -7,6 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfdistill import _keras
+
 __all__ = ["LazyAdam"]
 
 
@@ -99,24 +101,24 @@ class LazyAdam(tf.keras.optimizers.Adam):
             clipnorm=clipnorm,
             clipvalue=clipvalue,
             global_clipnorm=global_clipnorm,
-            jit_compile=False,
             name=name,
+            **_keras.ADAM_WITHOUT_XLA,
         )
         self.rows_l2 = rows_l2
 
-    def update_step(self, gradient: Any, variable: tf.Variable) -> None:
-        """Update one variable; called by Keras with the rows already de-duplicated.
+    def update_step(self, gradient: Any, variable: tf.Variable, *rate: Any) -> None:
+        """Update one variable; called by Keras.
 
         Args:
-            gradient: `[rows, dim]` tensor, or IndexedSlices with distinct indices.
+            gradient: `[rows, dim]` tensor, or IndexedSlices.
             variable: `[rows, dim]` variable.
+            *rate: The learning rate, from Keras 3.
         """
         if not isinstance(gradient, tf.IndexedSlices):
-            super().update_step(gradient, variable)
+            super().update_step(gradient, variable, *rate)
             return
-        slot = self._index_dict[self._var_key(variable)]
-        momentum, velocity = self._momentums[slot], self._velocities[slot]
-        rows, values = gradient.indices, gradient.values
+        momentum, velocity = _keras.adam_slots(self, variable)
+        rows, values = _keras.each_row_once(gradient)
         if self.rows_l2:
             values += self.rows_l2 * tf.gather(variable, rows)
 
@@ -145,8 +147,9 @@ class LazyAdam(tf.keras.optimizers.Adam):
         config: Mapping[str, Any],
         custom_objects: Mapping[str, Any] | None = None,
     ) -> LazyAdam:
-        """Make the optimizer from `get_config()`, without what belongs to EMA."""
+        """Make the optimizer from `get_config()`, without what it doesn't take."""
         unused = {"ema_momentum", "ema_overwrite_frequency", "is_legacy_optimizer"}
+        unused |= {"loss_scale_factor", "gradient_accumulation_steps"}
         config = {k: v for k, v in config.items() if k not in unused}
         return super().from_config(config, custom_objects)
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import loss_references as ref
 import numpy as np
-import tensorflow_ranking as tfr
 
 from tfdistill import losses
+
+tfr = losses.tf_ranking()
 
 BATCH, LENGTH, WIDTH = 4, 6, 5
 

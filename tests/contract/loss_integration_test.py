@@ -7,10 +7,10 @@ import pkgutil
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_recommenders as tfrs
 from loss_cases import CASES, Case
 
 import tfdistill.losses
+from tfdistill import _keras
 from tfdistill.trainers.distiller import Distiller
 from tfdistill.trainers.transfer import Transfer
 
@@ -111,8 +111,11 @@ def test_compile(case, compiled):
     check(case, value, batch)
 
 
+@pytest.mark.skipif(_keras.VERSION == "3", reason="TFRS needs Keras 2")
 @each_loss
 def test_tfrs(case):
+    import tensorflow_recommenders as tfrs
+
     batch = {k: v for k, v in case.batch().items() if k in KEYS[:2]}
     task = tfrs.tasks.Ranking(loss=case.loss(), metrics=[])
     value = task(batch["teacher"], batch["student"], sample_weight=None)

@@ -53,7 +53,7 @@ def test_lists_without_candidates_have_no_scores(fine, size):
     assert called(fine, "elwc", records)["scores"].shape == (size, 0)
 
 
-@pytest.mark.parametrize("signature", ["tf_example", "classify", "regress"])
+@pytest.mark.parametrize("signature", ["tf_example", "classify", "regress", "elwc"])
 def test_no_requests_have_no_scores(fine, signature):
     found = called(fine, signature, np.zeros([0], object))
     assert all(values.shape[0] == 0 for values in found.values())

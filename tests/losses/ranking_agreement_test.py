@@ -1,16 +1,19 @@
 """Agreement with TF-Ranking where it is right, and each of its traps where it isn't."""
 
+import copy
 import itertools
 import math
 
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_ranking as tfr
 
-from tfdistill import losses
+from tfdistill import _keras, losses
 
-K = tfr.keras.losses
+K = losses.tf_ranking().keras.losses
+theirs_alone = pytest.mark.skipif(
+    _keras.VERSION == "3", reason="TF-Ranking's own classes need Keras 2"
+)
 BATCH, LENGTH = 5, 8
 
 
@@ -24,6 +27,7 @@ def lists(seed=0, low=0.5, high=4.0):
     return student, grades, mask
 
 
+@tf.keras.utils.register_keras_serializable(package="agreement_test")
 class Identity(losses.RelevanceMap):
     """Passes grades through, so that both libraries see the same relevance."""
 
@@ -40,9 +44,14 @@ def value_and_gradient(function, student):
 
 
 def tfr_per_list(loss, grades, student, mask):
-    loss = type(loss).from_config({**loss.get_config(), "reduction": "none"})
-    each = loss(tf.where(mask, grades, -1.0), student)
-    return tf.reduce_sum(tf.reshape(each, [BATCH, -1]), axis=-1)
+    """By what TF-Ranking has for estimators, one list at a time."""
+    labels = tf.where(mask, grades, -1.0)
+    total = tf.compat.v1.losses.Reduction.SUM
+    values = [
+        loss._loss.compute(labels[i : i + 1], student[i : i + 1], None, total)
+        for i in range(BATCH)
+    ]
+    return tf.stack(values)
 
 
 PAIRS = [sum(range(n)) for n in (8, 5, 6, 8, 8)]  # without ties, per list
@@ -142,9 +151,44 @@ def test_the_adapter_gives_what_tf_ranking_gives(loss):
     slopes = expected[1] / (np.reshape(counts, [-1, 1]) + 0.0)
     np.testing.assert_allclose(actual[1], slopes, rtol=1e-4, atol=1e-5)
     config = ours.get_config()
-    copy = losses.RankingLossAdapter.from_config(config)
-    copied = copy.per_example(student=student, teacher=grades, mask=mask)
+    again = losses.RankingLossAdapter.from_config(config)
+    copied = again.per_example(student=student, teacher=grades, mask=mask)
     np.testing.assert_allclose(copied, actual[0], rtol=1e-6)
+
+
+@theirs_alone
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        K.SoftmaxLoss(),
+        K.CalibratedSoftmaxLoss(virtual_label=0.5),
+        K.ApproxNDCGLoss(),
+        K.UniqueSoftmaxLoss(),
+        K.PairwiseLogisticLoss(lambda_weight=K.NDCGLambdaWeight()),
+        K.MeanSquaredLoss(),
+        K.CoupledRankDistilLoss(sample_size=2),
+    ],
+    ids=lambda loss: type(loss).__name__,
+)
+def test_the_adapter_weighs_as_the_class_of_tf_ranking(loss, weighted):
+    student, grades, mask = lists()
+    weights = np.random.default_rng(2).uniform(0.5, 2.0, (BATCH, LENGTH))
+    weights = np.where(mask, weights, 0.0).astype("f") if weighted else None
+    kind = copy.copy(loss)
+    kind.reduction = "none"
+    labels = tf.where(mask, grades, -1.0)
+    tf.random.set_seed(1)
+    given = np.where(mask, 1.0, 0.0).astype("f") if weights is None else weights
+    each = kind(labels, tf.where(mask, student, 0.0), given)
+    expected = tf.reduce_sum(tf.reshape(each, [BATCH, -1]), axis=-1)
+    ours = losses.RankingLossAdapter(loss, Identity())
+    tf.random.set_seed(1)
+    actual = ours.per_example(
+        student=student, teacher=grades, mask=mask, weights=weights
+    )
+    counts = 1.0 if ours._of_lists else mask.sum(1)
+    np.testing.assert_allclose(actual, expected / counts, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -181,6 +225,7 @@ NEGATIVE = np.array([[-3.0, -1.0, -2.0]], "f")
 FLAT = np.array([[0.3, 0.1, 0.2]], "f")
 
 
+@theirs_alone
 @pytest.mark.parametrize(
     ("theirs", "ours"),
     [
@@ -199,6 +244,7 @@ def test_trap_negative_scores_are_padding_in_tf_ranking(theirs, ours):
     assert value != 0.0 and np.any(gradient)
 
 
+@theirs_alone
 def test_trap_rank_distil_zeroes_lists_whose_scores_sum_below_zero():
     teacher = np.array([[0.0, 0.0, 0.0]], "f")
     theirs = K.CoupledRankDistilLoss(sample_size=2)
@@ -206,6 +252,7 @@ def test_trap_rank_distil_zeroes_lists_whose_scores_sum_below_zero():
     assert losses.RankDistil()(teacher, FLAT) > 0.0
 
 
+@theirs_alone
 def test_trap_rank_distil_draws_the_same_orders_every_time():
     rng = np.random.default_rng(1)
     teacher = rng.uniform(0.0, 1.0, (2, 6)).astype("f")
@@ -227,6 +274,7 @@ def test_trap_rank_distil_draws_the_same_orders_every_time():
     assert steps[0] == steps[2] != steps[1]
 
 
+@theirs_alone
 def test_trap_low_logits_lose_against_the_padding_of_tf_ranking():
     student = np.array([[-60.0, -61.0, 0.0]], "f")
     grades = np.array([[1.0, 0.0, -1.0]], "f")
@@ -238,6 +286,7 @@ def test_trap_low_logits_lose_against_the_padding_of_tf_ranking():
         np.testing.assert_allclose(value, np.log1p(np.exp(-1.0)), rtol=1e-5)
 
 
+@theirs_alone
 def test_trap_half_precision_logits_raise_in_tf_ranking():
     teacher, student = tf.constant([[1.0, 0.5]]), tf.constant([[0.1, 0.2]], tf.float16)
     with pytest.raises(tf.errors.InvalidArgumentError):

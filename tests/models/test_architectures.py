@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfdistill import _keras
 from tfdistill.models import CoarseTwoTower, DcnV2, Dnn, NetInputs, TwoTower
 
 USER, ITEM = 5, 6
@@ -136,8 +137,8 @@ def test_a_score_does_not_depend_on_the_rest_of_the_list(case):
 @EVERY
 def test_kernels_are_regularised_and_other_weights_are_not(case):
     model = build(case)
-    kernels = [w for w in model.trainable_weights if "kernel" in w.name]
-    regular = [w for w in kernels if "logit" not in w.name]
+    kernels = [w for w in model.trainable_weights if "kernel" in _keras.path_of(w)]
+    regular = [w for w in kernels if "logit" not in _keras.path_of(w)]
     total = sum(0.1 * float(tf.reduce_sum(w**2)) for w in regular)
     assert float(tf.add_n(model.losses)) == pytest.approx(total, rel=1e-5)
 
@@ -192,3 +193,35 @@ def test_towers_without_layers_are_matrix_factorisation():
     assert found["net"].shape == (3, 3 + 3 * 2)
     assert (found["net"].numpy() == ITEM).all()
     assert found["net_item"].shape == (3, 5, ITEM)
+
+
+@pytest.mark.skipif(_keras.VERSION == "3", reason="TFRS needs Keras 2")
+@pytest.mark.parametrize("l2", [0.0, 0.1])
+def test_cross_layers_are_those_of_tfrs(l2):
+    """Values, gradients' penalties and the distribution of first weights."""
+    import tensorflow_recommenders as tfrs
+
+    user, item = tf.keras.Input([3]), tf.keras.Input([None, 2])
+    net = DcnV2(cross_layers=3, units=(4,), l2=l2)
+    out = net(NetInputs({"u": user}, {"i": item}), name="net")
+    whole = tf.keras.Model([user, item], out)
+    names = ("net_input", "net_cross_0_sum", "net_cross_1_sum", "net_cross_2_sum")
+    model = tf.keras.Model(
+        [user, item], [whole.get_layer(name).output for name in names]
+    )
+    rng = np.random.default_rng(0)
+    sides = [tf.constant(rng.normal(size=s), tf.float32) for s in ((2, 3), (2, 4, 2))]
+    start, *crossed = model(sides)
+    for index in (1, 2):
+        ours = whole.get_layer(f"net_cross_{index}")
+        theirs = tfrs.layers.dcn.Cross(kernel_regularizer=ours.kernel_regularizer)
+        theirs(start, crossed[0])
+        ours.bias.assign(rng.normal(size=5))
+        theirs.set_weights(ours.get_weights())
+        start, *crossed = model(sides)
+        np.testing.assert_allclose(
+            crossed[index], theirs(start, crossed[index - 1]), rtol=1e-6, atol=1e-6
+        )
+        assert float(sum(theirs.losses)) == pytest.approx(float(sum(ours.losses)))
+        kinds = [layer.kernel_initializer for layer in (ours, theirs._dense)]
+        assert kinds[0].get_config() == kinds[1].get_config()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfdistill import _keras
 from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.models import (
     DcnV2,
@@ -29,9 +30,9 @@ LOG_LOSS = tf.keras.losses.BinaryCrossentropy(from_logits=True)
 READ = [("user_id", "item_id", "price"), ("age", "item_id")]
 
 
-def networks() -> list[JointNetwork]:
+def networks(seed: int = 4) -> list[JointNetwork]:
     """A DCN-v2 with dropout and a DNN, of different features, both "teacher"."""
-    tf.keras.utils.set_random_seed(3)
+    tf.keras.utils.set_random_seed(seed)
     architectures = [DcnV2(1, (6,), dropout=0.5), Dnn((3,), dropout=0.5)]
     return [
         joint_network(SPEC, {"teacher": Net(architecture, names)})
@@ -86,7 +87,9 @@ def test_it_starts_as_the_plain_mean(teachers, size, length):
 
 def test_the_gate_learns_and_nothing_else(teachers, trained):
     assert len(trained.trainable_weights) == 4
-    assert {w.name.split("/")[0] for w in trained.trainable_weights} == {"ensemble"}
+    assert {_keras.path_of(w).split("/")[0] for w in trained.trainable_weights} == {
+        "ensemble"
+    }
     x = batch()
     values = logits(teachers, x)
     mixed, truth = trained(x)["ensemble"], labels(teachers, x)
@@ -111,10 +114,9 @@ def test_frozen_is_without_dropout_and_cut_off_from_further_training(teachers):
     np.testing.assert_array_equal(before, ensemble(x)["ensemble"])
 
 
-@pytest.mark.parametrize("file", ["ensemble.keras", "saved_model"])
-def test_a_saved_ensemble_scores_as_before_and_stays_frozen(trained, tmp_path, file):
-    trained.save(tmp_path / file)
-    loaded = tf.keras.models.load_model(tmp_path / file)
+def test_a_saved_ensemble_scores_as_before_and_stays_frozen(trained, tmp_path):
+    trained.save(tmp_path / "ensemble.keras")
+    loaded = tf.keras.models.load_model(tmp_path / "ensemble.keras")
     x = batch(4, 3)
     for training in (False, True):
         found = loaded(x, training=training)["ensemble"]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfdistill._keras import calls_of, path_of
 from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.models import (
     CoarseTwoTower,
@@ -119,7 +120,7 @@ def test_a_part_stands_alone_and_scores_as_in_the_network(joint, name):
     assert set(found) == {name}
     np.testing.assert_array_equal(found[name], joint.model(batch())[name])
     others = [other for other in NETS if other != name]
-    owners = {weight.name.split("_")[0] for weight in part.weights}
+    owners = {path_of(weight).split("_")[0] for weight in part.weights}
     assert not owners & set(others)
     shared = {id(weight) for weight in joint.model.weights}
     assert {id(weight) for weight in part.weights} <= shared
@@ -146,9 +147,7 @@ def trains(joint: JointNetwork, output: str) -> dict[str, bool]:
     gradient is exactly zero in every element.
     """
     layer = joint.embeddings
-    gathered: dict[str, tf.Tensor] = {}
-    for node in range(len(layer.inbound_nodes)):
-        gathered.update(layer.get_output_at(node))
+    gathered = {k: v for outputs in calls_of(layer) for k, v in outputs.items()}
     gathered = {k: v for k, v in gathered.items() if SPEC[k].kind == "categorical"}
     outputs = {"out": joint.model.output[output], **gathered}
     seen = tf.keras.Model(joint.model.input, outputs)
@@ -226,9 +225,9 @@ def test_a_shared_representation_is_trained_by_the_booster_or_by_both(booster_on
     for output in ("fine", "teacher"):
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(joint.model(batch(joint.spec.names))[output] ** 2)
-        variables = [w for w in joint.model.trainable_weights if "kernel" in w.name]
+        variables = [w for w in joint.model.trainable_weights if "kernel" in path_of(w)]
         for weight, gradient in zip(variables, tape.gradient(loss, variables)):
-            name = weight.name.split("/")[-1].removesuffix("_kernel:0")
+            name = path_of(weight).split("/")[-1].split("_kernel")[0]
             if name in joint.spec.names:
                 learns = gradient is not None and bool((gradient.numpy() != 0).any())
                 found[output, name] = learns
@@ -246,11 +245,13 @@ class MeanOfSequence:
     """An architecture that reads a sequence and the target item's embedding."""
 
     def __call__(self, inputs: NetInputs, *, name: str) -> dict[str, tf.Tensor]:
-        vectors, mask = inputs.sequence("history")
-        weights = tf.cast(mask, tf.float32)[..., tf.newaxis]
-        total = tf.reduce_sum(vectors * weights, axis=1, keepdims=True)
-        score = tf.reduce_sum(total * inputs.vector("item_id"), axis=-1)
-        return {name: tf.keras.layers.Activation("linear", name=name)(score)}
+        def product(inputs):
+            vectors, mask, target = inputs
+            weights = tf.cast(mask, tf.float32)
+            return tf.einsum("bnd,bn,bld->bl", vectors, weights, target)
+
+        score = tf.keras.layers.Lambda(product, name=name)
+        return {name: score((*inputs.sequence("history"), inputs.vector("item_id")))}
 
 
 @pytest.mark.parametrize("representation", [None, SHARED])
@@ -287,7 +288,7 @@ def test_a_sequence_reaches_a_net_unpooled(representation, booster):
 def test_an_auxiliary_head_reads_the_trunk_and_is_not_served():
     joint = network(auxiliary=["fine"])
     part = joint.part("fine")
-    assert not [w.name for w in part.weights if "aux" in w.name]
+    assert not [path_of(w) for w in part.weights if "aux" in path_of(w)]
     kernel, bias = (w.numpy() for w in joint.model.get_layer("fine_aux_logit").weights)
     found = joint.model(batch())
     expected = (found["fine_hidden"].numpy() @ kernel + bias)[..., 0]

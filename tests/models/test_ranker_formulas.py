@@ -41,10 +41,10 @@ CASES = {
 
 def build(case: str) -> tf.keras.Model:
     tf.keras.utils.set_random_seed(4)
-    inputs = {name: tf.keras.Input([WIDTH]) for name in USERS}
-    inputs |= {name: tf.keras.Input([None, WIDTH]) for name in ITEMS}
-    inputs["sequence"] = tf.keras.Input([SLOTS, WIDTH])
-    inputs["mask"] = tf.keras.Input([SLOTS], dtype=tf.bool)
+    inputs = {name: tf.keras.Input([WIDTH], name=name) for name in USERS}
+    inputs |= {name: tf.keras.Input([None, WIDTH], name=name) for name in ITEMS}
+    inputs["sequence"] = tf.keras.Input([SLOTS, WIDTH], name="sequence")
+    inputs["mask"] = tf.keras.Input([SLOTS], dtype=tf.bool, name="mask")
     read = NetInputs(
         {name: inputs[name] for name in USERS},
         {name: inputs[name] for name in ITEMS},

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfdistill import _keras
 from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.export import example_batch, ranker_servable
 from tfdistill.layers import standalone
@@ -61,7 +62,7 @@ EVERY = pytest.mark.parametrize("case", CASES)
 
 
 def build(case: str) -> JointNetwork:
-    tf.keras.utils.set_random_seed(4)
+    tf.keras.utils.set_random_seed(1)
     made = joint_network(SPEC, {"net": Net(CASES[case], SPEC.names)})
     for weight in made.model.trainable_weights:  # biases start at 0: give them a part
         weight.assign_add(tf.random.normal(weight.shape, stddev=0.1))
@@ -143,16 +144,18 @@ def test_gradient_reaches_the_tables_and_every_kernel(case):
     for weight, gradient in zip(
         model.trainable_weights, tape.gradient(loss, model.trainable_weights)
     ):
-        assert gradient is not None, weight.name
+        assert gradient is not None, _keras.path_of(weight)
         # A key's bias moves all scores of a query alike.
-        assert np.any(tf.convert_to_tensor(gradient)) or "key/bias" in weight.name
+        assert np.any(tf.convert_to_tensor(gradient)) or "key/bias" in _keras.path_of(
+            weight
+        )
 
 
 @EVERY
 def test_kernels_are_regularised_and_other_weights_are_not(case):
     model = network(case).model
-    kernels = [w for w in model.trainable_weights if "kernel" in w.name]
-    regular = [w for w in kernels if "logit" not in w.name]
+    kernels = [w for w in model.trainable_weights if "kernel" in _keras.path_of(w)]
+    regular = [w for w in kernels if "logit" not in _keras.path_of(w)]
     total = sum(0.1 * float(tf.reduce_sum(w**2)) for w in regular)
     assert float(tf.add_n(model.losses)) == pytest.approx(total, rel=1e-5)
 

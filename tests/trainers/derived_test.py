@@ -190,7 +190,7 @@ def batch():
 
 def test_the_distiller_takes_them_as_source_target_and_mask():
     model, (x, y) = distiller(), batch()
-    z = {**model.network(x["x"]), "mask": MASK}
+    z = {**model.network({"x": x["x"]}), "mask": MASK}
     kept = Kept("recall", 3, "mask")(z)
     survival = Survival(STAGES, mask="mask")(z)
     expected = {

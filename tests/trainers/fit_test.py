@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfdistill import _keras
 from tfdistill.layers.dropout import SteppedDropout
 from tfdistill.optimizers import LazyAdam
 from tfdistill.trainers.callbacks import Evaluation
@@ -50,7 +51,8 @@ def network(width=4, metrics=(), optimizer=None, steps_per_execution=1, seed=1):
     tf.keras.utils.set_random_seed(5)
     model = tf.keras.Sequential(
         [
-            tf.keras.layers.Embedding(20, width, input_length=3),
+            tf.keras.Input([3]),
+            tf.keras.layers.Embedding(20, width),
             tf.keras.layers.Flatten(),
             SteppedDropout(0.3, seed),
             tf.keras.layers.Dense(1, activation="sigmoid"),
@@ -124,9 +126,21 @@ def test_goes_on_with_several_steps_per_execution(
     def model():
         return network(steps_per_execution=steps_per_execution)
 
+    if _keras.VERSION == "3" and STEPS % steps_per_execution:
+        with pytest.raises(ValueError, match=r"multiple of .* received 6 and 4"):
+            train(tmp_path, model=model())
+        return
     with pytest.raises(Died):
         train(tmp_path, model=model(), callbacks=[Die(9)])
     assert_equal(train(tmp_path, model=model()), unbroken)
+
+
+def test_another_keras_refuses_the_backup(tmp_path, monkeypatch):
+    train(tmp_path, epochs=1)
+    other = {"2": "3", "3": "2"}[_keras.VERSION]
+    monkeypatch.setattr(_keras, "VERSION", other)
+    with pytest.raises(ValueError, match=r"begun with Keras \d.*is Keras \d here"):
+        train(tmp_path)
 
 
 def test_goes_on_under_loss_scaling(tmp_path):
@@ -140,7 +154,9 @@ def test_goes_on_under_loss_scaling(tmp_path):
         train(tmp_path, model=model(), callbacks=[Die(15)])
     broken = train(tmp_path, model=model())
     assert_equal(broken, train(tmp_path / "unbroken", model=model()))
-    assert broken[0].optimizer.loss_scale == 4.0 * 2**3
+    optimizer = broken[0].optimizer
+    scale = getattr(optimizer, "dynamic_scale", None)  # Keras 3's name
+    assert (optimizer.loss_scale if scale is None else scale) == 4.0 * 2**3
 
 
 def test_goes_on_under_a_strategy(tmp_path, two_replicas):
@@ -167,12 +183,15 @@ def test_keras_callbacks_keep_their_state(tmp_path):
         )
         made = [
             tf.keras.callbacks.EarlyStopping(
-                "val_x", patience=4, restore_best_weights=True
+                "val_x", mode="min", patience=4, restore_best_weights=True
             ),
-            tf.keras.callbacks.ReduceLROnPlateau("val_x", patience=2, min_delta=0),
+            tf.keras.callbacks.ReduceLROnPlateau(
+                "val_x", mode="min", patience=2, min_delta=0
+            ),
             tf.keras.callbacks.ModelCheckpoint(
                 tmp_path / folder / "model.weights.h5",
                 "val_x",
+                mode="min",
                 save_best_only=True,
                 save_weights_only=True,
             ),
@@ -301,7 +320,8 @@ def test_config_holds_json_values(tmp_path):
 def test_warns_of_layers_with_a_state_that_is_not_saved(tmp_path):
     model = tf.keras.Sequential(
         [
-            tf.keras.layers.Embedding(20, 2, input_length=3),
+            tf.keras.Input([3]),
+            tf.keras.layers.Embedding(20, 2),
             tf.keras.layers.Flatten(),
             tf.keras.layers.Dropout(0.5, name="drop"),
             tf.keras.layers.Dropout(0.0, name="idle"),  # Keras' attention has one

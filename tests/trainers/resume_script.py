@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from tfdistill.data.batching import RequestBatches
 from tfdistill.data.requests import PairSet, Requests
-from tfdistill.layers.dropout import SteppedDropout
+from tfdistill.layers import SqueezeLast, SteppedDropout
 from tfdistill.losses import Hint, SigmoidCrossEntropy, SigmoidSoftLabel
 from tfdistill.optimizers import LazyAdam
 from tfdistill.trainers.callbacks import Evaluation, SubmodelCheckpoint
@@ -52,7 +52,7 @@ def network() -> tuple[tf.keras.Model, tf.keras.Model]:
         dense = tf.keras.layers.Dense(units, activation="relu")(embedded)
         hidden[name] = SteppedDropout(0.3, seed)(dense)
     outputs = {
-        name: tf.squeeze(tf.keras.layers.Dense(1)(vector), -1)
+        name: SqueezeLast()(tf.keras.layers.Dense(1)(vector))
         for name, vector in hidden.items()
     }
     student = tf.keras.Model(item, outputs["student"])
@@ -120,7 +120,7 @@ def main() -> None:
     )
     once = RequestBatches(valid, batch_size=32, outputs=outputs).once()
     stop = tf.keras.callbacks.EarlyStopping(
-        "val_student_loss", patience=3, restore_best_weights=True
+        "val_student_loss", mode="min", patience=3, restore_best_weights=True
     )
     best = SubmodelCheckpoint(
         student, options.directory / "best.weights.h5", "val_norm", "max"

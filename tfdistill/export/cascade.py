@@ -121,7 +121,8 @@ def cascade_servable(
         ValueError: As `recall_servable`, and if a stage keeps more than it gets.
 
     Example:
-        >>> from tfdistill.data.spec import Feature
+        >>> from tfdistill import _keras
+    from tfdistill.data.spec import Feature
         >>> spec = FeatureSpec((Feature("taste", "numeric", "user", shape=(2,)),
         ...                     Feature("genre", "numeric", "item", shape=(2,)),
         ...                     Feature("price", "numeric", "item")))

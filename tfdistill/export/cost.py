@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfdistill import _keras
 from tfdistill.export.standalone import in_fresh_process, timings
 from tfdistill.layers.embeddings import FeatureEmbeddings
 from tfdistill.names import feature_names
@@ -65,14 +66,14 @@ def parameters(*models: tf.keras.Model) -> ParameterCount:
     tables = {
         id(weight)
         for model in models
-        for layer in model.submodules
+        for layer in _keras.layers_of(model)
         if isinstance(layer, kinds)
         for weight in layer.weights
     }
     weights = {id(weight): weight for model in models for weight in model.weights}
     counts = {True: 0, False: 0}
     for key, weight in weights.items():
-        if weight.dtype.is_floating:
+        if tf.as_dtype(weight.dtype).is_floating:
             counts[key in tables] += int(np.prod(weight.shape))
     return ParameterCount(tables=counts[True], rest=counts[False])
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfdistill import _keras
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.export.values import leaving, refuse_values
 from tfdistill.layers.embeddings import FeatureEmbeddings
@@ -36,7 +37,7 @@ def declared_spec(
         ValueError: If the model is not functional or reads a feature that is privileged
             or not in the spec.
     """
-    if not getattr(model, "inputs", None) or not hasattr(model, "input_names"):
+    if not getattr(model, "inputs", None):
         raise ValueError(
             "Only a functional Keras model with one input per feature can be exported, "
             f"such as `JointNetwork.part(name)`; got {type(model).__name__}."
@@ -69,12 +70,14 @@ def refuse_forbidden(
         ValueError: If a variable of a forbidden model, or a copy of its values, is in
             reach of a signature.
     """
-    owned = {id(v): v for model in forbidden for v in model.variables}
+    owned = {
+        id(_keras.tf_variable(v)): v for model in forbidden for v in model.variables
+    }
     if not owned:
         return
     used = {id(v): v for function in signatures.values() for v in function.variables}
     shared = {
-        id(variable): variable
+        id(_keras.tf_variable(variable)): variable
         for model in models
         if isinstance(model, tf.keras.Model)
         for layer in model.submodules

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_ranking as tfr
 
 from tfdistill.data.spec import Feature, FeatureSpec
+from tfdistill.export.example_lists import parse_lists
 from tfdistill.layers.embeddings import width
 from tfdistill.layers.packed import packed_order
 from tfdistill.names import case_twins, safe_name
@@ -135,17 +135,12 @@ def from_elwc(function: Function, spec: FeatureSpec) -> Any:
     """
 
     def parsed(serialized: tf.Tensor) -> Mapping[str, tf.Tensor]:
-        columns = tfr.data.parse_from_example_list(
+        columns, sizes = parse_lists(
             _of_like_size(serialized),
-            context_feature_spec=_parsing(spec.scope("user")),
-            example_feature_spec=_parsing(spec.scope("item")),
-            size_feature_name="mask",  # of no feature: it is reserved
+            _parsing(spec.scope("user")),
+            _parsing(spec.scope("item")),
         )
-        sizes = columns.pop("mask")
-        longest = tf.reduce_max(sizes)  # lists are parsed to one candidate at least
-        for feature in spec.scope("item"):
-            columns[feature.name] = columns[feature.name][:, :longest]
-        return function({**columns, "mask": tf.sequence_mask(sizes, longest)})
+        return function({**columns, "mask": tf.sequence_mask(sizes)})
 
     serialized = tf.TensorSpec([None], tf.string, name="serialized")
     return tf.function(parsed).get_concrete_function(serialized)

@@ -7,6 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfdistill import _keras
+
 __all__ = ["SteppedDropout"]
 
 
@@ -74,15 +76,7 @@ class SteppedDropout(tf.keras.layers.Layer):
             )
         self.rate = rate
         self.seed = random.getrandbits(31) if seed is None else seed
-        self.step = self.add_weight(
-            name="step",
-            shape=(),
-            dtype=tf.int64,
-            initializer="zeros",
-            trainable=False,
-            synchronization=tf.VariableSynchronization.ON_READ,
-            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-        )
+        self.step = _keras.add_step_counter(self)
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Drop elements in training.
@@ -106,6 +100,10 @@ class SteppedDropout(tf.keras.layers.Layer):
         self.step.assign_add(1)
         scaled = inputs * tf.cast(1 / (1 - self.rate), inputs.dtype)
         return tf.where(uniform >= self.rate, scaled, tf.zeros_like(inputs))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the shape of the input."""
+        return input_shape
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

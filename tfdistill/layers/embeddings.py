@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfdistill import _keras
 from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.layers.rows import Layout, by_column, lookup_layer, rows_of_columns
 
@@ -17,7 +18,7 @@ __all__ = ["FeatureEmbeddings", "audiences", "embed_features", "masked_mean", "w
 
 
 @tf.keras.utils.register_keras_serializable(package="tfdistill")
-class FeatureEmbeddings(tf.keras.layers.Layer):
+class FeatureEmbeddings(_keras.VariedOutputs, tf.keras.layers.Layer):
     """Raw features in, one dense vector per feature out; tables of one width are fused.
 
     Every table of width d is a block of rows of one variable `[rows, d]`, so that all
@@ -168,7 +169,7 @@ class FeatureEmbeddings(tf.keras.layers.Layer):
     def _vectors(self, feature: Feature, rows: tf.Tensor) -> tf.Tensor:
         """Rows of the variable that has the feature's table."""
         table = self.tables[str(self.spec.table_of(feature).dim)]
-        return tf.cast(tf.gather(table, rows), self.compute_dtype)
+        return tf.cast(tf.gather(_keras.tf_variable(table), rows), self.compute_dtype)
 
     def rows(self, feature: Feature, values: tf.Tensor) -> tf.Tensor:
         """Maps raw values of a categorical feature to rows of its fused variable.

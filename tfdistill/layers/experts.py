@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfdistill import _keras
 from tfdistill.layers.kernels import stacked_glorot
 
 __all__ = ["DistillationExperts"]
@@ -82,15 +83,7 @@ class DistillationExperts(tf.keras.layers.Layer):
         self.steps = steps
         self.seed = seed
         self.selector = tf.keras.layers.Dense(experts, name="selector")
-        self.step = self.add_weight(
-            name="step",
-            shape=(),
-            dtype=tf.int64,
-            initializer="zeros",
-            trainable=False,
-            synchronization=tf.VariableSynchronization.ON_READ,
-            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-        )
+        self.step = _keras.add_step_counter(self)
 
     def build(self, input_shape: Any) -> None:
         """Makes the experts' kernels.

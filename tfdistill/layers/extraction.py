@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from tfdistill import _keras
 from tfdistill.layers.embeddings import FeatureEmbeddings
 from tfdistill.names import feature_names
 
@@ -51,7 +52,7 @@ def restricted(models: Sequence[tf.keras.Model]) -> list[tf.keras.Model]:
         return copies[id(layer)]
 
     clones = [tf.keras.models.clone_model(m, clone_function=replace) for m in models]
-    for layer in (layer for clone in clones for layer in clone.submodules):
+    for layer in (layer for clone in clones for layer in _keras.layers_of(clone)):
         if isinstance(layer, FeatureEmbeddings) and layer not in copies.values():
             raise ValueError(
                 f"The tables {layer.name!r} lie inside a nested model, where the rows "
@@ -136,15 +137,15 @@ def above_embeddings(
     names = {
         id(tensor): name
         for layer in layers
-        for node in layer.inbound_nodes
-        for name, tensor in node.outputs.items()
+        for outputs in _keras.calls_of(layer)
+        for name, tensor in outputs.items()
     }
     cut: dict[int, tuple[tuple[str, ...], tf.Tensor]] = {}
-    for node in (node for layer in layers for node in layer.outbound_nodes):
-        read = node.keras_inputs
-        whole = isinstance(node.layer, tf.keras.layers.Concatenate)
+    readings = [reading for layer in layers for reading in _keras.readers_of(layer)]
+    for reader, read, output in readings:
+        whole = isinstance(reader, tf.keras.layers.Concatenate)
         if whole and all(id(tensor) in names for tensor in read):
-            groups = [(read, node.outputs)]
+            groups = [(read, output)]
         else:
             groups = [([tensor], tensor) for tensor in read if id(tensor) in names]
         for parts, tensor in groups:

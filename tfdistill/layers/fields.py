@@ -52,10 +52,10 @@ class FieldProjection(tf.keras.layers.Layer):
         self.kernels, self.biases = {}, {}
         for name, shape in sorted(input_shape.items()):
             self.kernels[name] = self.add_weight(
-                f"{safe_name(name)}_kernel", shape=(int(shape[-1]), self.units)
+                name=f"{safe_name(name)}_kernel", shape=(int(shape[-1]), self.units)
             )
             self.biases[name] = self.add_weight(
-                f"{safe_name(name)}_bias", shape=(self.units,), initializer="zeros"
+                name=f"{safe_name(name)}_bias", shape=(self.units,), initializer="zeros"
             )
         super().build(input_shape)
 
@@ -66,8 +66,10 @@ class FieldProjection(tf.keras.layers.Layer):
             by_width.setdefault(int(vectors.shape[-1]), []).append(name)
         projected: dict[str, tf.Tensor] = {}
         for names in by_width.values():
-            kernels = tf.stack([self.kernels[name] for name in names])
-            biases = tf.stack([self.biases[name] for name in names])
+            kernels, biases = (
+                tf.stack([tf.convert_to_tensor(weights[name]) for name in names])
+                for weights in (self.kernels, self.biases)
+            )
             stacked = tf.stack([inputs[name] for name in names], axis=-2)
             out = tf.einsum("...fd,fdr->...fr", stacked, kernels) + biases
             parts = tf.unstack(self.activation(out), axis=-2, num=len(names))

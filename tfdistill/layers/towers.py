@@ -86,7 +86,9 @@ class FoldedDense(RegularizedLayer):
         # oneDNN aborts the process on a product of no width: no kernel for it.
         self.user_kernel = kernel("user_kernel", 0, user) if user else None
         self.item_kernel = kernel("item_kernel", user, item)
-        self.bias = self.add_weight("bias", shape=(self.units,), initializer="zeros")
+        self.bias = self.add_weight(
+            name="bias", shape=(self.units,), initializer="zeros"
+        )
         super().build(input_shape)
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tfdistill.losses.adapters import RankingLossAdapter
+from tfdistill.losses.adapters import RankingLossAdapter, tf_ranking
 from tfdistill.losses.base import (
     DistillationLoss,
     Items,
@@ -93,4 +93,5 @@ __all__ = [
     "draw_orders",
     "reduce_examples",
     "soft_top_k",
+    "tf_ranking",
 ]

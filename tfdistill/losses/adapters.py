@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import copy
+import importlib
+import inspect
+import sys
+import types
 from collections.abc import Mapping
 from typing import Any, Callable
 
@@ -10,10 +13,52 @@ import tensorflow as tf
 
 from tfdistill.losses import base, checks, masking, relevance
 
-__all__ = ["RankingLossAdapter"]
+__all__ = ["RankingLossAdapter", "tf_ranking"]
 
 # Pairs per chunk of lists: 16 MB for each of TF-Ranking's [lists, L, L] tensors.
 _PAIRS = 2**22
+
+
+def tf_ranking() -> Any:
+    """Returns TF-Ranking, as `import tensorflow_ranking` where TensorFlow is 2.15.
+
+    TF-Ranking 0.5.5 reads `tensorflow.estimator.ModeKeys` while it is imported, which
+    TensorFlow 2.16 and later lack; they get it for that time. The classes of its
+    `keras` part need Keras 2; its losses work with any Keras in `RankingLossAdapter`.
+
+    Returns:
+        The module `tensorflow_ranking`.
+
+    Raises:
+        ImportError: If it is not installed, with the command that installs it.
+
+    Example:
+        >>> tfr = tf_ranking()
+        >>> loss = RankingLossAdapter(tfr.keras.losses.ApproxNDCGLoss())
+        >>> loss(y_true=[[2.0, 1.0, 3.0]], y_pred=[[0.2, 0.1, 0.3]]).numpy().round(2)
+        -0.9
+    """
+    places = []
+    if "tensorflow_ranking" not in sys.modules and not hasattr(tf, "estimator"):
+        places = [tf, tf.compat.v1, importlib.import_module("tensorflow.compat.v1")]
+    keys = types.SimpleNamespace(TRAIN="train", EVAL="eval", PREDICT="infer")
+    for place in places:
+        place.estimator = types.SimpleNamespace(ModeKeys=keys)
+    try:
+        import tensorflow_ranking as tfr
+    except ModuleNotFoundError as error:
+        if error.name != "tensorflow_ranking":
+            raise
+        raise ImportError(
+            "TF-Ranking is not installed. With TensorFlow 2.15: pip install "
+            "tensorflow-ranking==0.5.5. Later ones are above the cap in its metadata, "
+            "and work: pip install --no-deps tensorflow-ranking==0.5.5."
+        ) from error
+    finally:
+        for place in places:
+            if hasattr(place, "estimator"):
+                delattr(place, "estimator")
+    return tfr
 
 
 @tf.keras.utils.register_keras_serializable(package="tfdistill")
@@ -45,7 +90,7 @@ class RankingLossAdapter(relevance.RelevanceLoss):
         ValueError: If `loss` isn't a TF-Ranking loss, or its temperature not above 0.
 
     Example:
-        >>> import tensorflow_ranking as tfr
+        >>> tfr = tf_ranking()
         >>> softmax = tfr.keras.losses.SoftmaxLoss()
         >>> loss = RankingLossAdapter(softmax, relevance.MinMax())
         >>> loss(y_true=[[-1.0, -3.0]], y_pred=[[0.0, 0.0]]).numpy().round(4)
@@ -69,8 +114,7 @@ class RankingLossAdapter(relevance.RelevanceLoss):
         reduction: str = base.Reduction.AUTO,
         name: str | None = None,
     ) -> None:
-        import tensorflow_ranking as tfr
-
+        tfr = tf_ranking()
         if not isinstance(loss, _family(tfr, "_RankingLoss")):
             raise ValueError(
                 f"`loss` must be a tfr.keras.losses instance, received {loss!r}. Use "
@@ -79,15 +123,13 @@ class RankingLossAdapter(relevance.RelevanceLoss):
         options = loss.get_config()
         if options.get("temperature") is not None:
             checks.positive("temperature", options["temperature"])
-        name = name or f"{loss.name or type(loss).__name__}_distillation"
+        name = name or f"{type(loss).__name__}_distillation"
         super().__init__(relevance_map, reduction=reduction, name=name)
         self.loss = loss
-        self._each = copy.copy(loss)
-        self._each.reduction = base.Reduction.NONE
-        self._of_lists = isinstance(
-            loss,
-            (_family(tfr, "_ListwiseLoss"), tfr.keras.losses.CoupledRankDistilLoss),
-        )
+        impl = importlib.import_module("tensorflow_ranking.python.losses_impl")
+        self._sampler = getattr(loss, "_gumbel_sampler", None)
+        self._of_lists = isinstance(loss._loss, impl._ListwiseLoss)
+        self._weighs_labels = isinstance(loss._loss, impl.SoftmaxLoss)
         self._shift = isinstance(loss, _shift_invariant(tfr)) and not isinstance(
             loss, tfr.keras.losses.CalibratedSoftmaxLoss
         )
@@ -112,22 +154,51 @@ class RankingLossAdapter(relevance.RelevanceLoss):
         self, student: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
     ) -> tf.Tensor:
         """One value per list from TF-Ranking's per list, per item or per sample."""
-        count, length = tf.unstack(tf.shape(student))
-        each = self._each(labels, student, weights)
-        if self._of_lists:
-            return tf.reduce_mean(tf.reshape(each, [count, -1]), axis=-1)
-        each = tf.reduce_sum(tf.reshape(each, [count, -1, length]), axis=-1)
-        return tf.reduce_mean(each, axis=-1) / masking.divisor(labels >= 0.0)
+        items = masking.divisor(labels >= 0.0)
+        each = self._weighted(labels, student, weights)
+        each = tf.reduce_sum(each, axis=list(range(1, each.shape.rank)))
+        samples = self._sampler._sample_size if self._sampler else 1
+        values = tf.reduce_mean(tf.reshape(each, [-1, samples]), axis=-1)
+        return values if self._of_lists else values / items
+
+    def _weighted(
+        self, labels: tf.Tensor, student: tf.Tensor, weights: tf.Tensor
+    ) -> tf.Tensor:
+        """What the Keras class of TF-Ranking computes before Keras reduces it."""
+        if self._sampler:
+            labels, student, weights = self._sampler.sample(
+                labels, student, weights=weights
+            )
+        virtual = getattr(self.loss, "_virtual_label", None)
+        if virtual is not None:  # one more item, of score 0
+            one = tf.ones_like(student[:, :1])
+            labels = tf.concat([labels, virtual * one], axis=1)
+            student = tf.concat([student, 0.0 * one], axis=1)
+            weights = tf.concat([weights, one], axis=1)
+        loss = self.loss._loss
+        if self._weighs_labels:
+            each, own = loss.compute_per_list(labels, student, weights)
+            return each * own
+        each, own = loss.compute_unreduced_loss(labels, loss.get_logits(student))
+        return each * own * loss.normalize_weights(labels, weights)
 
     def get_config(self) -> dict[str, Any]:
         """Returns every constructor argument."""
-        packed = tf.keras.saving.serialize_keras_object(self.loss)
+        config = self.loss.get_config()
+        kind = type(self.loss)
+        wanted = set(inspect.signature(kind).parameters) - {"name", "reduction"}
+        packed = {
+            "of": tf.keras.utils.get_registered_name(kind),
+            "arguments": {k: config[k] for k in config if k in wanted},
+        }
         return {**super().get_config(), "loss": packed}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> RankingLossAdapter:
         """Makes the loss, with its TF-Ranking loss and its map, from `get_config`."""
-        loss = tf.keras.saving.deserialize_keras_object(config["loss"])
+        tf_ranking()  # registers its losses
+        kind = tf.keras.utils.get_registered_object(config["loss"]["of"])
+        loss = kind.from_config(config["loss"]["arguments"])
         return super().from_config({**config, "loss": loss})
 
 

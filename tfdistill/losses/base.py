@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import tensorflow as tf
 
+from tfdistill import _keras
 from tfdistill.losses import checks, masking, sound
 from tfdistill.losses.examples import Items, Outcome, Reduction, reduce_examples
 
@@ -70,7 +71,9 @@ class DistillationLoss(tf.keras.losses.Loss):
     def __init__(
         self, *, reduction: str = Reduction.AUTO, name: str | None = None
     ) -> None:
-        super().__init__(reduction=reduction, name=name or type(self).__name__)
+        Reduction.validate(reduction)
+        super().__init__(name=name or type(self).__name__)
+        self.reduction = reduction  # Keras 3 knows no AUTO
 
     def per_example(
         self,
@@ -159,7 +162,10 @@ class DistillationLoss(tf.keras.losses.Loss):
         with tf.name_scope(self.name):
             teacher, mask = self._split_missing(y_true)
             found = self._evaluate(y_pred, teacher, None, mask, sample_weight, {})
-            value = reduce_examples(found.values, found.valid, self._get_reduction())
+            reduction = _keras.reduction_of(self)
+            value = reduce_examples(found.values, found.valid, reduction)
+            if reduction not in (Reduction.NONE, Reduction.SUM):
+                value = _keras.mean_over_replicas(value)
             return found.sound * value
 
     def get_config(self) -> dict[str, Any]:

@@ -297,12 +297,12 @@ class RelevanceLoss(base.DistillationLoss):
 
     def get_config(self) -> dict[str, Any]:
         """Returns every constructor argument."""
-        packed = tf.keras.saving.serialize_keras_object(self.relevance_map)
+        packed = tf.keras.utils.serialize_keras_object(self.relevance_map)
         return {**super().get_config(), "relevance_map": packed}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> RelevanceLoss:
         """Makes the loss, with its relevance map, from `get_config`."""
         packed = config["relevance_map"]
-        relevance_map = tf.keras.saving.deserialize_keras_object(packed)
+        relevance_map = tf.keras.utils.deserialize_keras_object(packed)
         return cls(**{**config, "relevance_map": relevance_map})

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import tensorflow as tf
-import tensorflow_recommenders as tfrs
 
 from tfdistill.layers.towers import (
     ConcatUserItem,
@@ -122,9 +121,17 @@ class DcnV2:
             [product([start, first]), start]
         )
         for index in range(1, self.cross_layers):
-            crossed = tfrs.layers.dcn.Cross(
-                kernel_regularizer=kernel_l2(self.l2), name=f"{name}_cross_{index}"
-            )(start, crossed)
+            cross = f"{name}_cross_{index}"
+            projected = tf.keras.layers.Dense(
+                start.shape[-1],
+                kernel_initializer="truncated_normal",  # as in TFRS
+                kernel_regularizer=kernel_l2(self.l2),
+                name=cross,
+            )(crossed)
+            product = tf.keras.layers.Multiply(name=f"{cross}_product")(
+                [start, projected]
+            )
+            crossed = tf.keras.layers.Add(name=f"{cross}_sum")([product, crossed])
         return crossed
 
 

@@ -44,10 +44,10 @@ class LogitGate(tf.keras.layers.Layer):
         """Creates the weights."""
         members = len(input_shape)
         self.hidden_kernel = self.add_weight(
-            "hidden_kernel", shape=(members, self.units)
+            name="hidden_kernel", shape=(members, self.units)
         )
         self.hidden_bias, self.kernel, self.bias = (
-            self.add_weight(name, shape=shape, initializer="zeros")
+            self.add_weight(name=name, shape=shape, initializer="zeros")
             for name, shape in (
                 ("hidden_bias", (self.units,)),
                 ("kernel", (self.units, members)),
@@ -104,8 +104,8 @@ def gated_ensemble(
         >>> model = gated_ensemble([ranker("dcn", 1.0), ranker("fm", 3.0)])
         >>> model({"price": tf.constant([[5.0, -1.0]])})["ensemble"].numpy()
         array([[10., -2.]], dtype=float32)
-        >>> {weight.name.split("/")[0] for weight in model.trainable_weights}
-        {'ensemble'}
+        >>> [layer.name for layer in model.layers if layer.trainable_weights]
+        ['ensemble']
 
     Reference:
         Zhu et al., Ensembled CTR Prediction via KD, CIKM 2020, arXiv:2011.04106.
@@ -124,8 +124,9 @@ def gated_ensemble(
             if (known.dtype, known.shape) != (given.dtype, given.shape):
                 raise ValueError(
                     f"gated_ensemble: the teachers read feature {name!r} as "
-                    f"{known.dtype.name} {known.shape} and as {given.dtype.name} "
-                    f"{given.shape}; train them over one FeatureSpec."
+                    f"{tf.as_dtype(known.dtype).name} {known.shape} and as "
+                    f"{tf.as_dtype(given.dtype).name} {given.shape}; train them over "
+                    "one FeatureSpec."
                 )
         outputs = member({name: inputs[name] for name in member.input}, training=False)
         logits.extend(outputs.values())

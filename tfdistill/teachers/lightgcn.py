@@ -73,7 +73,7 @@ class GraphEmbeddings(tf.keras.layers.Layer):
     def build(self, input_shape: Any) -> None:
         """Creates the free vectors."""
         self.free = self.add_weight(
-            "free",
+            name="free",
             shape=(self.num_users + self.num_items, self.dim),
             initializer=tf.keras.initializers.RandomNormal(stddev=0.1),
         )

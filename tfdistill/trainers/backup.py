@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfdistill import _keras
 from tfdistill.files import flush, plain_name, read_as, written_whole
 from tfdistill.identity import require_same
 from tfdistill.trainers.run import shapes_of, state_attributes
@@ -92,25 +93,11 @@ class Backup(tf.keras.callbacks.Callback):
             return 0
         return self._run["epoch"] * self._steps_per_epoch + self._run["step"]
 
-    def maybe_load_initial_counters_from_ckpt(
-        self, steps_per_epoch: int, initial_epoch: int, mode: Any
-    ) -> tuple[int, int]:
-        """Tell Keras' `fit` the epoch and step to start at.
-
-        Keras asks the `_training_state` of the model, which `on_train_begin` sets to
-        this object, after all callbacks' `on_train_begin`.
-
-        Args:
-            steps_per_epoch: Steps in an epoch.
-            initial_epoch: The argument of Keras' `fit`.
-            mode: Keras' mode: training.
-
-        Returns:
-            Epoch and step; the epoch after the last one if the run was stopped early.
-        """
-        del steps_per_epoch, mode
+    @property
+    def position(self) -> tuple[int, int]:
+        """Epoch and step to begin at; no epoch is left if the run was stopped early."""
         if not self.resumes:
-            return initial_epoch, 0
+            return 0, 0
         if self._run["stopped"]:
             return self.params["epochs"], 0
         return self._run["epoch"], self._run["step"]
@@ -119,8 +106,8 @@ class Backup(tf.keras.callbacks.Callback):
         """Restore the checkpoint, if there is one, over what the callbacks reset."""
         if self.resumes:
             self._restore()
-        self._step = self._run["step"] if self.resumes else 0
-        self.model._training_state = self
+        epoch, self._step = self.position
+        _keras.resume_at(self.model, epoch, self._step, self.start_step)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Put back the metrics of an epoch that goes on; Keras has just reset them."""
@@ -159,6 +146,7 @@ class Backup(tf.keras.callbacks.Callback):
         self._run.value = {
             "format": FORMAT,
             "version": __version__,
+            "keras": _keras.VERSION,
             "identity": self._identity,
             "shapes": self._shapes(),
             "learning_rate": _learning_rate(self.model),
@@ -227,9 +215,10 @@ class Backup(tf.keras.callbacks.Callback):
             status.assert_existing_objects_matched().expect_partial()
             for key, state in self._run["callbacks"].items():
                 for name, value in state.items():
+                    if name == "best_weights" and value is not None:
+                        value = [np.asarray(weight) for weight in value]  # counters too
                     setattr(self._stateful[key], name, value)
         self._metric_values = [v.numpy() for v in _metric_variables(self.model)]
-        self.model._train_counter.assign(self.start_step)
 
     def _shapes(self) -> dict[str, str]:
         """What is known when every variable is made."""
@@ -311,11 +300,17 @@ def _read(directory: str | os.PathLike[str], run: _RunState) -> str | None:
             f"whose backups tfdistill {__version__} can't go on with: finish it "
             "with the version that began it, or delete this folder to begin anew."
         )
+    if run.value["keras"] != _keras.VERSION:
+        raise ValueError(
+            f"The run in {os.fspath(directory)!r} was begun with Keras "
+            f"{run.value['keras']}, and `tf.keras` is Keras {_keras.VERSION} here: go "
+            "on with the other one, or delete this folder to begin anew."
+        )
     return path
 
 
 def _metric_variables(model: tf.keras.Model) -> list[tf.Variable]:
-    return [variable for metric in model.metrics for variable in metric.variables]
+    return [_keras.tf_variable(v) for metric in model.metrics for v in metric.variables]
 
 
 def _is_rate(name: str) -> bool:
@@ -325,4 +320,4 @@ def _is_rate(name: str) -> bool:
 def _learning_rate(model: tf.keras.Model) -> float | None:
     """The learning rate as it is now, where it is a number and no schedule."""
     rate = model.optimizer.learning_rate
-    return float(rate.numpy()) if isinstance(rate, tf.Variable) else None
+    return float(rate.numpy()) if hasattr(rate, "assign") else None

@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfdistill import _keras
 from tfdistill.files import flush, folder_beside
 from tfdistill.identity import fingerprint
 
@@ -270,9 +271,7 @@ class SubmodelEarlyStopping(tf.keras.callbacks.Callback):
         if self.stopped_epoch is not None and not self._found:
             model = self.checkpoint.submodel
             self._found = [
-                (layer, layer.trainable)
-                for layer in (model, *model.submodules)  # each before what it holds
-                if isinstance(layer, tf.keras.layers.Layer)
+                (layer, layer.trainable) for layer in _keras.layers_of(model)
             ]
             model.trainable = False
             self.model.make_train_function(force=True)

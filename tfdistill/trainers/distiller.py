@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfdistill import _keras
 from tfdistill.identity import described
 from tfdistill.trainers import stored
 from tfdistill.trainers.derived import Derived
@@ -17,7 +18,7 @@ __all__ = ["Distiller"]
 
 
 @tf.keras.utils.register_keras_serializable(package="tfdistill")
-class Distiller(tf.keras.Model):
+class Distiller(_keras.BuiltModel, tf.keras.Model):
     """Trains a student, or a teacher and its students jointly, in one `fit`.
 
     `L = sum_o L_o(y_o, z_o) + sum_t weight_t(step) * loss_t(source_t -> target_t)`
@@ -159,11 +160,14 @@ class Distiller(tf.keras.Model):
             "loss": loss,
             "metrics": metrics,
             "loss_weights": loss_weights,
-            "weighted_metrics": weighted_metrics or {},
+            "weighted_metrics": weighted_metrics or _keras.NO_WEIGHTED_METRICS,
         }
         for what, given in by_output.items():
             kwargs[what] = self._named(f"compile({what}=)", given)
         super().compile(optimizer=optimizer, **kwargs)
+        _keras.compile_losses(
+            self, kwargs["loss"], kwargs["loss_weights"], len(self.outputs_by_name)
+        )
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles a loaded Distiller as it was; Keras calls it.
@@ -171,7 +175,7 @@ class Distiller(tf.keras.Model):
         Args:
             config: What `get_compile_config` gave.
         """
-        self.compile(**tf.keras.saving.deserialize_keras_object(config))
+        self.compile(**tf.keras.utils.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
     def get_config(self) -> dict[str, Any]:
@@ -232,20 +236,21 @@ class Distiller(tf.keras.Model):
         y: Any = None,
         y_pred: Any = None,
         sample_weight: Any = None,
+        training: bool = True,
     ) -> tf.Tensor:
         """Adds the hard losses, the transfers and the regularisation."""
         y, y_pred, sample_weight = self._by_name(y, y_pred, sample_weight)
         terms = self._transfer_terms(x, y, y_pred, sample_weight)
-        return self.compiled_loss(
-            y, y_pred, sample_weight, regularization_losses=[*self.losses, *terms]
-        )
+        terms = [*self.losses, *terms]
+        return _keras.total_loss(self, y, y_pred, sample_weight, terms)
 
     def compute_metrics(
-        self, x: Any, y: Any, y_pred: Any, sample_weight: Any
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> dict[str, Any]:
-        """Updates the compiled metrics, and returns all by name."""
-        named = self._by_name(y, y_pred, sample_weight)
-        return super().compute_metrics(x, *named)
+        """Updates the metrics of the outputs with labels, and returns all by name."""
+        y, y_pred, sample_weight = self._by_name(y, y_pred, sample_weight)
+        y, sample_weight = _keras.labels_by_output(self, y, y_pred, sample_weight)
+        return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def _by_name(self, y: Any, y_pred: Any, sample_weight: Any) -> tuple[Any, ...]:
         """Labels, outputs and weights as dicts by output."""

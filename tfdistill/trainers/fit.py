@@ -11,6 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfdistill import _keras
 from tfdistill.files import locked
 from tfdistill.trainers.backup import Backup
 from tfdistill.trainers.callbacks import Evaluation
@@ -114,6 +115,7 @@ def fit(
     """
     _check(steps_per_epoch=steps_per_epoch, epochs=epochs, save_every=save_every)
     _check_resuming(callbacks, backup_dir, save_every, config)
+    _keras.check_executions(model, steps_per_epoch)
     callbacks = [*sorted(callbacks, key=_rank), tf.keras.callbacks.History()]
     train = functools.partial(
         _train, model, batches, steps_per_epoch, epochs, validation_data, verbose
@@ -156,9 +158,11 @@ def _train(
     if start_step and model.optimizer.iterations.numpy() != start_step:
         model.evaluate(dataset, steps=1, verbose=0)  # makes every variable and metric
         model.test_function = None  # or evaluation would keep a trace that fits both
+    _keras.begin_within(model, start_step % steps_per_epoch)
     try:
         return model.fit(
             dataset,
+            shuffle=False,  # a dataset has its order; Keras 3 warns of True
             steps_per_epoch=steps_per_epoch,
             epochs=epochs,
             callbacks=callbacks,
@@ -166,7 +170,7 @@ def _train(
             verbose=verbose,
         )
     finally:
-        model._training_state = None
+        _keras.without_position(model)
 
 
 def _json(config: Mapping[str, Any]) -> Any:
@@ -224,7 +228,7 @@ def _warn_of_random_layers(model: tf.keras.Model) -> None:
     )
     names = sorted(
         layer.name
-        for layer in model.submodules
+        for layer in _keras.layers_of(model)
         if isinstance(layer, kinds) and getattr(layer, "rate", 1.0) > 0
     )
     if names:

@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfdistill import _keras
 from tfdistill.identity import described, fingerprint, flat
 from tfdistill.trainers.teachers import teacher_fingerprint
 
@@ -19,7 +20,7 @@ KERAS_CALLBACKS: tuple[tuple[type, tuple[str, ...], tuple[str, ...]], ...] = (
         tf.keras.callbacks.EarlyStopping,
         ("wait", "stopped_epoch", "best", "best_epoch", "best_weights"),
         (
-            *("monitor", "monitor_op", "min_delta", "patience", "baseline"),
+            *("monitor", "mode", "monitor_op", "min_delta", "patience", "baseline"),
             *("restore_best_weights", "start_from_epoch"),
         ),
     ),
@@ -29,7 +30,10 @@ KERAS_CALLBACKS: tuple[tuple[type, tuple[str, ...], tuple[str, ...]], ...] = (
             *("best", "epochs_since_last_save"),
             *("_batches_seen_since_last_saving", "_last_batch_seen"),
         ),
-        ("monitor", "monitor_op", "save_best_only", "save_weights_only", "save_freq"),
+        (
+            *("monitor", "mode", "monitor_op", "save_best_only", "save_weights_only"),
+            "save_freq",
+        ),
     ),
     (
         tf.keras.callbacks.ReduceLROnPlateau,
@@ -55,15 +59,16 @@ _VALIDATION = 32
 def state_attributes(callback: tf.keras.callbacks.Callback) -> tuple[str, ...]:
     """Returns the names of what a callback has to keep when a training goes on."""
     for kind, state, _ in KERAS_CALLBACKS:
-        if isinstance(callback, kind):
-            return state
+        if isinstance(callback, kind):  # Keras 3 has not all of Keras 2's
+            return tuple(name for name in state if hasattr(callback, name))
     return getattr(callback, "state_attributes", ())
 
 
 def shapes_of(variables: Sequence[tf.Variable]) -> str:
     """Counts variables by shape; their names differ from process to process."""
     shapes = [
-        f"{variable.dtype.name}{variable.shape.as_list()}" for variable in variables
+        f"{tf.as_dtype(variable.dtype).name}{list(variable.shape)}"
+        for variable in variables
     ]
     counts = collections.Counter(sorted(shapes))
     return ", ".join(f"{count} of {shape}" for shape, count in counts.items())
@@ -102,7 +107,7 @@ def identity_of(
         "callbacks": [d for d in map(_callback, callbacks) if d is not None],
         "optimizer": _optimizer(model.optimizer),
         "loss": model.loss,
-        "loss_weights": _loss_weights(model),
+        "loss_weights": _keras.loss_weights_of(model),
         "seeds": _seeds(model),
         "layers": [_layer(layer) for layer in _layers(model)],
         **getattr(model, "identity", {}),
@@ -159,29 +164,22 @@ def _callback(callback: tf.keras.callbacks.Callback) -> dict[str, Any] | None:
 def _optimizer(optimizer: Any) -> dict[str, Any]:
     """Its settings by dotted name; how it is compiled depends on the machine."""
     settings = flat(described(optimizer))
-    return {k: v for k, v in settings.items() if not k.endswith("jit_compile")}
-
-
-def _loss_weights(model: tf.keras.Model) -> Any:
-    for place in ("compiled_loss", "_compile_loss"):  # Keras 2, Keras 3
-        container = getattr(model, place, None)
-        if container is not None:
-            return getattr(container, "_user_loss_weights", None)
-    return None
+    other = ("jit_compile", "name")
+    return {k: v for k, v in settings.items() if k.rpartition(".")[2] not in other}
 
 
 def _seeds(model: tf.keras.Model) -> list[int]:
     """The seeds that layers were made with, such as `SteppedDropout`'s."""
-    seeds = (getattr(module, "seed", None) for module in model.submodules)
+    seeds = (getattr(layer, "seed", None) for layer in _keras.layers_of(model))
     return [seed for seed in seeds if isinstance(seed, int)]
 
 
 def _layers(model: tf.keras.Model) -> Iterator[tf.keras.layers.Layer]:
     """What computes: neither models, which are made of it, nor inputs and metrics."""
     others = (tf.keras.Model, tf.keras.layers.InputLayer, tf.keras.metrics.Metric)
-    for module in model.submodules:
-        if isinstance(module, tf.keras.layers.Layer) and not isinstance(module, others):
-            yield module
+    for layer in _keras.layers_of(model):
+        if not isinstance(layer, others):
+            yield layer
 
 
 def _layer(layer: tf.keras.layers.Layer) -> dict[str, Any]:

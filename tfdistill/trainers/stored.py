@@ -83,7 +83,7 @@ def packed(
     config: dict[str, Any] = {"name": name}
     for what, part in parts.items():
         with _named(what):
-            found = tf.keras.saving.serialize_keras_object(part)
+            found = tf.keras.utils.serialize_keras_object(part)
             config[what] = json.loads(json.dumps(found))
     return config
 
@@ -99,7 +99,7 @@ def check_readable(config: Mapping[str, Any]) -> None:
     """
     for what in ("network", "transfers", "derived", "teacher"):
         with _named(what):
-            tf.keras.saving.deserialize_keras_object(config[what])
+            tf.keras.utils.deserialize_keras_object(config[what])
 
 
 def unpacked(
@@ -112,7 +112,7 @@ def unpacked(
         custom_objects: As in `tf.keras.models.load_model`.
     """
     parts = {
-        key: tf.keras.saving.deserialize_keras_object(value, custom_objects)
+        key: tf.keras.utils.deserialize_keras_object(value, custom_objects)
         for key, value in config.items()
     }
     return {**parts, "derived": dict(parts["derived"])}

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfdistill import _keras
 from tfdistill.identity import fingerprint
 from tfdistill.types import Signals, Teacher, needed
 
@@ -92,10 +93,10 @@ class FrozenTeacher:
 
     def _read(self, features: Any) -> Any:
         """The features of a functional model's inputs, in their structure."""
-        names = getattr(self.model, "input_names", None)
-        inputs = getattr(self.model, "input", None)
-        if not isinstance(features, Mapping) or not names or inputs is None:
+        names = _keras.input_names(self.model)
+        if not isinstance(features, Mapping) or not names:
             return features
+        inputs = self.model.input
         if isinstance(inputs, Mapping):
             return needed(features, inputs)
         if not isinstance(inputs, (list, tuple)):

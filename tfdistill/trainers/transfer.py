@@ -131,7 +131,7 @@ class Transfer:
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Transfer:
         """Makes the transfer from a serialised `get_config`."""
-        read = tf.keras.saving.deserialize_keras_object
+        read = tf.keras.utils.deserialize_keras_object
         return cls(**{name: read(value) for name, value in config.items()})
 
     @property

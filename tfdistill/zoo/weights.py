@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from tfdistill import _keras
 from tfdistill.layers import SteppedDropout
 
 __all__ = ["copy_weights"]
@@ -13,7 +14,7 @@ def copy_weights(trained: tf.keras.Model, net: tf.keras.Model) -> None:
     """Lets a net start with the weights of a trained one; its dropout may differ."""
     sources, targets = _weights(trained), _weights(net)
     found, wanted = (
-        [(weight.name, tuple(weight.shape)) for weight in weights]
+        [(_keras.path_of(weight), tuple(weight.shape)) for weight in weights]
         for weights in (sources, targets)
     )
     if found != wanted:
@@ -31,7 +32,7 @@ def _weights(model: tf.keras.Model) -> list[tf.Variable]:
     """All weights but the steps of dropout layers, which a layer without one lacks."""
     steps = {
         id(weight)
-        for layer in model.submodules
+        for layer in _keras.layers_of(model)
         if isinstance(layer, SteppedDropout)
         for weight in layer.weights
     }
