@@ -14,13 +14,14 @@ OLD, NEW = "python_version < '3.12'", "python_version >= '3.12'"
 CORE = [
     "tensorflow>=2.15.1,<2.22",
     "tensorflow-serving-api>=2.15.1,<2.22",
+    "grpcio-health-checking>=1.60",
     "numpy>=1.26",
     "scipy>=1.11",
     "pandas>=2.0",
     f"pyarrow>=15,<26; {OLD}",  # 26 refuses the NumPy 1.26 of TensorFlow 2.15
     f"pyarrow>=18; {NEW}",
     "matplotlib>=3.7",
-    "pydantic>=2.7",
+    "pydantic>=2.8",
     "filelock>=3.13",
     "rich>=13",
     "typer>=0.12",

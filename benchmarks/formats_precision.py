@@ -17,6 +17,7 @@ from tfdistill.export import pack, packing
 from tfdistill.layers import FeatureEmbeddings, restricted
 from tfdistill.layers.extraction import above_embeddings
 from tfdistill.layers.packed import PackedEmbeddings
+from tfdistill.names import feature_names
 from tfdistill.zoo.serving import CANDIDATES, request_of
 
 ROWS = {"teacher": "teacher", "student": "small soft"}
@@ -121,7 +122,7 @@ def measure_precision(work: pathlib.Path) -> dict[str, Any]:
     bench, rows = Bench("simulator", pathlib.Path("data"), work), {}
     for title, name in ROWS.items():
         model = bench.net(name, 0)
-        spec = bench.problem.spec.select(model.input_names)
+        spec = bench.problem.spec.select(feature_names(model))
         with tempfile.TemporaryDirectory() as folder:
             found = measured(model, spec, bench, pathlib.Path(folder))
         rows.update({f"{title}, {variant}": row for variant, row in found.items()})

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tfdistill.documents import read
 from tfdistill.files import written_whole
 from tfdistill.identity import fingerprint
 from tfdistill.zoo.machine import hardware, versions
@@ -19,8 +20,15 @@ RESULTS = pathlib.Path(__file__).parent / "results"
 def finished(name: str) -> dict[str, dict[str, Any]]:
     """Returns the runs in `results/<name>.jsonl` by their id."""
     path = RESULTS / f"{name}.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
-    return {run["run"]: run for run in map(json.loads, lines)}
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    runs: dict[str, dict[str, Any]] = {}
+    for number, line in enumerate(lines, 1):
+        where = f"{path}, line {number}"
+        run = read(line, dict[str, Any], what="a run", where=where)
+        if "run" not in run:
+            raise ValueError(f"{where} has no id of the run, only {sorted(run)}.")
+        runs[run["run"]] = run
+    return runs
 
 
 def newest(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
@@ -12,9 +13,17 @@ from pathlib import Path
 
 import filelock
 
-__all__ = ["folder_beside", "locked", "written_whole"]
+__all__ = [
+    "folder_beside",
+    "locked",
+    "plain_name",
+    "read_as",
+    "require_room",
+    "written_whole",
+]
 
 _LOCK = ".lock"
+_ROOM = 1 << 25
 
 
 @contextlib.contextmanager
@@ -49,6 +58,11 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         flush(unfinished)
         os.replace(unfinished, path)
         flush(path.parent)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        code, reason = error.errno or errno.EIO, error.strerror or str(error)
+        raise OSError(code, reason, str(path)) from error  # a write knows no name
     finally:
         os.close(handle)
         unfinished.unlink(missing_ok=True)
@@ -133,6 +147,90 @@ def flush_all(folder: Path) -> None:
     """Waits until a folder, and all that is in it, is on the disk."""
     for path in (*folder.rglob("*"), folder):
         flush(path)
+
+
+@contextlib.contextmanager
+def read_as(path: str | Path, what: str, *, remedy: str = "") -> Iterator[None]:
+    """Makes one `ValueError` of whatever a damaged file causes while it is read.
+
+    Args:
+        path: The file or folder, for the message.
+        what: What it should be: "a Parquet file".
+        remedy: What to do about it, as a sentence.
+
+    Raises:
+        ValueError: If anything is raised within; it names the file.
+
+    Example:
+        >>> with read_as("mine.csv", "a CSV file", remedy="Write it again."):
+        ...     raise EOFError("it ends within a line")
+        Traceback (most recent call last):
+        ValueError: 'mine.csv' can't be read as a CSV file: it ends within a line. Write
+        it again.
+    """
+    try:
+        yield
+    except Exception as error:  # libraries do not say what a damaged file may raise
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        reason = " ".join(reason[:400].split()).rstrip(".")
+        text = f"{str(path)!r} can't be read as {what}: {reason}. {remedy}"
+        raise ValueError(text.rstrip()) from error
+
+
+def require_room(path: str | Path) -> None:
+    """Refuses a place that can't be written to, before any work is done; makes nothing.
+
+    Args:
+        path: A file or folder that will be written, there or not.
+
+    Raises:
+        ValueError: If it lies in a file, the folder that is there may not be written
+            to, or its disk has less than 32 MiB left.
+
+    Example:
+        >>> import tempfile
+        >>> require_room(Path(tempfile.mkdtemp(), "runs", "mine"))
+    """
+    path = Path(path).absolute()
+    there = next(place for place in (path, *path.parents) if place.exists())
+    if not there.is_dir() and there != path:
+        raise ValueError(f"{str(there)!r} is a file; nothing can be put into it.")
+    if not os.access(there, os.W_OK):
+        raise ValueError(f"{str(there)!r} may not be written to by this user.")
+    free = shutil.disk_usage(there).free
+    if free < _ROOM:
+        raise ValueError(
+            f"The disk of {str(there)!r} is full: {free >> 20} MiB are left, a run "
+            f"needs {_ROOM >> 20} MiB and more. Free some, or choose another place."
+        )
+
+
+def plain_name(name: str) -> str:
+    """Refuses a name from a document that could lead out of the folder it is put in.
+
+    Args:
+        name: The name of a file.
+
+    Returns:
+        The name.
+
+    Raises:
+        ValueError: If it is empty, or more than a name: a path, `..`, a drive.
+
+    Example:
+        >>> plain_name("shard-00000.parquet")
+        'shard-00000.parquet'
+        >>> plain_name("../secret")
+        Traceback (most recent call last):
+        ValueError: a file's name must be a plain one inside its folder, got '../secret'
+    """
+    parts = any(mark in name for mark in "/\\:") or not name.isprintable()
+    if parts or len(name) > 255 or name.strip(" .") == "":
+        shown = name if len(name) <= 80 else name[:80] + "..."
+        raise ValueError(
+            f"a file's name must be a plain one inside its folder, got {shown!r}"
+        )
+    return name
 
 
 def flush(path: Path) -> None:

@@ -56,7 +56,7 @@ def test_requests_hold_every_item_of_a_user(tmp_path):
     ("changed", "text"),
     [
         ({"test": TSV["test"][:-4]}, "has 7 rows, 2 users and 4 items, expected 8"),
-        ({"train": "user\titem\nx\t1\n"}, "train.tsv' is corrupt"),
+        ({"train": "user\titem\nx\t1\n"}, "train.tsv' can't be read as"),
         ({"train": "user item\n"}, "expected 2 columns, got 1"),
     ],
 )
@@ -83,7 +83,9 @@ def test_gowalla_drops_users_without_training(tmp_path):
 def test_a_cut_gowalla_is_named(tmp_path):
     path = write_gowalla(tmp_path) / "train.txt.gz"
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(ValueError, match="train.txt.gz' is corrupt.*Fetch the file"):
+    with pytest.raises(
+        ValueError, match="train.txt.gz' can't be read as.*Fetch the file"
+    ):
         load_gowalla(tmp_path)
     with pytest.raises(ValueError, match="invalid literal"):
         load_gowalla(write_gowalla(tmp_path, b"0 x\n"))
@@ -116,7 +118,7 @@ def test_movielens_positives_are_split_in_time(tmp_path):
     with pytest.raises(ValueError, match="has 60 rows, 3 users and 20 items, expected"):
         load_movielens_positives(tmp_path)
     (tmp_path / "positives_val.parquet").write_bytes(b"PAR1 no")
-    with pytest.raises(ValueError, match="positives_val.parquet' is corrupt"):
+    with pytest.raises(ValueError, match="positives_val.parquet' can't be read as"):
         load_movielens_positives(tmp_path)
 
 
@@ -128,7 +130,7 @@ def test_online_retail_counts_a_pair_once(tmp_path):
     data = load_online_retail(path, expected=expected, core=3)
     assert sum(len(part) for part in (data.train, data.valid, data.test)) == 60
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(ValueError, match="retail.npz' is corrupt"):
+    with pytest.raises(ValueError, match="retail.npz' can't be read as Online Retail"):
         load_online_retail(path)
 
 

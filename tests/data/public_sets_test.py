@@ -68,7 +68,9 @@ def test_a_file_of_another_size_is_named(load, write, content, tmp_path):
 def test_a_cut_file_is_named(load, write, content, cut, tmp_path):
     path = write(tmp_path / "a", content)
     path.write_bytes(path.read_bytes()[:cut])
-    with pytest.raises(ValueError, match="'.*a' is .* Fetch the file again"):
+    with pytest.raises(
+        ValueError, match="'.*a' can't be read as .* Fetch the file again"
+    ):
         load(path, expected=EXPECTED)
 
 
@@ -79,11 +81,13 @@ def test_another_format_is_named(load, write, content, tmp_path):
         (content.replace(b"14", b"x").replace(b"\t9", b"\tx"), "invalid literal"),
         (b"a,b\n1,2\n", "expected the [0-9]+ columns"),
     ):
-        with pytest.raises(ValueError, match=f"'.*a' is corrupt.* {text}"):
+        with pytest.raises(ValueError, match=f"'.*a' can't be read as.* {text}"):
             load(write(tmp_path / "a", wrong), expected=EXPECTED)
 
 
 def test_an_archive_without_the_logs_is_named(tmp_path):
     path = write_frappe(tmp_path / "a.zip", member="README.txt")
-    with pytest.raises(ValueError, match="no whole archive with 'Mobile_Frappe"):
+    with pytest.raises(
+        ValueError, match="can't be read as an archive with 'Mobile_Frappe"
+    ):
         load_frappe(path)

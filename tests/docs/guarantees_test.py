@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "guarantees.md"
 
 
-def tests_of(path: Path) -> set[str]:
+def functions_of(path: Path) -> set[str]:
     """Names of a file's test functions, those of its classes included."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
@@ -24,4 +24,4 @@ def test_each_promise_names_tests_that_exist():
         held = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", row)
         assert held, f"no test is named: {row}"
         for path, name in held:
-            assert name in tests_of(ROOT / path), f"{path} has no {name}"
+            assert name in functions_of(ROOT / path), f"{path} has no {name}"

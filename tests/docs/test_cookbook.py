@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 COOKBOOK = Path(__file__).parents[2] / "docs" / "cookbook"
 PAGES = sorted(page.name for page in COOKBOOK.glob("*.md") if page.name != "README.md")
@@ -14,7 +16,7 @@ ADDED_LINES = 15
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_the_page_runs_from_top_to_bottom(name):
+def test_the_page_runs_and_its_distiller_is_stored(name, tmp_path):
     page = COOKBOOK / name
     text = page.read_text(encoding="utf-8")
     namespace = {"__name__": "__main__"}
@@ -22,6 +24,12 @@ def test_the_page_runs_from_top_to_bottom(name):
         # Blank lines in front: a traceback then names the line of the page.
         blank = "\n" * text.count("\n", 0, block.start(2))
         exec(compile(blank + block[2], str(page), "exec"), namespace)
+    distiller, features = namespace["distiller"], namespace["features"]
+    distiller.save(tmp_path / "distiller.keras")
+    loaded = tf.keras.models.load_model(tmp_path / "distiller.keras")
+    scores = distiller.predict(features, verbose=0)
+    for name, found in loaded.predict(features, verbose=0).items():
+        np.testing.assert_array_equal(found, scores[name])
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -214,7 +214,7 @@ def test_cascades_that_do_not_fit_are_refused(make, change, message):
 
 def test_stages_that_do_not_fit_are_refused(make, network, rankers):
     fine = rankers["fine"]
-    for name, keep in (("recall", 3), ("no name", 3), ("fine", 0)):
+    for name, keep in (("recall", 3), ("tf_example", 3), ("fine", 0)):
         with pytest.raises(ValueError, match="A stage has a name"):
             RankingStage(name, fine, keep)
     arguments = (

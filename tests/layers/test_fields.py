@@ -52,8 +52,13 @@ def test_fields_stand_in_order_and_the_users_are_tiled():
             np.testing.assert_array_equal(found[row, place], expected)
 
 
+def test_items_alone_are_fields_without_a_user():
+    items = [tf.ones([2, 5, 3]), tf.zeros([2, 5, 3])]
+    np.testing.assert_array_equal(StackFields()(([], items)), np.stack(items, 2))
+
+
 def test_what_is_no_field_is_refused():
     with pytest.raises(ValueError, match="units must be at least 1, got 0"):
         FieldProjection(0)
-    with pytest.raises(ValueError, match="0 of users and 1 of items"):
-        StackFields()(([], [tf.ones([2, 3, 4])]))
+    with pytest.raises(ValueError, match="1 of users and 0 of items"):
+        StackFields()(([tf.ones([2, 4])], []))

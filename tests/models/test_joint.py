@@ -372,8 +372,8 @@ ONE = {"fine": Net(Dnn((4,)), STUDENT)}
             "reads no item feature, only \\['age'\\]",
         ),
         (
-            {"nets": {"fine": Net(Dnn(), ("price",))}},
-            "reads no user feature, only \\['price'\\]",
+            {"nets": {"recall": Net(TwoTower(), ("price",))}},
+            "needs a user feature, but the net reads none, only \\['price'\\]",
         ),
         (
             {"nets": {**ONE, "fine_hidden": ONE["fine"]}, "hints": ()},

@@ -159,8 +159,8 @@ def damage(folder, how):
         ("a cut file", "shard-00001.parquet' is damaged or cut"),
         ("a lost file", "shard-00001.parquet' is missing"),
         ("a wrong count", "rows, the manifest says"),
-        ("a cut manifest", "is not the manifest of a score store, or is damaged"),
-        ("another format", "it has format 9, this version reads 1"),
+        ("a cut manifest", "is not the manifest of a score store: it is no JSON"),
+        ("another format", "format must be 1, got 9"),
         ("unfinished", "is unfinished. Run the scoring again"),
     ],
 )

@@ -102,7 +102,7 @@ def test_they_teach_in_the_graph_and_are_not_trained(requests, path, kind):
     if kind == "pairs":
         teacher = PairTeacher(lambda x: x["price"], users=["age"], items=["price"])
     inputs = SPEC.keras_inputs()
-    logit = tf.squeeze(tf.keras.layers.Dense(1)(inputs["price"][..., None]), -1)
+    logit = tf.keras.layers.Dense(1)(inputs["price"][..., None])[..., 0]
     transfer = Transfer("soft", "score", "fine", SigmoidSoftLabel(), mask="mask")
     student = Distiller(
         tf.keras.Model(inputs, {"fine": logit}), [transfer], teacher=teacher

@@ -160,7 +160,9 @@ def test_a_damaged_file_is_named(teacher, tmp_path):
     whole = path.read_bytes()
     for content in (whole[: len(whole) // 2], b"", b"no such format"):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"gbdt\.npz' is not what GbdtTeacher"):
+        with pytest.raises(
+            ValueError, match=r"gbdt\.npz' can't be read as what GbdtTeacher"
+        ):
             GbdtTeacher.load(path)
     np.savez(path, other=1)
     with pytest.raises(ValueError, match="Fit the teacher again"):

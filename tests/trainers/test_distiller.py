@@ -377,3 +377,9 @@ def test_labels_and_weights_that_are_no_outputs_are_rejected():
 def test_transfers_that_contradict_themselves_are_rejected(options, message):
     with pytest.raises(ValueError, match=message):
         Transfer("t", "teacher", "fine", **options)
+
+
+def test_a_network_without_named_outputs_is_rejected():
+    x = tf.keras.Input([2])
+    with pytest.raises(ValueError, match="dict of names"):
+        Distiller(tf.keras.Model(x, [tf.keras.layers.Dense(1)(x) for _ in range(2)]))

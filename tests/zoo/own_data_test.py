@@ -109,7 +109,7 @@ def broken(folder, name):
     [
         ("no table", "no data file at 'mine.parquet'"),
         ("not Parquet", "can't be read as Parquet"),
-        ("no spec", "no feature spec file at 'spec.json'"),
+        ("no spec", "'spec.json' can't be read as a feature spec"),
         ("absent column", "'price'"),
         ("NaN", "price"),
         ("no rows", "no row"),

@@ -165,14 +165,6 @@ def test_a_second_head_takes_the_distillation_and_is_not_taken_out(tmp_path):
     assert np.abs(before[trunk] - after[trunk]).max() > 0
 
 
-def test_a_validation_part_that_can_choose_no_epoch_is_refused(tmp_path):
-    part = requests()
-    liked = dataclasses.replace(part, labels=np.ones_like(part.labels))
-    recipe = dataclasses.replace(ONE, epochs=1)
-    with pytest.raises(ValueError, match=r"NaN for \['fine_gauc'\].*drawn items"):
-        train(recipe, SPEC, part, ListJudge(liked), tmp_path)
-
-
 def test_a_net_that_shares_tables_may_not_stop_alone(tmp_path):
     recipe = dataclasses.replace(ONE, stops_early=("fine",))
     with pytest.raises(ValueError, match="must be among own_tables"):

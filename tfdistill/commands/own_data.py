@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import shlex
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional, get_type_hints
 
 import typer
 from rich.console import Console
@@ -18,33 +21,103 @@ if TYPE_CHECKING:
 
 __all__ = ["distill", "evaluate", "score_teacher", "train_teacher"]
 
-Table = Annotated[
-    Path, typer.Argument(help="Parquet or CSV file, one row per impression.")
-]
-Spec = Annotated[Path, typer.Option(help="JSON file of the feature spec.")]
-Request = Annotated[str, typer.Option(help="Column that names the request.")]
-Label = Annotated[str, typer.Option(help="Column of the labels, 0 or 1.")]
-User = Annotated[
-    Optional[str],
-    typer.Option(help="Column of the user, for GAUC; else each request counts."),
-]
-Time = Annotated[
-    Optional[str],
-    typer.Option(
-        help="Column of the time: the last tenth of the requests is then the test "
-        "part and the one before it validation. Left out, the split is random."
-    ),
-]
 Epochs = Annotated[int, typer.Option(min=1, help="Passes over the requests.")]
 
 
+def _impressions(
+    table: Annotated[
+        Path, typer.Argument(help="Parquet or CSV file, one row per impression.")
+    ],
+    spec: Annotated[Path, typer.Option(help="JSON file of the feature spec.")],
+    request: Annotated[str, typer.Option(help="Column that names the request.")],
+    label: Annotated[str, typer.Option(help="Column of the labels, 0 or 1.")],
+    user: Annotated[
+        Optional[str],
+        typer.Option(help="Column of the user, for GAUC; else each request counts."),
+    ] = None,
+    time: Annotated[
+        Optional[str],
+        typer.Option(
+            help="Column of the time: the last tenth of the requests is then the test "
+            "part and the one before it validation. Left out, the split is random."
+        ),
+    ] = None,
+    time_format: Annotated[
+        Optional[str],
+        typer.Option(
+            help="Format of a time that is text but not ISO 8601, such as "
+            "'%d/%m/%Y %H:%M'."
+        ),
+    ] = None,
+    list_size: Annotated[
+        Optional[int],
+        typer.Option(
+            min=1, help="Impressions of a request to keep, the first ones; else all."
+        ),
+    ] = None,
+    separator: Annotated[
+        Optional[str],
+        typer.Option(
+            help="Stands between the fields of a CSV file; else it is found out, among "
+            "comma, semicolon and tab."
+        ),
+    ] = None,
+) -> Impressions:
+    """Makes the table that a command is about of the options that describe it."""
+    from tfdistill.data.spec import FeatureSpec
+    from tfdistill.zoo.impressions import Impressions
+
+    return Impressions(
+        table,
+        FeatureSpec.load(spec),
+        request,
+        label,
+        user,
+        time,
+        time_format,
+        list_size,
+        separator,
+    )
+
+
+def _of_a_table(command: Callable[..., list[object]]) -> Callable[..., None]:
+    """Gives a command the options of `_impressions` in place of its argument `data`.
+
+    The command returns the words of the next step, which is printed with these options;
+    none where it is the last one.
+    """
+    shared, own = _parameters(_impressions), _parameters(command)[1:]
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        about = {p.name: given.pop(p.name) for p in shared}
+        then = command(_impressions(**about), **given)
+        if then:
+            words = ["tfdistill", then[0], about.pop("table")]
+            for name, value in about.items():
+                option = "--" + name.replace("_", "-")
+                words += [] if value is None else [option, value]
+            typer.echo("Next: " + shlex.join(map(str, [*words, *then[1:]])))
+
+    run.__signature__ = inspect.Signature(shared + own)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in shared + own}
+    return run
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The parameters of a function; typer wants their annotations evaluated."""
+    hints = get_type_hints(
+        function, localns={"Impressions": object}, include_extras=True
+    )
+    return [
+        p.replace(kind=p.KEYWORD_ONLY, annotation=hints[p.name])
+        for p in inspect.signature(function).parameters.values()
+    ]
+
+
+@_of_a_table
 def train_teacher(
-    table: Table,
-    spec: Spec,
-    request: Request,
-    label: Label,
-    user: User = None,
-    time: Time = None,
+    data: Impressions,
     kind: Annotated[
         str, typer.Option(help="network (DCN-v2) or trees (LightGBM, as an extra).")
     ] = "network",
@@ -52,28 +125,23 @@ def train_teacher(
     out: Annotated[Path, typer.Option(help="Folder of the teacher.")] = Path(
         "runs/teacher"
     ),
-) -> None:
+) -> list[object]:
     """Train a large ranker of all features: the first of two stages."""
     from tfdistill.zoo import stages
 
-    data = _impressions(table, spec, request, label, user, time)
     with locked(out):
         path = stages.train_teacher(
             data, out, kind=kind, epochs=epochs, console=Console()
         )
-    _next("score-teacher", table, spec, data, "--item", "ITEM", "--teacher", path)
+    return ["score-teacher", "--item", "ITEM", "--teacher", path]
 
 
+@_of_a_table
 def score_teacher(
-    table: Table,
-    spec: Spec,
-    request: Request,
-    label: Label,
+    data: Impressions,
     item: Annotated[
         str, typer.Option(help="The feature that tells a request's items apart.")
     ],
-    user: User = None,
-    time: Time = None,
     teacher: Annotated[
         Optional[Path],
         typer.Option(
@@ -99,14 +167,13 @@ def score_teacher(
     out: Annotated[Path, typer.Option(help="Folder of the scores.")] = Path(
         "runs/scores"
     ),
-) -> None:
+) -> list[object]:
     """Score all impressions once with any teacher, and store the scores.
 
     Run again after a kill, it goes on where it stopped.
     """
     from tfdistill.zoo import stages
 
-    data = _impressions(table, spec, request, label, user, time)
     store = stages.score(
         data,
         out,
@@ -120,16 +187,12 @@ def score_teacher(
         file_format=file_format,
     )
     typer.echo(f"{store.manifest.rows} scores in {out}.")
-    _next("distill", table, spec, data, "--scores", out)
+    return ["distill", "--scores", out]
 
 
+@_of_a_table
 def distill(
-    table: Table,
-    spec: Spec,
-    request: Request,
-    label: Label,
-    user: User = None,
-    time: Time = None,
+    data: Impressions,
     without: Annotated[
         Optional[list[str]],
         typer.Option(help="A feature that the student does without; may be repeated."),
@@ -156,7 +219,7 @@ def distill(
     seeds: Annotated[
         int, typer.Option(min=1, help="How many seeds to train, from 0 on.")
     ] = 1,
-) -> None:
+) -> list[object]:
     """Distil a small ranker from your own impressions; compare, export, report.
 
     A DCN-v2 teacher reads all features of the spec, the student none that is
@@ -165,7 +228,6 @@ def distill(
     """
     from tfdistill.zoo import own_data, stages
 
-    data = _impressions(table, spec, request, label, user, time)
     shared: Any = {
         "without": without or (),
         "epochs": epochs,
@@ -175,19 +237,15 @@ def distill(
     with locked(out):
         if scores is None:
             own_data.distill(data, out, method=method, **shared)
-            return
+            return []
         paths = stages.distill(data, scores, out, **shared)
     models = [part for path in paths for part in ("--model", path)]
-    _next("evaluate", table, spec, data, *models, "--scores", scores)
+    return ["evaluate", *models, "--scores", scores]
 
 
+@_of_a_table
 def evaluate(
-    table: Table,
-    spec: Spec,
-    request: Request,
-    label: Label,
-    user: User = None,
-    time: Time = None,
+    data: Impressions,
     model: Annotated[
         Optional[list[Path]],
         typer.Option(help="Folder of a SavedModel, trusted; may be repeated."),
@@ -198,34 +256,9 @@ def evaluate(
     out: Annotated[
         Optional[Path], typer.Option(help="JSON file to write the numbers to.")
     ] = None,
-) -> None:
+) -> list[object]:
     """Judge SavedModels and a teacher's stored scores on the test part."""
     from tfdistill.zoo import stages
 
-    data = _impressions(table, spec, request, label, user, time)
     stages.evaluate(data, model or (), scores=scores, out=out, console=Console())
-
-
-def _impressions(
-    table: Path,
-    spec: Path,
-    request: str,
-    label: str,
-    user: Optional[str],
-    time: Optional[str],
-) -> Impressions:
-    from tfdistill.data.spec import FeatureSpec
-    from tfdistill.zoo.impressions import Impressions
-
-    return Impressions(table, FeatureSpec.load(spec), request, label, user, time)
-
-
-def _next(
-    command: str, table: Path, spec: Path, data: Impressions, *options: object
-) -> None:
-    """Prints the command of the next step."""
-    words = ["tfdistill", command, table, "--spec", spec]
-    for name in ("request", "label", "user", "time"):
-        value = getattr(data, name)
-        words += [] if value is None else [f"--{name}", value]
-    typer.echo("Next: " + shlex.join(map(str, [*words, *options])))
+    return []

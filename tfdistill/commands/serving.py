@@ -19,13 +19,19 @@ def serve(
     name: Annotated[str, typer.Option(help="Name that clients use.")] = "model",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8500,
     threads: Threads = 1,
+    grace: Annotated[
+        float, typer.Option(min=0, help="Seconds to finish requests when stopped.")
+    ] = 30.0,
 ) -> None:
-    """Serve an exported model over gRPC on this machine, for tests and local use."""
+    """Serve an exported model over gRPC on this machine, for tests and local use.
+
+    Ctrl-C or SIGTERM stops it after the requests in progress.
+    """
     from tfdistill.serving import serve as start
 
-    with start({name: path}, port, threads=threads) as server:
-        typer.echo(f"Serving {name!r} at {server.address}; stop it with Ctrl-C.")
-        server.wait()
+    server = start({name: path}, port, threads=threads)
+    typer.echo(f"Serving {name!r} at {server.address}; stop it with Ctrl-C.")
+    server.wait(grace=grace)
 
 
 def bench(

@@ -41,6 +41,7 @@ from tfdistill.data.splits import (
     global_temporal_split,
     per_user_temporal_split,
 )
+from tfdistill.data.summary import DataSummary, FeatureShares, summarise
 from tfdistill.data.synthetic import Oracle, Simulation, simulate
 from tfdistill.data.synthetic_settings import SimulatorConfig
 from tfdistill.data.teacher_lists import TeacherLists
@@ -48,7 +49,9 @@ from tfdistill.data.tfrecords import read_tfrecords, write_tfrecords
 from tfdistill.data.windows import RequestParts, windows
 
 __all__ = [
+    "DataSummary",
     "Feature",
+    "FeatureShares",
     "FeatureSpec",
     "ImplicitFeedback",
     "MovieLens",
@@ -89,6 +92,7 @@ __all__ = [
     "requests_from_frame",
     "simulate",
     "split_requests",
+    "summarise",
     "teacher_head",
     "windows",
     "with_perplexity",

@@ -131,6 +131,8 @@ class RequestBatches:
                 f"RequestBatches: known was built for {known.num_items} items, the "
                 f"requests' catalogue has {requests.num_items}."
             )
+        if negatives or from_pool or known is not None:
+            requests.require_catalogue("RequestBatches with drawn items")
         users = 1 + int(requests.group.max(initial=-1))
         check_pool(pool, from_pool, users, requests.num_items)
         columns = {*requests.users, *requests.items, *requests.scores}

@@ -7,7 +7,39 @@ from typing import Any
 import numpy as np
 
 
-def check_where(field: str, values: np.ndarray, bad: np.ndarray, rule: str) -> None:
+def check_labels(field: str, values: np.ndarray, present: np.ndarray) -> None:
+    """Refuses labels that are negative or infinite where there is a candidate."""
+    _check_where(
+        field,
+        values,
+        present & ((values < 0) | np.isinf(values)),
+        "must be >= 0 and finite, or NaN where it is unlabelled (-1 is padding "
+        "elsewhere)",
+    )
+
+
+def check_scores(field: str, values: np.ndarray, present: np.ndarray) -> None:
+    """Refuses scores that are infinite where there is a candidate."""
+    _check_where(
+        field,
+        values,
+        present & np.isinf(values),
+        "must be finite, or NaN where it is missing; clip a probability before you "
+        "take its logit",
+    )
+
+
+def check_weights(field: str, values: np.ndarray, present: np.ndarray) -> None:
+    """Refuses weights that are no weights where there is a candidate."""
+    _check_where(
+        field,
+        values,
+        present & ~((values >= 0) & (values < np.inf)),
+        "must be >= 0 and finite wherever there is a candidate; 0 leaves a label out",
+    )
+
+
+def _check_where(field: str, values: np.ndarray, bad: np.ndarray, rule: str) -> None:
     """Refuses the first value where `bad`, and says what the rule is."""
     if bad.any():
         row, position = np.argwhere(bad)[0]
@@ -76,6 +108,24 @@ def check_ids(ids: Any, rows: int) -> None:
             f"{dtype or type(ids).__name__} of shape {np.shape(ids)}; convert it."
         )
     check_rows("ids", ids, rows, "requests")
+
+
+def check_candidates(candidates: np.ndarray, items: int) -> None:
+    """Refuses candidates `[R, L]` that are no rows of the items, and empty lists."""
+    outside = (candidates < -1) | (candidates >= items)
+    if outside.any():
+        row, position = np.argwhere(outside)[0]
+        raise ValueError(
+            f"Requests: candidate {candidates[row, position]} of request {row}, "
+            f"position {position}, is no row of items, which has {items}; use 0 .. "
+            f"{items - 1}, or -1 for padding."
+        )
+    empty = np.flatnonzero((candidates < 0).all(axis=1))
+    if empty.size:
+        raise ValueError(
+            f"Requests: {empty.size} of {len(candidates)} requests have an empty list "
+            f"of candidates, the first is request {empty[0]}; leave them out."
+        )
 
 
 def check_pool(pool: Any, drawn: int, users: int, items: int) -> None:

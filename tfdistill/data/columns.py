@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tfdistill.data.spec import Feature
+from tfdistill.data.text_numbers import is_text, parsed
 
 _EXACT = 2.0**53
 """Above it, float64 does not hold every integer."""
+_LARGEST = 2**63 - 1
 
 
 def require_columns(frame: Any, names: Iterable[str]) -> None:
@@ -28,9 +30,57 @@ def require_columns(frame: Any, names: Iterable[str]) -> None:
 
 def numbers(frame: Any, name: str) -> np.ndarray:
     """Values of a column of numbers, float32 `[N]`, NaN where missing."""
-    if not pd.api.types.is_numeric_dtype(frame[name]):
-        raise ValueError(f"Column {name!r} must hold numbers, got {frame[name].dtype}.")
-    return np.asarray(frame[name].to_numpy(np.float32, na_value=np.nan))
+    values = frame[name]
+    if is_text(values):
+        values = parsed(values, "float64", _not_a_number(name))
+    if not pd.api.types.is_numeric_dtype(values):
+        raise ValueError(f"Column {name!r} must hold numbers, got {values.dtype}.")
+    with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused as such
+        return np.asarray(values.to_numpy(np.float32, na_value=np.nan))
+
+
+def labels(frame: Any, name: str, *, graded: bool) -> np.ndarray:
+    """Values of a column of labels, float32 `[N]`, NaN where unlabelled.
+
+    Args:
+        frame: The frame.
+        name: The column.
+        graded: Whether they may be above 1.
+
+    Raises:
+        ValueError: If one is out of range.
+    """
+    values = numbers(frame, name)
+    highest = np.finfo(np.float32).max if graded else 1.0
+    wrong = (values < 0) | (values > highest)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        limit = "must not be negative" if graded else "must lie between 0 and 1"
+        advice = (
+            "-1 is padding elsewhere; here a row without a label has an empty cell "
+            "(null)."
+            if values[row] < 0
+            else "Grades, such as 0 to 4, are for losses of lists alone: "
+            "requests_from_frame(graded=True)."
+        )
+        raise ValueError(
+            f"Column {name!r} holds {values[row]:g} in row {row}; a label {limit}. "
+            + advice
+        )
+    return values
+
+
+def require_binary(frame: Any, name: str) -> int:
+    """Refuses labels between 0 and 1, which no metric takes; returns how many are 1."""
+    values = numbers(frame, name)
+    between = (values != 0) & (values != 1) & ~np.isnan(values)
+    if between.any():
+        row = int(np.argmax(between))
+        raise ValueError(
+            f"Column {name!r} holds {values[row]:g} in row {row}; a label must be 0 or "
+            "1, or an empty cell (null) where it is unknown."
+        )
+    return int(np.sum(values == 1))
 
 
 def feature_values(frame: Any, feature: Feature) -> np.ndarray:
@@ -67,6 +117,14 @@ def _cut(feature: Feature, row: int, cell: Any) -> Any:
 
 def _cast(feature: Feature, values: Any, rows: np.ndarray) -> np.ndarray:
     """Casts a series to the feature's dtype; `rows` are its rows in the frame."""
+    if feature.dtype != "string" and is_text(values):
+        values = parsed(
+            values,
+            "int64" if feature.dtype == "int64" else "float64",
+            lambda at, what: refused(
+                feature.name, what, rows[at], f"of {feature.dtype}"
+            ),
+        )
     missing = values.isna().to_numpy()
     if missing.all() and feature.kind == "categorical":
         dtype = object if feature.dtype == "string" else np.int64
@@ -114,7 +172,27 @@ def _integers(
             raise refused(
                 feature.name, f"holds {numbers[at]!r}", rows[at], f"of {feature.dtype}"
             )
+    if pd.api.types.is_unsigned_integer_dtype(values):
+        refuse_big(values, feature.name, rows)
     return np.asarray(values.fillna(feature.default).to_numpy(np.int64))
+
+
+def refuse_big(values: Any, name: str, rows: np.ndarray) -> None:
+    """Refuses unsigned integers that int64 can't hold; `rows` are theirs."""
+    big = (values > _LARGEST).fillna(False).to_numpy(bool)
+    if big.any():
+        at = int(np.argmax(big))
+        raise ValueError(
+            f"Column {name!r} holds {values.iloc[at]} in row {rows[at]}, which is "
+            "beyond the integers of 64 bits with a sign; store the column as text."
+        )
+
+
+def _not_a_number(name: str) -> Callable[[int, str], ValueError]:
+    return lambda row, what: ValueError(
+        f"Column {name!r} must hold numbers, but {what} in row {row}; correct it, or "
+        "leave the cell empty where it is missing."
+    )
 
 
 def refused(name: str, what: str, row: int, wanted: str) -> ValueError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
@@ -11,6 +10,7 @@ from typing import IO
 import pandas as pd
 
 from tfdistill.data.movielens import Expected
+from tfdistill.files import read_as
 
 __all__ = ["check_file", "check_size", "read_interactions"]
 
@@ -73,7 +73,8 @@ def read_interactions(
         Traceback (most recent call last):
         ValueError: 'mine.csv' has 1 rows, 1 users and 1 items, expected 2, 1 and 2; ...
     """
-    try:
+    what = f"a table of {', '.join(columns)}"
+    with read_as(source, what, remedy="Fetch the file again."):
         frame = pd.read_csv(
             file,
             sep=separator,
@@ -85,12 +86,11 @@ def read_interactions(
                 f"expected the {len(columns)} columns {list(columns)}, got "
                 f"{frame.shape[1]}"
             )
-        frame = frame.set_axis(list(columns), axis=1).astype(dict(columns))
-    except (ValueError, OSError, EOFError, zlib.error) as error:
-        raise ValueError(
-            f"{source!r} is corrupt, truncated or of another format: {error}. Fetch "
-            "the file again."
-        ) from error
+        frame = frame.set_axis(list(columns), axis=1)
+        huge = [name for name in frame if frame[name].dtype.kind == "u"]
+        if huge:  # a cast would wrap them around
+            raise ValueError(f"the columns {huge} have numbers of 2**63 or more")
+        frame = frame.astype(dict(columns))
     check_size(frame, source, expected)
     return frame
 

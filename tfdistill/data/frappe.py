@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pandas as pd
 
 from tfdistill.data.delimited import check_file, read_interactions
 from tfdistill.data.movielens import Expected
+from tfdistill.files import read_as
 
 __all__ = ["EXPECTED_FRAPPE", "FRAPPE_CONTEXT", "load_frappe"]
 
@@ -64,14 +66,11 @@ def load_frappe(
         Recommendations In-The-Wild, 2015, arXiv:1505.03014.
     """
     check_file(path, "Frappe", "Mobile_Frappe.zip")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            with archive.open(_MEMBER) as file:
-                return read_interactions(
-                    file, str(path), _COLUMNS, expected, separator="\t", header=True
-                )
-    except (zipfile.BadZipFile, KeyError) as error:
-        raise ValueError(
-            f"{str(path)!r} is no whole archive with {_MEMBER!r}: {error}. Fetch the "
-            "file again."
-        ) from error
+    what = f"an archive with {_MEMBER!r}"
+    with contextlib.ExitStack() as opened:
+        with read_as(path, what, remedy="Fetch the file again."):
+            archive = opened.enter_context(zipfile.ZipFile(path))
+            file = opened.enter_context(archive.open(_MEMBER))
+        return read_interactions(
+            file, str(path), _COLUMNS, expected, separator="\t", header=True
+        )

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import gzip
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from tfdistill.arrays import read_arrays
 from tfdistill.data.delimited import check_file, check_size
 from tfdistill.data.implicit import ImplicitFeedback
 from tfdistill.data.movielens import Expected
 from tfdistill.data.requests import PairSet
 from tfdistill.data.splits import per_user_temporal_split
+from tfdistill.files import read_as
 
 __all__ = [
     "EXPECTED_CITEULIKE",
@@ -171,14 +171,14 @@ def load_online_retail(
     """
     check_file(path, "Online Retail", "online_retail.npz")
     names = {"user_id": "user", "item_id": "item", "timestamp": "minute"}
-    try:
-        with open(path, "rb") as raw, np.load(raw) as file:
-            columns = {name: file[key].astype(int) for name, key in names.items()}
-    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
-        raise _unreadable(path, error) from error
-    return _timed("Online Retail", pd.DataFrame(columns), str(path), expected, core)
+    arrays = read_arrays(path, what="Online Retail", remedy=_REMEDY)
+    with read_as(path, "Online Retail", remedy=_REMEDY):
+        columns = {name: arrays[key].astype(int) for name, key in names.items()}
+        frame = pd.DataFrame(columns)
+    return _timed("Online Retail", frame, str(path), expected, core)
 
 
+_REMEDY = "Fetch the file again."
 _LAST = 50  # so many of a user's last items are kept
 
 
@@ -193,10 +193,8 @@ def _read_each(
     for file in files:
         path = Path(folder) / file
         check_file(path, name, file)
-        try:
+        with read_as(path, f"a file of {name}", remedy=_REMEDY):
             frames.append(read(path))
-        except (ValueError, OSError, EOFError, zlib.error) as error:
-            raise _unreadable(path, error) from error
     return frames
 
 
@@ -218,13 +216,6 @@ def _read_adjacency(path: Path) -> pd.DataFrame:
 def _read_positives(path: Path) -> pd.DataFrame:
     frame = pd.read_parquet(path, columns=["user_id", "movie_id", "timestamp"])
     return frame.rename(columns={"movie_id": "item_id"})
-
-
-def _unreadable(path: str | Path, error: Exception) -> ValueError:
-    return ValueError(
-        f"{str(path)!r} is corrupt, truncated or of another format: {error}. Fetch the "
-        "file again."
-    )
 
 
 def _timed(

@@ -7,7 +7,6 @@ import dataclasses
 import hashlib
 import logging
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from tfdistill.data.movielens_formats import (
     read_1m_extract,
     read_100k,
 )
+from tfdistill.files import read_as
 
 __all__ = [
     "EXPECTED_100K",
@@ -307,11 +307,8 @@ def _opened(path: Path) -> Iterator[Any]:
     if path.is_dir():
         yield path
         return
-    try:
-        with zipfile.ZipFile(path) as archive:
-            yield zipfile.Path(archive)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise ValueError(
-            f"MovieLens: the archive {str(path)!r} is corrupt ({error}). Delete it and "
-            "fetch it again."
-        ) from error
+    remedy = "Delete it and fetch it again."
+    with read_as(path, "an archive of MovieLens", remedy=remedy):
+        archive = zipfile.ZipFile(path)
+    with archive:
+        yield zipfile.Path(archive)

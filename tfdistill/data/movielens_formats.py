@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tfdistill.files import read_as
+
 __all__ = ["find_100k", "read_100k", "read_1m", "read_1m_extract"]
 
 Frames = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
@@ -156,7 +158,9 @@ def _table(
     if not path.exists():  # is_file of a zipfile.Path is always True in Python 3.9
         raise FileNotFoundError(f"MovieLens: the file {str(path)!r} is missing.")
     # latin-1 decodes any bytes; only the year of a title is used, never its letters.
-    lines = path.read_bytes().decode("latin-1").replace("\r", "").split("\n")
+    with read_as(path, "a file of MovieLens", remedy="Fetch it again."):
+        text = path.read_bytes().decode("latin-1")
+    lines = text.replace("\r", "").split("\n")
     rows = [line.split(separator) for line in lines[int(header) :] if line]
     wrong = next((row for row in rows if len(row) != len(columns)), None)
     if wrong is not None or not rows:
@@ -180,13 +184,9 @@ def _table(
 def _parquet(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     if not path.is_file():
         raise FileNotFoundError(f"MovieLens: the file {str(path)!r} is missing.")
-    try:
+    what = f"Parquet with the columns {list(columns)}"
+    with read_as(path, what, remedy="Fetch it again."):
         return pd.read_parquet(path, columns=list(columns))
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"MovieLens: {str(path)!r} can't be read as Parquet with the columns "
-            f"{list(columns)}: {error}."
-        ) from error
 
 
 def _ratings(frame: pd.DataFrame) -> pd.DataFrame:

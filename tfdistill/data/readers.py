@@ -11,34 +11,52 @@ import pandas as pd
 
 from tfdistill.data.columns import (
     feature_values,
+    labels,
     numbers,
-    refused,
+    refuse_big,
     require_columns,
 )
+from tfdistill.data.csv_files import read_csv
 from tfdistill.data.requests import Requests
-from tfdistill.data.spec import Feature, FeatureSpec
+from tfdistill.data.spec import FeatureSpec
+from tfdistill.data.times import instants
+from tfdistill.files import read_as
 
 __all__ = ["read_frame", "requests_from_frame", "split_requests"]
 
-_CSV_MISSING = ("", "NA", "NaN", "nan", "null")
+_CELLS = 10_000_000
+"""Cells of padded lists that are never too many."""
+_PADDING = 10
+"""How many cells an impression may cost beyond that."""
 
 
-def read_frame(path: str | Path, spec: FeatureSpec, *, separator: str = "|") -> Any:
+def read_frame(
+    path: str | Path,
+    spec: FeatureSpec,
+    *,
+    separator: str | None = None,
+    value_separator: str = "|",
+) -> Any:
     r"""Reads a file that has a column for each feature.
 
-    Values are checked where they are turned into arrays, by `requests_from_frame`.
+    Every cell of a CSV file stays the text that it is, so that the keys `007` and `7`
+    are two; `requests_from_frame` parses what has to be a number or a time, and checks
+    all values.
 
     Args:
         path: A `.parquet`, `.csv` or `.csv.gz` file.
         spec: The features; other columns are read too.
-        separator: Stands between the values of one cell, in a CSV file, where the
+        separator: Stands between the fields of a CSV file; by default it is found out,
+            among comma, semicolon and tab.
+        value_separator: Stands between the values of one cell, in a CSV file, where the
             feature has shape `(n,)`. Parquet has lists.
 
     Returns:
         A pandas frame; features of shape `(n,)` are columns of lists.
 
     Raises:
-        ValueError: If the file is missing or damaged, or lacks a column.
+        ValueError: If the file is missing or damaged, lacks a column, or has a row of
+            more or fewer fields than the header.
 
     Example:
         >>> import tempfile
@@ -65,15 +83,16 @@ def read_frame(path: str | Path, spec: FeatureSpec, *, separator: str = "|") -> 
             f"{path.name!r} is neither .parquet nor .csv nor .csv.gz; convert it, or "
             "read it with pandas and go on with requests_from_frame."
         )
-    try:
-        frame = pd.read_parquet(path) if kind == "Parquet" else _read_csv(path, spec)
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{str(path)!r} can't be read as {kind}: {error}") from error
-    require_columns(frame, spec.names)
-    if kind == "CSV":
-        for feature in spec.features:
+    with read_as(path, kind):
+        frame = (
+            pd.read_parquet(path)
+            if kind == "Parquet"
+            else read_csv(path, separator=separator, wanted=spec.names)
+        )
+        require_columns(frame, spec.names)
+        for feature in spec.features if kind == "CSV" else ():
             if feature.shape:
-                frame[feature.name] = _split_cells(feature, frame, separator)
+                frame[feature.name] = _split(frame[feature.name], value_separator)
     return frame
 
 
@@ -86,7 +105,9 @@ def requests_from_frame(
     user: str | None = None,
     item: str | None = None,
     time: str | None = None,
+    time_format: str | None = None,
     list_size: int | None = None,
+    graded: bool = False,
     tasks: Sequence[str] = (),
     scores: Sequence[str] = (),
     weight: str | None = None,
@@ -99,18 +120,20 @@ def requests_from_frame(
             is categorical and is an error if it is numeric; a list is cut or padded
             with the default to the feature's shape.
         request: Column that tells the requests apart; their `ids` are its values,
-            those that are no integers as text.
-        label: Column of the labels; missing means unlabelled.
+            those that are no integers as text, and so all of a CSV file.
+        label: Column of the labels, from 0 to 1; missing means unlabelled.
         user: Column of the user, for per-user metrics and known positives; users are
             numbered by their first request. By default every request is another user's.
         item: Column of the item. It makes the catalogue the items of the frame, which
             retrieval and the drawing of negatives need. By default each impression is
             a catalogue row of its own, so that item features may differ between
-            impressions of one item.
+            impressions of one item, and what needs a catalogue refuses the requests.
         time: Column to order the requests by, for a split in time; by default they keep
-            the order in which they appear.
-        list_size: How many candidates of a request to keep, the first ones; all by
-            default.
+            the order in which they appear. Numbers, dates, or text of ISO 8601.
+        time_format: Format of a time that is other text, as by `strptime`.
+        list_size: How many candidates of a request to keep at most, the first ones; all
+            by default. Shorter lists are padded to the longest one.
+        graded: Whether labels may be above 1, as for learning to rank.
         tasks: Columns of the labels of further tasks; missing means unlabelled.
         scores: Columns of a teacher's logged scores; missing means not scored.
         weight: Column of the weights of the labels; 1 by default.
@@ -119,8 +142,10 @@ def requests_from_frame(
         The requests.
 
     Raises:
-        ValueError: If a column is missing, a value does not fit its feature, or a user
-            feature changes within a request (an item feature within an item).
+        ValueError: If a column is missing, a value does not fit its feature, a label is
+            out of range, a time can't be told, a user feature changes within a request
+            (an item feature within an item), or a few very long requests would make
+            the padding of the others too large.
 
     Example:
         >>> import pandas as pd
@@ -150,19 +175,20 @@ def requests_from_frame(
         raise ValueError(f"list_size must be at least 1, got {list_size}.")
     code, keys = _codes(frame, request)
     if time is not None:
-        code, keys = _in_time_order(frame, time, code, keys)
+        when = instants(frame[time], time, time_format)
+        code, keys = _in_time_order(when, code, keys)
     row = np.argsort(code, kind="stable")  # impressions, request by request
     start = np.searchsorted(code[row], np.arange(len(keys)))
     position = np.arange(len(row)) - start[code[row]]
-    size = list_size or int(position.max()) + 1
+    size = _list_size(position, code[row], keys, list_size)
     row, position = row[position < size], position[position < size]
     items, item_of = _catalogue(frame, spec, item, row)
     candidates = np.full((len(keys), size), -1, np.int32)
     candidates[code[row], position] = item_of[row]
 
-    def listed(name: str) -> np.ndarray:
+    def listed(values: np.ndarray) -> np.ndarray:
         lists = np.full(candidates.shape, np.nan, np.float32)
-        lists[code[row], position] = numbers(frame, name)[row]
+        lists[code[row], position] = values[row]
         return lists
 
     return Requests(
@@ -172,12 +198,13 @@ def requests_from_frame(
         },
         items=items,
         candidates=candidates,
-        labels=listed(label),
+        labels=listed(labels(frame, label, graded=graded)),
         group=_groups(frame, user, code, keys, request),
-        tasks={name: listed(name) for name in tasks},
-        scores={name: listed(name) for name in scores},
-        weights=None if weight is None else listed(weight),
-        ids=_ids(keys),
+        tasks={n: listed(labels(frame, n, graded=graded)) for n in tasks},
+        scores={name: listed(numbers(frame, name)) for name in scores},
+        weights=None if weight is None else listed(numbers(frame, weight)),
+        ids=_ids(keys, request),
+        catalogue=item is not None,
     )
 
 
@@ -223,34 +250,17 @@ def split_requests(
     return [requests.select(part) for part in parts]
 
 
-def _read_csv(path: Path, spec: FeatureSpec) -> Any:
-    """Reads a CSV file so that strings stay strings, `NA` and `007` included."""
-    text = {f.name for f in spec.features if f.shape or f.dtype == "string"}
-    columns = pd.read_csv(path, nrows=0).columns
-    return pd.read_csv(
-        path,
-        dtype={name: str for name in columns if name in text},
-        keep_default_na=False,
-        na_values={c: [""] if c in text else list(_CSV_MISSING) for c in columns},
-    )
-
-
-def _split_cells(feature: Feature, frame: Any, separator: str) -> list[list[Any]]:
-    value = {"string": str, "int64": int, "float32": float}[feature.dtype]
-    cells = []
-    for row, cell in enumerate(frame[feature.name].fillna("")):
-        try:
-            cells.append([value(part) for part in cell.split(separator) if part])
-        except ValueError as error:
-            raise refused(
-                feature.name, f"holds {cell!r}", row, f"of {feature.dtype} values "
-                f"separated by {separator!r}"
-            ) from error  # fmt: skip
-    return cells
+def _split(cells: Any, separator: str) -> list[list[str]]:
+    """The values of each cell; equal cells share one list."""
+    code, distinct = pd.factorize(cells.fillna(""))
+    lists = [[value for value in cell.split(separator) if value] for cell in distinct]
+    return [lists[place] for place in code]
 
 
 def _codes(frame: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Numbers the distinct values of a column: codes `[N]` and the values."""
+    if pd.api.types.is_unsigned_integer_dtype(frame[name]):
+        refuse_big(frame[name], name, np.arange(len(frame)))
     code, keys = pd.factorize(frame[name])
     if (code < 0).any():
         raise ValueError(
@@ -258,6 +268,24 @@ def _codes(frame: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
             "needs one."
         )
     return code, np.asarray(keys)
+
+
+def _list_size(
+    position: np.ndarray, code: np.ndarray, keys: np.ndarray, wanted: int | None
+) -> int:
+    """L, unless padding all lists to it would cost far more than there is."""
+    longest = int(position.max()) + 1
+    size = min(wanted or longest, longest)
+    cells = len(keys) * size
+    if wanted is None and cells > max(_CELLS, _PADDING * len(position)):
+        most = int(np.percentile(np.bincount(code), 99))
+        raise ValueError(
+            f"Request {keys[code[np.argmax(position)]]!r} has {longest} impressions, "
+            f"and {len(keys)} lists padded to its length would have {cells} places for "
+            f"{len(position)} impressions. Give --list-size (list_size=): 99 % of the "
+            f"requests have at most {most}, and of a longer one the first are kept."
+        )
+    return size
 
 
 def _catalogue(
@@ -278,13 +306,10 @@ def _catalogue(
 
 
 def _in_time_order(
-    frame: Any, time: str, code: np.ndarray, keys: np.ndarray
+    when: np.ndarray, code: np.ndarray, keys: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Renumbers the requests by their first time; equal times keep their order."""
-    if frame[time].isna().any():
-        row = int(np.argmax(frame[time].isna()))
-        raise ValueError(f"Column {time!r} has no value in row {row}.")
-    first = frame[time].groupby(code).min().to_numpy()
+    first = pd.Series(when).groupby(code).min().to_numpy()
     order = np.argsort(first, kind="stable")
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
@@ -302,9 +327,17 @@ def _groups(
     return np.asarray(pd.factorize(users)[0], np.int64)
 
 
-def _ids(keys: np.ndarray) -> np.ndarray:
+def _ids(keys: np.ndarray, request: str) -> np.ndarray:
     """Keys of requests as int64, or else as text."""
-    return keys.astype(np.int64 if keys.dtype.kind in "iu" else np.str_)
+    if keys.dtype.kind in "iu":
+        return keys.astype(np.int64)
+    ids = keys.astype(np.str_)
+    if not pd.Index(ids).is_unique:
+        raise ValueError(
+            f"Column {request!r} has keys of several types that are one as text, such "
+            f"as {pd.Index(ids)[pd.Index(ids).duplicated()][0]!r}; give it one type."
+        )
+    return ids
 
 
 def _one_each(

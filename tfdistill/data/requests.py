@@ -13,10 +13,13 @@ import tensorflow as tf
 
 from tfdistill.data.checks import (
     check_array,
+    check_candidates,
     check_feature,
     check_ids,
+    check_labels,
     check_rows,
-    check_where,
+    check_scores,
+    check_weights,
 )
 from tfdistill.identity import described, fingerprint
 
@@ -50,11 +53,13 @@ class Requests:
             padded. None is 1 everywhere.
         ids: int64 or strings `[R]`, what each request is called in the user's data:
             the key under which stored scores are found, whatever part it is in.
+        catalogue: False where each impression is a row of `items`, so that one item
+            has many rows: nothing can be retrieved then and no negatives drawn.
 
     Raises:
         ValueError: If shapes or dtypes don't fit, a candidate is no row of `items`, a
             request has no candidate, a numeric feature holds NaN, a score has the name
-            of a feature or is infinite, or a weight is negative or not finite.
+            of a feature or is infinite, or a label or weight is negative or infinite.
 
     Example:
         >>> requests = Requests(
@@ -79,6 +84,7 @@ class Requests:
     scores: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     weights: np.ndarray | None = None
     ids: np.ndarray | None = None
+    catalogue: bool = True
 
     def __post_init__(self) -> None:
         check_array("candidates", self.candidates, np.int32, 2)
@@ -105,7 +111,7 @@ class Requests:
         if self.ids is not None:
             check_ids(self.ids, self.num_requests)
         self._check_names()
-        self._check_candidates()
+        check_candidates(self.candidates, self.num_items)
         self._check_values()
         if self.group.min() < 0:
             raise ValueError(
@@ -142,40 +148,15 @@ class Requests:
             )
 
     def _check_values(self) -> None:
-        """Refuses scores and weights that would make a loss infinite or NaN."""
+        """Refuses labels, scores and weights that would make a loss meaningless."""
         present = self.candidates >= 0
+        check_labels("labels", self.labels, present)
+        for name, values in self.tasks.items():
+            check_labels(f"tasks[{name!r}]", values, present)
         for name, values in self.scores.items():
-            check_where(
-                f"scores[{name!r}]",
-                values,
-                present & np.isinf(values),
-                "must be finite, or NaN where it is missing; clip a probability before "
-                "you take its logit",
-            )
+            check_scores(f"scores[{name!r}]", values, present)
         if self.weights is not None:
-            check_where(
-                "weights",
-                self.weights,
-                present & ~((self.weights >= 0) & (self.weights < np.inf)),
-                "must be >= 0 and finite wherever there is a candidate; 0 leaves a "
-                "label out",
-            )
-
-    def _check_candidates(self) -> None:
-        outside = (self.candidates < -1) | (self.candidates >= self.num_items)
-        if outside.any():
-            row, position = np.argwhere(outside)[0]
-            raise ValueError(
-                f"Requests: candidate {self.candidates[row, position]} of request "
-                f"{row}, position {position}, is no row of items, which has "
-                f"{self.num_items}; use 0 .. {self.num_items - 1}, or -1 for padding."
-            )
-        empty = np.flatnonzero((self.candidates < 0).all(axis=1))
-        if empty.size:
-            raise ValueError(
-                f"Requests: {empty.size} of {self.num_requests} requests have an empty "
-                f"list of candidates, the first is request {empty[0]}; leave them out."
-            )
+            check_weights("weights", self.weights, present)
 
     @property
     def num_requests(self) -> int:
@@ -202,6 +183,22 @@ class Requests:
         """Changes with any value, name, key or order; it tells data apart."""
         return fingerprint(self.identity)
 
+    def require_catalogue(self, what: str) -> None:
+        """Refuses requests whose rows of `items` are impressions.
+
+        Args:
+            what: What needs a catalogue, as the beginning of a sentence.
+
+        Raises:
+            ValueError: If they are.
+        """
+        if not self.catalogue:
+            raise ValueError(
+                f"{what} needs a catalogue, but each of the {self.num_items} "
+                "impressions is an item of its own here: give requests_from_frame the "
+                "column of the item (item=)."
+            )
+
     def select(self, rows: Any) -> Requests:
         """Returns the requests at these rows, in this order, with the same catalogue.
 
@@ -212,7 +209,8 @@ class Requests:
             The S requests; the item features are shared, not copied.
         """
         index = np.arange(self.num_requests)[rows]
-        names = (f.name for f in fields(self) if f.name != "items")
+        kept = ("items", "catalogue")
+        names = (f.name for f in fields(self) if f.name not in kept)
         chosen = {name: _rows_of(getattr(self, name), index) for name in names}
         return dataclasses.replace(self, **chosen)
 
@@ -333,6 +331,7 @@ class PairSet:
     @classmethod
     def positives(cls, requests: Requests) -> PairSet:
         """Returns the pairs of a user and a candidate with a label above 0."""
+        requests.require_catalogue("PairSet.positives")
         row, position = np.nonzero((requests.labels > 0) & (requests.candidates >= 0))
         return cls(
             requests.group[row], requests.candidates[row, position], requests.num_items

@@ -1,15 +1,21 @@
 """FeatureSpec: one description of the features for readers, inputs and serving."""
 
+# ruff: noqa: UP007, UP045 - pydantic reads annotations when it runs, on Python 3.9 too
+
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Optional, Union
 
 import numpy as np
+import pydantic
 import tensorflow as tf
+
+from tfdistill.documents import Checked, Int64, Size, one_of, read
+from tfdistill.names import check_name, safe_name
 
 __all__ = ["Feature", "FeatureSpec", "RESERVED_NAMES", "Table"]
 
@@ -18,7 +24,16 @@ RESERVED_NAMES = frozenset(
 )
 """Keys of a batch that are not features, so no feature may take them."""
 
-_DEFAULTS: Mapping[str, str | int | float] = {"string": "", "int64": -1, "float32": 0.0}
+_DEFAULTS: Mapping[str, Union[str, int, float]] = {
+    "string": "",
+    "int64": -1,
+    "float32": 0.0,
+}
+_LARGEST = float(np.finfo(np.float32).max)
+
+Axis = Annotated[int, pydantic.Field(ge=1, le=2**31 - 1)]
+"""Length of an axis, as TensorFlow counts it."""
+Float32 = Annotated[float, pydantic.Field(ge=-_LARGEST, le=_LARGEST)]
 
 
 def _check(name: str, argument: str, value: object, allowed: Iterable[object]) -> None:
@@ -28,7 +43,7 @@ def _check(name: str, argument: str, value: object, allowed: Iterable[object]) -
 
 
 @dataclasses.dataclass(frozen=True)
-class Table:
+class Table(Checked):
     """An embedding table and the map from raw values to its rows.
 
     Rows `0 .. oov - 1` belong to values that are not known, so a new id is served by a
@@ -53,19 +68,15 @@ class Table:
     """
 
     name: str
-    dim: int
-    kind: str = "integer"
-    vocabulary: tuple[str | int, ...] = ()
-    size: int = 0
-    oov: int = 1
+    dim: Axis
+    kind: Annotated[str, one_of("vocabulary", "hash", "integer")] = "integer"
+    vocabulary: Annotated[tuple[Union[str, Int64], ...], pydantic.FailFast()] = ()
+    size: Size = 0
+    oov: Size = 1
 
     def __post_init__(self) -> None:
-        label = f"Table {self.name!r}"
-        plain = (v.item() if isinstance(v, np.generic) else v for v in self.vocabulary)
-        object.__setattr__(self, "vocabulary", tuple(plain))
-        _check(label, "kind", self.kind, ("vocabulary", "hash", "integer"))
-        if self.dim < 1:
-            raise ValueError(f"{label}: dim must be at least 1, got {self.dim}.")
+        super().__post_init__()
+        label = check_name("Table", self.name)
         if self.kind == "vocabulary":
             self._check_vocabulary(label)
         elif self.vocabulary or self.size < 1:
@@ -99,7 +110,7 @@ class Table:
 
 
 @dataclasses.dataclass(frozen=True)
-class Feature:
+class Feature(Checked):
     """One feature as it arrives: raw values, before any lookup.
 
     Args:
@@ -127,22 +138,20 @@ class Feature:
     """
 
     name: str
-    kind: str
-    scope: str
-    table: str | None = None
-    shape: tuple[int, ...] = ()
+    kind: Annotated[str, one_of("categorical", "numeric")]
+    scope: Annotated[str, one_of("user", "item")]
+    table: Optional[str] = None
+    shape: Annotated[tuple[Axis, ...], pydantic.Field(max_length=1)] = ()
     dtype: str = ""
-    default: str | int | float | None = None
+    default: Union[str, Int64, Float32, None] = None
     privileged: bool = False
-    mean: float = 0.0
-    scale: float = 1.0
+    mean: Float32 = 0.0
+    scale: Float32 = 1.0
 
     def __post_init__(self) -> None:
-        label = f"Feature {self.name!r}"
-        _check(label, "kind", self.kind, ("categorical", "numeric"))
-        _check(label, "scope", self.scope, ("user", "item"))
+        super().__post_init__()
+        label = check_name("Feature", self.name, RESERVED_NAMES)
         numeric = self.kind == "numeric"
-        object.__setattr__(self, "shape", tuple(self.shape))
         if not self.dtype:
             object.__setattr__(self, "dtype", "float32" if numeric else "int64")
         allowed = ("float32",) if numeric else ("string", "int64")
@@ -155,15 +164,6 @@ class Feature:
                 f"{label}: default {self.default!r} is no value of dtype "
                 f"{self.dtype!r}."
             )
-        if self.name in RESERVED_NAMES or not self.name.isidentifier():
-            raise ValueError(
-                f"{label}: a name must be a python identifier and none of "
-                f"{sorted(RESERVED_NAMES)}, which are other keys of a batch."
-            )
-        if len(self.shape) > 1 or any(size < 1 for size in self.shape):
-            raise ValueError(
-                f"{label}: shape must be () or (n,) with n >= 1, got {self.shape}."
-            )
         self._check_kind(label, numeric)
 
     def _check_kind(self, label: str, numeric: bool) -> None:
@@ -174,8 +174,8 @@ class Feature:
             )
         if not numeric and (self.mean, self.scale) != (0.0, 1.0):
             raise ValueError(f"{label}: mean and scale are for numeric features only.")
-        if self.scale == 0:
-            raise ValueError(f"{label}: scale must not be 0.")
+        if np.float32(self.scale) == 0:
+            raise ValueError(f"{label}: scale must not be 0, got {self.scale}.")
 
     @property
     def batch_shape(self) -> tuple[int | None, ...]:
@@ -184,7 +184,7 @@ class Feature:
 
 
 @dataclasses.dataclass(frozen=True)
-class FeatureSpec:
+class FeatureSpec(Checked):
     """All features and tables of a problem: the single source of truth.
 
     The readers, the Keras inputs, the embeddings, the serving signatures and the export
@@ -216,7 +216,7 @@ class FeatureSpec:
     tables: tuple[Table, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "features", tuple(self.features))
+        super().__post_init__()
         used = {feature.table for feature in self.features}
         kept = tuple(table for table in self.tables if table.name in used)
         object.__setattr__(self, "tables", kept)
@@ -286,9 +286,7 @@ class FeatureSpec:
         wanted = set(names)
         unknown = sorted(wanted - set(self.names))
         if unknown:
-            raise ValueError(
-                f"No feature {unknown} in the spec; it has {list(self.names)}."
-            )
+            raise ValueError(f"No feature {unknown} in the spec; it has {self.names}.")
         kept = tuple(feature for feature in self.features if feature.name in wanted)
         return FeatureSpec(kept, self.tables)
 
@@ -301,15 +299,20 @@ class FeatureSpec:
         """Returns the spec of the features that exist when serving."""
         return self.select(f.name for f in self.features if not f.privileged)
 
-    def keras_inputs(self) -> dict[str, tf.Tensor]:
-        """Returns a `tf.keras.Input` per feature.
+    def keras_inputs(self, taken: Collection[str] = ()) -> dict[str, tf.Tensor]:
+        """Returns a `tf.keras.Input` per feature, its layer named by `safe_name`.
+
+        Args:
+            taken: Names that other layers of the same model have or may get.
 
         Returns:
             By name: user features `[B, *shape]`, item features `[B, L, *shape]` with
             any batch size B and list size L, holding raw values.
         """
         return {
-            f.name: tf.keras.Input(f.batch_shape, dtype=f.dtype, name=f.name)
+            f.name: tf.keras.Input(
+                f.batch_shape, dtype=f.dtype, name=safe_name(f.name, taken)
+            )
             for f in self.features
         }
 
@@ -347,21 +350,10 @@ class FeatureSpec:
             The spec.
 
         Raises:
-            ValueError: If the text is no JSON or names an argument that does not exist.
+            ValueError: If the text is no JSON, or an argument does not exist or has a
+                value that it can't have.
         """
-        try:
-            content = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"The feature spec is not valid JSON: {error}.") from error
-        if not isinstance(content, dict) or set(content) - {"features", "tables"}:
-            raise ValueError(
-                "A feature spec is a JSON object with the lists 'features' and "
-                f"'tables', got {str(content)[:80]!r}."
-            )
-        return cls(
-            tuple(_build(Feature, item) for item in content.get("features", ())),
-            tuple(_build(Table, item) for item in content.get("tables", ())),
-        )
+        return read(text, cls, what="a feature spec")
 
     def save(self, path: str | Path) -> None:
         """Writes the spec as a JSON file."""
@@ -369,32 +361,16 @@ class FeatureSpec:
 
     @classmethod
     def load(cls, path: str | Path) -> FeatureSpec:
-        """Reads a spec from a JSON file."""
-        if not Path(path).is_file():
-            raise ValueError(
-                f"There is no feature spec file at {str(path)!r}. Give the path of "
-                "one, or write it: JSON with `features` and `tables`."
-            )
-        return cls.from_json(Path(path).read_text(encoding="utf-8"))
+        """Reads a spec from a JSON file.
 
+        Args:
+            path: The file.
 
-def _build(kind: type, content: Mapping[str, Any]) -> Any:
-    """Makes a Feature or a Table of a JSON object, naming what does not fit."""
-    known = [field.name for field in dataclasses.fields(kind)]
-    if not isinstance(content, dict) or "name" not in content:
-        raise ValueError(f"A {kind.__name__} needs a name, got {content!r}.")
-    unknown = sorted(set(content) - set(known))
-    if unknown:
-        raise ValueError(
-            f"{kind.__name__} {content['name']!r} has no argument {unknown}; it takes "
-            f"{known}."
-        )
-    arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
-    missing: Sequence[str] = [
-        field.name
-        for field in dataclasses.fields(kind)
-        if field.default is dataclasses.MISSING and field.name not in content
-    ]
-    if missing:
-        raise ValueError(f"{kind.__name__} {content['name']!r} lacks {missing}.")
-    return kind(**arguments)
+        Returns:
+            The spec.
+
+        Raises:
+            ValueError: As for `from_json`, naming the file.
+        """
+        remedy = "Give the path of one: JSON with `features` and `tables`."
+        return read(Path(path), cls, what="a feature spec", remedy=remedy)

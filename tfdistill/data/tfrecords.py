@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -18,7 +19,7 @@ from tfdistill.data.batching import (
 )
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import RESERVED_NAMES, FeatureSpec
-from tfdistill.files import written_whole
+from tfdistill.files import read_as, written_whole
 
 __all__ = ["read_tfrecords", "write_tfrecords"]
 
@@ -121,9 +122,11 @@ def read_tfrecords(
         often an item comes.
 
     Raises:
-        ValueError: If a file is missing, or a list has the name of a feature or of
-            another key of a batch. Iterating raises `InvalidArgumentError` if a
-            request has no candidate, or lists of different lengths.
+        ValueError: If a file is missing, compressed or of another format, or a list has
+            the name of a feature or of another key of a batch. Iterating raises
+            `InvalidArgumentError` if a request has no candidate, lists of different
+            lengths or a negative label, and `DataLossError` where a file is damaged or
+            cut.
 
     Example:
         >>> import tempfile
@@ -146,6 +149,8 @@ def read_tfrecords(
     missing = [file for file in files if not tf.io.gfile.exists(file)]
     if missing or not files:
         raise ValueError(f"No TFRecord file at {missing or 'the given paths'}.")
+    for path in files:
+        _check_file(str(path))
     tasks = {task: task or label for task in ("", *tasks_of(outputs).values())}
     lists = {*tasks.values(), *scores} | ({weight} if weight else set())
     clash = sorted(
@@ -166,11 +171,25 @@ def read_tfrecords(
         x["positive"] = choose_positive(x["mask"], read[label], None)
         x.update((name, read[name]) for name in scores)
         labels = {task: read[name] for task, name in tasks.items()}
+        for name in tasks.values():
+            negative = tf.reduce_any(read[name] < 0)
+            why = f"{name} is negative; NaN marks a candidate without a label"
+            tf.debugging.assert_equal(negative, False, why)
         weights = pair_weights(read[weight] if weight else None, x["mask"])
         x["pair_weight"] = weights
         return (x, *label_targets(labels, weights, x["mask"], tasks_of(outputs)))
 
     return dataset.map(parse).prefetch(tf.data.AUTOTUNE)
+
+
+def _check_file(file: str) -> None:
+    """Refuses what does not begin with a record; an empty file has none."""
+    with read_as(file, "a TFRecord file", remedy="Write it again, uncompressed."):
+        with tf.io.gfile.GFile(file, "rb") as opened:
+            size, head = opened.size(), opened.read(8)
+        needed = 16 + int.from_bytes(head, "little")  # length, data, two checksums
+        if head and needed > size:
+            raise ValueError(f"its first record has {needed} bytes, the file {size}")
 
 
 def _parse(
@@ -186,6 +205,10 @@ def _parse(
     )
     ragged = tf.io.RaggedFeature(tf.float32, row_splits_dtype=tf.int64)
     parsing = {**spec.parsing_spec(), _ITEM_ROW: item_row}
+    for feature in spec.scope("item"):  # ragged: lists that differ must not be padded
+        parsing[feature.name] = tf.io.RaggedFeature(
+            feature.dtype, row_splits_dtype=tf.int64
+        )
     for name, dtype in keys.items():
         parsing[name] = tf.io.FixedLenFeature((), dtype)
     x = tf.io.parse_example(serialized, {**parsing, **dict.fromkeys(lists, ragged)})
@@ -202,11 +225,15 @@ def _parse(
         read[name] = values.to_tensor(np.nan)
     size = tf.shape(read[label])[1]
     for feature in spec.scope("item"):
-        tf.debugging.assert_equal(
-            tf.shape(x[feature.name])[1],
-            size,
+        values = x[feature.name]
+        wrong = tf.debugging.assert_equal(
+            values.row_lengths(),
+            length * math.prod(feature.shape),
             f"item feature {feature.name} and the labels differ in length",
         )
+        with tf.control_dependencies([wrong]):
+            flat = values.to_tensor(feature.default)
+        x[feature.name] = tf.reshape(flat, [-1, size, *feature.shape])
     rows = tf.cast(x[_ITEM_ROW], tf.int32)  # [B, L], or [B, 0] if not written
     absent = size - tf.shape(rows)[1]
     x[_ITEM_ROW] = tf.pad(rows, [[0, 0], [0, absent]], constant_values=-1)

@@ -15,10 +15,32 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill.export import c_session
-from tfdistill.export.c_session import DTYPES, STRING, Failure, Library, Model, Wire
+from tfdistill.export.c_session import (
+    DTYPES,
+    STRING,
+    WIDTHS,
+    Failure,
+    Head,
+    Library,
+    Model,
+    Wire,
+)
 from tfdistill.export.standalone import run_script
 
-__all__ = ["Failure", "Model", "arrays", "call", "loaded", "timed", "wire"]
+__all__ = [
+    "DTYPES",
+    "STRING",
+    "WIDTHS",
+    "Failure",
+    "Head",
+    "Model",
+    "Wire",
+    "arrays",
+    "call",
+    "loaded",
+    "timed",
+    "wire",
+]
 
 
 def call(

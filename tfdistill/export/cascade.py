@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfdistill import _keras
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.export.catalogue import Catalogue
-from tfdistill.export.examples import tf_examples
+from tfdistill.export.examples import drawn_like, tf_examples
 from tfdistill.export.guards import declared_spec
 from tfdistill.export.index import Ivf, Size
 from tfdistill.export.recall import VERIFIED_USERS, Recall, users_of
@@ -31,11 +30,11 @@ from tfdistill.export.servable import (
 from tfdistill.export.signatures import columnar, from_examples
 from tfdistill.export.towers import Towers
 from tfdistill.layers.extraction import restricted
+from tfdistill.names import check_name, feature_names, free_name
 
 __all__ = ["RankingStage", "cascade_servable"]
 
 _TAKEN = ("cascade_dynamic", "recall", "serving_default", "tf_example")
-_IDS = "ids"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -62,7 +61,8 @@ class RankingStage:
     keep: int
 
     def __post_init__(self) -> None:
-        if self.name in _TAKEN or not self.name.isidentifier() or self.keep < 1:
+        check_name("RankingStage", self.name)
+        if self.name in _TAKEN or self.keep < 1:
             raise ValueError(
                 f"A stage has a name that is none of {_TAKEN} and keeps at least one "
                 f"item, got name={self.name!r} and keep={self.keep}."
@@ -98,6 +98,8 @@ def cascade_servable(
     - `recall` gives `ids` and `scores` `[B, recall]` of the first stage;
     - `<stage>` takes the user features and candidates `ids [B, L]` and gives
       `scores [B, L]`; an id that isn't in the catalogue scores the lowest float.
+
+    A further input whose name a user feature has already gets a `_` at its end.
 
     Args:
         query_model: The query tower: see `recall_servable`, as for what isn't here.
@@ -158,12 +160,14 @@ def cascade_servable(
     cascade = _Cascade(
         first, users, [dataclasses.replace(s, model=m) for s, m in zip(stages, served)]
     )
-    requests = cascade.requests({n: x[:VERIFIED_USERS] for n, x in known.items()})
+    features = {name: column[:VERIFIED_USERS] for name, column in known.items()}
+    requests = cascade.requests(features)
     reference = _Reference(cascade, towers, rankers, columns, requests)
     return servable_of(
         cascade.signatures(),
         [query, *served],
         requests,
+        cascade.requests(drawn_like(features, users)),
         reference.difference,
         forbidden,
         first.report,
@@ -186,7 +190,18 @@ class _Cascade:
     @property
     def keep_names(self) -> list[str]:
         """The inputs of `cascade_dynamic` that say how many each stage keeps."""
-        return ["keep_recall", *(f"keep_{stage.name}" for stage in self.stages)]
+        stages = ("recall", *(stage.name for stage in self.stages))
+        return [free_name(f"keep_{name}", self.users.names) for name in stages]
+
+    @property
+    def exclude_name(self) -> str:
+        """The input of `cascade_dynamic` that lists ids not to return."""
+        return free_name(EXCLUDE, self.users.names)
+
+    @property
+    def ids_name(self) -> str:
+        """The input of a stage's own signature that lists its candidates."""
+        return free_name("ids", self.users.names)
 
     def page(
         self,
@@ -211,7 +226,7 @@ class _Cascade:
         self, stage: RankingStage, columns: Mapping[str, tf.Tensor], rows: tf.Tensor
     ) -> tf.Tensor:
         """Scores `[B, L]` of candidates; their features are gathered once."""
-        names = _keras.input_names(stage.model)
+        names = feature_names(stage.model)
         own = [name for name in names if name not in self.users.names]
         features = self.recall.searcher.catalogue.features(rows, own)
         features.update({n: columns[n] for n in names if n in self.users.names})
@@ -226,7 +241,7 @@ class _Cascade:
 
         def dynamic(columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
             sizes = [columns[name] for name in self.keep_names]
-            found = self.page(columns, sizes, columns[EXCLUDE])
+            found = self.page(columns, sizes, columns[self.exclude_name])
             return searcher.answer(*found, mask=True)
 
         sizes = [size_input(name) for name in self.keep_names]
@@ -234,11 +249,15 @@ class _Cascade:
             "serving_default": columnar(fixed, users),
             "tf_example": from_examples(fixed, users),
             "cascade_dynamic": columnar(
-                dynamic, users, others=(searcher.exclude_input, *sizes)
+                dynamic,
+                users,
+                others=(searcher.exclude_input(self.exclude_name), *sizes),
             ),
             "recall": columnar(self.recall.top_k, users),
         }
-        candidates = tf.TensorSpec([None, None], searcher.catalogue.dtype, name=_IDS)
+        candidates = tf.TensorSpec(
+            [None, None], searcher.catalogue.dtype, name=self.ids_name
+        )
         for stage in self.stages:
             scores = functools.partial(self._stage, stage)
             found[stage.name] = columnar(scores, users, others=(candidates,))
@@ -248,7 +267,7 @@ class _Cascade:
         self, stage: RankingStage, columns: Mapping[str, tf.Tensor]
     ) -> dict[str, tf.Tensor]:
         """What a stage's own signature answers."""
-        rows = self.recall.searcher.catalogue.rows(columns[_IDS])
+        rows = self.recall.searcher.catalogue.rows(columns[self.ids_name])
         scores = self.scores(stage, columns, rows)
         return {"scores": tf.where(rows >= 0, scores, scores.dtype.min)}
 
@@ -260,12 +279,12 @@ class _Cascade:
         queries = self.recall.query(tensors_of(features, self.users))
         rows, _ = searcher.index.search(queries, self.sizes[0])
         unknown = tf.pad(rows, [[0, 0], [0, 1]], constant_values=-1)
-        candidates = {_IDS: searcher.catalogue.ids(unknown).numpy()}
+        candidates = {self.ids_name: searcher.catalogue.ids(unknown).numpy()}
         sizes = {
             name: np.array(max(1, 2 * size // 3), np.int32)
             for name, size in zip(self.keep_names, self.sizes)
         }
-        exclude = {EXCLUDE: searcher.exclusions(queries)}
+        exclude = {self.exclude_name: searcher.exclusions(queries)}
         return {
             "serving_default": dict(features),
             "tf_example": {"serialized": tf_examples(features, self.users)},
@@ -295,12 +314,14 @@ class _Reference:
         )
         dynamic = self.requests["cascade_dynamic"]
         sizes = [int(dynamic[name]) for name in cascade.keep_names]
-        exclude = dynamic[EXCLUDE]
+        exclude = dynamic[cascade.exclude_name]
         found = [
             searcher.distance(answers["recall"], queries, vectors, cascade.sizes[0])
         ]
         for stage, ranker in zip(cascade.stages, self.rankers):
-            ids = tf.constant(self.requests[stage.name][_IDS], searcher.catalogue.dtype)
+            ids = tf.constant(
+                self.requests[stage.name][cascade.ids_name], searcher.catalogue.dtype
+            )
             rows = searcher.catalogue.rows(ids).numpy()
             scores = self._scores(ranker, users, np.maximum(rows, 0))
             expected = np.where(rows >= 0, scores, np.finfo(np.float32).min)
@@ -337,7 +358,7 @@ class _Reference:
         """Scores `[B, N]` of catalogue rows by a Keras model."""
         features = {
             name: users[name] if name in users else tf.gather(self.columns[name], rows)
-            for name in _keras.input_names(ranker)
+            for name in feature_names(ranker)
         }
         return called(ranker, features).numpy()
 

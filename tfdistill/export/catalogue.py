@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfdistill.names import safe_name
+
 __all__ = ["Catalogue"]
 
 _KEYS = 2**63 - 1
@@ -65,7 +67,7 @@ class Catalogue:
             order.astype(np.int32), trainable=False, name="item_order"
         )
         self._features = {
-            name: tf.Variable(column, trainable=False, name=f"items_{name}")
+            name: tf.Variable(column, trainable=False, name=f"items_{safe_name(name)}")
             for name, column in features.items()
         }
 

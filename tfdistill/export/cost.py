@@ -14,6 +14,7 @@ import tensorflow as tf
 from tfdistill import _keras
 from tfdistill.export.standalone import in_fresh_process, timings
 from tfdistill.layers.embeddings import FeatureEmbeddings
+from tfdistill.names import feature_names
 
 __all__ = ["Latency", "ParameterCount", "flops", "latency", "parameters"]
 
@@ -102,7 +103,7 @@ def flops(model: tf.keras.Model, *, list_size: int = 500) -> float:
         name: tf.TensorSpec(
             [n or sizes[axis] for axis, n in enumerate(tensor.shape)], tensor.dtype
         )
-        for name, tensor in zip(_keras.input_names(model), model.inputs)
+        for name, tensor in zip(feature_names(model), model.inputs)
     }
     packed = functools.partial(tf.nest.pack_sequence_as, model.input)
 

@@ -13,7 +13,7 @@ from tensorflow_serving.apis.input_pb2 import (  # type: ignore[import-untyped]
 
 from tfdistill.data.spec import Feature, FeatureSpec
 
-__all__ = ["candidate_examples", "elwc", "example_batch", "tf_examples"]
+__all__ = ["candidate_examples", "drawn_like", "elwc", "example_batch", "tf_examples"]
 
 
 def example_batch(
@@ -42,6 +42,30 @@ def example_batch(
     return {
         f.name: _drawn(f, spec, (*sides[f.scope], *f.shape), rng) for f in spec.features
     }
+
+
+def drawn_like(
+    features: Mapping[str, np.ndarray], spec: FeatureSpec
+) -> dict[str, np.ndarray]:
+    """Draws as many requests and candidates as there are, none of their values.
+
+    Args:
+        features: Raw features by name, user `[B, *shape]`, item `[B, L, *shape]`.
+        spec: The features.
+
+    Returns:
+        What `example_batch` draws in these sizes.
+
+    Example:
+        >>> from tfdistill.data.spec import Feature, FeatureSpec
+        >>> spec = FeatureSpec((Feature("price", "numeric", "item"),))
+        >>> drawn_like({"price": np.zeros([3, 7])}, spec)["price"].shape
+        (3, 7)
+    """
+    items = spec.scope("item")
+    list_size = np.shape(features[items[0].name])[1] if items else 1
+    batch_size = len(features[spec.names[0]])
+    return example_batch(spec, batch_size=batch_size, list_size=list_size)
 
 
 def tf_examples(features: Mapping[str, Any], spec: FeatureSpec) -> np.ndarray:

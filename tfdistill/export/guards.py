@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import tensorflow as tf
 
 from tfdistill import _keras
 from tfdistill.data.spec import FeatureSpec
+from tfdistill.export.values import leaving, refuse_values
+from tfdistill.layers.embeddings import FeatureEmbeddings
+from tfdistill.layers.fields import FieldProjection
+from tfdistill.names import feature_names
 
-__all__ = ["declared_spec", "refuse_variables"]
+__all__ = ["declared_spec", "refuse_forbidden"]
+
+_SHARED = (FeatureEmbeddings, FieldProjection)
+"""Layers that nets have in common by design; of tables only the rows that are read."""
 
 
 def declared_spec(
@@ -35,7 +42,7 @@ def declared_spec(
             "Only a functional Keras model with one input per feature can be exported, "
             f"such as `JointNetwork.part(name)`; got {type(model).__name__}."
         )
-    declared = spec.select(_keras.input_names(model))
+    declared = spec.select(feature_names(model))
     privileged = [f.name for f in declared.features if f.privileged]
     if privileged and not allow_privileged:
         raise ValueError(
@@ -45,27 +52,48 @@ def declared_spec(
     return declared
 
 
-def refuse_variables(
-    reachable: Iterable[Any], forbidden: Iterable[tf.keras.Model]
+def refuse_forbidden(
+    signatures: Mapping[str, Any],
+    lookups: Iterable[Any],
+    models: Iterable[Any],
+    forbidden: Iterable[tf.keras.Model],
 ) -> None:
     """Raises if something of a forbidden model would be served.
 
     Args:
-        reachable: Variables that the signatures use.
+        signatures: Concrete functions by signature.
+        lookups: The lookup tables that they use.
+        models: What is served; its tables and representation may be a teacher's, too.
         forbidden: The teachers.
 
     Raises:
-        ValueError: If a variable of a forbidden model is among them.
+        ValueError: If a variable of a forbidden model, or a copy of its values, is in
+            reach of a signature.
     """
     owned = {
-        id(_keras.tf_variable(variable))
-        for model in forbidden
-        for variable in model.variables
+        id(_keras.tf_variable(v)): v for model in forbidden for v in model.variables
     }
-    found = sorted(v.name for v in reachable if id(v) in owned)
+    if not owned:
+        return
+    used = {id(v): v for function in signatures.values() for v in function.variables}
+    shared = {
+        id(_keras.tf_variable(variable)): variable
+        for model in models
+        if isinstance(model, tf.keras.Model)
+        for layer in _keras.layers_of(model)
+        if isinstance(layer, _SHARED)
+        for variable in layer.weights
+    }
+    own = [variable for key, variable in used.items() if key not in shared]
+    found = sorted(v.name for v in own if id(v) in owned)
     if found:
         raise ValueError(
             f"The exported graph reaches variables of a forbidden model: {found}. "
             "Export a part that ends before the teacher, such as "
             "`JointNetwork.part(student)`."
         )
+    # A normalisation's statistics are the data's: not trained, one for each column.
+    weights = [v for v in owned.values() if v.trainable or len(v.shape) > 1]
+    refuse_values(
+        leaving(signatures, own, lookups), weights, shared=list(shared.values())
+    )

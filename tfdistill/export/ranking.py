@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -13,6 +14,7 @@ import tensorflow as tf
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.export.examples import (
     candidate_examples,
+    drawn_like,
     elwc,
     example_batch,
     tf_examples,
@@ -82,7 +84,8 @@ def ranker_servable(
         output: Name of the only output to serve, as `scores`; by default all.
         forbidden: Models of which nothing may be served: the teachers.
         allow_privileged: Serve privileged features: to measure a teacher's cost only.
-        example: A batch of raw features to verify with; by default a drawn one.
+        example: A batch of raw features to verify with; by default a drawn one. It does
+            not leave: the warm-up requests of a server are always drawn.
 
     Returns:
         The servable, with only the rows of tables that the model's features can reach.
@@ -111,16 +114,13 @@ def ranker_servable(
     model = _of_scores(model, output)
     served = restricted([model])[0]
     features = columns_of(example or example_batch(spec), spec)
-    candidates = {"inputs": candidate_examples(features, spec)}
     signatures = _signatures(served, spec)
-    requests = {
-        "serving_default": features,
-        "packed": pack(features, spec),
-        "tf_example": {"serialized": tf_examples(features, spec)},
-        "elwc": {"serialized": elwc(features, spec)},
-        "classify": candidates,
-        "regress": candidates,
-    }
+    requests, warm_up = (
+        {name: made[name] for name in signatures}
+        for made in map(
+            functools.partial(_requests, spec), (features, drawn_like(features, spec))
+        )
+    )
 
     def difference(answers: Answers) -> float:
         expected = {
@@ -136,12 +136,28 @@ def ranker_servable(
     servable = servable_of(
         signatures,
         [served],
-        {name: requests[name] for name in signatures},
+        requests,
+        warm_up,
         difference,
         forbidden,
     )
     files = {"packing.json": json.dumps(packing(spec), indent=1)}
     return dataclasses.replace(servable, files=files)
+
+
+def _requests(
+    spec: FeatureSpec, features: Mapping[str, np.ndarray]
+) -> dict[str, dict[str, np.ndarray]]:
+    """Inputs of every signature that have these features."""
+    candidates = {"inputs": candidate_examples(features, spec)}
+    return {
+        "serving_default": dict(features),
+        "packed": pack(features, spec),
+        "tf_example": {"serialized": tf_examples(features, spec)},
+        "elwc": {"serialized": elwc(features, spec)},
+        "classify": candidates,
+        "regress": candidates,
+    }
 
 
 def _of_scores(model: tf.keras.Model, output: str | None) -> tf.keras.Model:

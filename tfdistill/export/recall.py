@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import tensorflow as tf
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.export.catalogue import Catalogue
 from tfdistill.export.cost import ParameterCount
-from tfdistill.export.examples import example_batch, tf_examples
+from tfdistill.export.examples import drawn_like, example_batch, tf_examples
 from tfdistill.export.index import ExactIndex, Index, IndexReport, Ivf
 from tfdistill.export.searching import EXCLUDE, Searcher, size_input
 from tfdistill.export.servable import (
@@ -26,7 +27,9 @@ from tfdistill.export.servable import (
 )
 from tfdistill.export.signatures import columnar, from_examples
 from tfdistill.export.towers import Towers
+from tfdistill.files import read_as
 from tfdistill.layers.extraction import restricted
+from tfdistill.names import free_name
 
 __all__ = ["VERIFIED_USERS", "Recall", "recall_servable", "reindexed", "users_of"]
 
@@ -56,7 +59,8 @@ def recall_servable(
     - `top_k_dynamic` takes the user features, `exclude [B, E]` (ids not to return; pad
       with what is no id) and the scalar `k`, and gives `ids`, `scores` and `mask`, all
       `[B, min(k, I)]`. Where a user has fewer items left, mask is False, the id is -1
-      or "" and the score the lowest float;
+      or "" and the score the lowest float; an input whose name a feature has already
+      is called `exclude_` or `k_`;
     - `query` (user features) and `item` (item features `[N, *shape]`) give
       `vector [., d]`, for an index elsewhere and for `reindexed`.
 
@@ -159,7 +163,8 @@ def reindexed(
         >>> servable.signatures["serving_default"](**request)["ids"].numpy().tolist()
         [[b'b', b'a']]
     """
-    loaded = tf.saved_model.load(str(path))
+    with read_as(path, "a SavedModel", remedy="Export it again."):
+        loaded = tf.saved_model.load(str(path))
     missing = {"query", "item"} - set(loaded.signatures)
     if missing:
         raise ValueError(
@@ -168,12 +173,19 @@ def reindexed(
         )
     query, item = (loaded.signatures[name] for name in ("query", "item"))
     users, items_spec = (
-        spec.select(function.structured_input_signature[1])
+        spec.select(x.name for x in function.structured_input_signature[1].values())
         for function in (query, item)
     )
+
+    def vectors(function: Any, columns: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        keys = {
+            x.name: key for key, x in function.structured_input_signature[1].items()
+        }
+        return function(**{keys[name]: x for name, x in columns.items()})["vector"]
+
     towers = Towers(
-        lambda x: query(**x)["vector"],
-        lambda x: item(**x)["vector"],
+        functools.partial(vectors, query),
+        functools.partial(vectors, item),
         users,
         items_spec,
         (loaded,),
@@ -248,8 +260,8 @@ class Recall:
 
     def top_k_dynamic(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """What the signature with a list of exclusions answers."""
-        queries, exclude = self.query(columns), columns[EXCLUDE]
-        found = self.searcher.best_without(queries, columns["k"], exclude)
+        exclude, k = (columns[name] for name in _dynamic_names(self.towers.users))
+        found = self.searcher.best_without(self.query(columns), k, exclude)
         return self.searcher.answer(*found, mask=True)
 
 
@@ -274,6 +286,11 @@ def users_of(
     return columns_of(example or example_batch(spec), spec)
 
 
+def _dynamic_names(users: FeatureSpec) -> tuple[str, str]:
+    """The inputs of `top_k_dynamic` beside the features: exclusions and k."""
+    return free_name(EXCLUDE, users.names), free_name("k", users.names)
+
+
 def _servable(
     reference: Towers,
     towers: Towers,
@@ -290,16 +307,28 @@ def _servable(
     known = users_of(users, example, index)
     recall = Recall.of(towers, Catalogue(ids, columns), k, index, known)
     features = {name: column[:VERIFIED_USERS] for name, column in known.items()}
-    searcher = recall.searcher
-    exclude = searcher.exclusions(recall.query(tensors_of(features, users)))
-    some = {name: column[:_VERIFIED_ITEMS] for name, column in columns.items()}
-    requests = {
-        "serving_default": features,
-        "tf_example": {"serialized": tf_examples(features, users)},
-        "top_k_dynamic": {**features, EXCLUDE: exclude, "k": np.array(k, np.int32)},
-        "query": features,
-        "item": {name: column.numpy() for name, column in some.items()},
-    }
+    searcher, (exclude_name, k_name) = recall.searcher, _dynamic_names(users)
+    some = {n: x[:_VERIFIED_ITEMS].numpy() for n, x in columns.items()}
+
+    def requests_of(
+        features: Mapping[str, np.ndarray], items: Mapping[str, np.ndarray]
+    ) -> dict[str, dict[str, np.ndarray]]:
+        exclude = searcher.exclusions(recall.query(tensors_of(features, users)))
+        others = {exclude_name: exclude, k_name: np.array(k, np.int32)}
+        return {
+            "serving_default": dict(features),
+            "tf_example": {"serialized": tf_examples(features, users)},
+            "top_k_dynamic": {**features, **others},
+            "query": dict(features),
+            "item": dict(items),
+        }
+
+    requests = requests_of(features, some)
+    exclude = requests["top_k_dynamic"][exclude_name]
+    listed = drawn_like({n: x[np.newaxis] for n, x in some.items()}, towers.items)
+    warm_up = requests_of(
+        drawn_like(features, users), {name: x[0] for name, x in listed.items()}
+    )
 
     def difference(answers: Answers) -> float:
         queries = reference.queries(tensors_of(features, users))
@@ -313,7 +342,7 @@ def _servable(
             searcher.distance(dynamic, queries, vectors, k, exclude),
         )
 
-    others = (searcher.exclude_input, size_input("k"))
+    others = (searcher.exclude_input(exclude_name), size_input(k_name))
     signatures = {
         "serving_default": columnar(recall.top_k, users),
         "tf_example": from_examples(recall.top_k, users),
@@ -324,5 +353,11 @@ def _servable(
         ),
     }
     return servable_of(
-        signatures, towers.models, requests, difference, forbidden, recall.report
+        signatures,
+        towers.models,
+        requests,
+        warm_up,
+        difference,
+        forbidden,
+        recall.report,
     )

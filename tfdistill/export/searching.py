@@ -30,10 +30,9 @@ class Searcher:
     index: Index
     catalogue: Catalogue
 
-    @property
-    def exclude_input(self) -> tf.TensorSpec:
-        """The input that lists ids not to return, `[B, E]`."""
-        return tf.TensorSpec([None, None], self.catalogue.dtype, name=EXCLUDE)
+    def exclude_input(self, name: str) -> tf.TensorSpec:
+        """Returns the input that lists ids not to return, `[B, E]`."""
+        return tf.TensorSpec([None, None], self.catalogue.dtype, name=name)
 
     def best_without(
         self, queries: tf.Tensor, k: Size, exclude: tf.Tensor

@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
 
 from tfdistill import _keras
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.export.cost import ParameterCount, parameters
-from tfdistill.export.guards import refuse_variables
+from tfdistill.export.guards import refuse_forbidden
 from tfdistill.export.index import IndexReport
+from tfdistill.export.naming import name_signatures
 from tfdistill.export.server_files import write_warm_up
+from tfdistill.names import safe_name
 
 __all__ = [
     "Answers",
@@ -31,13 +32,11 @@ __all__ = [
     "tensors_of",
 ]
 
-_METHODS = {
-    "classify": tf.compat.v1.saved_model.CLASSIFY_METHOD_NAME,
-    "regress": tf.compat.v1.saved_model.REGRESS_METHOD_NAME,
-}
-
 Answers = Mapping[str, Mapping[str, np.ndarray]]
 """Outputs of each signature."""
+
+Requests = Mapping[str, Mapping[str, np.ndarray]]
+"""Inputs of each signature."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -47,7 +46,8 @@ class Servable:
     Attributes:
         signatures: Concrete functions by signature.
         tracked: The variables and lookup tables that they use: all that is stored.
-        requests: Example inputs of each signature.
+        requests: Example inputs of each signature, to verify with: they stay here.
+        warm_up: Drawn inputs of each signature, which go out with the model.
         difference: From the answers to `requests` to the largest absolute difference
             from what the Keras model computes.
         parameters: Parameters of the model.
@@ -58,7 +58,8 @@ class Servable:
 
     signatures: Mapping[str, Any]
     tracked: Sequence[Any]
-    requests: Mapping[str, Mapping[str, np.ndarray]]
+    requests: Requests
+    warm_up: Requests
     difference: Callable[[Answers], float]
     parameters: ParameterCount
     index: IndexReport | None = None
@@ -68,36 +69,32 @@ class Servable:
         """Writes the SavedModel, unverified; `publish` is the way to a server."""
         root = tf.Module()
         root.tracked = list(self.tracked)
-        tf.saved_model.save(root, str(path), signatures=dict(self.signatures))
-        _name_methods(Path(path, "saved_model.pb"))
+        functions = {safe_name(name): x for name, x in self.signatures.items()}
+        tf.saved_model.save(root, str(path), signatures=functions)
+        inputs = {name for request in self.requests.values() for name in request}
+        name_signatures(Path(path, "saved_model.pb"), inputs.union(self.signatures))
         folder = Path(path, "assets.extra")
         folder.mkdir(exist_ok=True)
-        write_warm_up(folder / "tf_serving_warmup_requests", self.requests)
+        write_warm_up(folder / "tf_serving_warmup_requests", self.warm_up)
         for name, content in self.files.items():
             folder.joinpath(name).write_text(content, encoding="utf-8")
-
-
-def _name_methods(file: Path) -> None:
-    """Says of the signatures for Classify and Regress that they are: Keras can't."""
-    model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
-    for graph in model.meta_graphs:
-        for name in _METHODS.keys() & graph.signature_def.keys():
-            graph.signature_def[name].method_name = _METHODS[name]
-    file.write_bytes(model.SerializeToString())
 
 
 def servable_of(
     signatures: Mapping[str, Any],
     models: Sequence[Any],
-    requests: Mapping[str, Mapping[str, np.ndarray]],
+    requests: Requests,
+    warm_up: Requests,
     difference: Callable[[Answers], float],
     forbidden: Iterable[tf.keras.Model],
     index: IndexReport | None = None,
 ) -> Servable:
     """Collects what the signatures use, and refuses what they may not."""
     used = {id(v): v for function in signatures.values() for v in function.variables}
-    refuse_variables(used.values(), forbidden)
-    lookups = {id(table): table for model in models for table in _lookups(model)}
+    lookups = list(
+        {id(table): table for model in models for table in _lookups(model)}.values()
+    )
+    refuse_forbidden(signatures, lookups, models, forbidden)
     variables = sorted(used.values(), key=lambda variable: variable.name)
     count = parameters(*(m for m in models if isinstance(m, tf.keras.Model)))
     files = {}
@@ -105,8 +102,9 @@ def servable_of(
         files["index.json"] = json.dumps(dataclasses.asdict(index), indent=1)
     return Servable(
         signatures,
-        (*variables, *lookups.values()),
+        (*variables, *lookups),
         requests,
+        warm_up,
         difference,
         count,
         index,

@@ -151,12 +151,13 @@ def run_script(script: str, job: Any, what: str, *, flags: Sequence[str] = ()) -
 def _feed(function: Any, arrays: Arrays) -> dict[str, tf.Tensor]:
     """The tensors that a signature takes, in its dtypes."""
     inputs = function.structured_input_signature[1]
-    missing = sorted(set(inputs) - set(arrays))
+    names = {spec.name for spec in inputs.values()}  # the columns'; keys are safe ones
+    missing = sorted(names - set(arrays))
     if missing:
         raise ValueError(
-            f"The signature takes {sorted(inputs)}; the request lacks {missing}."
+            f"The signature takes {sorted(names)}; the request lacks {missing}."
         )
-    return {name: tf.constant(arrays[name], x.dtype) for name, x in inputs.items()}
+    return {key: tf.constant(arrays[x.name], x.dtype) for key, x in inputs.items()}
 
 
 def _main(job: Path) -> None:

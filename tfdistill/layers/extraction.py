@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfdistill import _keras
 from tfdistill.layers.embeddings import FeatureEmbeddings
+from tfdistill.names import feature_names
 
 __all__ = ["above_embeddings", "restricted", "standalone"]
 
@@ -40,7 +41,7 @@ def restricted(models: Sequence[tf.keras.Model]) -> list[tf.keras.Model]:
         >>> [copy.count_params() for copy in restricted([model])]
         [8]
     """
-    names = {name for model in models for name in _keras.input_names(model)}
+    names = {name for model in models for name in feature_names(model)}
     copies: dict[int, FeatureEmbeddings] = {}
 
     def replace(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:

@@ -7,6 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfdistill.names import safe_name
+
 __all__ = ["FieldProjection", "StackFields"]
 
 
@@ -50,10 +52,10 @@ class FieldProjection(tf.keras.layers.Layer):
         self.kernels, self.biases = {}, {}
         for name, shape in sorted(input_shape.items()):
             self.kernels[name] = self.add_weight(
-                name=f"{name}_kernel", shape=(int(shape[-1]), self.units)
+                name=f"{safe_name(name)}_kernel", shape=(int(shape[-1]), self.units)
             )
             self.biases[name] = self.add_weight(
-                name=f"{name}_bias", shape=(self.units,), initializer="zeros"
+                name=f"{safe_name(name)}_bias", shape=(self.units,), initializer="zeros"
             )
         super().build(input_shape)
 
@@ -91,7 +93,7 @@ class StackFields(tf.keras.layers.Layer):
         `[B, L, F, d]`, first the user's fields, then the item's.
 
     Raises:
-        ValueError: If a side is empty or the widths differ.
+        ValueError: If there is no item field or the widths differ.
 
     Example:
         >>> users, items = [tf.ones([2, 4])], [tf.ones([2, 5, 4]), tf.ones([2, 5, 4])]
@@ -103,9 +105,9 @@ class StackFields(tf.keras.layers.Layer):
         """Checks the widths."""
         users, items = input_shape
         widths = {int(shape[-1]) for shape in (*users, *items)}
-        if not users or not items or len(widths) != 1:
+        if not items or len(widths) != 1:
             raise ValueError(
-                f"{self.name} takes fields of one width from both sides, got "
+                f"{self.name} takes fields of one width, some of them items', got "
                 f"{len(users)} of users and {len(items)} of items with the widths "
                 f"{sorted(widths)}. Give all tables one dim, or project the features: "
                 "joint_network(representation=Representation(dim))."
@@ -114,7 +116,10 @@ class StackFields(tf.keras.layers.Layer):
 
     def call(self, inputs: tuple[Sequence[tf.Tensor], Sequence[tf.Tensor]]) -> Any:
         """Stacks and tiles."""
-        user, item = tf.stack(inputs[0], axis=-2), tf.stack(inputs[1], axis=-2)
+        item = tf.stack(inputs[1], axis=-2)
+        if not inputs[0]:
+            return item
+        user = tf.stack(inputs[0], axis=-2)
         shape = tf.concat([tf.shape(item)[:2], user.shape[1:]], axis=0)
         tiled = tf.broadcast_to(user[:, tf.newaxis], shape)
         return tf.concat([tiled, item], axis=-2)

@@ -76,18 +76,17 @@ class GatedDense(FoldedDense):
         """Computes the layer; the products of the user's fields once per request."""
         user, item, gates = inputs
         fields = len(self.user_widths)
+        columns = np.repeat(np.arange(len(self.item_widths)), self.item_widths)
+        scaled = item * tf.gather(gates[..., fields:], columns, axis=-1)
+        of_items = tf.tensordot(scaled, self.item_kernel, 1) + self.bias
+        if not fields:
+            return self.activation(of_items)
         # [F_u, d_u]: which columns of the user belong to a field.
         own = np.repeat(np.eye(fields), self.user_widths, axis=1)
         products = tf.matmul(
             user[:, tf.newaxis] * tf.constant(own, user.dtype), self.user_kernel
         )
-        columns = np.repeat(np.arange(len(self.item_widths)), self.item_widths)
-        scaled = item * tf.gather(gates[..., fields:], columns, axis=-1)
-        return self.activation(
-            tf.matmul(gates[..., :fields], products)
-            + tf.tensordot(scaled, self.item_kernel, 1)
-            + self.bias
-        )
+        return self.activation(tf.matmul(gates[..., :fields], products) + of_items)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor."""

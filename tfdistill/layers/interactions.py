@@ -35,7 +35,7 @@ class FieldPairs(StackFields):
         `[B, L, 1]`.
 
     Raises:
-        ValueError: If a side is empty or the widths differ.
+        ValueError: If there is no item field or the widths differ.
 
     Example:
         >>> users, items = [tf.ones([2, 4])], [tf.ones([2, 5, 4]), tf.ones([2, 5, 4])]
@@ -49,12 +49,12 @@ class FieldPairs(StackFields):
     def call(self, inputs: tuple[Sequence[tf.Tensor], Sequence[tf.Tensor]]) -> Any:
         """Sums over the pairs."""
         users, items = ([tf.cast(x, tf.float32) for x in side] for side in inputs)
-        total = tf.add_n(users)[:, tf.newaxis] + tf.add_n(items)
-        of_user, of_items = (
-            tf.add_n([tf.reduce_sum(x**2, axis=-1) for x in side])
-            for side in (users, items)
-        )
-        squares = of_user[:, tf.newaxis] + of_items
+        total = tf.add_n(items)
+        squares = tf.add_n([tf.reduce_sum(x**2, axis=-1) for x in items])
+        if users:
+            of_user = tf.add_n([tf.reduce_sum(x**2, axis=-1) for x in users])
+            total += tf.add_n(users)[:, tf.newaxis]
+            squares += of_user[:, tf.newaxis]
         pairs = 0.5 * (tf.reduce_sum(total**2, axis=-1) - squares)
         return tf.cast(pairs[..., tf.newaxis], self.compute_dtype)
 

@@ -156,8 +156,9 @@ class PackedEmbeddings:
             if dim and feature.shape:
                 mask = columns[..., start:stop] != feature.default
                 pooled = masked_mean(vectors[..., start:stop, :], mask)
-                self._flat[feature.name, dim] = pooled
-                self._places[feature.name] = ((feature.name, dim), 0, dim)
+                own = (f"{key[0]}:{feature.name}", dim)  # no tensor's name has a colon
+                self._flat[own] = pooled
+                self._places[feature.name] = (own, 0, dim)
             else:
                 size = dim or 1
                 self._places[feature.name] = (key, start * size, stop * size)

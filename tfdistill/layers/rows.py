@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.spec import FeatureSpec, Table
+from tfdistill.names import safe_name
 
 __all__ = ["Layout", "by_column", "lookup_layer", "rows_of_columns"]
 
@@ -116,5 +117,5 @@ def lookup_layer(table: Table) -> tf.keras.layers.Layer:
         mask_token=None,
         # Keras' own tokens, "[UNK]" and -1, may well be values of a column.
         oov_token="\0" if text else tf.int64.min,
-        name=f"{table.name}_lookup",
+        name=f"{safe_name(table.name)}_lookup",
     )

@@ -70,26 +70,22 @@ class FoldedDense(RegularizedLayer):
         _check_sides(self.name, input_shape)
         user, item = int(input_shape[0][-1]), int(input_shape[1][-1])
 
-        def rows_of_kernel(start: int, size: int) -> Any:
+        def kernel(name: str, start: int, size: int) -> Any:
             def initialise(shape: Any, dtype: Any = None, **_: Any) -> tf.Tensor:
                 kind = type(self.kernel_initializer)
                 fresh = kind.from_config(self.kernel_initializer.get_config())
                 return fresh([user + item, self.units], dtype)[start : start + size]
 
-            return initialise
-
-        self.user_kernel, self.item_kernel = (
-            self.add_weight(
+            return self.add_weight(
                 name=name,
                 shape=(size, self.units),
-                initializer=rows_of_kernel(start, size),
+                initializer=initialise,
                 regularizer=self.kernel_regularizer,
             )
-            for name, start, size in (
-                ("user_kernel", 0, user),
-                ("item_kernel", user, item),
-            )
-        )
+
+        # oneDNN aborts the process on a product of no width: no kernel for it.
+        self.user_kernel = kernel("user_kernel", 0, user) if user else None
+        self.item_kernel = kernel("item_kernel", user, item)
         self.bias = self.add_weight(
             name="bias", shape=(self.units,), initializer="zeros"
         )
@@ -98,10 +94,11 @@ class FoldedDense(RegularizedLayer):
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         """Computes the layer; the user side once per request."""
         user, item = inputs
+        of_items = tf.tensordot(item, self.item_kernel, 1)
+        if not user.shape[-1]:
+            return self.activation(of_items + self.bias)
         folded = tf.matmul(user, self.user_kernel) + self.bias
-        return self.activation(
-            tf.tensordot(item, self.item_kernel, 1) + folded[:, tf.newaxis, :]
-        )
+        return self.activation(of_items + folded[:, tf.newaxis, :])
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments of the constructor."""
@@ -147,6 +144,26 @@ class ConcatUserItem(tf.keras.layers.Layer):
         shape = [tf.shape(item)[0], tf.shape(item)[1], user.shape[-1]]
         tiled = tf.broadcast_to(user[:, tf.newaxis, :], shape)
         return tf.concat([tiled, item], axis=-1)
+
+
+@tf.keras.utils.register_keras_serializable(package="tfdistill")
+class NoUser(tf.keras.layers.Layer):
+    """The user side of a net that reads no user feature: `[B, L, d_i] -> [B, 0]`.
+
+    Call arguments:
+        inputs: Any item side `[B, L, d_i]`, for B.
+
+    Returns:
+        `[B, 0]`.
+
+    Example:
+        >>> NoUser()(tf.ones([2, 5, 4])).shape
+        TensorShape([2, 0])
+    """
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Makes a side of no width."""
+        return tf.zeros([tf.shape(inputs)[0], 0], inputs.dtype)
 
 
 @tf.keras.utils.register_keras_serializable(package="tfdistill")

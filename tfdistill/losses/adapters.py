@@ -96,6 +96,10 @@ class RankingLossAdapter(relevance.RelevanceLoss):
         >>> loss(y_true=[[-1.0, -3.0]], y_pred=[[0.0, 0.0]]).numpy().round(4)
         2.7726
 
+    Departures:
+        The values are TF-Ranking's; the map of scores to relevance, the shift and the
+        divisor by items are ours.
+
     Reference:
         Pasumarthi et al., TF-Ranking, arXiv:1812.00073.
     """

@@ -50,6 +50,13 @@ class DistillationLoss(tf.keras.losses.Loss):
         reduction: `AUTO` or `SUM_OVER_BATCH_SIZE` for the mean over valid examples,
             `SUM` or `NONE`.
         name: Name of the loss; the class name if None.
+
+    Example:
+        >>> class LogitMAE(DistillationLoss):
+        ...     def _per_example(self, items):
+        ...         return items.weights * tf.abs(items.student - items.teacher)
+        >>> LogitMAE()(y_true=[[1.0, float("nan")]], y_pred=[[3.0, 9.0]]).numpy()
+        2.0
     """
 
     example_rank: ClassVar[int] = 0

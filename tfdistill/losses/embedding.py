@@ -32,6 +32,9 @@ class Hint(base.DistillationLoss):
         >>> Hint()(y_true=[[0.0, 1.0]], y_pred=[[2.0, 1.0]]).numpy()
         2.0
 
+    Departures:
+        FitNets trains the hint in a stage of its own; here it is a term like others.
+
     Reference:
         Romero et al., FitNets, arXiv:1412.6550; Kang et al., DE-RRD, arXiv:2012.04357.
     """
@@ -58,6 +61,9 @@ class CosineHint(base.DistillationLoss):
     Example:
         >>> CosineHint()(y_true=[[0.0, 1.0]], y_pred=[[2.0, 0.0]]).numpy()
         1.0
+
+    Departures:
+        The paper's squared distance of normalised vectors is twice this.
 
     Reference:
         Sun et al., Patient knowledge distillation, arXiv:1908.09355, which compares
@@ -99,6 +105,9 @@ class ClassifierTransfer(base.DistillationLoss):
         >>> loss = ClassifierTransfer([2, 1])
         >>> loss(y_true=[[0.0, 1.0, 5.0]], y_pred=[[2.0, 1.0, 4.0]]).numpy()
         3.0
+
+    Departures:
+        iQIYI published no formula; squared distances averaged over each width are ours.
 
     Reference:
         iQIYI, Dual DNN ranking model (2020), where the student's hidden layers follow

@@ -135,6 +135,10 @@ class InBatchSoftmax(_InBatchLoss):
         ... ).numpy().round(4)
         0.6931
 
+    Departures:
+        The paper keeps accidental hits and has one positive; leaving them out and
+        `every` are ours, and shares are given, not estimated on the way.
+
     Reference:
         Yi et al., Sampling-bias-corrected neural modeling for large corpus item
         recommendations, RecSys 2019.
@@ -250,6 +254,9 @@ class InBatchDistillation(_InBatchLoss):
         ...     student=towers, teacher=towers, log_q=tf.zeros([4, 3]), item_row=rows
         ... ).numpy()
         0.0
+
+    Departures:
+        No paper has this loss; the correction is Yi et al.'s, the divergence Hinton's.
 
     Reference:
         Yi et al., RecSys 2019, for the correction; Hinton et al., arXiv:1503.02531.

@@ -52,6 +52,10 @@ class ListSoftmaxKL(base.TemperedLoss):
         >>> loss(y_true=[[2.0, 1.0, 0.0]], y_pred=[[2.0, 1.0, 0.0]]).numpy()
         0.0
 
+    Departures:
+        ListNet is `forward` at T = 1 without the teacher's entropy, which is constant;
+        `reverse`, `js`, T^2 and item weights are not its.
+
     Reference:
         Cao et al., Learning to rank: from pairwise to listwise approach, ICML 2007;
         Hinton et al., arXiv:1503.02531.
@@ -111,6 +115,10 @@ class CalibratedListKL(base.DistillationLoss):
         >>> loss(y_true=[[2.0, -1.0]], y_pred=[[2.0, -1.0]]).numpy()
         0.0
 
+    Departures:
+        The paper's cross entropy has the same gradient; the teacher's entropy is
+        subtracted here, so that the minimum is 0.
+
     Reference:
         Gui et al., Calibration-compatible listwise distillation of privileged features
         for CTR prediction, arXiv:2312.08727.
@@ -148,6 +156,10 @@ class RelevanceCrossEntropy(relevance.RelevanceLoss):
         >>> loss(y_true=[[7.0]], y_pred=[[3.0]]).numpy() == 0.0
         True
 
+    Departures:
+        ListNet makes its distribution by a softmax of grades; here relevance is divided
+        by its sum.
+
     Reference:
         Cao et al., Learning to rank: from pairwise to listwise approach, ICML 2007.
     """
@@ -183,6 +195,11 @@ class PlackettLuce(base.DistillationLoss):
         >>> loss = PlackettLuce(topk=1)
         >>> loss(y_true=[[3.0, 2.0, 1.0]], y_pred=[[0.0, 0.0, 0.0]]).numpy().round(4)
         1.0986
+
+    Departures:
+        The papers sum over the ordered items; here it is their mean, and ties share a
+        denominator. DE-RRD draws the interesting items anew each epoch; here the list
+        says which they are.
 
     Reference:
         Xia et al., Listwise approach to learning to rank, ICML 2008; Kang et al.,

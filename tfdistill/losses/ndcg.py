@@ -40,6 +40,9 @@ class ApproxNDCG(relevance.RelevanceLoss):
         >>> loss(y_true=[[2.0, -1.0]], y_pred=[[9.0, 0.0]]).numpy().round(4)
         -1.0
 
+    Departures:
+        The weights of items are ours; for equal ones it is the paper's.
+
     Reference:
         Qin et al., A general approximation framework for direct optimization of
         information retrieval measures, 2010; Bruch et al., Revisiting approximate

@@ -37,6 +37,10 @@ class BPR(base.DistillationLoss):
         >>> BPR()(y_true=[[2.0, 1.0]], y_pred=[[0.5, 0.5]]).numpy().round(4)
         0.6931
 
+    Departures:
+        The paper draws an observed and an unobserved item and sums over draws; here the
+        teacher orders all pairs of a list, and their mean is taken.
+
     Reference:
         Rendle et al., BPR, arXiv:1205.2618.
     """
@@ -72,6 +76,10 @@ class RankNet(base.TemperedLoss):
     Example:
         >>> RankNet()(y_true=[[2.0, 2.0]], y_pred=[[0.5, 0.5]]).numpy().round(4)
         0.6931
+
+    Departures:
+        The paper sums over pairs and has no temperature; here it is their mean, with
+        Hinton's T^2.
 
     Reference:
         Burges et al., Learning to rank using gradient descent, ICML 2005.
@@ -121,6 +129,10 @@ class MarginMSE(base.DistillationLoss):
     Example:
         >>> MarginMSE()(y_true=[[2.0, 1.0]], y_pred=[[5.0, 1.0]]).numpy()
         9.0
+
+    Departures:
+        The paper takes pairs of a relevant and another document; here all pairs of a
+        list count.
 
     Reference:
         Hofstaetter et al., Improving efficient neural ranking models with
@@ -175,6 +187,11 @@ class DeltaNDCG(relevance.RelevanceLoss):
         >>> wrong = loss(y_true=[[9.0, 1.0, 0.0]], y_pred=[[0.0, 1.0, 3.0]])
         >>> bool(right < wrong)
         True
+
+    Departures:
+        The papers define gradients alone; this is the loss whose gradients they are
+        while ranks stay, divided by the items and not summed. The student's ties count
+        as its worst order.
 
     Reference:
         Burges, From RankNet to LambdaRank to LambdaMART, MSR-TR-2010-82.

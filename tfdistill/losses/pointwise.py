@@ -38,6 +38,9 @@ class SigmoidSoftLabel(base.TemperedLoss):
         >>> loss(y_true=[[0.0, -1.0]], y_pred=[[0.0, -1.0]]).numpy().round(4)
         2.712
 
+    Departures:
+        T^2 is Hinton's; Zhu et al. leave it out.
+
     Reference:
         Hinton et al., Distilling the knowledge in a neural network, arXiv:1503.02531;
         Zhu et al., Ensembled CTR prediction via knowledge distillation,
@@ -137,6 +140,10 @@ class ProbabilityMSE(base.DistillationLoss):
         >>> loss = ProbabilityMSE()
         >>> loss(y_true=[[0.0, float("nan")]], y_pred=[[100.0, 5.0]]).numpy()
         0.25
+
+    Departures:
+        The paper compares softmax outputs; for two classes their squared distance is
+        twice this.
 
     Reference:
         Zhou et al., Rocket launching, arXiv:1708.04106.

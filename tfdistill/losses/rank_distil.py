@@ -43,6 +43,11 @@ class RankDistil(base.TemperedLoss):
         >>> value.numpy().round(4)
         0.6931
 
+    Departures:
+        The paper's coupled loss, as a mean over its K terms instead of a sum; its pair-
+        wise penalty for items outside of the top K is left out, as they stand in the
+        denominators.
+
     Reference:
         Reddi et al., RankDistil: knowledge distillation for ranking, AISTATS 2021.
     """

@@ -78,6 +78,10 @@ class FullTopology(_RelationalLoss):
         >>> FullTopology()(y_true=rows, y_pred=3.0 * rows).numpy().round(6)
         0.0
 
+    Departures:
+        The paper sums over all pairs of rows; here it is a mean, so that the weight
+        doesn't change with the batch.
+
     Reference:
         Kang et al., Topology distillation for recommender system, arXiv:2106.08700.
     """
@@ -114,6 +118,10 @@ class HierarchicalTopology(_RelationalLoss):
         >>> loss = HierarchicalTopology()
         >>> loss.reduce(student=rows, teacher=rows, assignment=groups).numpy()
         0.0
+
+    Departures:
+        The paper assigns groups by a trained Gumbel softmax and sums; here the
+        assignment is given, both parts are means, and the hint is a loss of its own.
 
     Reference:
         Kang et al., Topology distillation for recommender system, arXiv:2106.08700.
@@ -175,6 +183,10 @@ class Contrastive(_RelationalLoss):
         >>> rows = tf.eye(2)
         >>> Contrastive(temperature=1.0)(y_true=rows, y_pred=rows).numpy().round(4)
         0.3133
+
+    Departures:
+        Tian et al. contrast with a memory of other batches by a trained critic; here
+        the batch's rows are contrasted by cosines, as van den Oord et al. do.
 
     Reference:
         Tian et al., Contrastive representation distillation, arXiv:1910.10699; van den

@@ -32,6 +32,9 @@ class TopKSoftLabel(base.DistillationLoss):
         >>> loss(y_true=[[5.0, -2.0]], y_pred=[[0.0, 0.0]]).numpy().round(4)
         0.6931
 
+    Departures:
+        The paper's term has positives alone; here the rest of the list are negatives.
+
     Reference:
         Tang and Wang, Ranking distillation, arXiv:1809.07428, compares it.
     """
@@ -103,6 +106,10 @@ class RankingDistillation(base.DistillationLoss):
         >>> loss = RankingDistillation(num_items=100, topk=1, discrepancy=0.0)
         >>> loss(y_true=[[5.0, -2.0]], y_pred=[[0.0, 0.0]]).numpy().round(4)
         0.6931
+
+    Departures:
+        The paper estimates the student's ranks from items drawn for it; here the list's
+        rest serves. Its warm-up is a schedule of `discrepancy`.
 
     Reference:
         Tang and Wang, Ranking distillation, arXiv:1809.07428.
@@ -187,6 +194,10 @@ class CollaborativeDistillation(base.TemperedLoss):
         >>> loss = CollaborativeDistillation(shift=4.0)
         >>> loss(y_true=[[-4.0]], y_pred=[[0.0]]).numpy().round(4)
         0.6931
+
+    Departures:
+        The formula is the paper's; its drawing of items by rank is
+        `tfdistill.data.samplers`, and its change to the base loss is left to you.
 
     Reference:
         Lee et al., Collaborative distillation for top-N recommendation,

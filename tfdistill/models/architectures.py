@@ -178,6 +178,11 @@ class TwoTower:
 
     def _query(self, inputs: NetInputs, name: str) -> tf.Tensor:
         """The users' vectors."""
+        if not inputs.users:
+            raise ValueError(
+                f"The tower {name!r} needs a user feature, but the net reads none, "
+                f"only {sorted(inputs.items)}; a ranker such as Dnn can do without."
+            )
         return self._tower(inputs.user, name)
 
     def _tower(self, features: tf.Tensor, name: str) -> tf.Tensor:

@@ -8,6 +8,8 @@ from typing import Any
 import tensorflow as tf
 
 from tfdistill.layers.extraction import standalone
+from tfdistill.models.inputs import layer_names
+from tfdistill.names import safe_name
 
 __all__ = ["LogitGate", "gated_ensemble"]
 
@@ -148,4 +150,8 @@ def _frozen(teacher: tf.keras.Model, name: str) -> tf.keras.Model:
 
 
 def _input_like(name: str, tensor: tf.Tensor) -> tf.Tensor:
-    return tf.keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=name)
+    return tf.keras.Input(
+        tensor.shape[1:],
+        dtype=tensor.dtype,
+        name=safe_name(name, layer_names([name], ["ensemble", "member"])),
+    )

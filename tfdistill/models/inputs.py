@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import tensorflow as tf
 
+from tfdistill import layers
 from tfdistill.layers.fields import StackFields
+from tfdistill.layers.towers import NoUser
 
 __all__ = ["NetInputs"]
 
@@ -22,14 +25,14 @@ class NetInputs:
 
     Args:
         users: Vectors of the user features by name, `[B, d_f]`; a sequence is the mean
-            of its embeddings.
+            of its embeddings. A ranker may do without any.
         items: Vectors of the item features by name, `[B, L, d_f]`.
         embedded: The same features before a shared representation; by default equal.
         unpooled: Gives the vectors `[B, n, d]` and the bool mask `[B, n]` of a user
             sequence by name, in the space of `embedded`; by default there is none.
 
     Raises:
-        ValueError: If a side has no feature.
+        ValueError: If there is no item feature.
 
     Example:
         >>> from tfdistill.models import Dnn
@@ -46,17 +49,17 @@ class NetInputs:
     unpooled: Callable[[str], tuple[tf.Tensor, tf.Tensor]] | None = None
 
     def __post_init__(self) -> None:
-        for side, vectors in (("user", self.users), ("item", self.items)):
-            if not vectors:
-                names = sorted({**self.users, **self.items})
-                raise ValueError(
-                    f"A net reads no {side} feature, only {names}; give it features of "
-                    "both sides."
-                )
+        if not self.items:
+            raise ValueError(
+                f"A net reads no item feature, only {sorted(self.users)}; give it one, "
+                "or all candidates score the same."
+            )
 
     @functools.cached_property
     def user(self) -> tf.Tensor:
-        """All user features side by side, `[B, d_u]`."""
+        """All user features side by side, `[B, d_u]`; d_u is 0 where there is none."""
+        if not self.users:
+            return NoUser()(next(iter(self.items.values())))
         return concatenated(list(self.users.values()))
 
     @functools.cached_property
@@ -98,6 +101,30 @@ class NetInputs:
                 f"The net does not read the feature {name!r}, only {sorted(there)}."
             )
         return there[name]
+
+
+def layer_names(names: Iterable[str], nets: Iterable[str]) -> set[str]:
+    """Returns those of some names that a layer of a network may have.
+
+    They are the names of nets, those that begin with one, and those that Keras makes of
+    a layer's class and a number.
+
+    Args:
+        names: Names of features.
+        nets: Names of nets.
+
+    Example:
+        >>> sorted(layer_names(["age", "fine", "fine_hidden", "dense_1"], ["fine"]))
+        ['dense_1', 'fine', 'fine_hidden']
+    """
+    classes = {*dir(tf.keras.layers), *layers.__all__}
+    made = {re.sub("(?<!^)(?=[A-Z])", "_", name).lower() for name in classes}
+    owners = tuple(f"{net}_" for net in (*nets, "embeddings", "representation"))
+    return {
+        name
+        for name in names
+        if f"{name}_".startswith(owners) or re.sub(r"_\d+$", "", name) in made
+    }
 
 
 def concatenated(parts: Sequence[tf.Tensor], name: str | None = None) -> tf.Tensor:

@@ -11,7 +11,9 @@ from tfdistill.data.spec import FeatureSpec
 from tfdistill.layers.embeddings import FeatureEmbeddings
 from tfdistill.layers.towers import SqueezeLast
 from tfdistill.models.architectures import Architecture, as_float32
+from tfdistill.models.inputs import layer_names
 from tfdistill.models.sharing import Representation, Sharing
+from tfdistill.names import check_name, renamed, safe_name
 
 __all__ = ["JointNetwork", "Net", "joint_network"]
 
@@ -90,7 +92,7 @@ class JointNetwork:
         inputs = {f.name: self.model.input[f.name] for f in features}
         outputs = {output: self.model.output[output] for output in wanted}
         try:
-            return tf.keras.Model(inputs, outputs, name=output or name)
+            return tf.keras.Model(inputs, outputs, name=safe_name(output or name))
         except ValueError as error:
             raise ValueError(
                 f"The output {wanted[0]!r} needs more than the features "
@@ -173,10 +175,12 @@ def joint_network(
     Reference:
         Zhou et al., Rocket Launching, AAAI 2018, arXiv:1708.04106.
     """
+    for name in nets:
+        check_name("joint_network: net", name)
     groups = _groups(nets, own_tables)
     blocked = _blocked(groups[""], booster, shared_gradient)
     spec = _read(spec, nets)
-    inputs = spec.keras_inputs()
+    inputs = spec.keras_inputs(layer_names(spec.names, nets))
     sharings = {
         name: Sharing(
             _read(spec, group),
@@ -191,7 +195,9 @@ def joint_network(
     outputs: dict[str, tf.Tensor] = {}
     for name, net in nets.items():
         read = sharings[name if name in groups else ""].read_by(name)
-        _add(outputs, net.architecture(read, name=name), name)
+        inner = safe_name(name)
+        found = net.architecture(read, name=inner)
+        _add(outputs, renamed(found, inner, name), name)
     for name in auxiliary:
         _add(outputs, _auxiliary(outputs, name), name)
     for student, teacher in hints:
@@ -258,10 +264,9 @@ def _add(
 def _auxiliary(outputs: Mapping[str, tf.Tensor], name: str) -> dict[str, tf.Tensor]:
     """A second head of a ranker."""
     _check_outputs(outputs, (f"{name}_hidden",), f"auxiliary head of {name!r}")
-    logits = tf.keras.layers.Dense(1, name=f"{name}_aux_logit")(
-        outputs[f"{name}_hidden"]
-    )
-    return {f"{name}_aux": as_float32(SqueezeLast()(logits), f"{name}_aux")}
+    inner = f"{safe_name(name)}_aux"
+    logits = tf.keras.layers.Dense(1, name=f"{inner}_logit")(outputs[f"{name}_hidden"])
+    return {f"{name}_aux": as_float32(SqueezeLast()(logits), inner)}
 
 
 def _hint(
@@ -271,8 +276,8 @@ def _hint(
     inside = (student, teacher) if isinstance(teacher, str) else (student,)
     _check_outputs(outputs, inside, f"hint {(student, teacher)}")
     width = outputs[teacher].shape[-1] if isinstance(teacher, str) else teacher
-    projection = tf.keras.layers.Dense(width, name=f"{student}_hint")
-    return {projection.name: projection(outputs[student])}
+    projection = tf.keras.layers.Dense(width, name=f"{safe_name(student)}_hint")
+    return {f"{student}_hint": projection(outputs[student])}
 
 
 def _check_outputs(

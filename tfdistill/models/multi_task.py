@@ -10,6 +10,7 @@ from tfdistill.layers.gating import GatedSum
 from tfdistill.layers.towers import FoldedDense, folded_mlp, mlp
 from tfdistill.models.architectures import kernel_l2, ranker_outputs
 from tfdistill.models.inputs import NetInputs
+from tfdistill.names import check_name, renamed, safe_name
 
 __all__ = ["Mmoe"]
 
@@ -58,6 +59,8 @@ class Mmoe:
             raise ValueError(
                 f"Mmoe needs tasks of different names, got tasks={self.tasks!r}."
             )
+        for task in self.tasks:
+            check_name("Mmoe: task", task)
         if self.experts < 1 or not self.tower:
             raise ValueError(
                 "Mmoe needs at least one expert and one layer in its towers, got "
@@ -74,7 +77,7 @@ class Mmoe:
         ]
         outputs: dict[str, tf.Tensor] = {}
         for task in self.tasks:
-            label = f"{name}_{task}"
+            label = f"{name}_{safe_name(task)}"
             gates = FoldedDense(
                 self.experts,
                 "softmax",
@@ -83,5 +86,6 @@ class Mmoe:
             )(sides)
             mixed = GatedSum(name=f"{label}_mixture")((gates, experts))
             layers = mlp(mixed, self.tower, name=label, **options)[1:]
-            outputs.update(ranker_outputs(layers[-1], layers, label))
+            found = ranker_outputs(layers[-1], layers, label)
+            outputs.update(renamed(found, label, f"{name}_{task}"))
         return outputs

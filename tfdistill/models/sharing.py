@@ -13,6 +13,7 @@ from tfdistill.layers.embeddings import FeatureEmbeddings, audiences
 from tfdistill.layers.fields import FieldProjection
 from tfdistill.layers.gradients import GradientBlock
 from tfdistill.models.inputs import NetInputs
+from tfdistill.names import safe_name
 
 __all__ = ["Representation", "Sharing"]
 
@@ -58,7 +59,7 @@ class Sharing:
         inputs: Mapping[str, tf.Tensor],
         name: str = "",
     ) -> None:
-        self._inputs, self._prefix = inputs, f"{name}_" if name else ""
+        self._inputs, self._prefix = inputs, f"{safe_name(name)}_" if name else ""
         self.embeddings = FeatureEmbeddings(spec, name=f"{self._prefix}embeddings")
         self._spec, self._uses, self._blocked = spec, uses, set(blocked)
         owners = set(uses) - self._blocked if blocked else ()
@@ -78,7 +79,7 @@ class Sharing:
             for name, x in found.items()
         }
         if shared is not None:
-            name = f"{self._prefix}representation_{next(iter(found))}"
+            name = f"{self._prefix}representation_{safe_name(next(iter(found)))}"
             layer = FieldProjection(shared.units, shared.activation, name=name)
             vectors = layer(vectors)
         self._vectors.update(vectors)

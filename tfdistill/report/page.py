@@ -114,6 +114,9 @@ def _sections(
     yield cost.title, _table(cost)
     for table in (tables.export_table(results), tables.data_table(results)):
         yield table.title, _table(table)
+    if results.summary is not None:
+        read = tables.summary_table(results.summary)
+        yield read.title, _table(read)
     yield "Metrics", _table(tables.glossary_table(results))
 
 

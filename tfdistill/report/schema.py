@@ -4,11 +4,18 @@ Metric names are those of `tfdistill.metrics.METRICS`. A metric's values are a l
 seeds, in the order of `Results.seeds`; NaN is a value that is undefined.
 """
 
+# ruff: noqa: UP007, UP045 - pydantic reads annotations when it runs, on Python 3.9 too
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar, Optional
 
+import pydantic
+
+from tfdistill.data.summary import DataSummary
+from tfdistill.documents import STRICT, Number, Several, Size
 from tfdistill.metrics import metric
 
 TEACHER = "teacher"
@@ -16,7 +23,7 @@ ALONE = "student alone"
 DISTILLED = "student distilled"
 MODELS = (TEACHER, ALONE, DISTILLED)
 
-Values = Mapping[str, Sequence[float]]
+Values = Mapping[str, Sequence[Number]]
 """Metric name -> one value per seed."""
 
 
@@ -28,12 +35,12 @@ class Part:
     """
 
     name: str
-    requests: int
-    interactions: int
-    warm_users: int
-    cold_users: int
-    warm_items: int
-    cold_items: int
+    requests: Size
+    interactions: Size
+    warm_users: Size
+    cold_users: Size
+    warm_items: Size
+    cold_items: Size
 
 
 @dataclass(frozen=True)
@@ -50,11 +57,11 @@ class Data:
     """
 
     source: str
-    rows: int
-    users: int
-    items: int
+    rows: Size
+    users: Size
+    items: Size
     split: str
-    parts: Sequence[Part]
+    parts: Several[Part]
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,7 @@ class Stage:
 
     name: str
     primary: str
-    models: Sequence[Model]
+    models: Several[Model]
 
     def __post_init__(self) -> None:
         for model in self.models:
@@ -116,7 +123,7 @@ class CascadeStage:
     """
 
     name: str
-    kept: int
+    kept: Size
     values: Values
 
     def __post_init__(self) -> None:
@@ -135,7 +142,7 @@ class Cascade:
 
     name: str
     page: Values
-    stages: Sequence[CascadeStage] = ()
+    stages: Several[CascadeStage] = ()
 
     def __post_init__(self) -> None:
         _check_model(self.name)
@@ -160,10 +167,10 @@ class Cost:
     """
 
     name: str
-    parameters: int
-    mflops: float | None
-    p50_ms: float
-    p99_ms: float
+    parameters: Size
+    mflops: Optional[float]
+    p50_ms: Number
+    p99_ms: Number
 
 
 @dataclass(frozen=True)
@@ -180,9 +187,9 @@ class CalibrationBins:
 
     stage: str
     model: str
-    predicted: Sequence[float]
-    observed: Sequence[float]
-    count: Sequence[int]
+    predicted: Sequence[Number]
+    observed: Sequence[Number]
+    count: Sequence[Size]
 
     def __post_init__(self) -> None:
         _check_model(self.model)
@@ -208,7 +215,7 @@ class Export:
     name: str
     path: str
     verified_by: str
-    max_difference: float
+    max_difference: Number
 
 
 @dataclass(frozen=True)
@@ -233,6 +240,7 @@ class Results:
         calibration: Bins of the ranking stages, of the first seed.
         warnings: Sentences that stand at the top.
         exports: The SavedModels.
+        summary: What the data looked like before the training.
 
     Raises:
         ValueError: Where a metric's number of values isn't that of the seeds. A teacher
@@ -244,21 +252,24 @@ class Results:
         True
     """
 
+    __pydantic_config__: ClassVar[pydantic.ConfigDict] = STRICT
+
     title: str
     command: str
     data: Data
-    seeds: Sequence[int]
+    seeds: Several[int]
     versions: Mapping[str, str] = field(default_factory=dict)
     hardware: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
-    stages: Sequence[Stage] = ()
-    cascades: Sequence[Cascade] = ()
-    costs: Sequence[Cost] = ()
+    stages: Several[Stage] = ()
+    cascades: Several[Cascade] = ()
+    costs: Several[Cost] = ()
     cost_setting: str = "one user, 500 candidates"
-    curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    calibration: Sequence[CalibrationBins] = ()
-    warnings: Sequence[str] = ()
-    exports: Sequence[Export] = ()
+    curves: Values = field(default_factory=dict)
+    calibration: Several[CalibrationBins] = ()
+    warnings: Several[str] = ()
+    exports: Several[Export] = ()
+    summary: Optional[DataSummary] = None
 
     def __post_init__(self) -> None:
         for stage in self.stages:

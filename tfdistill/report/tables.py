@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from tfdistill.data.summary import NOTABLE, DataSummary
 from tfdistill.metrics import FunnelPoint, Metric, metric, pareto
 from tfdistill.report.cells import (
     COMPARISON,
@@ -212,6 +213,27 @@ def data_table(results: Results) -> Table:
     )
 
 
+def summary_table(summary: DataSummary) -> Table:
+    """What was read: sizes, click rate, and a row of shares for each feature."""
+    rows = [
+        [Cell(shares.name), *(_share(share) for _, share in shares.problems())]
+        for shares in summary.features
+    ]
+    return Table(
+        "What was read",
+        ["Feature", "Missing", "Unknown", "Out of range"],
+        rows,
+        caption=f"{summary.rows:,} impressions in {summary.requests:,} requests of "
+        f"{summary.shortest} to {summary.longest} (median {summary.median:g}); click "
+        f"rate {summary.click_rate:.2%}, {summary.unlabelled:.2%} without a label. "
+        "Unknown: not in the vocabulary; out of range: no id of the table.",
+    )
+
+
+def _share(share: float) -> Cell:
+    return Cell(f"{share:.2%}", "worse" if share >= NOTABLE else "")
+
+
 def export_table(results: Results) -> Table:
     """The written SavedModels and how they were checked."""
     rows = [
@@ -284,6 +306,8 @@ def cascade_warnings(results: Results) -> list[str]:
 def run_warnings(results: Results) -> list[str]:
     """Returns what a reader of the whole run must know."""
     warnings = list(results.warnings)
+    if results.summary is not None:
+        warnings += results.summary.warnings()
     if len(results.seeds) == 1:
         warnings.append(
             "One training seed: differences may be noise. Repeat with several seeds "

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
+import pydantic
 
-from tfdistill.files import written_whole
+from tfdistill.documents import STRICT, Int64, Size, one_of, read
+from tfdistill.files import plain_name, written_whole
 from tfdistill.identity import require_same
 
 __all__ = ["ANEW", "KINDS", "Column", "Manifest", "Shard"]
@@ -23,8 +25,11 @@ ANEW = (
 )
 """What to do about a store that others' scores would be put into."""
 
-_FORMAT = 1
 _NAME = "manifest.json"
+_REMEDY = "Restore it, or score again into an empty folder."
+
+KeyType = Annotated[str, one_of("int64", "string")]
+Axis = Annotated[int, pydantic.Field(ge=1, le=2**31 - 1)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +45,8 @@ class Column:
         Column(dtype='float16', shape=(4,))
     """
 
-    dtype: str
-    shape: tuple[int, ...] = ()
+    dtype: Annotated[str, one_of("float16", "float32", "int64", "string")]
+    shape: Annotated[tuple[Axis, ...], pydantic.Field(max_length=1)] = ()
 
     @classmethod
     def of(cls, values: np.ndarray) -> Column:
@@ -70,16 +75,22 @@ class Shard:
     """
 
     name: str
-    rows: int
-    sha256: str
+    rows: Size
+    sha256: Annotated[str, pydantic.Field(pattern="^[0-9a-f]{64}$")]
     features: str = ""
 
     def __post_init__(self) -> None:
-        names = {path(self.name).name for path in (PurePosixPath, PureWindowsPath)}
-        if names != {self.name} or self.name in ("", ".."):
-            raise ValueError(
-                f"the shard {self.name!r} must be a file's name in the store's folder"
-            )
+        plain_name(self.name)
+
+    @classmethod
+    def load(cls, path: Path) -> Shard:
+        """Reads the record of a shard that was written before the store was finished.
+
+        Raises:
+            ValueError: If it is damaged.
+        """
+        remedy = "Delete it and run the scoring again: the others are kept."
+        return read(path, cls, what="the record of a shard", remedy=remedy)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +110,7 @@ class Manifest:
         identity: What else must not change: the teacher's fingerprint, that of the
             data, and the settings of the scoring.
         library: The version of tfdistill that began it; only told.
+        format: Of this file.
 
     Example:
         >>> mine = Manifest("gbdt", "1", "scores", {"item_id": "int64"},
@@ -110,17 +122,28 @@ class Manifest:
         was '1' and is '2'. ...
     """
 
+    __pydantic_config__: ClassVar[pydantic.ConfigDict] = STRICT
+
     teacher: str
     version: str
-    kind: str
-    keys: Mapping[str, str]
-    values: Mapping[str, Column]
-    file_format: str
-    plan: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    kind: Annotated[str, one_of(*KINDS)]
+    keys: Annotated[Mapping[str, KeyType], pydantic.Field(min_length=1)]
+    values: Annotated[Mapping[str, Column], pydantic.Field(min_length=1)]
+    file_format: Annotated[str, one_of("parquet", "tfrecord")]
+    plan: Mapping[str, Int64] = dataclasses.field(default_factory=dict)
     shards: tuple[Shard, ...] = ()
     finished: bool = False
     identity: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     library: str = ""
+    format: Literal[1] = 1
+
+    def __post_init__(self) -> None:
+        names = [shard.name for shard in self.shards]
+        if len(set(names)) != len(names):
+            raise ValueError(f"A store's shards must differ, got {sorted(names)[:9]}.")
+        both = sorted({*self.keys} & {*self.values})
+        if both:
+            raise ValueError(f"A column is a key or a value, but {both} are both.")
 
     @property
     def rows(self) -> int:
@@ -155,9 +178,9 @@ class Manifest:
 
     def save(self, directory: Path) -> None:
         """Writes `manifest.json`, whole or not at all."""
-        fields = {"format": _FORMAT, **dataclasses.asdict(self)}
+        text = json.dumps(dataclasses.asdict(self), indent=1)
         with written_whole(directory / _NAME) as unfinished:
-            unfinished.write_text(json.dumps(fields, indent=1), encoding="utf-8")
+            unfinished.write_text(text, encoding="utf-8")
 
     @classmethod
     def load(cls, directory: Path) -> Manifest | None:
@@ -169,19 +192,4 @@ class Manifest:
         path = directory / _NAME
         if not path.exists():
             return None
-        try:
-            fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            found = fields.pop("format")
-            if found != _FORMAT:
-                raise ValueError(f"it has format {found}, this version reads {_FORMAT}")
-            fields["values"] = {
-                name: Column(column["dtype"], tuple(column["shape"]))
-                for name, column in fields["values"].items()
-            }
-            fields["shards"] = tuple(Shard(**shard) for shard in fields["shards"])
-            return cls(**fields)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(
-                f"{str(path)!r} is not the manifest of a score store, or is damaged: "
-                f"{error}. Restore it, or score again into an empty folder."
-            ) from error
+        return read(path, cls, what="the manifest of a score store", remedy=_REMEDY)

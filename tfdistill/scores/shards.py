@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
 
+from tfdistill.files import read_as
 from tfdistill.scores.manifest import Column
 
 __all__ = ["FORMATS", "ShardFormat", "as_text", "checksum"]
@@ -51,15 +53,18 @@ class _Parquet:
         pq.write_table(pa.table(arrays), path, row_group_size=_BLOCK)
 
     def blocks(self, path: Path, columns: Mapping[str, Column]) -> Iterator[Columns]:
-        with pq.ParquetFile(path) as file:
+        with _reading(path), pq.ParquetFile(path) as file:
             for batch in file.iter_batches(_BLOCK, columns=list(columns)):
-                yield {
+                read = {
                     name: _from_arrow(batch.column(name), column)
                     for name, column in columns.items()
                 }
+                _check(read, columns)
+                yield read
 
     def num_rows(self, path: Path, columns: Mapping[str, Column]) -> int:
-        return int(pq.read_metadata(path).num_rows)
+        with _reading(path):
+            return int(pq.read_metadata(path).num_rows)
 
 
 class _TFRecord:
@@ -81,12 +86,15 @@ class _TFRecord:
                 writer.write(example.SerializeToString(deterministic=True))
 
     def blocks(self, path: Path, columns: Mapping[str, Column]) -> Iterator[Columns]:
-        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-            stored = tf.train.Example.FromString(record).features.feature
-            yield {
-                name: _from_feature(stored[name].bytes_list.value, column)
-                for name, column in columns.items()
-            }
+        with _reading(path):
+            for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+                stored = tf.train.Example.FromString(record).features.feature
+                read = {
+                    name: _from_feature(stored[name].bytes_list.value, column)
+                    for name, column in columns.items()
+                }
+                _check(read, columns)
+                yield read
 
     def num_rows(self, path: Path, columns: Mapping[str, Column]) -> int:
         name, column = next(iter(columns.items()))
@@ -97,6 +105,19 @@ FORMATS: Mapping[str, ShardFormat] = MappingProxyType(
     {"parquet": _Parquet(), "tfrecord": _TFRecord()}
 )
 """The formats of a store by the ending of their files."""
+
+
+def _reading(path: Path) -> contextlib.AbstractContextManager[None]:
+    remedy = "Delete that file and run the scoring again: the others are kept."
+    return read_as(path, "a shard of this store", remedy=remedy)
+
+
+def _check(read: Columns, columns: Mapping[str, Column]) -> None:
+    """Refuses rows that are not what the manifest says."""
+    found = {name: Column.of(values) for name, values in read.items()}
+    rows = {name: len(values) for name, values in read.items()}
+    if found != dict(columns) or len(set(rows.values())) > 1:
+        raise ValueError(f"it holds {found}, so many rows: {rows}, not {dict(columns)}")
 
 
 def checksum(path: Path) -> str:

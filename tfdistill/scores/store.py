@@ -104,7 +104,7 @@ class ScoreStore:
     def _verify(self, shard: Shard) -> None:
         path = self.directory / shard.name
         remedy = "Delete that file and run the scoring again: the others are kept."
-        if not path.exists():
+        if not path.is_file():
             raise ValueError(f"The shard {str(path)!r} is missing. {remedy}")
         found = checksum(path)
         if found != shard.sha256:

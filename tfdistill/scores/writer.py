@@ -261,14 +261,13 @@ class StoreWriter:
             return []
         shards = list(self._found.shards)
         for path in sorted(self.directory.glob("shard-*.json")):
-            # Of a damaged record the shard is scored again.
-            with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
-                shards.append(Shard(**json.loads(path.read_text(encoding="utf-8"))))
+            with contextlib.suppress(ValueError):  # damaged: it is scored again
+                shards.append(Shard.load(path))
         return shards
 
     def _is_whole(self, shard: Shard) -> bool:
         path = self.directory / shard.name
-        return path.exists() and checksum(path) == shard.sha256
+        return path.is_file() and checksum(path) == shard.sha256
 
     def _name(self, number: int) -> str:
         return f"shard-{number:05d}.{self._described.file_format}"

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import (  # type: ignore[import-untyped]
     prediction_log_pb2,
 )
 
 from tfdistill.export.c_loader import Failure, Model, loaded
+from tfdistill.serving.messages import records_of, to_wire
 
 __all__ = [
     "ServedModel",
+    "Versions",
     "load_model",
     "newest_version",
-    "records_of",
     "signature_defs",
-    "to_wire",
     "warm_up_requests",
 ]
 
-_MOST_VALUES = 2**27
+_LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,14 +35,60 @@ class ServedModel:
     """A loaded SavedModel.
 
     Attributes:
+        folder: Where it is.
         version: Its version.
         model: What answers.
         signatures: Protocol buffers `SignatureDef` by name.
     """
 
+    folder: Path
     version: int
     model: Model
     signatures: Mapping[str, Any]
+
+
+class Versions:
+    """A folder of versions, of which the newest that can be served is.
+
+    Who asks for `current` has that version until he is done with it: the session of an
+    older one ends with its last request.
+
+    Args:
+        path: Base path of the model, or the folder of a version.
+        threads: Threads within and between operations of a request.
+
+    Raises:
+        ValueError: As `load_model`.
+
+    Attributes:
+        current: The version that is served.
+    """
+
+    def __init__(self, path: str | Path, *, threads: int = 1) -> None:
+        self._path, self._threads = path, threads
+        self._refused: object = None
+        self.current = load_model(newest_version(path), threads=threads)
+
+    def renew(self) -> None:
+        """Serves the version that is the newest now, an older one if it was removed.
+
+        One that can't be served is reported, and tried again when its files change. An
+        emptied folder leaves what is served.
+        """
+        try:
+            folder = newest_version(self._path)
+        except ValueError:
+            return
+        if folder == self.current.folder:
+            return
+        files: object = None
+        try:
+            files = _state(folder)
+            if files != self._refused:
+                self.current = load_model(folder, threads=self._threads)
+        except (OSError, ValueError) as error:
+            self._refused = files
+            _LOG.error("%s goes on being served. %s", self.current.folder, error)
 
 
 def newest_version(path: str | Path) -> Path:
@@ -69,32 +116,38 @@ def newest_version(path: str | Path) -> Path:
     return max(versions, key=lambda folder: int(folder.name))
 
 
-def load_model(path: str | Path, *, threads: int = 1) -> ServedModel:
-    """Loads the newest version of a model and runs its warm-up requests.
+def load_model(folder: Path, *, threads: int = 1) -> ServedModel:
+    """Loads a model and runs its warm-up requests.
 
     Args:
-        path: Base path of the model, or the folder of a version.
+        folder: Folder of the SavedModel.
         threads: Threads within and between operations of a request.
 
     Returns:
         The model; a folder whose name is no version counts as version 1.
 
     Raises:
-        ValueError: If there is no SavedModel, or if it can't be loaded or does not
-            answer a warm-up request.
+        ValueError: If it can't be loaded or does not answer a warm-up request.
     """
-    folder = newest_version(path)
     try:
         model = loaded(folder, threads=threads)
+        signatures = signature_defs(folder)
         for signature, inputs in warm_up_requests(folder):
             model.answer(signature, inputs)
-    except Failure as failure:
+    except (Failure, DecodeError, OSError, ValueError, tf.errors.OpError) as error:
+        wrong = error.args[1] if isinstance(error, Failure) else error
         raise ValueError(
-            f"The SavedModel in {str(folder)!r} can't be served: {failure.args[1]} "
-            "Export it again."
-        ) from failure
+            f"The SavedModel in {str(folder)!r} can't be served: {wrong} Export it "
+            "again."
+        ) from error
     version = int(folder.name) if folder.name.isdecimal() else 1
-    return ServedModel(version, model, signature_defs(folder))
+    return ServedModel(folder, version, model, signatures)
+
+
+def _state(folder: Path) -> object:
+    """What changes with the files of a folder."""
+    found = [(path, path.stat()) for path in sorted(folder.rglob("*"))]
+    return [(path, stat.st_size, stat.st_mtime_ns) for path, stat in found]
 
 
 def signature_defs(folder: Path) -> dict[str, Any]:
@@ -124,48 +177,7 @@ def warm_up_requests(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         log = prediction_log_pb2.PredictionLog.FromString(record)
         request = getattr(log, log.WhichOneof("log_type")).request
         if hasattr(request, "inputs"):
-            inputs = {name: to_wire(x) for name, x in request.inputs.items()}
+            inputs = {name: to_wire(name, x) for name, x in request.inputs.items()}
         else:
             inputs = {"inputs": records_of(request.input)}
         yield request.model_spec.signature_name, inputs
-
-
-def to_wire(tensor: Any) -> tuple[int, tuple[int, ...], Any]:
-    """Takes a TensorProto apart.
-
-    Args:
-        tensor: The protocol buffer.
-
-    Returns:
-        Number of the dtype, shape, and the bytes or the list of strings.
-
-    Raises:
-        ValueError: If its values do not fill its shape.
-    """
-    shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
-    if tensor.tensor_shape.unknown_rank or any(size < 0 for size in shape):
-        raise ValueError(f"A tensor must have a full shape, got {shape}.")
-    if np.prod(shape, dtype=np.float64) > _MOST_VALUES:
-        raise ValueError(f"A tensor of shape {shape} has too many values.")
-    try:
-        values = tf.make_ndarray(tensor)
-    except (TypeError, ValueError, KeyError) as error:
-        raise ValueError(f"A tensor of shape {shape} can't be read: {error}") from error
-    if tensor.dtype == tf.string.as_datatype_enum:
-        return tensor.dtype, shape, list(values.flat)
-    return tensor.dtype, shape, values.tobytes()
-
-
-def records_of(given: Any) -> tuple[int, tuple[int, ...], list[bytes]]:
-    """Makes a tensor of the tf.Examples of an `Input`, each with the context."""
-    kind = given.WhichOneof("kind")
-    if kind is None:
-        raise ValueError("Input is empty.")
-    records = []
-    for example in getattr(given, kind).examples:
-        whole = tf.train.Example()
-        if kind == "example_list_with_context":
-            whole.CopyFrom(given.example_list_with_context.context)
-        whole.MergeFrom(example)
-        records.append(whole.SerializeToString())
-    return tf.string.as_datatype_enum, (len(records),), records

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
@@ -17,7 +19,8 @@ from tensorflow_serving.apis import (  # type: ignore[import-untyped]
 )
 
 from tfdistill.export.c_loader import Failure, arrays
-from tfdistill.serving.models import ServedModel, records_of, to_wire
+from tfdistill.serving.messages import inputs_of, records_of
+from tfdistill.serving.models import ServedModel, Versions
 
 __all__ = ["PredictionService"]
 
@@ -30,14 +33,15 @@ def _answering(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def answer(self: Any, request: Any, context: grpc.ServicerContext) -> Any:
         try:
-            return method(self, request)
+            with self._turn(context):
+                return method(self, request)
         except Failure as failure:
             code, message = failure.args
         except ValueError as error:
             code, message = grpc.StatusCode.INVALID_ARGUMENT.value[0], str(error)
-        # A parser quotes the whole record, and a status of more than 8 KB is lost.
-        text = message.encode("ascii", "backslashreplace").decode()
-        context.abort(_CODES[code], text[:2000])
+        # A status of more than 8 KB is lost.
+        text = message[:2000].encode("ascii", "backslashreplace").decode()[:2000]
+        context.abort(_CODES[code], text)
 
     return answer
 
@@ -46,26 +50,49 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
     """Answers Predict, Classify, Regress and GetModelMetadata.
 
     Models run in TensorFlow's C++ runtime, so that answers, errors of the graph and
-    their codes are those of TensorFlow Serving. Its batching, its REST interface and
-    its polling for new versions are not here.
+    their codes are those of TensorFlow Serving. Its batching and its REST interface are
+    not here. What a client sends is compared with the signature before anything is made
+    of it, and a request that nobody waits for any more is not begun.
 
     Args:
         models: What is served, by name.
+        workers: Requests that are answered at the same time.
     """
 
-    def __init__(self, models: Mapping[str, ServedModel]) -> None:
+    def __init__(self, models: Mapping[str, Versions], workers: int) -> None:
         self._models = dict(models)
+        self._workers = threading.Semaphore(workers)
+
+    @contextlib.contextmanager
+    def _turn(self, context: grpc.ServicerContext) -> Iterator[None]:
+        """Waits for a worker, at most until the client's deadline."""
+        gone = Failure(
+            grpc.StatusCode.DEADLINE_EXCEEDED.value[0],
+            "The deadline passed, or the client left, before the work was begun.",
+        )
+        left = min(context.time_remaining(), threading.TIMEOUT_MAX)
+        if not self._workers.acquire(timeout=left):
+            raise gone
+        try:
+            if not context.is_active():
+                raise gone
+            yield
+        finally:
+            self._workers.release()
 
     @_answering
     def Predict(self, request: Any) -> Any:
         """Runs any signature on named tensors."""
         model, signature = self._found(request.model_spec)
-        inputs = {name: to_wire(tensor) for name, tensor in request.inputs.items()}
-        outputs = arrays(model.model.answer(signature, inputs))
-        wanted = list(request.output_filter) or list(outputs)
-        unknown = sorted(set(wanted) - set(outputs))
+        gives = model.signatures[signature].outputs
+        wanted = list(request.output_filter) or list(gives)
+        unknown = sorted(set(wanted) - set(gives))
         if unknown:
             raise ValueError(f"output tensor alias not found in signature: {unknown}")
+        if len(set(wanted)) < len(wanted):
+            raise ValueError(f"duplicate output tensor alias: {wanted}")
+        inputs = inputs_of(model.model, signature, request.inputs)
+        outputs = arrays(model.model.answer(signature, inputs))
         response = predict_pb2.PredictResponse()
         self._describe(response.model_spec, request, model, signature)
         for name in wanted:
@@ -128,14 +155,15 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer): 
         return arrays(model.model.answer(signature, inputs))
 
     def _model(self, spec: Any) -> ServedModel:
-        model = self._models.get(spec.name)
+        versions = self._models.get(spec.name)
+        model = versions.current if versions else None
         asked = spec.version.value if spec.HasField("version") else None
         if model is None or asked not in (None, model.version):
             which = "Latest" if asked is None else f"Version {asked} of"
             raise Failure(
                 grpc.StatusCode.NOT_FOUND.value[0],
                 f"Servable not found for request: {which} {spec.name!r}; there are "
-                f"{ {name: m.version for name, m in self._models.items()} }.",
+                f"{ {name: m.current.version for name, m in self._models.items()} }.",
             )
         return model
 

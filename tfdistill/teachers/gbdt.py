@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import zipfile
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tfdistill.arrays import read_arrays
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
-from tfdistill.files import written_whole
+from tfdistill.documents import read
+from tfdistill.files import read_as, written_whole
 from tfdistill.identity import fingerprint
 from tfdistill.teachers.columns import Columns, Encoding
 
 __all__ = ["GbdtTeacher"]
+
+_ENCODED = ("keys", "odds", "share")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -160,7 +164,7 @@ class GbdtTeacher:
         """Writes spec, columns and trees into one npz file: whole, or not at all."""
         arrays = {f"known/{k}": values for k, values in self.columns.known.items()}
         for encoding in self.columns.encodings:
-            for part in ("keys", "odds", "share"):
+            for part in _ENCODED:
                 name = "/".join((part, *encoding.features))
                 arrays[name] = getattr(encoding, part)
         with written_whole(path) as unfinished, open(unfinished, "wb") as file:
@@ -181,31 +185,73 @@ class GbdtTeacher:
                 another one.
         """
         lightgbm = _lightgbm()
-        try:
-            with open(path, "rb") as raw, np.load(raw) as file:
-                spec = FeatureSpec.from_json(str(file["spec"]))
-                known = {
-                    f.name: file[f"known/{f.name}"]
-                    for f in spec.features
-                    if f.kind == "categorical"
-                }
-                encodings = tuple(
-                    Encoding(
-                        tuple(features),
-                        *(
-                            file["/".join((part, *features))]
-                            for part in ("keys", "odds", "share")
-                        ),
-                    )
-                    for features in json.loads(str(file["encoded"]))
+        what, remedy = "what GbdtTeacher.save wrote", "Fit the teacher again."
+        arrays = read_arrays(path, what=what, remedy=remedy)
+        with read_as(path, what, remedy=remedy):
+            columns = _columns(arrays)
+            booster = lightgbm.Booster(model_str=_text(arrays, "trees"))
+            width = columns.matrix(_defaults(columns.spec)).shape[1]
+            if booster.num_feature() != width:
+                raise ValueError(
+                    f"the trees split {booster.num_feature()} columns, the features "
+                    f"give {width}"
                 )
-                booster = lightgbm.Booster(model_str=str(file["trees"]))
-        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise ValueError(
-                f"{str(path)!r} is not what GbdtTeacher.save wrote, or is damaged: "
-                f"{error}. Fit the teacher again."
-            ) from error
-        return cls(Columns(spec, known, encodings), booster)
+        return cls(columns, booster)
+
+
+def _columns(arrays: Mapping[str, np.ndarray]) -> Columns:
+    """Puts the columns together again, and checks each array."""
+    spec = read(_text(arrays, "spec"), FeatureSpec, what="a feature spec")
+    known = {}
+    for feature in spec.features:
+        if feature.kind == "categorical":
+            kind = "U" if feature.dtype == "string" else "i"
+            known[feature.name] = _line(arrays, f"known/{feature.name}", kind)
+            _check_rising(feature.name, known[feature.name])
+    what, names = "the names of the encodings", _text(arrays, "encoded")
+    encodings = []
+    for features in read(names, tuple[tuple[str, ...], ...], what=what):
+        end = "/".join(features)
+        keys = _line(arrays, f"keys/{end}", "i")
+        odds, share = (_line(arrays, f"{part}/{end}", "f") for part in _ENCODED[1:])
+        if not len(keys) == len(odds) == len(share) or keys[:1].tolist() != [-1]:
+            raise ValueError(f"the encoding of {end!r} has arrays that do not fit.")
+        _check_rising(end, keys)
+        unknown = sorted(set(features) - set(known))
+        if unknown or not features:
+            raise ValueError(f"an encoding is of the features {list(features)}.")
+        encodings.append(Encoding(features, keys, odds, share))
+    return Columns(spec, known, tuple(encodings))
+
+
+def _defaults(spec: FeatureSpec) -> dict[str, np.ndarray]:
+    """One candidate whose features all have their defaults."""
+    return {
+        f.name: np.array([f.default] * math.prod(f.shape)).reshape(1, *f.shape)
+        for f in spec.features
+    }
+
+
+def _line(arrays: Mapping[str, np.ndarray], name: str, kind: str) -> np.ndarray:
+    array = arrays.get(name)
+    if array is None or array.ndim != 1 or array.dtype.kind != kind:
+        got = "nothing" if array is None else f"{array.dtype} {array.shape}"
+        raise ValueError(f"{name!r} must be one axis of kind {kind!r}, got {got}.")
+    if kind == "f" and not np.isfinite(array).all():
+        raise ValueError(f"{name!r} must be finite.")
+    return array
+
+
+def _check_rising(name: str, array: np.ndarray) -> None:
+    if not (array[:-1] < array[1:]).all():
+        raise ValueError(f"the values of {name!r} must rise.")
+
+
+def _text(arrays: Mapping[str, np.ndarray], name: str) -> str:
+    array = arrays.get(name)
+    if array is None or array.shape or array.dtype.kind != "U":
+        raise ValueError(f"the text {name!r} is missing.")
+    return str(array)
 
 
 def _labelled(

@@ -10,7 +10,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfdistill.files import read_as
 from tfdistill.identity import fingerprint
+from tfdistill.names import safe_name
 from tfdistill.types import Signals, needed
 
 __all__ = ["SavedModelTeacher"]
@@ -61,7 +63,8 @@ class SavedModelTeacher:
     ) -> None:
         if not tf.saved_model.contains_saved_model(str(path)):
             raise ValueError(f"There is no SavedModel in {str(path)!r}.")
-        self._loaded = tf.saved_model.load(str(path))  # keeps the variables alive
+        with read_as(path, "a SavedModel", remedy="Export it again."):
+            self._loaded = tf.saved_model.load(str(path))  # keeps the variables alive
         signatures = self._loaded.signatures
         if signature not in signatures:
             raise ValueError(
@@ -81,7 +84,14 @@ class SavedModelTeacher:
                 f"{outputs}."
             )
         self.signals = dict(signals)
-        self._arguments = self._function.structured_input_signature[1]
+        arguments = self._function.structured_input_signature[1]
+        self._arguments = {
+            x.name if x.name and safe_name(x.name, [x.name]) == key else key: (
+                key,
+                x.dtype,
+            )
+            for key, x in arguments.items()
+        }
         self._sources = {name: inputs.get(name, name) for name in self._arguments}
         unknown = sorted(set(inputs) - set(self._arguments))
         if unknown:
@@ -97,8 +107,8 @@ class SavedModelTeacher:
         given = needed(features, self._sources.values())
         outputs = self._function(
             **{
-                name: tf.cast(given[self._sources[name]], spec.dtype)
-                for name, spec in self._arguments.items()
+                key: tf.cast(given[self._sources[name]], dtype)
+                for name, (key, dtype) in self._arguments.items()
             }
         )
         return {
@@ -120,3 +130,9 @@ def _digests(path: str) -> Iterator[tuple[str, str]]:
                 for piece in iter(lambda: opened.read(1 << 20), b""):
                     digest.update(piece)
             yield f"{folder}/{name}", digest.hexdigest()
+
+
+def _column(key: str, spec: tf.TensorSpec) -> str:
+    """Name of an input: our exports have a column's in the spec of its safe name."""
+    known = spec.name and safe_name(spec.name, [spec.name]) == key
+    return str(spec.name) if known else key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -14,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill import _keras
-from tfdistill.files import flush, written_whole
+from tfdistill.files import flush, plain_name, read_as, written_whole
 from tfdistill.identity import require_same
 from tfdistill.trainers.run import shapes_of, state_attributes
 from tfdistill.version import __version__
@@ -209,13 +210,14 @@ class Backup(tf.keras.callbacks.Callback):
     def _restore(self) -> None:
         self._require(self._run["shapes"], self._shapes())
         self.model.optimizer.build(self.model.trainable_variables)
-        status = self._checkpoint().read(self._path)
-        status.assert_existing_objects_matched().expect_partial()
-        for key, state in self._run["callbacks"].items():
-            for name, value in state.items():
-                if name == "best_weights" and value is not None:
-                    value = [np.asarray(weight) for weight in value]  # counters too
-                setattr(self._stateful[key], name, value)
+        with _reading(str(self._path)):
+            status = self._checkpoint().read(self._path)
+            status.assert_existing_objects_matched().expect_partial()
+            for key, state in self._run["callbacks"].items():
+                for name, value in state.items():
+                    if name == "best_weights" and value is not None:
+                        value = [np.asarray(weight) for weight in value]  # counters too
+                    setattr(self._stateful[key], name, value)
         self._metric_values = [v.numpy() for v in _metric_variables(self.model)]
 
     def _shapes(self) -> dict[str, str]:
@@ -273,19 +275,24 @@ def begun_with(directory: str | os.PathLike[str]) -> dict[str, Any]:
     return identity
 
 
+def _reading(path: str | Path) -> contextlib.AbstractContextManager[None]:
+    remedy = f"Delete the directory {str(Path(path).parent)!r} to start over."
+    return read_as(path, "the backup of a run", remedy=remedy)
+
+
 def _read(directory: str | os.PathLike[str], run: _RunState) -> str | None:
     """Reads the run's state, if a checkpoint is there, and returns its path."""
-    state = tf.train.get_checkpoint_state(os.fspath(directory))
-    if state is None:
+    folder = Path(directory)
+    if not (folder / "checkpoint").exists():
         return None
-    path: str = state.model_checkpoint_path
-    try:
+    with _reading(folder / "checkpoint"):
+        state = tf.train.get_checkpoint_state(str(folder))
+        if state is None:
+            raise ValueError("it names no checkpoint")
+        name = plain_name(os.path.relpath(state.model_checkpoint_path, folder))
+    path = str(folder / name)
+    with _reading(path):
         tf.train.Checkpoint(run=run).read(path).expect_partial()
-    except (tf.errors.OpError, ValueError) as error:
-        raise ValueError(
-            f"The backup {path!r} can't be read ({error}). Delete the directory "
-            "to start over."
-        ) from error
     if run.value.get("format") != FORMAT:
         version = run.value.get("version", "0.1.0 or before")
         raise ValueError(

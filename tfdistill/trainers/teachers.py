@@ -58,7 +58,7 @@ class FrozenTeacher:
     @property
     def variables(self) -> Sequence[Any]:
         """The model's variables."""
-        return list(getattr(self.model, "variables", ()))
+        return _variables(self.model)
 
     @property
     def fingerprint(self) -> str | None:

@@ -124,7 +124,7 @@ class Transfer:
                     f"Transfer {self.name!r}: a file can't hold the schedule "
                     f"{path!r}, a function that has no name outside. "
                     "Take a schedule of tf.keras.optimizers.schedules or a function "
-                    "of a module."
+                    "that is registered."
                 )
         return fields
 

@@ -99,19 +99,26 @@ def stages(
         return [run[name] for run in runs]
 
     return [
-        three_models(stage, functools.partial(judged, stage))
+        three_models(
+            stage,
+            functools.partial(judged, stage),
+            PRIMARY["recall" if stage == "recall" else "ranking"],
+        )
         for stage in ("recall", *_RANKERS)
     ]
 
 
 def three_models(
-    stage: str, judged: Callable[[str, str], Sequence[Mapping[str, float]]]
+    stage: str,
+    judged: Callable[[str, str], Sequence[Mapping[str, float]]],
+    primary: str,
 ) -> Stage:
     """Puts the teacher, the student alone and the distilled student side by side.
 
     Args:
         stage: Name of the stage.
         judged: Part and model to the metrics of each seed.
+        primary: The metric that chose the epochs.
 
     Returns:
         The stage of a report.
@@ -124,7 +131,7 @@ def three_models(
         )
         for model in MODELS
     ]
-    return Stage(stage, PRIMARY["recall" if stage == "recall" else "ranking"], models)
+    return Stage(stage, primary, models)
 
 
 def cascades(

@@ -6,9 +6,17 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.console import Console
+from rich.markup import escape
+
+from tfdistill.data.columns import require_binary
 from tfdistill.data.readers import read_frame, requests_from_frame, split_requests
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
+from tfdistill.data.summary import DataSummary, summarise
+from tfdistill.files import read_as
+from tfdistill.report.tables import summary_table
+from tfdistill.report.terminal import print_table
 
 __all__ = ["Impressions"]
 
@@ -27,6 +35,9 @@ class Impressions:
         user: Column of the user, for GAUC per user; per request by default.
         time: Column of the time; the last tenths of the requests are then validation
             and test. By default the split is random, and always the same.
+        time_format: Format of a time that is text, where that is not ISO 8601.
+        list_size: How many impressions of a request to keep, the first ones.
+        separator: Stands between the fields of a CSV file; by default it is found out.
     """
 
     table: Path
@@ -35,25 +46,47 @@ class Impressions:
     label: str
     user: str | None = None
     time: str | None = None
+    time_format: str | None = None
+    list_size: int | None = None
+    separator: str | None = None
 
-    def read(self, scores: Sequence[str] = ()) -> Requests:
-        """Reads all requests.
+    def read(
+        self, scores: Sequence[str] = (), *, console: Console | None = None
+    ) -> tuple[Requests, DataSummary]:
+        """Reads all requests, and prints what they look like.
 
         Args:
             scores: Columns of a teacher's scores, to read with them.
+            console: Where to print.
+
+        Returns:
+            The requests and their summary.
 
         Raises:
-            ValueError: If the table does not fit the spec.
+            ValueError: If the table does not fit the spec, or a feature has not one
+                value that means something.
         """
-        return requests_from_frame(
-            read_frame(self.table, self.spec),
-            self.spec,
-            request=self.request,
-            label=self.label,
-            user=self.user,
-            time=self.time,
-            scores=scores,
-        )
+        frame = read_frame(self.table, self.spec, separator=self.separator)
+        with read_as(self.table, "impressions of this spec"):
+            requests = requests_from_frame(
+                frame,
+                self.spec,
+                request=self.request,
+                label=self.label,
+                user=self.user,
+                time=self.time,
+                time_format=self.time_format,
+                list_size=self.list_size,
+                scores=scores,
+            )
+            clicks = require_binary(frame, self.label)
+        summary = summarise(requests, self.spec, rows=len(frame), clicks=clicks)
+        summary.refuse_useless()
+        if console is not None:
+            print_table(summary_table(summary), console)
+            for warning in summary.warnings():
+                console.print(f"[yellow]! {escape(warning)}[/]")
+        return requests, summary
 
     def parts(self, requests: Requests) -> dict[str, Requests]:
         """Splits all requests 80 / 10 / 10 % into train, valid and test."""

@@ -153,6 +153,17 @@ class ListJudge:
         group = self.requests.group
         return ranking_summary(labels, logits, group, mask=mask, head=head)
 
+    def defined(self, task: str = "") -> set[str]:
+        """Returns the metrics of a ranker that the labels of a task let be computed.
+
+        GAUC needs a user with labels of both kinds, AUC both kinds, and all of them a
+        label.
+        """
+        if not self.labels(task)[1].any():
+            return set()
+        even = np.zeros(self.requests.labels.shape, np.float32)
+        return {k for k, v in self.ranking(even, task).items() if not np.isnan(v)}
+
     def calibration(self, logits: np.ndarray, task: str = "") -> Reliability:
         """Returns the reliability bins of a ranker, from its logits of a task."""
         labels, mask = self.labels(task)
@@ -176,7 +187,8 @@ class CatalogueJudge(ListJudge):
             as clicks on random traffic. Lists are judged by their own labels anyway.
 
     Raises:
-        ValueError: If none of them is of a user of the requests.
+        ValueError: If none of them is of a user of the requests, or the requests have
+            no catalogue.
     """
 
     def __init__(
@@ -187,6 +199,7 @@ class CatalogueJudge(ListJudge):
         *,
         relevant: PairSet | None = None,
     ) -> None:
+        requests.require_catalogue("CatalogueJudge")
         super().__init__(requests, head)
         self.popular = head
         users, self.first = np.unique(requests.group, return_index=True)

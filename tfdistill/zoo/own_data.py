@@ -32,6 +32,7 @@ from tfdistill.zoo.progress import train_seeds
 from tfdistill.zoo.ranking_pair import Pair, default_pair
 from tfdistill.zoo.recipe import Recipe, TrainedNet
 from tfdistill.zoo.serving import exported, served_costs
+from tfdistill.zoo.validation import measurable
 
 __all__ = ["METHODS", "distill"]
 
@@ -75,11 +76,11 @@ def distill(
     if method not in METHODS:
         raise ValueError(f"method must be one of {list(METHODS)}, got {method!r}.")
     console = console or Console()
-    requests, spec, table = data.read(), data.spec, data.table
+    requests, summary = data.read(console=console)
+    spec, table = data.spec, data.table
     parts = data.parts(requests)
-    impressions = int(np.sum(requests.candidates >= 0))
-    console.print(f"{impressions} impressions, {requests.num_requests} requests.")
     recipe = METHODS[method](default_pair(spec, without=without))
+    judges = {name: ListJudge(parts[name]) for name in ("valid", "test")}
     recipe = dataclasses.replace(recipe, epochs=epochs)
     recipes = {DISTILLED: recipe, ALONE: recipe.only("fine")}
     runs = train_seeds(recipes, spec, parts, out, seeds=seeds, console=console)
@@ -88,23 +89,25 @@ def distill(
     results = Results(
         title=f"Teacher and student on {table.name}",
         command=shlex.join(["tfdistill", *sys.argv[1:]]),
-        data=_data(table, parts, impressions, "by time" if data.time else "at random"),
+        data=_data(table, parts, summary.rows, "by time" if data.time else "at random"),
         seeds=tuple(seeds),
         versions=versions(),
         hardware=hardware(),
-        stages=[_stage(parts, runs)],
+        stages=[_stage(judges, runs, measurable(recipe, judges["valid"]).chosen_by)],
         costs=served_costs(paths, nets, parts["test"]),
         curves={k: list(v) for k, v in nets["teacher"].history.items()},
         exports=exports,
+        summary=summary,
     )
     print_tables(results, console)
     console.print(f"Report: {write_report(results, out)}")
     return results
 
 
-def _stage(parts: Mapping[str, Requests], runs: Sequence[Runs]) -> Stage:
+def _stage(
+    judges: Mapping[str, ListJudge], runs: Sequence[Runs], primary: str
+) -> Stage:
     """Judges teacher, student alone and distilled student on validation and test."""
-    judges = {name: ListJudge(parts[name]) for name in ("valid", "test")}
 
     def judged(part: str, model: str) -> list[dict[str, float]]:
         judge, net = judges[part], "teacher" if model == TEACHER else "fine"
@@ -112,7 +115,7 @@ def _stage(parts: Mapping[str, Requests], runs: Sequence[Runs]) -> Stage:
         models = [seed[run][net].models[net] for seed in runs]
         return [judge.ranking(judge.logits(model)[net]) for model in models]
 
-    return three_models("fine", judged)
+    return three_models("fine", judged, primary)
 
 
 def _data(table: Path, parts: Mapping[str, Requests], rows: int, how: str) -> Data:

@@ -13,9 +13,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
+from tfdistill.metrics import metric
 from tfdistill.types import Teacher
 from tfdistill.zoo.judge import ListJudge
 from tfdistill.zoo.recipe import Recipe, TrainedNet, train
+from tfdistill.zoo.validation import measurable
 
 __all__ = ["EpochProgress", "train_seeds", "train_shown"]
 
@@ -70,12 +72,13 @@ class EpochProgress(tf.keras.callbacks.Callback):
         for name in self._recipe.nets:
             value = (logs or {}).get(self._recipe.monitor(name))
             if value is not None:
-                self._best[name] = max(value, self._best.get(name, value))
+                best = max if self._recipe.mode(name) == "max" else min
+                self._best[name] = best(value, self._best.get(name, value))
         self._progress.update(self._task, completed=epoch + 1, values=self._values())
 
     def _values(self) -> str:
         shown = [
-            f"{name} {self._recipe.monitor(name).rsplit('_', 1)[1]} {value:.4f}"
+            f"{name} {self._recipe.judged_by(name)} {value:.4f}"
             for name, value in self._best.items()
         ]
         return ", ".join(shown) or "read from the run's folder"
@@ -107,12 +110,20 @@ def train_shown(
     Returns:
         The nets by name.
     """
+    judge = ListJudge(parts["valid"])
+    chosen = recipe.chosen_by
+    recipe = measurable(recipe, judge)
+    if recipe.chosen_by != chosen:
+        console.print(
+            f"Validation has no {metric(chosen).label}, which needs a user with labels "
+            f"of both kinds: {metric(recipe.chosen_by).label} chooses the epoch."
+        )
     with EpochProgress(f"seed {seed}, {name}", recipe, console) as progress:
         return train(
             recipe,
             spec,
             parts["train"],
-            ListJudge(parts["valid"]),
+            judge,
             directory,
             teacher=teacher,
             seed=seed,

@@ -18,6 +18,7 @@ from tfdistill.files import locked
 from tfdistill.identity import described
 from tfdistill.layers import FeatureEmbeddings
 from tfdistill.losses import SigmoidCrossEntropy
+from tfdistill.metrics import metric
 from tfdistill.models import (
     JointNetwork,
     Net,
@@ -25,6 +26,7 @@ from tfdistill.models import (
     TwoTower,
     joint_network,
 )
+from tfdistill.names import safe_name
 from tfdistill.optimizers import LazyAdam
 from tfdistill.trainers import (
     Derived,
@@ -39,7 +41,12 @@ from tfdistill.types import Teacher
 from tfdistill.zoo.judge import ListJudge
 from tfdistill.zoo.rounds import Batches, Candidates, Rounds
 from tfdistill.zoo.trained import TrainedNet, taken_out
-from tfdistill.zoo.validation import PRIMARY, Validation, recaller_of
+from tfdistill.zoo.validation import (
+    PRIMARY,
+    Validation,
+    measurable,
+    recaller_of,
+)
 from tfdistill.zoo.weights import copy_weights
 
 __all__ = ["PRIMARY", "Batches", "Recipe", "TrainedNet", "train", "train_on"]
@@ -77,8 +84,8 @@ class Recipe:
         learning_rate: Of `LazyAdam`.
         annealed: Whether it falls to 0 by a cosine over the epochs.
         rows_l2: L2 on the gathered rows of the tables.
-        chosen_by: The validation metric that chooses a ranker's epoch, of those where
-            more is better.
+        chosen_by: The validation metric that chooses a ranker's epoch. Where the
+            validation lists do not define it, AUC or log loss does: see `measurable`.
     """
 
     nets: Mapping[str, Net]
@@ -127,10 +134,17 @@ class Recipe:
         two_tower = isinstance(self.nets[name].architecture, TwoTower)
         return "recall" if two_tower else "ranking"
 
+    def judged_by(self, name: str) -> str:
+        """The metric that chooses a net's epoch."""
+        return PRIMARY["recall"] if self.task(name) == "recall" else self.chosen_by
+
     def monitor(self, name: str) -> str:
         """Name in the logs of the metric that chooses a net's epoch."""
-        recall = self.task(name) == "recall"
-        return f"val_{name}_{PRIMARY['recall'] if recall else self.chosen_by}"
+        return f"val_{name}_{self.judged_by(name)}"
+
+    def mode(self, name: str) -> str:
+        """Whether the epoch with the `"max"` or the `"min"` of it is chosen."""
+        return "max" if metric(self.judged_by(name)).gain(1.0, over=0.0) > 0 else "min"
 
     def settings(self) -> dict[str, Any]:
         """Returns what identifies a run of this recipe; more epochs may follow.
@@ -297,6 +311,7 @@ def train_on(
         The nets by name.
     """
     tf.keras.utils.set_random_seed(seed)
+    recipe = measurable(recipe, judge)
     network = recipe.network(spec)
     unknown = sorted(set(start or {}) - set(recipe.nets))
     if unknown:
@@ -320,9 +335,9 @@ def train_on(
     best = {
         name: SubmodelCheckpoint(
             network.part(name),
-            directory / f"{name}.weights.h5",
+            directory / f"{safe_name(name)}.weights.h5",
             recipe.monitor(name),
-            mode="max",
+            mode=recipe.mode(name),
         )
         for name in recipe.nets
     }

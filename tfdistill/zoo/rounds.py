@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
+from tfdistill.arrays import read_array
 from tfdistill.data.batching import RequestBatches
 from tfdistill.data.requests import PairSet, Requests
 from tfdistill.files import written_whole
@@ -153,7 +154,8 @@ class Rounds:
             path.parent.mkdir(parents=True, exist_ok=True)
             with written_whole(path) as file, open(file, "wb") as stream:
                 np.save(stream, made)
-        return np.load(path)
+        remedy = "Delete it: the run makes it anew."
+        return read_array(path, what="the pools of a round", remedy=remedy)
 
     def _drawn(self, round_: int) -> np.ndarray:
         """Pools from the whole catalogue, uniformly and with replacement."""

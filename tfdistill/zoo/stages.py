@@ -18,6 +18,7 @@ from rich.table import Table
 from tfdistill.data.batching import RequestBatches
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
+from tfdistill.data.summary import DataSummary
 from tfdistill.export import Servable, publish, ranker_servable
 from tfdistill.files import written_whole
 from tfdistill.metrics import ranking_summary
@@ -68,8 +69,10 @@ def train_teacher(
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {KINDS}, got {kind!r}.")
     console = console or Console()
-    parts = data.parts(data.read())
+    requests, summary = data.read(console=console)
+    parts = data.parts(requests)
     out.mkdir(parents=True, exist_ok=True)
+    _keep(summary, out)
     if kind == "trees":
         trees = GbdtTeacher.fit(data.spec, parts["train"], parts["valid"])
         trees.save(out / "trees.npz")
@@ -127,7 +130,7 @@ def score(
             "Give either a teacher (a SavedModel or a file of trees) or a column of "
             f"scores, got {teacher} and {column}."
         )
-    requests = data.read([column] if column else ())
+    requests, _ = data.read([column] if column else ())
     scorer = (
         LoggedTeacher({_SIGNAL: column})
         if column
@@ -174,7 +177,8 @@ def distill(
         ValueError: If the store is damaged or of other keys, or has no score at all.
     """
     console = console or Console()
-    parts = data.parts(data.read())
+    requests, summary = data.read(console=console)
+    parts = data.parts(requests)
     store = ScoreStore.open(scores)
     parts["train"], coverage = join_requests(parts["train"], store, {"score": "stored"})
     console.print(f"Training part: {coverage}.")
@@ -183,6 +187,8 @@ def distill(
             f"The store in {str(scores)!r} has no score of any training impression; "
             "was it made of this table?"
         )
+    out.mkdir(parents=True, exist_ok=True)
+    _keep(summary, out)
     pair = default_pair(data.spec, without=without)
     recipes = {
         DISTILLED: dataclasses.replace(ranking_pair.two_stage(pair), epochs=epochs),
@@ -229,7 +235,8 @@ def evaluate(
         All metrics of `ranking_summary` by model.
     """
     console = console or Console()
-    test = data.parts(data.read())["test"]
+    requests, _ = data.read(console=console)
+    test = data.parts(requests)["test"]
     judged = {}
     if scores is not None:
         store = ScoreStore.open(scores)
@@ -246,6 +253,12 @@ def evaluate(
             unfinished.write_text(json.dumps(judged, indent=1))
     _print({name: [values] for name, values in judged.items()}, console)
     return judged
+
+
+def _keep(summary: DataSummary, out: Path) -> None:
+    """Writes what the data looked like beside what is made of it."""
+    with written_whole(out / "data.json") as unfinished:
+        unfinished.write_text(json.dumps(dataclasses.asdict(summary), indent=1))
 
 
 def _published(spec: FeatureSpec, nets: Mapping[Path, TrainedNet]) -> list[Path]:

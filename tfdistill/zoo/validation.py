@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -16,13 +17,41 @@ from tfdistill.zoo.judge import CatalogueJudge, ListJudge, Recaller
 if TYPE_CHECKING:
     from tfdistill.zoo.recipe import Recipe
 
-__all__ = ["PRIMARY", "TOWERS", "Validation", "recaller_of"]
+__all__ = ["PRIMARY", "TOWERS", "Validation", "measurable", "recaller_of"]
 
 PRIMARY = {"recall": "ndcg@10", "ranking": "gauc"}
 """The validation metric that chooses the epoch of a net, by what the net does."""
 
 TOWERS = (("query", "user"), ("item", "item"))
 """The outputs of a recall net, and the side that each depends on."""
+
+
+_FALLBACKS = ("auc", "log_loss")
+"""What chooses a ranker's epoch where the recipe's own metric is undefined."""
+
+
+def measurable(recipe: Recipe, judge: ListJudge) -> Recipe:
+    """Returns the recipe with a metric that the validation lists define.
+
+    Where each user has labels of one kind only, as in groups of one, there is no GAUC:
+    AUC chooses the epoch then, and log loss where all labels are alike.
+
+    Args:
+        recipe: The recipe.
+        judge: Validation.
+
+    Raises:
+        ValueError: If validation has no label.
+    """
+    tasks = dict.fromkeys(recipe.labelled.values())
+    defined = [judge.defined(task) for task in tasks]
+    for chosen in (recipe.chosen_by, *_FALLBACKS):
+        if all(chosen in metrics for metrics in defined):
+            return dataclasses.replace(recipe, chosen_by=chosen)
+    raise ValueError(
+        f"The validation lists have no label of one of the tasks {list(tasks)}, so no "
+        "epoch can be chosen by them; give validation labels."
+    )
 
 
 class Validation:
@@ -58,9 +87,7 @@ class Validation:
         if undefined:
             raise ValueError(
                 f"Validation gives NaN for {undefined}, so no epoch can be chosen by "
-                "it. A ranker's metric needs lists with labels above 0 and of 0 (add "
-                "drawn items: `windows(..., negatives=100)`), recall's needs users "
-                "with a label above 0."
+                "it: the net's scores are not finite, or recall has no relevant item."
             )
         return found
 
@@ -88,6 +115,11 @@ def _recall_of(
         raise ValueError(
             f"Net {name!r} is trained for recall, which needs a CatalogueJudge: it "
             f"ranks the whole catalogue; got {type(judge).__name__}."
+        )
+    if not judge.relevant.user.size:
+        raise ValueError(
+            f"Net {name!r} is trained for recall, but no user of the validation part "
+            "has a label above 0, so no epoch can be chosen."
         )
     return functools.partial(judge.recall, recaller_of(network, name, judge.requests))
 

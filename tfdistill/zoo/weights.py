@@ -1,4 +1,4 @@
-"""Trained weights as the start of another training."""
+"""Trained weights: the start of another training."""
 
 from __future__ import annotations
 

@@ -1,0 +1,214 @@
+"""A local server under ten thousand malformed requests: alive, small, right and quick.
+
+A server of a small ranker on this machine gets right requests from one client, first
+alone (the quiet time), then while a second client, in a process of its own, sends
+malformed ones of all shapes of `mutations.py`, one after the other. Measured are the
+growth of the server's resident memory from the end of the quiet time on, the answers of
+the right requests, and their 99th percentile beside the quiet one.
+
+    python benchmarks/malformed_requests.py [--rerun]
+
+A finished run is one line of benchmarks/results/malformed_requests.jsonl. The last one
+is printed; --rerun measures another one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import contextlib
+import datetime
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import grpc
+import numpy as np
+import store
+import tensorflow as tf
+from mutations import MUTATIONS, REFUSED
+from tensorflow_serving.apis import predict_pb2
+
+from tfdistill.data import Feature, FeatureSpec, Table
+from tfdistill.export import ranker_servable
+from tfdistill.export.server_files import predict_request
+from tfdistill.models import Dnn, Net, joint_network
+
+NAME = "malformed_requests"
+REQUESTS, QUIET, WARM, PAUSE = 10_000, 3000, 500, 0.002
+SIGNATURES = ("serving_default", "packed", "tf_example", "elwc")
+SPEC = FeatureSpec(
+    (
+        Feature("city", "categorical", "user", table="city", dtype="string"),
+        Feature("history", "categorical", "user", table="item", shape=(3,)),
+        Feature("age", "numeric", "user", mean=30.0, scale=9.0),
+        Feature("item_id", "categorical", "item", table="item"),
+        Feature("tag", "categorical", "item", table="tag", dtype="string"),
+        Feature("price", "numeric", "item"),
+    ),
+    (
+        Table("city", 4, kind="vocabulary", vocabulary=("Bern", "Ulm")),
+        Table("item", 4, size=50),
+        Table("tag", 4, kind="hash", size=20),
+    ),
+)
+
+
+@contextlib.contextmanager
+def server(base: str) -> Iterator[tuple[int, str]]:
+    """Process id and address of a server of the folder."""
+    command = [sys.executable, "-m", "tfdistill", "serve", base, "--port", "0"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        try:
+            line = process.stdout.readline()
+            yield process.pid, line.split(" at ")[1].split(";")[0]
+        finally:
+            process.terminate()
+
+
+@contextlib.contextmanager
+def client(address: str) -> Iterator[Any]:
+    """A function that sends bytes to Predict and gives those of the answer."""
+    options = [("grpc.max_send_message_length", -1)]
+    with grpc.insecure_channel(address, options) as channel:
+        grpc.channel_ready_future(channel).result(timeout=60)
+        yield channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+
+
+def megabytes(pid: int) -> float:
+    """Resident memory of a process."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    (line,) = (row for row in status.splitlines() if row.startswith("VmRSS:"))
+    return int(line.split()[1]) / 1024
+
+
+class Right:
+    """A client of right requests, one signature after the other."""
+
+    def __init__(self, send: Any, requests: Mapping[str, bytes]) -> None:
+        self._send, self._requests = send, requests
+        self._expected = {name: self._answer(name) for name in requests}
+        self.times: list[float] = []
+        self.wrong = 0
+
+    def _answer(self, name: str) -> dict[str, np.ndarray]:
+        content = self._send(self._requests[name], timeout=60)
+        outputs = predict_pb2.PredictResponse.FromString(content).outputs
+        return {key: tf.make_ndarray(x) for key, x in outputs.items()}
+
+    def once(self) -> None:
+        """Sends the next request after a pause, and looks at the answer."""
+        time.sleep(PAUSE)
+        name = SIGNATURES[len(self.times) % len(SIGNATURES)]
+        start = time.perf_counter()
+        found = self._answer(name)
+        self.times.append(1e3 * (time.perf_counter() - start))
+        expected = self._expected[name]
+        same = found.keys() == expected.keys()
+        if not (same and all(np.array_equal(found[k], expected[k]) for k in found)):
+            self.wrong += 1
+
+
+def attack(send: Any, rights: Mapping[str, bytes]) -> collections.Counter[str]:
+    """Sends the malformed requests and counts what became of them."""
+    rng = np.random.default_rng(0)
+    outcomes: collections.Counter[str] = collections.Counter()
+    mutations = list(MUTATIONS.items())
+    for number in range(REQUESTS):
+        name, mutation = mutations[number % len(mutations)]
+        signature = SIGNATURES[number // len(mutations) % len(SIGNATURES)]
+        copied = predict_pb2.PredictRequest.FromString(rights[signature])
+        message = mutation(rng, copied)
+        content = message if isinstance(message, bytes) else message.SerializeToString()
+        try:
+            send(content, timeout=60)
+            outcomes["answered though refused" if name in REFUSED else "answered"] += 1
+        except grpc.RpcError as error:
+            outcomes[error.code().name] += 1
+    return outcomes
+
+
+def child(address: str, folder: str) -> None:
+    """The attack from a process of its own; prints what became of the requests."""
+    rights = {name: pathlib.Path(folder, name).read_bytes() for name in SIGNATURES}
+    with client(address) as send:
+        print(json.dumps(dict(sorted(attack(send, rights).items()))))
+
+
+def one_run() -> dict[str, Any]:
+    tf.keras.utils.set_random_seed(3)
+    network = joint_network(SPEC, {"fine": Net(Dnn(units=(8,)), SPEC.names)})
+    servable = ranker_servable(network.part("fine"), SPEC)
+    requests = {}
+    for name in SIGNATURES:
+        inputs = servable.requests[name]
+        request = predict_request(inputs, model="model", signature=name)
+        requests[name] = request.SerializeToString()
+    with tempfile.TemporaryDirectory() as folder:
+        servable.save(f"{folder}/model/1")
+        for name, content in requests.items():
+            pathlib.Path(folder, name).write_bytes(content)
+        with server(f"{folder}/model") as (pid, address), client(address) as send:
+            return measure(Right(send, requests), pid, [address, folder])
+
+
+def measure(right: Right, pid: int, arguments: list[str]) -> dict[str, Any]:
+    """Right requests alone, then between those of a child."""
+    for _ in range(WARM + QUIET):
+        right.once()
+    quiet, right.times = right.times[WARM:], []
+    before = megabytes(pid)
+    command = [sys.executable, __file__, "--child", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as attacker:
+        while attacker.poll() is None:
+            right.once()
+        outcomes = json.loads(attacker.stdout.read().splitlines()[-1])
+    return {
+        "date": datetime.date.today().isoformat(),
+        "shapes": len(MUTATIONS),
+        "malformed": sum(outcomes.values()),
+        "outcomes": outcomes,
+        "megabytes_before": round(before, 1),
+        "megabytes_grown": round(megabytes(pid) - before, 1),
+        "right": len(right.times),
+        "right_with_other_answers": right.wrong,
+        "quiet_p50": round(float(np.median(quiet)), 3),
+        "quiet_p99": round(float(np.percentile(quiet, 99)), 3),
+        "p50": round(float(np.median(right.times)), 3),
+        "p99": round(float(np.percentile(right.times, 99)), 3),
+        "load": round(os.getloadavg()[0], 1),
+    }
+
+
+def show(run: Mapping[str, Any]) -> None:
+    print(f"{run['run']}: {run['malformed']} requests of {run['shapes']} shapes")
+    print(f"what became of them: {run['outcomes']}")
+    grown, before = run["megabytes_grown"], run["megabytes_before"]
+    print(f"the server lives; {grown} MB more than the {before} MB before")
+    wrong, right = run["right_with_other_answers"], run["right"]
+    print(f"{wrong} of {right} right requests between them had other answers")
+    ratio = run["p99"] / run["quiet_p99"]
+    print(f"their p99 {run['p99']} ms, {ratio:.2f} times the quiet {run['quiet_p99']}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rerun", action="store_true", help="measure once more")
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        child(*options.child)
+        return
+    show(store.newest(NAME, one_run, rerun=options.rerun))
+
+
+if __name__ == "__main__":
+    main()

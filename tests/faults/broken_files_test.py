@@ -1,0 +1,248 @@
+"""Issue 18, section 8: whatever a broken file causes is one ValueError with its name.
+
+Arrays, archives, tables, shards, models and backups: cut, of another format, or made to
+harm.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from tfdistill.arrays import read_array, read_arrays
+from tfdistill.data import read_tfrecords
+from tfdistill.data.delimited import read_interactions
+from tfdistill.data.implicit_sets import load_gowalla, load_online_retail
+from tfdistill.data.movielens import Expected, load_movielens
+from tfdistill.data.requests import Requests
+from tfdistill.data.spec import Feature, FeatureSpec, Table
+from tfdistill.scores import ScoreStore, score_batches
+from tfdistill.teachers import GbdtTeacher, SavedModelTeacher
+from tfdistill.trainers import fit
+
+SPEC = FeatureSpec((Feature("price", "numeric", "item"),))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("store")
+    batches = [{"item_id": np.array([3, 7]), "mask": np.array([True, True])}]
+    score_batches(
+        batches, lambda x: x["item_id"] / 2, folder, keys=["item_id"], teacher_name="t"
+    )
+    return folder
+
+
+def packed(**arrays):
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def header(shape, dtype="<f8"):
+    """An array's file that promises more than it has."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        file, {"descr": dtype, "fortran_order": False, "shape": shape}
+    )
+    return file.getvalue() + bytes(64)
+
+
+def test_an_array_takes_no_more_memory_than_its_file_has(tmp_path):
+    for number, shape in enumerate([(10**15,), (2**40, 2**40), (-1,), (1,), ()]):
+        path = tmp_path / f"{number}.npy"
+        path.write_bytes(header(shape))
+        with pytest.raises(ValueError, match=f"{number}.npy' can't be read as scores"):
+            read_array(path, what="scores")
+
+
+@pytest.mark.parametrize("name", ["bomb", "pickle", "member", "cut", "flipped", "text"])
+def test_a_broken_archive_of_arrays_is_named(tmp_path, name):
+    whole = packed(a=np.arange(1000), b=np.float32(1))
+    member = io.BytesIO()
+    with zipfile.ZipFile(member, "w") as archive:
+        archive.writestr("../evil.txt", b"x")
+    content = {
+        "bomb": packed(a=np.zeros(1 << 24)),
+        "pickle": packed(a=np.array([{}], object)),
+        "member": member.getvalue(),
+        "cut": whole[:-30],
+        "flipped": whole[:80] + bytes([whole[80] ^ 255]) + whole[81:],
+        "text": b"a,b\n1,2\n",
+    }[name]
+    path = tmp_path / "trees.npz"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"trees\.npz' can't be read as trees"):
+        read_arrays(path, what="trees")
+
+
+@pytest.fixture(scope="module")
+def trees(tmp_path_factory):
+    rng = np.random.default_rng(0)
+    spec = FeatureSpec(
+        (
+            Feature("item", "categorical", "item", table="t"),
+            Feature("price", "numeric", "item"),
+        ),
+        (Table("t", 4, size=9),),
+    )
+    price = rng.normal(size=200).astype(np.float32)
+    items = {"price": price, "item": rng.integers(9, size=200)}
+    candidates = np.arange(200, dtype=np.int32).reshape(50, 4)
+    labels = (price > 0).astype(np.float32).reshape(50, 4)
+    requests = Requests({}, items, candidates, labels, np.arange(50))
+    teacher = GbdtTeacher.fit(
+        spec, requests.select(range(40)), requests.select(range(40, 50)), rounds=3
+    )
+    path = tmp_path_factory.mktemp("trees") / "trees.npz"
+    teacher.save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"spec": np.array("{}")},
+        {"spec": np.array(3)},
+        {"encoded": np.array('[["item", 3]]')},
+        {"encoded": np.array('[["item"]]')},
+        {"encoded": np.array("[" * 99_999)},
+        {"trees": np.array("tree")},
+        {"trees": np.array(["a", "b"])},
+        {"known/item": np.array([[1, 2]])},
+        {"known/item": np.array([3, 2, 1])},
+        {"known/item": np.array(["a"])},
+        {"known/item": None},
+    ],
+)
+def test_trees_of_other_arrays_are_refused(trees, tmp_path, change):
+    arrays = {**read_arrays(trees, what="trees"), **change}
+    path = tmp_path / "mine.npz"
+    np.savez(path, **{k: v for k, v in arrays.items() if v is not None})
+    assert GbdtTeacher.load(trees).booster.num_feature() == 2
+    with pytest.raises(ValueError, match=r"mine\.npz' can't be read as what Gbdt"):
+        GbdtTeacher.load(path)
+
+
+def test_a_damaged_gzip_is_named(tmp_path):
+    whole = gzip.compress(b"0 1 2\n1 2 3\n" * 999)
+    damaged = bytearray(whole)
+    damaged[20] ^= 0xFF  # zlib.error, which is no OSError
+    for content in (bytes(damaged), whole[:-5], b"no gzip", gzip.compress(b"\xff\n")):
+        (tmp_path / "train.txt.gz").write_bytes(content)
+        with pytest.raises(ValueError, match=r"train\.txt\.gz' can't be read as"):
+            load_gowalla(tmp_path)
+
+
+def test_a_damaged_table_of_interactions_is_named():
+    columns, expected = {"user_id": "int64", "item_id": "int64"}, Expected(1, 1, 1)
+    for content in (b"", b"1\n", b"1,x\n", b"\xff\xfe,1\n", b"1,9999999999999999999\n"):
+        with pytest.raises(ValueError, match=r"'mine\.csv'"):
+            read_interactions(
+                io.BytesIO(content), "mine.csv", columns, expected,
+                separator=",", header=False,
+            )  # fmt: skip
+
+
+@pytest.mark.parametrize("arrays", [{}, {"user": 1}, {"user": ["a"], "item": [1]}])
+def test_other_arrays_of_online_retail_are_named(tmp_path, arrays):
+    np.savez(tmp_path / "retail.npz", minute=[1], **arrays)
+    with pytest.raises(ValueError, match=r"retail\.npz' can't be read as Online"):
+        load_online_retail(tmp_path / "retail.npz")
+
+
+def test_a_damaged_archive_of_movielens_is_named(tmp_path):
+    path = tmp_path / "ml-100k.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("u.data", "u.user", "u.item"):
+            archive.writestr(f"ml-100k/{name}", "1\t2\t3\t4\n" * 999)
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[60] ^= 0xFF
+    encrypted = bytearray(whole)
+    encrypted[whole.index(b"PK\x01\x02") + 8] |= 1
+    for content in (whole[:99], b"PK", bytes(flipped), bytes(encrypted)):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"ml-100k\.zip"):
+            load_movielens(tmp_path)
+
+
+def test_a_file_that_is_no_tfrecord_is_named(tmp_path):
+    path = tmp_path / "mine.tfrecord"
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        writer.write(b"a" * 50)
+    whole = path.read_bytes()
+    for content in (gzip.compress(whole), b"request,item\n1,2\n", whole[:40], b"ab"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"mine\.tfrecord' can't be read as a TF"):
+            read_tfrecords(path, SPEC, batch_size=2)
+
+
+def test_a_damaged_saved_model_is_named(tmp_path):
+    module = tf.Module()
+    module.weight = tf.Variable([2.0])
+    signature = tf.function(
+        lambda x: {"y": x * module.weight}, [tf.TensorSpec([None], tf.float32)]
+    )
+    tf.saved_model.save(module, tmp_path, {"serving_default": signature})
+    graph = tmp_path / "saved_model.pb"
+    whole = graph.read_bytes()
+    for content in (whole[: len(whole) // 2], b"", b"no model", whole[9:]):
+        graph.write_bytes(content)
+        with pytest.raises(ValueError, match="can't be read as a SavedModel"):
+            SavedModelTeacher(tmp_path)
+    graph.write_bytes(whole)
+    (tmp_path / "variables" / "variables.index").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="can't be read as a SavedModel"):
+        SavedModelTeacher(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "step-4.index", "step-4.data", "out"])
+def test_a_damaged_backup_is_named_and_does_not_begin_anew(tmp_path, name):
+    def batches(step):
+        data = tf.data.Dataset.from_tensors((tf.ones([4, 2]), tf.ones([4, 1])))
+        return data.repeat()
+
+    def train(epochs):
+        model = tf.keras.Sequential([tf.keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        fit(model, batches, steps_per_epoch=2, epochs=epochs, backup_dir=str(tmp_path),
+            verbose=0)  # fmt: skip
+
+    train(2)
+    if name == "out":
+        text = 'model_checkpoint_path: "../elsewhere/step-4"\n'
+        (tmp_path / "checkpoint").write_text(text)
+    for path in tmp_path.glob(f"{name}*"):
+        path.write_bytes(b"\xff" * 40)
+    with pytest.raises(ValueError, match="can't be read as the backup of a run"):
+        train(3)
+
+
+def test_a_shard_of_other_columns_is_named(store, tmp_path):
+    """Its checksum may be right, and it is still not what the manifest says."""
+
+    for number, frame in enumerate(
+        [
+            pd.DataFrame({"item_id": [3, 7], "score": [1.0, 2.0]}),  # float64
+            pd.DataFrame({"item_id": [3, 7]}),
+            pd.DataFrame({"item_id": ["3", "7"], "score": np.float32([1, 2])}),
+        ]
+    ):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        frame.to_parquet(folder / "shard-00000.parquet")
+        manifest = json.loads((store / "manifest.json").read_text())
+        content = (folder / "shard-00000.parquet").read_bytes()
+        manifest["shards"][0]["sha256"] = hashlib.sha256(content).hexdigest()
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        with pytest.raises(ValueError, match=r"shard-00000\.parquet' can't be read as"):
+            list(ScoreStore.open(folder).blocks())

@@ -1,0 +1,130 @@
+"""What chooses the epoch where a metric is undefined, and known before a training."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tfdistill.data import Feature, FeatureSpec, PairSet, Requests, Table
+from tfdistill.models import Dnn, Net, TwoTower
+from tfdistill.zoo.judge import CatalogueJudge, ListJudge
+from tfdistill.zoo.recipe import Recipe, train
+from tfdistill.zoo.validation import measurable
+
+SPEC = FeatureSpec(
+    (
+        Feature("age", "numeric", "user"),
+        Feature("item", "categorical", "item", table="item"),
+        Feature("price", "numeric", "item"),
+    ),
+    (Table("item", 4, size=30),),
+)
+ONE = Recipe({"fine": Net(Dnn((8,)), SPEC.names)}, epochs=4, batch_size=8, negatives=0)
+
+
+def alone(part: Requests) -> Requests:
+    """Each list cut to its first item, of a user of its own."""
+    return dataclasses.replace(
+        part,
+        candidates=part.candidates[:, :1],
+        labels=part.labels[:, :1],
+        group=np.arange(part.num_requests),
+    )
+
+
+def labelled(part: Requests, labels) -> Requests:
+    return dataclasses.replace(part, labels=np.asarray(labels, np.float32))
+
+
+def made(size: int = 24) -> Requests:
+    rng = np.random.default_rng(0)
+    return Requests(
+        users={"age": rng.normal(size=size).astype(np.float32)},
+        items={"item": np.arange(30), "price": np.linspace(-1, 1, 30, dtype="f4")},
+        candidates=rng.integers(0, 30, (size, 5)).astype(np.int32),
+        labels=rng.integers(0, 2, (size, 5)).astype(np.float32),
+        group=np.arange(size) % 6,
+    )
+
+
+PART = made()
+BY_ROW = np.broadcast_to(PART.group[:, np.newaxis] % 2, PART.labels.shape)
+
+
+@pytest.mark.parametrize(
+    ("part", "chosen"),
+    [
+        (PART, "gauc"),
+        (alone(PART), "auc"),
+        (labelled(PART, BY_ROW), "auc"),
+        (labelled(PART, np.where(BY_ROW == 1, np.nan, PART.labels)), "gauc"),
+        (labelled(PART, np.ones_like(PART.labels)), "log_loss"),
+        (labelled(PART, np.zeros_like(PART.labels)), "log_loss"),
+        (labelled(PART.select([0]), [[1, np.nan, np.nan, np.nan, np.nan]]), "log_loss"),
+    ],
+)
+def test_the_metric_is_one_that_the_lists_define(part, chosen):
+    judge = ListJudge(part)
+    recipe = measurable(ONE, judge)
+    assert recipe.chosen_by == chosen
+    assert recipe == measurable(recipe, judge)
+    scores = np.random.default_rng(0).normal(size=part.labels.shape)
+    assert not np.isnan(judge.ranking(scores)[chosen])
+
+
+def test_a_metric_that_was_asked_for_stays_where_it_is_defined():
+    recipe = dataclasses.replace(ONE, chosen_by="ndcg@10")
+    assert measurable(recipe, ListJudge(PART)).chosen_by == "ndcg@10"
+    everything = labelled(PART, np.zeros_like(PART.labels))
+    assert measurable(recipe, ListJudge(everything)).chosen_by == "log_loss"
+
+
+def test_the_best_epoch_has_the_lowest_log_loss(tmp_path):
+    judge = ListJudge(labelled(PART, np.zeros_like(PART.labels)))
+    net = train(
+        dataclasses.replace(ONE, learning_rate=0.3), SPEC, PART, judge, tmp_path
+    )["fine"]
+    logits = judge.logits(net.models["fine"])["fine"]
+    history = net.history["val_fine_log_loss"]
+    assert max(history) - min(history) > 0.01
+    np.testing.assert_allclose(
+        judge.ranking(logits)["log_loss"], min(history), rtol=1e-5
+    )
+
+
+def test_the_best_epoch_has_the_highest_auc(tmp_path):
+    judge = ListJudge(alone(PART))
+    net = train(
+        dataclasses.replace(ONE, learning_rate=0.1), SPEC, PART, judge, tmp_path
+    )["fine"]
+    logits = judge.logits(net.models["fine"])["fine"]
+    np.testing.assert_allclose(
+        judge.ranking(logits)["auc"], max(net.history["val_fine_auc"])
+    )
+
+
+def refused(recipe, judge, message, folder):
+    with pytest.raises(ValueError, match=message):
+        train(recipe, SPEC, PART, judge, folder)
+    assert not folder.exists()
+
+
+def test_validation_without_a_label_is_refused_before_training(tmp_path):
+    nothing = labelled(PART, np.full_like(PART.labels, np.nan))
+    refused(ONE, ListJudge(nothing), "have no label", tmp_path / "run")
+
+
+def test_labels_that_no_metric_takes_are_refused_before_training(tmp_path):
+    strange = labelled(PART, PART.labels * 3)
+    refused(ONE, ListJudge(strange), "must be 0 or 1", tmp_path / "run")
+
+
+def test_recall_without_a_relevant_item_is_refused_before_training(tmp_path):
+    recipe = Recipe(
+        {"recall": Net(TwoTower((4,), 4), SPEC.names)}, negatives=0, epochs=1
+    )
+    nothing = labelled(PART, np.zeros_like(PART.labels))
+    judge = CatalogueJudge(nothing, PairSet([0], [0], 30), np.zeros(30, bool))
+    refused(recipe, judge, "no user of the validation part", tmp_path / "run")
