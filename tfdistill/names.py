@@ -9,6 +9,8 @@ import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+import tensorflow as tf
+
 from tfdistill import _keras
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "free_name",
     "renamed",
     "safe_name",
+    "structured",
 ]
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -160,3 +163,20 @@ def feature_names(model: Any) -> tuple[str, ...]:
     if isinstance(model.input, Mapping):
         return tuple(sorted(model.input))
     return tuple(_keras.input_names(model))
+
+
+def structured(model: Any, features: Mapping[str, Any]) -> Any:
+    """Returns features by name as a functional model takes them: by name, or in order.
+
+    Args:
+        model: A functional Keras model.
+        features: The features of its inputs, and any others.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> price = tf.keras.Input([None], name="price")
+        >>> structured(tf.keras.Model(price, 2.0 * price), {"price": 3.0, "age": 5.0})
+        3.0
+    """
+    own = [features[name] for name in feature_names(model)]
+    return tf.nest.pack_sequence_as(model.input, own)

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfdistill.data import RequestBatches, read_tfrecords, write_tfrecords
 from tfdistill.data.spec import Feature, FeatureSpec
+from tfdistill.layers import ConcatUserItem
 from tfdistill.losses import SigmoidSoftLabel
 from tfdistill.scores import (
     ScoreLookup,
@@ -155,10 +156,9 @@ def trained(data, teacher, steps=12):
     """Losses of a student, from the same start."""
     tf.keras.utils.set_random_seed(3)
     inputs = SPEC.keras_inputs()
-    age = inputs["age"][:, None] * tf.ones_like(inputs["price"])
-    both = tf.stack([inputs["price"], age], axis=-1)
+    both = ConcatUserItem()((inputs["age"][:, None], inputs["price"][..., None]))
     hidden = tf.keras.layers.Dense(8, activation="tanh")(both)
-    logit = tf.squeeze(tf.keras.layers.Dense(1)(hidden), -1)
+    logit = tf.keras.layers.Dense(1)(hidden)[..., 0]
     transfer = Transfer("soft", "score", "fine", SigmoidSoftLabel(), mask="mask")
     student = Distiller(
         tf.keras.Model(inputs, {"fine": logit}), [transfer], teacher=teacher

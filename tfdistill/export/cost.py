@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import tensorflow as tf
 from tfdistill import _keras
 from tfdistill.export.standalone import in_fresh_process, timings
 from tfdistill.layers.embeddings import FeatureEmbeddings
-from tfdistill.names import feature_names
+from tfdistill.names import feature_names, structured
 
 __all__ = ["Latency", "ParameterCount", "flops", "latency", "parameters"]
 
@@ -105,13 +104,7 @@ def flops(model: tf.keras.Model, *, list_size: int = 500) -> float:
         )
         for name, tensor in zip(feature_names(model), model.inputs)
     }
-    packed = functools.partial(tf.nest.pack_sequence_as, model.input)
-
-    def serve(inputs: Mapping[str, tf.Tensor]) -> Any:
-        given = packed([inputs[name] for name in fixed])
-        return model(given, training=False)
-
-    served = tf.function(serve)
+    served = tf.function(lambda x: model(structured(model, x), training=False))
     profiler = tf.compat.v1.profiler
     options = {**profiler.ProfileOptionBuilder.float_operation(), "output": "none"}
     graph = served.get_concrete_function(fixed).graph

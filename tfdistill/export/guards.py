@@ -70,20 +70,20 @@ def refuse_forbidden(
         ValueError: If a variable of a forbidden model, or a copy of its values, is in
             reach of a signature.
     """
-    owned = {
-        id(_keras.tf_variable(v)): v for model in forbidden for v in model.variables
-    }
+    theirs = [_keras.tf_variable(v) for model in forbidden for v in model.variables]
+    owned = {id(variable): variable for variable in theirs}
     if not owned:
         return
     used = {id(v): v for function in signatures.values() for v in function.variables}
-    shared = {
-        id(_keras.tf_variable(variable)): variable
+    common = [
+        _keras.tf_variable(variable)
         for model in models
         if isinstance(model, tf.keras.Model)
         for layer in _keras.layers_of(model)
         if isinstance(layer, _SHARED)
         for variable in layer.weights
-    }
+    ]
+    shared = {id(variable): variable for variable in common}
     own = [variable for key, variable in used.items() if key not in shared]
     found = sorted(v.name for v in own if id(v) in owned)
     if found:

@@ -41,6 +41,7 @@ from tfdistill.export.signatures import (
 from tfdistill.layers.embeddings import FeatureEmbeddings
 from tfdistill.layers.extraction import above_embeddings, restricted
 from tfdistill.layers.packed import PackedEmbeddings, unpacked
+from tfdistill.names import structured
 
 __all__ = ["ranker_servable"]
 
@@ -181,7 +182,7 @@ def _scores(
     model: tf.keras.Model, columns: Mapping[str, tf.Tensor]
 ) -> dict[str, tf.Tensor]:
     """All outputs as they are served."""
-    found = model(dict(columns), training=False)
+    found = model(structured(model, columns), training=False)
     return {name: tf.cast(scores, tf.float32) for name, scores in found.items()}
 
 

@@ -18,7 +18,7 @@ from tfdistill.export.guards import refuse_forbidden
 from tfdistill.export.index import IndexReport
 from tfdistill.export.naming import name_signatures
 from tfdistill.export.server_files import write_warm_up
-from tfdistill.names import safe_name
+from tfdistill.names import safe_name, structured
 
 __all__ = [
     "Answers",
@@ -147,7 +147,7 @@ def outputs_of(model: tf.keras.Model) -> dict[str, Any]:
 
 def called(model: tf.keras.Model, columns: Mapping[str, tf.Tensor]) -> tf.Tensor:
     """The output as it is served."""
-    return tf.cast(model(dict(columns), training=False), tf.float32)
+    return tf.cast(model(structured(model, columns), training=False), tf.float32)
 
 
 def columns_of(given: Mapping[str, Any], spec: FeatureSpec) -> dict[str, np.ndarray]:
