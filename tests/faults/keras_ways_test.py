@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_recommenders as tfrs
 
 from tfdistill.losses import (
     BPR,
@@ -54,13 +53,18 @@ class Subclassed(tf.keras.Model):
         return self.dense(self.norm(x))
 
 
-class Recommender(tfrs.Model):
-    def __init__(self):
-        super().__init__()
-        self.dense = LAYERS.Dense(1)
+def recommender():
+    tfrs = pytest.importorskip("tensorflow_recommenders", exc_type=ImportError)
 
-    def call(self, features):
-        return {"logit": self.dense(features["x"])}
+    class Recommender(tfrs.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = LAYERS.Dense(1)
+
+        def call(self, features):
+            return {"logit": self.dense(features["x"])}
+
+    return Recommender()
 
 
 def of_a_list():
@@ -89,7 +93,7 @@ PLAIN = {
 }
 NAMED = {
     "functional": functional,
-    "tfrs.Model": Recommender,
+    "tfrs.Model": recommender,
     "list of inputs": of_a_list,
     "dict of other keys": of_other_keys,
     "two outputs": of_two_outputs,

@@ -10,7 +10,6 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_ranking as tfr
 
 from tfdistill import losses
 from tfdistill.layers import DistillationExperts
@@ -141,7 +140,7 @@ TEMPERATURES = {
     ),
     "DistillationExperts": lambda t: DistillationExperts(2, start=t),
     "TF-Ranking": lambda t: losses.RankingLossAdapter(
-        tfr.keras.losses.SoftmaxLoss(temperature=t)
+        losses.tf_ranking().keras.losses.SoftmaxLoss(temperature=t)
     ),
     "call": lambda t: losses.RankNet().reduce(
         student=STUDENT, teacher=STUDENT, temperature=t
