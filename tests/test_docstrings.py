@@ -22,7 +22,8 @@ MODULES = sorted(
 PUBLIC = [
     name
     for name in MODULES
-    if name.count(".") == 1 or name.startswith("tfdistill.data.")
+    if (name.count(".") == 1 or name.startswith("tfdistill.data."))
+    and "._" not in name
 ]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
