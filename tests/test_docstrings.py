@@ -22,8 +22,7 @@ MODULES = sorted(
 PUBLIC = [
     name
     for name in MODULES
-    if (name.count(".") == 1 or name.startswith("tfdistill.data."))
-    and "._" not in name
+    if (name.count(".") == 1 or name.startswith("tfdistill.data.")) and "._" not in name
 ]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
