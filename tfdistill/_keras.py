@@ -90,7 +90,7 @@ def layers_of(model: tf.keras.layers.Layer) -> list[tf.keras.layers.Layer]:
 
 def path_of(weight: Any) -> str:
     """Returns a weight's name with that of its layer before it."""
-    return weight.path if _KERAS3 else weight.name
+    return weight.path if _KERAS3 else weight.name.partition(":")[0]
 
 
 def input_names(model: tf.keras.Model) -> list[str]:

@@ -74,7 +74,7 @@ def gradients(distiller: Distiller, data) -> dict[str, object]:
         loss = distiller.compute_loss(x, y, distiller(x, training=True), w)
     variables = distiller.trainable_variables
     slopes = tape.gradient(loss, variables)
-    return {_keras.path_of(v).split(":")[0]: g for v, g in zip(variables, slopes)}
+    return {_keras.path_of(v): g for v, g in zip(variables, slopes)}
 
 
 def test_the_loss_is_the_sum_of_hard_losses_and_weighted_transfers():

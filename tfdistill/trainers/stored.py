@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -99,7 +100,7 @@ def check_readable(config: Mapping[str, Any]) -> None:
     """
     for what in ("network", "transfers", "derived", "teacher"):
         with _named(what):
-            tf.keras.utils.deserialize_keras_object(config[what])
+            _read(config[what])
 
 
 def unpacked(
@@ -111,11 +112,14 @@ def unpacked(
         config: The configuration.
         custom_objects: As in `tf.keras.models.load_model`.
     """
-    parts = {
-        key: tf.keras.utils.deserialize_keras_object(value, custom_objects)
-        for key, value in config.items()
-    }
+    parts = {key: _read(value, custom_objects) for key, value in config.items()}
     return {**parts, "derived": dict(parts["derived"])}
+
+
+def _read(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """Makes what a configuration describes, and leaves it whole; Keras 3 empties it."""
+    config = copy.deepcopy(config)
+    return tf.keras.utils.deserialize_keras_object(config, custom_objects)
 
 
 def check_path(filepath: Any) -> None:
