@@ -94,6 +94,12 @@ def test_every_command_ends_like_this():
     assert all(hasattr(command, "__wrapped__") for command in commands)
 
 
+def test_a_port_that_does_not_exist_is_refused(tmp_path):
+    done = CliRunner().invoke(cli.app, ["serve", str(tmp_path), "--port", "70000"])
+    assert done.exit_code == 2 and "65535" in done.output
+    assert "There is no SavedModel" not in done.output
+
+
 def test_a_place_that_cannot_be_written_to_is_found_before_any_work(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="file' is a file"):

@@ -152,6 +152,7 @@ def test_what_is_no_time_is_refused_with_its_row(times, message):
     ("times", "time_format", "message"),
     [
         (["31/12/2023", "12/31/2023"], "%d/%m/%Y", "'12/31/2023' in row 1.*%d/%m/%Y"),
+        (["31/12/2023 10:30"], "%d/%m/%Y", "add what follows, as %H:%M"),
         (["31/12/2023"], "dd/mm/yyyy", "has directives such as"),
         (["31/12/2023"], "%Q", "time format '%Q'"),
         ([20231231], "%Y%m%d", "A time format is for text.*'t' holds int64"),

@@ -51,7 +51,7 @@ def test_four_commands_one_after_the_other(data, tmp_path):
     assert "0 of" in shown and "Test part" in shown
     judged = json.loads((tmp_path / "judged.json").read_text())
     assert list(judged) == [
-        "teacher runs/teacher/serving/1",
+        "teacher SavedModel",
         "runs/distill/serving/student-distilled/1",
         "runs/distill/serving/student-alone/1",
     ]
@@ -83,6 +83,9 @@ def test_trees_are_a_teacher_too(data, tmp_path):
     trees = stages.train_teacher(data, tmp_path / "trees", kind="trees")
     store = stages.score(data, tmp_path / "scores", item="item_id", teacher=trees)
     assert ScoreStore.open(tmp_path / "scores").manifest == store.manifest
+    relative = trees.relative_to(tmp_path)  # the same teacher by another path
+    again = stages.score(data, tmp_path / "scores", item="item_id", teacher=relative)
+    assert again.manifest == store.manifest and store.manifest.teacher == "trees.npz"
     judged = stages.evaluate(data, [], scores=tmp_path / "scores", console=QUIET)
     (metrics,) = judged.values()
     assert metrics["auc"] > 0.9  # they read the privileged feature

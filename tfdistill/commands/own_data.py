@@ -157,7 +157,8 @@ def score_teacher(
         str, typer.Option(help="Signature of the SavedModel.")
     ] = "serving_default",
     name: Annotated[
-        Optional[str], typer.Option(help="The teacher's name; else that of its file.")
+        Optional[str],
+        typer.Option(help="The teacher's name; else its file's or column's."),
     ] = None,
     version: Annotated[str, typer.Option(help="The teacher's version.")] = "1",
     dtype: Annotated[str, typer.Option(help="float32 or float16.")] = "float32",

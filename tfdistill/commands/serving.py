@@ -17,7 +17,9 @@ Threads = Annotated[int, typer.Option(min=1, help="Threads of a request.")]
 def serve(
     path: Annotated[Path, typer.Argument(help="Folder of a model, or of a version.")],
     name: Annotated[str, typer.Option(help="Name that clients use.")] = "model",
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8500,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")
+    ] = 8500,
     threads: Threads = 1,
     grace: Annotated[
         float, typer.Option(min=0, help="Seconds to finish requests when stopped.")

@@ -19,7 +19,7 @@ _DAY, _MONTH = "(?:0[1-9]|[12][0-9]|3[01])", "(?:0[1-9]|1[0-2])"
 _DIGITS = rf"(?:{_DAY}{_MONTH}|{_MONTH}{_DAY})(?:(?:19|20)\d\d|\d\d)"
 _ADVICE = (
     "Give the format, --time-format (time_format=): '%d/%m/%Y' if the day comes first, "
-    "'%m/%d/%Y' if the month does, with %z for a zone."
+    "'%m/%d/%Y' if the month does; add what follows, as %H:%M for 10:30, %z for a zone."
 )
 
 

@@ -113,7 +113,8 @@ def score(
         column: Instead, the table's column of a teacher's logits; what is empty is
             missing.
         signature: Of the SavedModel.
-        name: The teacher's name; by default that of its file or column.
+        name: The teacher's name; by default that of its column or file, or
+            `SavedModel`: where it lies does not count, its weights do.
         version: The teacher's version.
         dtype: As for `score_batches`.
         file_format: As for `score_batches`.
@@ -140,7 +141,7 @@ def score(
         requests,
         scorer,
         out,
-        teacher_name=name or column or str(teacher),
+        teacher_name=name or column or _name(Path(str(teacher))),
         version=version,
         keys=["request_id", item],
         dtype=dtype,
@@ -271,6 +272,11 @@ def _published(spec: FeatureSpec, nets: Mapping[Path, TrainedNet]) -> list[Path]
         )
     reports = publish(servables)
     return [Path(report.path) for report in reports.values()]
+
+
+def _name(teacher: Path) -> str:
+    """What a teacher is called wherever it lies."""
+    return "SavedModel" if teacher.is_dir() else teacher.name
 
 
 def _loaded(path: Path, signature: str, spec: FeatureSpec) -> Teacher:
