@@ -127,8 +127,11 @@ def measure(pythons: list[str], data_dir: pathlib.Path | None) -> dict[str, Any]
 
 
 def _answer(server: subprocess.Popen) -> Any:
-    """The next line of a process; an empty one if it has failed."""
-    return json.loads(server.stdout.readline())
+    """The next line of a process."""
+    line = server.stdout.readline()
+    if not line:
+        raise RuntimeError(f"{server.args} ended with code {server.wait()}.")
+    return json.loads(line)
 
 
 def _step(
