@@ -1,11 +1,12 @@
 """One training in rounds, run by rounds_test.py as a process that may be killed.
 
-python rounds_script.py DIRECTORY [--kill-at EPOCH]
+python rounds_script.py DIRECTORY [--kill-at EPOCH] [--epochs N]
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import signal
 from pathlib import Path
@@ -59,11 +60,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("directory", type=Path)
     parser.add_argument("--kill-at", type=int)
+    parser.add_argument("--epochs", type=int, default=RECIPE.epochs)
     options = parser.parse_args()
     problem = make_problem(movielens())
     kill = () if options.kill_at is None else (KillAt(options.kill_at, 2),)
     nets = train(
-        RECIPE,
+        dataclasses.replace(RECIPE, epochs=options.epochs),
         problem.spec,
         problem.parts.train,
         problem.judges["valid"],

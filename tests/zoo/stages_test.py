@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 
 import numpy as np
 import pytest
@@ -77,6 +78,26 @@ def test_students_of_several_seeds_are_shown_with_their_spread(data, tmp_path):
     )
     shown = [line for line in console.export_text().splitlines() if "±" in line]
     assert len(shown) == 2 and all(line.count("±") > 3 for line in shown)
+
+
+def test_an_unchanged_run_publishes_nothing_and_its_store_goes_on(data, tmp_path):
+    def versions():
+        return sorted(p.name for p in (tmp_path / "t/serving").glob("[0-9]*"))
+
+    first = stages.train_teacher(data, tmp_path / "t", epochs=1, console=QUIET)
+    store = stages.score(data, tmp_path / "scores", item="item_id", teacher=first)
+    again = stages.train_teacher(data, tmp_path / "t", epochs=1, console=QUIET)
+    assert (again, versions()) == (first, ["1"])
+    kept = stages.score(data, tmp_path / "scores", item="item_id", teacher=again)
+    assert kept.manifest == store.manifest
+
+    longer = stages.train_teacher(data, tmp_path / "t", epochs=3, console=QUIET)
+    assert (longer.name, versions()) == ("2", ["1", "2"])
+    shutil.rmtree(longer)
+    assert stages.train_teacher(data, tmp_path / "t", epochs=3, console=QUIET) == longer
+    (tmp_path / "t/serving/published.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"published.json.*Delete it"):
+        stages.train_teacher(data, tmp_path / "t", epochs=3, console=QUIET)
 
 
 def test_trees_are_a_teacher_too(data, tmp_path):

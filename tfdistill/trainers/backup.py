@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -179,11 +180,12 @@ class Backup(tf.keras.callbacks.Callback):
             else:
                 left.unlink()
 
-    def compare(self, model: tf.keras.Model) -> None:
-        """Refuses to go on with another run.
+    def compare(self, model: tf.keras.Model, epochs: int) -> None:
+        """Refuses to go on with another run, or with one that was trained longer.
 
         Args:
             model: The model, as it is before anything is restored.
+            epochs: Epochs that are asked for, in total.
         """
         if not self.resumes:
             return
@@ -198,6 +200,14 @@ class Backup(tf.keras.callbacks.Callback):
         # Layers repeat by number what a recipe has by name: they come last.
         self._require({**saved, "layers": None}, {**current, "layers": None})
         self._require(saved, current)
+        if self.start_step > epochs * self._steps_per_epoch:
+            done = self.start_step / self._steps_per_epoch
+            raise ValueError(
+                f"The run in {str(self._directory)!r} has been trained for {done:g} "
+                f"epochs, and its weights are of no earlier one. Received: "
+                f"epochs={epochs}. Ask for {math.ceil(done)} or more, or give the "
+                "shorter run another folder."
+            )
 
     def _require(self, saved: Mapping[str, Any], current: Mapping[str, Any]) -> None:
         require_same(

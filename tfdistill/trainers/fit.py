@@ -58,10 +58,11 @@ def fit(
 
     A run that has finished keeps its backup: run again, the program gets the final
     weights and the whole history back and trains nothing; with more `epochs` it goes
-    on, unless it was stopped at an epoch's end, as by `EarlyStopping`. An epoch that
-    was cut short, as by `TerminateOnNaN`, is not kept: it starts again from the last
-    checkpoint within it, or from its beginning. One process writes to a directory; a
-    second one is refused while the first one lives.
+    on, unless it was stopped at an epoch's end, as by `EarlyStopping`; with fewer than
+    it was trained for it is refused. An epoch that was cut short, as by
+    `TerminateOnNaN`, is not kept: it starts again from the last checkpoint within it,
+    or from its beginning. One process writes to a directory; a second one is refused
+    while the first one lives.
 
     **The same run.** A checkpoint holds what its run was begun with: losses, transfers,
     the optimizer's settings with the learning rate, layers, callbacks, the data, the
@@ -92,8 +93,8 @@ def fit(
     Raises:
         ValueError: If a number is out of range, `save_every` or `config` is given
             without `backup_dir`, `batches` gives a finite dataset, Keras'
-            `BackupAndRestore` is among the callbacks, the backup is another run's, or
-            another process writes to it.
+            `BackupAndRestore` is among the callbacks, the backup is another run's or a
+            longer one's, or another process writes to it.
 
     Example:
         >>> def batches(start_step):
@@ -139,7 +140,7 @@ def fit(
             steps_per_epoch=steps_per_epoch,
             save_every=save_every,
         )
-        backup.compare(model)
+        backup.compare(model, epochs)
         return train([*callbacks, backup], backup.start_step)
 
 

@@ -134,10 +134,15 @@ class Rounds:
     def ends(self, recaller: Recaller | None) -> Iterator[int]:
         """Yields the epoch at which each round ends, when its pools are there.
 
+        A round whose successor has its pools is over, and left out.
+
         Args:
             recaller: The net that is trained for recall, as it is at the time.
         """
-        for round_ in range(-(-self._epochs // self._candidates.epochs)):
+        last = (self._epochs - 1) // self._candidates.epochs
+        for round_ in range(last + 1):
+            if round_ < last and self._path(round_ + 1).exists():
+                continue
             self._pool(round_, recaller)
             yield min((round_ + 1) * self._candidates.epochs, self._epochs)
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from tfdistill import documents
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.export import (
@@ -20,17 +25,83 @@ from tfdistill.export import (
     ranker_servable,
     recall_servable,
 )
+from tfdistill.files import written_whole
+from tfdistill.identity import fingerprint
 from tfdistill.report import Cost, Export
 from tfdistill.zoo.comparison import Sizes
+from tfdistill.zoo.machine import versions
 from tfdistill.zoo.recipe import TrainedNet
 
-__all__ = ["CASCADE", "exported", "mflops_of", "request_of", "served_costs"]
+__all__ = [
+    "CASCADE",
+    "exported",
+    "mflops_of",
+    "published_once",
+    "request_of",
+    "served_costs",
+]
 
 CANDIDATES = 500
 """Candidates of one request when latency and FLOPs are measured."""
 
 CASCADE = "cascade"
 """Name of the model that makes a page of a user."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Published(documents.Checked):
+    """What a run has published last, and what it was made of."""
+
+    source: str
+    exports: documents.Several[Export]
+
+
+def published_once(
+    folder: Path,
+    source: Mapping[str, Any],
+    servables: Callable[[], Mapping[str | Path, Servable]],
+) -> list[Export]:
+    """Publishes models, unless the folder's newest versions were made of the same.
+
+    So a command that is run again trains nothing and publishes nothing: a server has
+    nothing to load, and a store of the teacher's scores goes on.
+
+    Args:
+        folder: Where the models' directories are; `published.json` lies there too.
+        source: JSON values and arrays that decide what is served.
+        servables: Makes the models by directory, within `folder` or the folder itself.
+
+    Returns:
+        What was exported and how it was checked, now or then.
+    """
+    digest = fingerprint([source, versions()])
+    record = folder / "published.json"
+    if record.exists():
+        last = documents.read(
+            record,
+            _Published,
+            what="what a run has published",
+            remedy="Delete it: the models are published anew.",
+        )
+        paths = [folder / export.path for export in last.exports]
+        if last.source == digest and all(path.is_dir() for path in paths):
+            return [
+                dataclasses.replace(export, path=str(path))
+                for export, path in zip(last.exports, paths)
+            ]
+    exports = [
+        Export(Path(d).name, r.path, r.process, r.max_difference)
+        for d, r in publish(servables()).items()
+    ]
+    inside = [
+        dataclasses.replace(export, path=os.path.relpath(export.path, folder))
+        for export in exports
+    ]
+    with written_whole(record) as unfinished:
+        unfinished.write_text(
+            json.dumps(dataclasses.asdict(_Published(digest, inside)), indent=1)
+        )
+    return exports
 
 
 def exported(
@@ -41,6 +112,8 @@ def exported(
     sizes: Sizes | None = None,
 ) -> tuple[list[Export], dict[str, Path]]:
     """Publishes every net as a SavedModel, all checked in one fresh process.
+
+    A run that is unchanged keeps what it has published: `published_once`.
 
     Args:
         spec: The features.
@@ -53,6 +126,26 @@ def exported(
         What was exported and how it was checked, and the folder of each net and of the
         cascade. The teacher is among them only to be measured beside its students.
     """
+    source = {
+        "spec": spec.to_json(),
+        "nets": {name: net.fingerprint for name, net in nets.items()},
+        "items": dict(requests.items),
+        "sizes": sizes and dataclasses.asdict(sizes),
+    }
+    exports = published_once(
+        out / "serving", source, lambda: _servables(spec, requests, nets, out, sizes)
+    )
+    return exports, {export.name: Path(export.path) for export in exports}
+
+
+def _servables(
+    spec: FeatureSpec,
+    requests: Requests,
+    nets: Mapping[str, TrainedNet],
+    out: Path,
+    sizes: Sizes | None,
+) -> dict[str | Path, Servable]:
+    """The models of all nets and of the cascade by directory."""
     example = request_of(requests, 0, 20)
     teacher = nets["teacher"].models["teacher"]
     servables: dict[str | Path, Servable] = {}
@@ -80,12 +173,7 @@ def exported(
         servables[out / "serving" / CASCADE] = _cascade(
             spec, requests, nets, sizes, example
         )
-    reports = publish(servables)
-    exports = [
-        Export(Path(d).name, r.path, r.process, r.max_difference)
-        for d, r in reports.items()
-    ]
-    return exports, {Path(d).name: Path(r.path) for d, r in reports.items()}
+    return servables
 
 
 def _cascade(

@@ -19,7 +19,7 @@ from tfdistill.data.batching import RequestBatches
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.data.summary import DataSummary
-from tfdistill.export import Servable, publish, ranker_servable
+from tfdistill.export import Servable, ranker_servable
 from tfdistill.files import written_whole
 from tfdistill.metrics import ranking_summary
 from tfdistill.report import ALONE, DISTILLED
@@ -34,6 +34,7 @@ from tfdistill.zoo.judge import ListJudge
 from tfdistill.zoo.progress import train_seeds, train_shown
 from tfdistill.zoo.ranking_pair import default_pair
 from tfdistill.zoo.recipe import TrainedNet
+from tfdistill.zoo.serving import published_once
 
 __all__ = ["KINDS", "distill", "evaluate", "score", "train_teacher"]
 
@@ -83,7 +84,8 @@ def train_teacher(
     nets = train_shown(
         "teacher", recipe, data.spec, parts, out / "training", console=console
     )
-    return _published(data.spec, {out / "serving": nets["teacher"]})[0]
+    serving = out / "serving"
+    return _published(data.spec, serving, {serving: nets["teacher"]})[0]
 
 
 def score(
@@ -212,7 +214,7 @@ def distill(
         out / "serving" / name.replace(" ", "-"): nets["fine"]
         for name, nets in runs[-1].items()
     }
-    return _published(data.spec, students)
+    return _published(data.spec, out / "serving", students)
 
 
 def evaluate(
@@ -262,16 +264,23 @@ def _keep(summary: DataSummary, out: Path) -> None:
         unfinished.write_text(json.dumps(dataclasses.asdict(summary), indent=1))
 
 
-def _published(spec: FeatureSpec, nets: Mapping[Path, TrainedNet]) -> list[Path]:
+def _published(
+    spec: FeatureSpec, folder: Path, nets: Mapping[Path, TrainedNet]
+) -> list[Path]:
     """Writes SavedModels that another process has loaded and compared."""
-    servables: dict[str | Path, Servable] = {}
-    for path, net in nets.items():
-        (model,) = net.models.values()
-        servables[path] = ranker_servable(
-            model, spec, allow_privileged="teacher" in net.models
-        )
-    reports = publish(servables)
-    return [Path(report.path) for report in reports.values()]
+    models = {path: next(iter(net.models.values())) for path, net in nets.items()}
+
+    def servables() -> dict[str | Path, Servable]:
+        return {
+            path: ranker_servable(
+                models[path], spec, allow_privileged="teacher" in net.models
+            )
+            for path, net in nets.items()
+        }
+
+    fingerprints = {str(p.relative_to(folder)): n.fingerprint for p, n in nets.items()}
+    source = {"spec": spec.to_json(), "nets": fingerprints}
+    return [Path(e.path) for e in published_once(folder, source, servables)]
 
 
 def _name(teacher: Path) -> str:
