@@ -25,13 +25,13 @@ CORE = [
     "filelock>=3.13",
     "rich>=13",
     "typer>=0.12",
-    f"setuptools<81; {OLD}",  # TensorBoard 2.15 imports pkg_resources
+    f"setuptools>=65.5,<81; {OLD}",  # TensorBoard 2.15 imports pkg_resources
 ]
 KERAS2 = ["tf-keras>=2.15,<2.22"]  # for TF_USE_LEGACY_KERAS=1 with TensorFlow 2.16+
 TFRS = ["tensorflow-recommenders>=0.7.7"]
 RANKING = [f"tensorflow-ranking>=0.5.5; {OLD}"]  # caps TensorFlow below 2.16
 GBDT = ["lightgbm>=4.3,<5"]
-BEAM = ["apache-beam>=2.60", "google-crc32c"]
+BEAM = ["apache-beam>=2.60", "google-crc32c>=1.5"]
 DEV = [
     "pytest>=8",
     "pytest-xdist>=3.5",
@@ -39,9 +39,9 @@ DEV = [
     "ruff>=0.9,<0.18",
     "mypy>=1.11",
     "build>=1",
-    "tensorboard",  # TensorFlow 2.21 does not bring it
+    "tensorboard>=2.15",  # TensorFlow 2.21 does not bring it
     *GBDT,
-    *BEAM,
+    *(f"{package}; {OLD}" for package in BEAM),  # caps NumPy, protobuf, pyarrow
 ]
 
 setup(
