@@ -12,7 +12,6 @@ import typer
 from rich.console import Console
 
 from tfdistill.commands import movielens, own_data, serving
-from tfdistill.files import require_room
 from tfdistill.version import __version__
 
 __all__ = ["app", "main"]
@@ -59,8 +58,6 @@ def _in_one_sentence(command: Callable[..., None], remedy: str) -> Callable[...,
     @functools.wraps(command)
     def run(**options: Any) -> None:
         try:
-            if options.get("out") is not None:
-                require_room(options["out"])
             command(**options)
         except KeyboardInterrupt:
             _end(f"Stopped. {remedy}", 130)
@@ -92,7 +89,8 @@ def _of_system(error: OSError, out: object) -> str:
     where = "" if place is None else f" ({str(place)!r})"
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     what = error.strerror or str(error)
-    return f"{what}{where}." + (" Free some space first." if full else "")
+    first = "Free some space" if full else "Correct that"
+    return f"{what}{where}. {first} first."
 
 
 def _of_tensorflow(error: Exception) -> str | None:

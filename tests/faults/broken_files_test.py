@@ -18,7 +18,7 @@ import pytest
 import tensorflow as tf
 
 from tfdistill.arrays import read_array, read_arrays
-from tfdistill.data import read_tfrecords
+from tfdistill.data import read_frame, read_tfrecords
 from tfdistill.data.delimited import read_interactions
 from tfdistill.data.implicit_sets import load_gowalla, load_online_retail
 from tfdistill.data.movielens import Expected, load_movielens
@@ -184,6 +184,99 @@ def test_a_file_that_is_no_tfrecord_is_named(tmp_path):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"mine\.tfrecord' can't be read as a TF"):
             read_tfrecords(path, SPEC, batch_size=2)
+
+
+def flipped(content, at):
+    return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("damage", "record"),
+    [
+        (lambda whole, size: flipped(whole, 3 * size + 20), 3),  # its data
+        (lambda whole, size: flipped(whole, 2 * size + 9), 2),  # of its length
+        (lambda whole, size: flipped(whole, 4 * size - 1), 3),  # its checksum
+        (lambda whole, size: flipped(whole, 4 * size), 4),  # its length
+        (lambda whole, size: whole[: 3 * size + 40], 3),
+        (lambda whole, size: whole[: 2 * size + 5], 2),
+        (lambda whole, size: whole[:-1], 299),
+        (lambda whole, size: whole + b"more", 300),
+        (lambda whole, size: flipped(whole, 260 * size + 20), 260),
+    ],
+)
+def test_damage_within_a_tfrecord_names_file_and_record(tmp_path, damage, record):
+    """What comes before it is read; a file before it is whole."""
+    values = {"price": [5.0, 3.0], "label": [1.0, 0.0]}
+    example = tf.train.Example(
+        features=tf.train.Features(
+            feature={
+                name: tf.train.Feature(float_list=tf.train.FloatList(value=numbers))
+                for name, numbers in values.items()
+            }
+        )
+    ).SerializeToString()
+    for name, count in (("a", 3), ("b", 300)):
+        with tf.io.TFRecordWriter(str(tmp_path / name)) as writer:
+            for _ in range(count):
+                writer.write(example)
+    files = [tmp_path / "a", tmp_path / "b"]
+    options = {"batch_size": 4, "repeat": record % 2 == 1}
+    whole = files[1].read_bytes()
+    files[1].write_bytes(damage(whole, len(example) + 16))
+    read = 0
+    said = rf"b is damaged or cut in record {record} \(counted from 0\): write"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=said):
+        for x, _, _ in read_tfrecords(files, SPEC, **options):
+            read += len(x["price"])
+    assert 3 + record - 4 < read <= 3 + record
+
+
+def test_a_tfrecord_file_without_a_record_is_no_damage(tmp_path):
+    (tmp_path / "empty").touch()
+    assert not list(read_tfrecords(tmp_path / "empty", SPEC, batch_size=2))
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "none", "twice", "half"])
+def test_damaged_gzip_of_a_table_is_named_with_what_to_do(tmp_path, damage):
+    text = "request,click,price\n" + "a,1,2.5\n" * 9999
+    whole = gzip.compress(text.encode())
+    content = {
+        "cut": whole[:-9],
+        "half": whole[: len(whole) // 2],
+        "flipped": flipped(whole, 40),
+        "none": text.encode(),
+        "twice": gzip.compress(whole),
+    }[damage]
+    path = tmp_path / "mine.csv.gz"
+    path.write_bytes(content)
+    do = "unpack it" if damage == "twice" else "copy or compress it again"
+    with pytest.raises(ValueError, match=rf"mine\.csv\.gz' can't be read.*{do}"):
+        read_frame(path, SPEC)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (gzip.compress(b"request,click,price\na,1,2\n"), "it is compressed"),
+        ("request,click,price\na,1,2\n".encode("utf-16"), "UTF-16; save it as UTF-8"),
+        ("request,click,price\na,1,2\n".encode("utf-16-be"), "NUL.* no text of UTF-8"),
+        (b"PK\x03\x04 and so on", "a zip archive or an Excel file"),
+        (b"PAR1 and so on PAR1", "a Parquet file; name it .parquet"),
+        (b"", "no header"),
+        (
+            b"request,click,price\n" + b"a,1,2\n" * 99_999 + b"\xe9,1,2\n",
+            "line 100001 is not UTF-8",
+        ),
+        (b"request,click,price\na,1,2\n\xe9,1,2\n", "line 3 is not UTF-8"),
+    ],
+)
+def test_what_is_no_csv_says_what_it_is(tmp_path, content, problem):
+    path = tmp_path / "mine.csv"
+    path.write_bytes(content)
+    with pytest.raises(
+        ValueError, match=rf"mine\.csv' can't be read as CSV.*{problem}"
+    ):
+        read_frame(path, SPEC)
 
 
 def test_a_damaged_saved_model_is_named(tmp_path):

@@ -203,7 +203,10 @@ def test_grades_are_read_where_they_are_asked_for():
     )
     np.testing.assert_array_equal(found.labels, [[0, 4, np.nan]])
     for wrong in (-1, np.inf):
-        with pytest.raises(ValueError, match="in row 0; a label must not be negative"):
+        with pytest.raises(
+            ValueError,
+            match=r"in row 0 \(counted from 0\); a label must not be negative",
+        ):
             requests_from_frame(
                 frame.assign(click=wrong),
                 PRICE,
@@ -278,7 +281,7 @@ def test_examples_do_not_take_padding_for_a_label(tmp_path):
 
 def test_the_commands_take_labels_of_0_and_1_only(tmp_path):
     path = written(tmp_path, "request,click,price\n1,0,2\n2,0.5,3\n")
-    with pytest.raises(ValueError, match="'click' holds 0.5 in row 1.*must be 0 or 1"):
+    with pytest.raises(ValueError, match="'click' holds 0.5 in line 3.*must be 0 or 1"):
         Impressions(path, PRICE, "request", "click").read()
 
 

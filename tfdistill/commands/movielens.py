@@ -10,6 +10,7 @@ from typing import Annotated, Any, Optional
 import typer
 from rich.console import Console
 
+from tfdistill.commands.places import new_folder
 from tfdistill.files import locked
 
 __all__ = ["cascade", "quickstart"]
@@ -26,7 +27,7 @@ _Seeds = Annotated[int, typer.Option(min=1, help="How many seeds to train, from 
 
 def quickstart(
     out: Annotated[
-        Path, typer.Option(help="Folder of checkpoints, exports and the report.")
+        Path, new_folder("Folder of checkpoints, exports and the report.")
     ] = Path("runs/quickstart"),
     data_dir: _DataDir = None,
     seeds: _Seeds = 1,
@@ -57,7 +58,7 @@ def cascade(
         ),
     ] = "joint,frozen,distilled,independent",
     out: Annotated[
-        Path, typer.Option(help="Folder of checkpoints and of cascade.json.")
+        Path, new_folder("Folder of checkpoints and of cascade.json.")
     ] = Path("runs/cascade"),
     data_dir: _DataDir = None,
     seeds: _Seeds = 1,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tfdistill.data.row_errors import RowError
 from tfdistill.data.spec import Feature
 from tfdistill.data.text_numbers import is_text, parsed
 
@@ -63,9 +64,10 @@ def labels(frame: Any, name: str, *, graded: bool) -> np.ndarray:
             else "Grades, such as 0 to 4, are for losses of lists alone: "
             "requests_from_frame(graded=True)."
         )
-        raise ValueError(
-            f"Column {name!r} holds {values[row]:g} in row {row}; a label {limit}. "
-            + advice
+        raise RowError(
+            f"Column {name!r} holds {values[row]:g}",
+            row,
+            f"; a label {limit}. {advice}",
         )
     return values
 
@@ -76,9 +78,10 @@ def require_binary(frame: Any, name: str) -> int:
     between = (values != 0) & (values != 1) & ~np.isnan(values)
     if between.any():
         row = int(np.argmax(between))
-        raise ValueError(
-            f"Column {name!r} holds {values[row]:g} in row {row}; a label must be 0 or "
-            "1, or an empty cell (null) where it is unknown."
+        raise RowError(
+            f"Column {name!r} holds {values[row]:g}",
+            row,
+            "; a label must be 0 or 1, or an empty cell (null) where it is unknown.",
         )
     return int(np.sum(values == 1))
 
@@ -153,10 +156,12 @@ def _finite(feature: Feature, values: Any, rows: np.ndarray) -> np.ndarray:
     finite = np.isfinite(numbers)
     if not finite.all():
         at = int(np.argmin(finite))
-        raise ValueError(
-            f"Column {feature.name!r} is {numbers[at]} in row {rows[at]}; a numeric "
-            "feature must be finite. Fill it, for example with the column's mean (and "
-            "say in a second column what was missing), or drop the row."
+        raise RowError(
+            f"Column {feature.name!r} is {numbers[at]}",
+            rows[at],
+            "; a numeric feature must be finite. Fill it, for example with the "
+            "column's mean (and say in a second column what was missing), or drop the "
+            "row.",
         )
     return np.asarray(numbers)
 
@@ -182,22 +187,27 @@ def refuse_big(values: Any, name: str, rows: np.ndarray) -> None:
     big = (values > _LARGEST).fillna(False).to_numpy(bool)
     if big.any():
         at = int(np.argmax(big))
-        raise ValueError(
-            f"Column {name!r} holds {values.iloc[at]} in row {rows[at]}, which is "
-            "beyond the integers of 64 bits with a sign; store the column as text."
+        raise RowError(
+            f"Column {name!r} holds {values.iloc[at]}",
+            rows[at],
+            ", which is beyond the integers of 64 bits with a sign; store the column "
+            "as text.",
         )
 
 
 def _not_a_number(name: str) -> Callable[[int, str], ValueError]:
-    return lambda row, what: ValueError(
-        f"Column {name!r} must hold numbers, but {what} in row {row}; correct it, or "
-        "leave the cell empty where it is missing."
+    return lambda row, what: RowError(
+        f"Column {name!r} must hold numbers, but {what}",
+        row,
+        "; correct it, or leave the cell empty where it is missing.",
     )
 
 
-def refused(name: str, what: str, row: int, wanted: str) -> ValueError:
+def refused(name: str, what: str, row: int, wanted: str) -> RowError:
     """Returns the error of a column that holds what its feature can't."""
-    return ValueError(
-        f"Column {name!r} {what} in row {row}, but the spec makes it a column "
-        f"{wanted}; convert the column or change the feature's dtype and shape."
+    return RowError(
+        f"Column {name!r} {what}",
+        row,
+        f", but the spec makes it a column {wanted}; convert the column or change the "
+        "feature's dtype and shape.",
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import io
-from collections.abc import Collection
+import zlib
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,11 +15,21 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
-__all__ = ["read_csv"]
+from tfdistill.data.row_errors import RowError
+
+__all__ = ["read_csv", "rows_by_line"]
 
 _SEPARATORS = (",", ";", "\t")
 _BLOCK = 1 << 24
 """Bytes that are parsed at once; a row has to fit into them."""
+_OTHERS = {
+    b"\x1f\x8b": "it is compressed, once more than its name says; unpack it",
+    b"PK\x03\x04": "it is a zip archive or an Excel file; unpack it, or save it as CSV",
+    b"PAR1": "it is a Parquet file; name it .parquet",
+    b"\xff\xfe": "it is UTF-16; save it as UTF-8",
+    b"\xfe\xff": "it is UTF-16; save it as UTF-8",
+}
+"""How files begin that are no CSV, and what to do about them."""
 
 
 def read_csv(
@@ -46,18 +58,97 @@ def read_csv(
         [['007', '31'], ['7', '?']]
     """
     path = Path(path)
-    separator = {r"\t": "\t"}.get(str(separator), separator)
-    if separator is not None and len(separator) != 1:
-        raise ValueError(f"A separator is one character, got {separator!r}.")
     try:
+        _refuse_others(path)
         header = _header(path)
-        if separator is None:
-            separator = max(_SEPARATORS, key=lambda s: _fits(header, s, wanted))
+        separator = _separator(header, separator, wanted)
         names = _fields(header, separator)
         table = _parsed(path, names, separator)
     except UnicodeDecodeError as error:
-        raise ValueError(f"it is not UTF-8 ({error}); save it as UTF-8") from error
+        raise ValueError(_not_utf8(path)) from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(
+            f"its gzip data are damaged or cut ({error}); copy or compress it again"
+        ) from error
     return table.to_pandas(types_mapper={pa.string(): pd.StringDtype("pyarrow")}.get)
+
+
+@contextlib.contextmanager
+def rows_by_line(
+    path: str | Path, *, separator: str | None = None, wanted: Collection[str] = ()
+) -> Iterator[None]:
+    r"""Lets errors of a frame's rows name the lines of the CSV file it was read from.
+
+    Lines are what an editor shows: from 1, the header among them. Rows of any other
+    file stay as they are, counted from 0.
+
+    Args:
+        path: The file, all of whose rows are in the frame, in order.
+        separator: As for `read_csv`.
+        wanted: As for `read_csv`.
+
+    Raises:
+        ValueError: In place of a `RowError`.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "mine.csv"
+        >>> _ = path.write_text('name,age\n"two\nlines",31\n\nAda,x\n')
+        >>> with rows_by_line(path):
+        ...     raise RowError("There is no number", 1, ".")
+        Traceback (most recent call last):
+        ValueError: There is no number in line 5.
+    """
+    try:
+        yield
+    except RowError as error:
+        path = Path(path)
+        if not path.name.endswith((".csv", ".csv.gz")):
+            raise
+        separator = _separator(_header(path), separator, wanted)
+        raise ValueError(error.in_line(_line(path, error.row, separator))) from error
+
+
+def _line(path: Path, row: int, separator: str) -> int:
+    """The line that a row begins in; the header is the row before the first."""
+    begins = 1
+    with _opened(path) as file, _text(file) as lines:
+        rows = csv.reader(lines, delimiter=separator)
+        for fields in rows:
+            row -= bool(fields)
+            if row < -1:
+                break
+            begins = rows.line_num + 1
+    return begins
+
+
+def _separator(header: str, given: str | None, wanted: Collection[str]) -> str:
+    if given is None:
+        return max(_SEPARATORS, key=lambda s: _fits(header, s, wanted))
+    given = {r"\t": "\t"}.get(given, given)
+    if len(given) != 1:
+        raise ValueError(f"a separator is one character, got {given!r}")
+    return given
+
+
+def _refuse_others(path: Path) -> None:
+    with _opened(path) as file:
+        begin = file.read(4)
+    for mark, problem in _OTHERS.items():
+        if begin.startswith(mark):
+            raise ValueError(problem)
+
+
+def _not_utf8(path: Path) -> str:
+    """Says in which line the first bytes are that are no UTF-8."""
+    with _opened(path) as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                byte = line[error.start : error.start + 1]
+                return f"line {number} is not UTF-8 ({byte!r}); save it as UTF-8"
+    return "it is not UTF-8; save it as UTF-8"
 
 
 def _opened(path: Path) -> BinaryIO:
@@ -76,13 +167,15 @@ def _header(path: Path) -> str:
         header = ""
         for line in lines:
             header += line if header or line.strip() else ""
+            if "\0" in header:
+                raise ValueError("it holds NUL bytes, so it is no text of UTF-8")
             if header and header.count('"') % 2 == 0:
                 return header
     raise ValueError("it has no header")
 
 
 def _fields(header: str, separator: str) -> list[str]:
-    names = next(csv.reader([header], delimiter=separator))
+    names = _split(header, separator)
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise ValueError(f"its header has {repeated} more than once")
@@ -91,8 +184,12 @@ def _fields(header: str, separator: str) -> list[str]:
 
 def _fits(header: str, separator: str, wanted: Collection[str]) -> tuple[int, int]:
     """How many of the wanted names, and how many at all, a separator gives."""
-    names = set(next(csv.reader([header], delimiter=separator)))
+    names = set(_split(header, separator))
     return len(names & set(wanted)), len(names)
+
+
+def _split(header: str, separator: str) -> list[str]:
+    return next(csv.reader(io.StringIO(header, newline=""), delimiter=separator))
 
 
 def _parsed(path: Path, names: list[str], separator: str) -> Any:

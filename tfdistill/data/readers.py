@@ -18,6 +18,7 @@ from tfdistill.data.columns import (
 )
 from tfdistill.data.csv_files import read_csv
 from tfdistill.data.requests import Requests
+from tfdistill.data.row_errors import RowError
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.data.times import instants
 from tfdistill.files import read_as
@@ -263,10 +264,8 @@ def _codes(frame: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
         refuse_big(frame[name], name, np.arange(len(frame)))
     code, keys = pd.factorize(frame[name])
     if (code < 0).any():
-        raise ValueError(
-            f"Column {name!r} has no value in row {np.argmax(code < 0)}; every row "
-            "needs one."
-        )
+        row = int(np.argmax(code < 0))
+        raise RowError(f"Column {name!r} has no value", row, "; every row needs one.")
     return code, np.asarray(keys)
 
 
@@ -351,8 +350,10 @@ def _one_each(
         first, second = (
             np.asarray(v).tolist() for v in (result[code[row]], values[row])
         )
-        raise ValueError(
+        raise RowError(
             f"{name!r} must have one value for each {what!r}, but {what!r} = "
-            f"{keys[code[row]]} has {first!r} and, in row {row}, {second!r}."
+            f"{keys[code[row]]} has {first!r} and,",
+            row,
+            f", {second!r}.",
         )
     return result

@@ -250,7 +250,6 @@ class StoreWriter:
                 f"A store of {self._described.kind} takes values of {rank} axes per "
                 f"key, got {ranks}."
             )
-        self.directory.mkdir(parents=True, exist_ok=True)
         self._clean()  # records of a store whose manifest was deleted
         described.save(self.directory)
         self._found = described

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from tfdistill.data.columns import require_binary
+from tfdistill.data.csv_files import rows_by_line
 from tfdistill.data.readers import read_frame, requests_from_frame, split_requests
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
@@ -67,7 +68,10 @@ class Impressions:
                 value that means something.
         """
         frame = read_frame(self.table, self.spec, separator=self.separator)
-        with read_as(self.table, "impressions of this spec"):
+        by_line = rows_by_line(
+            self.table, separator=self.separator, wanted=self.spec.names
+        )
+        with read_as(self.table, "impressions of this spec"), by_line:
             requests = requests_from_frame(
                 frame,
                 self.spec,

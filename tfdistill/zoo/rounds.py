@@ -156,7 +156,6 @@ class Rounds:
         path = self._path(round_)
         if not path.exists():
             made = self._drawn(round_) if recaller is None else self._recalled(recaller)
-            path.parent.mkdir(parents=True, exist_ok=True)
             with written_whole(path) as file, open(file, "wb") as stream:
                 np.save(stream, made)
         remedy = "Delete it: the run makes it anew."

@@ -72,7 +72,6 @@ def train_teacher(
     console = console or Console()
     requests, summary = data.read(console=console)
     parts = data.parts(requests)
-    out.mkdir(parents=True, exist_ok=True)
     _keep(summary, out)
     if kind == "trees":
         trees = GbdtTeacher.fit(data.spec, parts["train"], parts["valid"])
@@ -190,7 +189,6 @@ def distill(
             f"The store in {str(scores)!r} has no score of any training impression; "
             "was it made of this table?"
         )
-    out.mkdir(parents=True, exist_ok=True)
     _keep(summary, out)
     pair = default_pair(data.spec, without=without)
     recipes = {
@@ -251,7 +249,6 @@ def evaluate(
     for path in models:
         judged[str(path)] = _metrics(test, _logits(SavedModelTeacher(path), test))
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(out) as unfinished:
             unfinished.write_text(json.dumps(judged, indent=1))
     _print({name: [values] for name, values in judged.items()}, console)
