@@ -49,6 +49,7 @@ MAY_IMPORT = {
     "serving": {"export", "files"},
     "zoo": {
         "arrays",
+        "documents",
         "files",
         "identity",
         "models",
