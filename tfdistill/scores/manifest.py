@@ -15,7 +15,7 @@ from tfdistill.documents import STRICT, Int64, Size, one_of, read
 from tfdistill.files import plain_name, written_whole
 from tfdistill.identity import require_same
 
-__all__ = ["ANEW", "KINDS", "Column", "Manifest", "Shard"]
+__all__ = ["ANEW", "FINGERPRINT", "KINDS", "SOURCE", "Column", "Manifest", "Shard"]
 
 KINDS = ("scores", "embeddings", "lists")
 """What a store holds for each key: numbers, vectors, or a list of best items."""
@@ -24,6 +24,9 @@ ANEW = (
     "Use what it was begun with, or begin anew: in another folder, or delete this one."
 )
 """What to do about a store that others' scores would be put into."""
+
+FINGERPRINT, SOURCE = "teacher_fingerprint", "teacher_source"
+"""What an identity says of the teacher; where it comes from is only told."""
 
 _NAME = "manifest.json"
 _REMEDY = "Restore it, or score again into an empty folder."
@@ -160,14 +163,19 @@ class Manifest:
         Raises:
             ValueError: If anything of them differs; it names what, from what to what.
         """
+        what = f"The store in {str(where)!r}"
+        saved, current = self._settings(), wanted._settings()
+        (was, its), (now, other) = (
+            (settings.pop(FINGERPRINT, None), settings.pop(SOURCE, "not told which"))
+            for settings in (saved, current)
+        )
         # A function's fingerprint is its scores of some of the data: those come first.
-        for last in ("teacher_fingerprint", None):
-            saved, current = (
-                {name: value for name, value in m._settings().items() if name != last}
-                for m in (self, wanted)
+        require_same(saved, current, what=what, anew=ANEW)
+        if was != now:
+            raise ValueError(
+                f"{what} was begun with another teacher, or with other weights of it: "
+                f"{FINGERPRINT} was {was!r} ({its}) and is {now!r} ({other}). {ANEW}"
             )
-            what = f"The store in {str(where)!r}"
-            require_same(saved, current, what=what, anew=ANEW)
 
     def _settings(self) -> dict[str, Any]:
         """All that decides what is stored, on one level."""
