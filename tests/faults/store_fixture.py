@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from tfdistill.data import Requests
@@ -46,6 +48,7 @@ def dying(teacher, calls=6):
     """The same teacher, until its process dies; the first call asks what it is."""
     left = iter(range(calls))
 
+    @functools.wraps(teacher)
     def dies(features):
         if next(left, None) is None:
             raise KeyboardInterrupt

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -11,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 import pydantic
 
-from tfdistill.documents import STRICT, Int64, Size, one_of, read
+from tfdistill.documents import STRICT, Int64, Size, as_json, one_of, read
 from tfdistill.files import plain_name, written_whole
 from tfdistill.identity import require_same
 
@@ -186,9 +185,8 @@ class Manifest:
 
     def save(self, directory: Path) -> None:
         """Writes `manifest.json`, whole or not at all."""
-        text = json.dumps(dataclasses.asdict(self), indent=1)
         with written_whole(directory / _NAME) as unfinished:
-            unfinished.write_text(text, encoding="utf-8")
+            unfinished.write_text(as_json(self), encoding="utf-8")
 
     @classmethod
     def load(cls, directory: Path) -> Manifest | None:
