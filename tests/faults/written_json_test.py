@@ -73,8 +73,8 @@ def test_a_manifest_and_timings_are_json(tmp_path):
 def table(folder, labels):
     """Two hundred requests of two impressions each, whose labels repeat."""
     frame = pd.DataFrame({"request": np.repeat(np.arange(200), 2)})
-    frame = frame.assign(click=np.resize(labels, 400).astype(float), item=np.arange(400))
-    frame = frame.assign(logit=np.linspace(1, -1, 400))
+    frame = frame.assign(item=np.arange(400), logit=np.linspace(1, -1, 400))
+    frame = frame.assign(click=np.resize(labels, 400).astype(float))
     frame.to_parquet(folder / "t.parquet")
     spec = FeatureSpec(
         (Feature("item", "categorical", "item", table="item"),),
