@@ -178,6 +178,8 @@ def shown(value: Any) -> str:
         >>> shown("a" * 1000)
         "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'"
     """
+    if isinstance(value, np.generic):
+        value = value.item()
     try:
         return _SHORT.repr(value)
     except ValueError:  # Python writes no integer of more than 4300 digits
