@@ -277,6 +277,7 @@ def _text(problem: Any, steps: Sequence[Any], kind: type) -> tuple[str, str]:
     if problem["type"] == "value_error":
         return f"is refused: {str(problem['ctx']['error']).rstrip('.')}", ""
     text = problem["msg"].replace("Input should", "must").replace("should", "must")
+    text = text.replace("a valid string", "text")
     return text, f", got {shown(problem['input'])}"
 
 

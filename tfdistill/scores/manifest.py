@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 import pydantic
 
-from tfdistill.documents import STRICT, Int64, Size, as_json, one_of, read
+from tfdistill.documents import STRICT, Checked, Int64, Size, as_json, one_of, read
 from tfdistill.files import plain_name, written_whole
 from tfdistill.identity import require_same
 
@@ -58,7 +58,7 @@ class Column:
 
 
 @dataclasses.dataclass(frozen=True)
-class Shard:
+class Shard(Checked):
     """One file of a store.
 
     Args:
@@ -69,20 +69,20 @@ class Shard:
             identity has none of all data.
 
     Raises:
-        ValueError: If the name leaves the store's folder.
+        ValueError: If a field is not what its annotation says, such as a name that
+            leaves the store's folder.
 
     Example:
-        >>> Shard("shard-00000.parquet", 10, "ab12").rows
-        10
+        >>> Shard("../shard-00000.parquet", 10, 64 * "0")
+        Traceback (most recent call last):
+        ValueError: Shard '../shard-00000.parquet': name is refused: a file's name must
+        be a plain one inside its folder, got '../shard-00000.parquet'.
     """
 
-    name: str
+    name: Annotated[str, pydantic.AfterValidator(plain_name)]
     rows: Size
     sha256: Annotated[str, pydantic.Field(pattern="^[0-9a-f]{64}$")]
     features: str = ""
-
-    def __post_init__(self) -> None:
-        plain_name(self.name)
 
     @classmethod
     def load(cls, path: Path) -> Shard:
