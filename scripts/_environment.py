@@ -221,17 +221,19 @@ def _packages(setting, extras):
     extras = list(extras) + (["tfrs"] if legacy else [])
     extras += ["ranking"] if old else ["keras2"] if legacy else []
     target = ROOT + ("[{}]".format(",".join(extras)) if extras else "")
-    arguments = ["-e", target, "tensorflow" + _bounds(setting.tensorflow)]
+    tensorflow = "tensorflow" + _bounds(setting.tensorflow)
+    arguments = ["-e", target, tensorflow]
     constraints = _constraints(setting)
     if os.path.isfile(constraints):
         arguments += ["-c", constraints]
-    yield "TensorFlow and the other packages", arguments
+    yield "TensorFlow", ["--no-deps", tensorflow]  # alone it says if there is no wheel
+    yield "the other packages", arguments
     if not old:  # TF-Ranking asks for TensorFlow below 2.16, and works without
         yield "TF-Ranking", ["--no-deps", RANKING]
 
 
 def _bounds(tensorflow):
-    named = {"newest": ">=2.19", "oldest": "~=2.15.1", "2.15": "~=2.15.1"}
+    named = {"newest": ">=2.19,<2.22", "oldest": "~=2.15.1", "2.15": "~=2.15.1"}
     return named.get(tensorflow, f"~={tensorflow}.0")
 
 
