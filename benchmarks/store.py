@@ -80,8 +80,9 @@ def mean(values: Sequence[float]) -> str:
 
 
 def append(name: str, run: str, values: Mapping[str, Any]) -> None:
-    """Adds one finished run with the machine and the versions it was made on."""
-    row = {"run": run, **values, "hardware": hardware(), "versions": versions()}
+    """Adds one finished run with the machine and, if not given, the versions here."""
+    here = {"hardware": hardware(), "versions": versions()}
+    row = {"run": run, **values, **{k: v for k, v in here.items() if k not in values}}
     RESULTS.mkdir(exist_ok=True)
     with open(RESULTS / f"{name}.jsonl", "a", encoding="utf-8") as file:
         file.write(as_json(row, indent=None) + "\n")
