@@ -87,11 +87,7 @@ class SavedModelTeacher:
         self.signals = dict(signals)
         arguments = self._function.structured_input_signature[1]
         self._arguments = {
-            x.name if x.name and safe_name(x.name, [x.name]) == key else key: (
-                key,
-                x.dtype,
-            )
-            for key, x in arguments.items()
+            _column(key, spec): (key, spec.dtype) for key, spec in arguments.items()
         }
         self._sources = {name: inputs.get(name, name) for name in self._arguments}
         unknown = sorted(set(inputs) - set(self._arguments))
