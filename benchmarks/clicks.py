@@ -90,7 +90,8 @@ class Bench:
     def recall(self, form: str, weight: float) -> TrainedNet:
         """Trains recall under the ranker, or reads what was trained."""
         spec, loss = self.simulation.spec, FORMS[form]
-        net = Net(TwoTower((), dim=16), spec.non_privileged().names)
+        served = spec.non_privileged().names
+        net = Net(TwoTower((), dim=16), served, task="recall")
         recipe = dataclasses.replace(
             recall_from_logits.recipe(net, loss, weight=weight, negatives=DRAWN),
             epochs=12,

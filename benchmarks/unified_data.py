@@ -179,8 +179,8 @@ def citeulike(data_dir: pathlib.Path) -> CascadeProblem:
     )
     product = TwoTower(units=(), dim=None)
     nets = {
-        "teacher": Net(product, ("user_wide", "item_wide")),
-        "recall": Net(product, ids.names),
+        "teacher": Net(product, ("user_wide", "item_wide"), task="recall"),
+        "recall": Net(product, ids.names, task="recall"),
         "coarse": Net(CoarseTwoTower((), dim=16, interaction=8), ids.names),
         "fine": Net(DeepFm((32, 16)), ids.names),
     }

@@ -123,7 +123,9 @@ def test_labels_that_no_metric_takes_are_refused_before_training(tmp_path):
 
 def test_recall_without_a_relevant_item_is_refused_before_training(tmp_path):
     recipe = Recipe(
-        {"recall": Net(TwoTower((4,), 4), SPEC.names)}, negatives=0, epochs=1
+        {"recall": Net(TwoTower((4,), 4), SPEC.names, task="recall")},
+        negatives=0,
+        epochs=1,
     )
     nothing = labelled(PART, np.zeros_like(PART.labels))
     judge = CatalogueJudge(nothing, PairSet([0], [0], 30), np.zeros(30, bool))

@@ -27,7 +27,7 @@ FEATURES = ("user_id", "item_id")
 RECIPE = Recipe(
     {
         "teacher": Net(Dnn((8,)), FEATURES),
-        "recall": Net(TwoTower((), dim=4), FEATURES),
+        "recall": Net(TwoTower((), dim=4), FEATURES, task="recall"),
         "fine": Net(Dnn((4,)), FEATURES),
     },
     transfers=(

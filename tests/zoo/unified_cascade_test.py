@@ -141,7 +141,7 @@ def test_ways_of_training_are_compared_and_read_back(tmp_path, monkeypatch):
 def test_two_towers_teach_the_order_by_their_products(tmp_path):
     problem = make_problem(movielens())
     nets = dict(default_nets(problem.spec))
-    nets["teacher"] = Net(TwoTower((), dim=16), nets["recall"].features)
+    nets["teacher"] = Net(TwoTower((), dim=16), nets["recall"].features, task="recall")
     made = recipe(nets, tiny=True)
     assert [transfer.name for transfer in made.transfers] == [
         *("teacher_softmax", "recall_softmax", "recall_list"),
@@ -178,7 +178,7 @@ def test_candidates_are_the_recall_students_and_not_its_two_tower_teachers(
 ):
     problem = make_problem(movielens())
     nets = dict(default_nets(problem.spec))
-    nets["teacher"] = Net(TwoTower((), dim=16), nets["recall"].features)
+    nets["teacher"] = Net(TwoTower((), dim=16), nets["recall"].features, task="recall")
     asked = []
 
     def answers(network, name, requests):

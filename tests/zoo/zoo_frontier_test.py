@@ -22,7 +22,7 @@ def nets() -> dict[str, TrainedNet]:
     network = joint_network(
         SPEC,
         {
-            "recall": Net(TwoTower((), dim=4), served),
+            "recall": Net(TwoTower((), dim=4), served, task="recall"),
             "fine": Net(Dnn((4,)), served),
             "teacher": Net(Dnn((64, 64)), SPEC.names),
         },

@@ -44,8 +44,8 @@ def students(
         stages: The students; each one on its own makes stages that share nothing.
     """
 
-    def kept(name: str) -> bool:
-        return name.split("_")[0] in stages
+    def kept(output: str) -> bool:
+        return unified.owner(output) in stages
 
     shared = unified.shared_gradient
     blocked = () if isinstance(shared, str) else tuple(filter(kept, shared))

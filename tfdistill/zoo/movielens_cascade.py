@@ -53,7 +53,9 @@ NETS = {
         DcnV2(cross_layers=2, units=(256, 128), dropout=0.2),
         ("user_id", *PROFILE, "zip", "history", *ITEM),
     ),
-    "recall": Net(TwoTower(units=(), dim=32), ("user_id", *PROFILE, *ITEM)),
+    "recall": Net(
+        TwoTower(units=(), dim=32), ("user_id", *PROFILE, *ITEM), task="recall"
+    ),
     "coarse": Net(
         CoarseTwoTower(units=(32,), dim=16, interaction=8),
         (*PROFILE, "history", *ITEM),

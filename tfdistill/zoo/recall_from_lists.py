@@ -169,20 +169,22 @@ def matrix_factorisation(shared: int = BASES["softmax"].shared) -> Net:
         >>> matrix_factorisation().features
         ('user_id', 'item_id')
     """
-    return Net(TwoTower(units=(), dim=None, shared=shared), ("user_id", "item_id"))
+    towers = TwoTower(units=(), dim=None, shared=shared)
+    return Net(towers, ("user_id", "item_id"), task="recall")
 
 
 def alone(net: Net, base: Base = BASES["softmax"]) -> Recipe:
     """Returns the recipe of a student without a teacher, under `LABELS`: the baseline.
 
     Args:
-        net: A net of `TwoTower(shared=base.shared)`, with any features.
+        net: A net for recall of `TwoTower(shared=base.shared)`, of any features.
         base: The loss on the labels.
 
     Example:
         >>> [t.name for t in alone(matrix_factorisation()).transfers]
         ['labels']
     """
+    net.require("recall", "recall_from_lists")
     return Recipe(
         nets={STUDENT: net},
         transfers=(Transfer("labels", "label", STUDENT, base.loss),),
@@ -201,7 +203,7 @@ def recipe(net: Net, form: Form = FORMS["RRD"]) -> Recipe:
     `L = L_labels + weight * sum of L_form(list and drawn items)`.
 
     Args:
-        net: A net of `TwoTower(shared=form.base.shared)`, with any features.
+        net: A net for recall of `TwoTower(shared=form.base.shared)`, of any features.
         form: How it learns from a list.
 
     Example:

@@ -23,7 +23,6 @@ from tfdistill.models import (
     JointNetwork,
     Net,
     Representation,
-    TwoTower,
     joint_network,
 )
 from tfdistill.names import safe_name
@@ -60,8 +59,8 @@ class Recipe:
     """Everything that makes one training, besides the data and the seed.
 
     Args:
-        nets: By name. A `TwoTower` is trained for recall by its transfer, every other
-            net is a ranker and learns from the labels.
+        nets: By name. Those of the task `"recall"` learn by their transfers, rankers
+            from the labels too.
         transfers: The terms of distillation, and recall's loss.
         derived: See `Distiller`.
         loss_weights: Factors of the hard losses by output; 1 where not given, and at 0
@@ -113,12 +112,12 @@ class Recipe:
     @property
     def rankers(self) -> tuple[str, ...]:
         """Names of the nets that learn from the labels."""
-        return tuple(name for name in self.nets if self.task(name) == "ranking")
+        return tuple(n for n, net in self.nets.items() if net.task == "ranking")
 
     @property
     def recallers(self) -> tuple[str, ...]:
         """Names of the nets that are trained for recall."""
-        return tuple(name for name in self.nets if self.task(name) == "recall")
+        return tuple(n for n, net in self.nets.items() if net.task == "recall")
 
     @property
     def labelled(self) -> dict[str, str]:
@@ -129,14 +128,14 @@ class Recipe:
             for output, task in self.nets[name].scores(name).items()
         }
 
-    def task(self, name: str) -> str:
-        """What a net does: `"recall"` or `"ranking"`."""
-        two_tower = isinstance(self.nets[name].architecture, TwoTower)
-        return "recall" if two_tower else "ranking"
+    def owner(self, output: str) -> str:
+        """The net that an output is of: `"fine"` has `"fine_hidden_hint"`."""
+        owners = [n for n in self.nets if output == n or output.startswith(f"{n}_")]
+        return max(owners, key=len, default="")
 
     def judged_by(self, name: str) -> str:
         """The metric that chooses a net's epoch."""
-        return PRIMARY["recall"] if self.task(name) == "recall" else self.chosen_by
+        return PRIMARY["recall"] if self.nets[name].task == "recall" else self.chosen_by
 
     def monitor(self, name: str) -> str:
         """Name in the logs of the metric that chooses a net's epoch."""
@@ -186,7 +185,7 @@ class Recipe:
             own_tables=(),
             stops_early=(),
             label_negatives=True,
-            candidates=self.candidates if self.task(name) == "recall" else None,
+            candidates=self.candidates if self.nets[name].task == "recall" else None,
         )
 
     def network(self, spec: FeatureSpec) -> JointNetwork:
@@ -363,7 +362,7 @@ def train_on(
             ).history
         for name, checkpoint in best.items():
             checkpoint.restore()
-            models = taken_out(network, name, recipe.task(name))
+            models = taken_out(network, name, recipe.nets[name].task)
             trained[name] = TrainedNet(models, history)
     return trained
 

@@ -63,7 +63,7 @@ def default_nets(spec: FeatureSpec) -> dict[str, Net]:
         "teacher": Net(
             DcnV2(cross_layers=2, units=(256, 128), dropout=0.2), spec.names
         ),
-        "recall": Net(TwoTower(units=(), dim=32), served.names),
+        "recall": Net(TwoTower(units=(), dim=32), served.names, task="recall"),
         "coarse": Net(CoarseTwoTower((32,), dim=16, interaction=8), served.names),
         "fine": Net(Dnn(units=(32, 16)), served.names),
     }
@@ -93,10 +93,10 @@ def recipe(
     - coarse: `hard BCE(y, z_c) + soft (BCE(sigmoid(z_t), z_c) + KL(...))`;
     - fine: the same, and `hint ||W h_f - h_t||^2`.
 
-    A teacher that is a `TwoTower` learns by recall's softmax, to the last epoch. Its
-    products are no log odds, so it teaches the order of the lists alone, without their
-    positives, which it knows by heart: take one, with wide tables, where nothing is
-    known but ids, which a ranker hardly learns from labels.
+    A teacher for recall, such as a `TwoTower`, learns by recall's softmax, to the last
+    epoch. Its products are no log odds, so it teaches the order of the lists alone,
+    without their positives, which it was trained on: take one, with wide tables, where
+    nothing is known but ids, which a ranker hardly learns from labels.
 
     Args:
         nets: The nets, such as `default_nets(spec)`.
@@ -124,15 +124,21 @@ def recipe(
     weight: Schedule = soft
     if warm_up:
         weight = tf.keras.optimizers.schedules.PolynomialDecay(0.0, warm_up, soft)
+    nets["recall"].require("recall", "The net 'recall' of a unified cascade")
     score, order = SigmoidSoftLabel(), ListSoftmaxKL()
+    recall = softmax_transfer("recall", recall_hard, every=every_positive)
+    orders = {
+        stage: pair_transfer(f"{stage}_list", "teacher", stage, order, weight=weight)
+        for stage in STAGES
+    }
     made = Recipe(
         nets=nets,
         transfers=(
-            softmax_transfer("recall", recall_hard, every=every_positive),
-            pair_transfer("recall_list", "teacher", "recall", order, weight=weight),
-            pair_transfer("coarse_list", "teacher", "coarse", order, weight=weight),
+            recall,
+            orders["recall"],
+            orders["coarse"],
             pair_transfer("coarse_soft", "teacher", "coarse", score, weight=weight),
-            pair_transfer("fine_list", "teacher", "fine", order, weight=weight),
+            orders["fine"],
             pair_transfer("fine_soft", "teacher", "fine", score, weight=weight),
             pair_transfer(
                 "fine_hint", "teacher_hidden", "fine_hidden_hint", Hint(), weight=hint
@@ -149,18 +155,10 @@ def recipe(
         learning_rate=3e-3,
         rows_l2=1e-4,
     )
-    return _by_order(made, every_positive) if made.task("teacher") == "recall" else made
-
-
-def _by_order(made: Recipe, every: bool) -> Recipe:
-    """The recipe under a two-tower teacher, without what its log odds would teach."""
-    softmax = (t for t in made.transfers if t.name == "recall_softmax")
-    orders = (
-        dataclasses.replace(transfer, without=transfer.target)
-        for transfer in made.transfers
-        if transfer.name.endswith("_list")
-    )
-    own = softmax_transfer("teacher", every=every)
+    if nets["teacher"].task == "ranking":
+        return made
+    own = softmax_transfer("teacher", every=every_positive)
+    unknown = (dataclasses.replace(t, without=t.target) for t in orders.values())
     return dataclasses.replace(
-        made, transfers=(own, *softmax, *orders), hints=(), stops_early=()
+        made, transfers=(own, recall, *unknown), hints=(), stops_early=()
     )
