@@ -28,7 +28,7 @@ import store
 from rich.console import Console
 from unified_data import PROBLEMS, TUNED, CascadeProblem
 
-from tfdistill.zoo.comparison import Sizes, cascade_sets, ranker_of
+from tfdistill.zoo.comparison import Sizes, cascade_sets
 from tfdistill.zoo.recipe import Recipe, TrainedNet
 from tfdistill.zoo.rounds import Candidates
 from tfdistill.zoo.training_modes import (
@@ -195,8 +195,7 @@ class Bench:
         judge = self.problem.judges["test"]
 
         def best() -> dict[str, np.ndarray]:
-            ranker = ranker_of(nets, "teacher", judge)
-            return {"best": judge.best(ranker, SIZES.recall)}
+            return {"best": nets["teacher"].top(judge, SIZES.recall)}
 
         made_of = [nets["teacher"].fingerprint, judge.identity, SIZES.recall]
         path = self.folder(rate, seed) / name / "best"

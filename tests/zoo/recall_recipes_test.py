@@ -15,7 +15,7 @@ from tfdistill.models import Net, SequenceTower, TwoTower
 from tfdistill.zoo import recall_from_lists as lists
 from tfdistill.zoo import recall_from_logits as logits
 from tfdistill.zoo import sequence_recall
-from tfdistill.zoo.judge import CatalogueJudge, Recaller
+from tfdistill.zoo.judge import CatalogueJudge
 from tfdistill.zoo.recipe import train, train_on
 
 USERS, ITEMS, SHARED = 48, 60, 1
@@ -120,7 +120,7 @@ def test_a_hinted_student_learns_the_teachers_vectors(data, tmp_path):
             tmp_path / str(weight),
             teacher=lists.VECTORS,
         )[lists.STUDENT]
-        recaller = Recaller(*net.models.values(), data.requests("train"))
+        recaller = net.recaller(data.requests("train"))
         learned = recaller.queries(np.arange(USERS)), recaller.items()
         missed[weight] = [unexplained(*two) for two in zip(vectors, learned)]
         assert [rows.shape[1] for rows in learned] == [4, 4]  # no projection is served

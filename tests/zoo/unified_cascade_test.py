@@ -17,9 +17,8 @@ from tfdistill.commands.movielens import cascade
 from tfdistill.models import Net, TwoTower, joint_network
 from tfdistill.trainers import FrozenTeacher
 from tfdistill.zoo import mode_table
-from tfdistill.zoo.comparison import Sizes, ranker_of
+from tfdistill.zoo.comparison import Sizes
 from tfdistill.zoo.frozen_cascade import students
-from tfdistill.zoo.judge import Recaller
 from tfdistill.zoo.quickstart import make_problem
 from tfdistill.zoo.recipe import train
 from tfdistill.zoo.training_modes import (
@@ -162,10 +161,16 @@ def test_two_towers_teach_the_order_by_their_products(tmp_path):
             known=parts.known,
         )
         assert set(trained["teacher"].models) == {"query", "item"}
-        teacher = ranker_of(trained, "teacher", judge)
-        towers = Recaller(*trained["teacher"].models.values(), judge.requests)
+        teacher = trained["teacher"].ranker(judge.requests)
         best = judge.best(teacher, 10)
-        np.testing.assert_array_equal(best, judge.recalled(towers, 10))
+        np.testing.assert_array_equal(best, trained["teacher"].top(judge, 10))
+        towers = trained["teacher"].recaller(judge.requests)
+        users = towers.queries(np.arange(judge.requests.num_requests))
+        listed = towers.items()[np.maximum(judge.requests.candidates, 0)]
+        products = (users[:, np.newaxis] * listed).sum(axis=-1)
+        found = trained["teacher"].logits(judge)
+        np.testing.assert_allclose(found, products, rtol=1e-4, atol=1e-7)
+        assert 0 < trained["teacher"].metrics(judge, "ranking")["auc"] < 1
         some = teacher(judge.first, best)
         whole = np.take_along_axis(teacher.catalogue(judge.first), best, axis=1)
         np.testing.assert_allclose(some, whole, rtol=1e-5)

@@ -42,6 +42,7 @@ from tfdistill.trainers import Distiller, FrozenTeacher, fit
 from tfdistill.zoo.judge import ListJudge
 from tfdistill.zoo.ranking_pair import Pair, rankers
 from tfdistill.zoo.recipe import Recipe, TrainedNet, train
+from tfdistill.zoo.trained import TrainedRanker
 
 __all__ = ["ARCHITECTURES", "REPRESENTATION", "run", "teachers"]
 
@@ -138,7 +139,7 @@ def run(
     students = train_one(
         student,
         directory=directory / "student",
-        teacher=FrozenTeacher(ensemble.models["ensemble"], {"score": "ensemble"}),
+        teacher=FrozenTeacher(ensemble.model, {"score": "ensemble"}),
         seed=seed,
     )
     return {**trained, "ensemble": ensemble, **students}
@@ -150,12 +151,12 @@ def _gated(
     requests: Requests | None,
     directory: Path,
     seed: int,
-) -> TrainedNet:
+) -> TrainedRanker:
     """The ensemble, its gate trained on labels with the settings of the student."""
     tf.keras.utils.set_random_seed(seed)
     ensemble = gated_ensemble(models)
     if requests is None:
-        return TrainedNet({"ensemble": ensemble}, {})
+        return TrainedRanker({"ensemble": ensemble}, {})
     distiller = Distiller(ensemble)
     distiller.compile(
         LazyAdam(student.learning_rate), loss={"ensemble": SigmoidCrossEntropy()}
@@ -175,4 +176,4 @@ def _gated(
         },
         verbose=0,
     ).history
-    return TrainedNet({"ensemble": ensemble}, history)
+    return TrainedRanker({"ensemble": ensemble}, history)

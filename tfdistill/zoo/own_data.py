@@ -112,8 +112,7 @@ def _stage(
     def judged(part: str, model: str) -> list[dict[str, float]]:
         judge, net = judges[part], "teacher" if model == TEACHER else "fine"
         run = ALONE if model == ALONE else DISTILLED
-        models = [seed[run][net].models[net] for seed in runs]
-        return [judge.ranking(judge.logits(model)[net]) for model in models]
+        return [seed[run][net].metrics(judge) for seed in runs]
 
     return three_models("fine", judged, primary)
 

@@ -362,8 +362,7 @@ def train_on(
             ).history
         for name, checkpoint in best.items():
             checkpoint.restore()
-            models = taken_out(network, name, recipe.nets[name].task)
-            trained[name] = TrainedNet(models, history)
+            trained[name] = taken_out(network, name, history)
     return trained
 
 

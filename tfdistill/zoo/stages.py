@@ -19,7 +19,7 @@ from tfdistill.data.batching import RequestBatches
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.data.summary import DataSummary
-from tfdistill.export import Servable, ranker_servable
+from tfdistill.export import Servable
 from tfdistill.files import written_whole
 from tfdistill.metrics import ranking_summary
 from tfdistill.report import ALONE, DISTILLED
@@ -84,7 +84,14 @@ def train_teacher(
         "teacher", recipe, data.spec, parts, out / "training", console=console
     )
     serving = out / "serving"
-    return _published(data.spec, serving, {serving: nets["teacher"]})[0]
+    (path,) = _published(
+        data.spec,
+        parts["test"],
+        serving,
+        {serving: nets["teacher"]},
+        allow_privileged=True,
+    )
+    return path
 
 
 def score(
@@ -206,13 +213,13 @@ def distill(
     )
     judge = ListJudge(parts["test"])
     _print(
-        {name: [_judged(judge, run[name]) for run in runs] for name in recipes}, console
+        {n: [run[n]["fine"].metrics(judge) for run in runs] for n in recipes}, console
     )
     students = {
         out / "serving" / name.replace(" ", "-"): nets["fine"]
         for name, nets in runs[-1].items()
     }
-    return _published(data.spec, out / "serving", students)
+    return _published(data.spec, parts["test"], out / "serving", students)
 
 
 def evaluate(
@@ -262,16 +269,18 @@ def _keep(summary: DataSummary, out: Path) -> None:
 
 
 def _published(
-    spec: FeatureSpec, folder: Path, nets: Mapping[Path, TrainedNet]
+    spec: FeatureSpec,
+    requests: Requests,
+    folder: Path,
+    nets: Mapping[Path, TrainedNet],
+    *,
+    allow_privileged: bool = False,
 ) -> list[Path]:
     """Writes SavedModels that another process has loaded and compared."""
-    models = {path: next(iter(net.models.values())) for path, net in nets.items()}
 
     def servables() -> dict[str | Path, Servable]:
         return {
-            path: ranker_servable(
-                models[path], spec, allow_privileged="teacher" in net.models
-            )
+            path: net.servable(spec, requests, allow_privileged=allow_privileged)
             for path, net in nets.items()
         }
 
@@ -308,12 +317,6 @@ def _metrics(requests: Requests, logits: np.ndarray) -> dict[str, float]:
     known = (requests.candidates >= 0) & ~np.isnan(requests.labels) & ~np.isnan(logits)
     labels, logits = np.nan_to_num(requests.labels), np.nan_to_num(logits)
     return ranking_summary(labels, logits, requests.group, mask=known)
-
-
-def _judged(judge: ListJudge, nets: Mapping[str, TrainedNet]) -> dict[str, float]:
-    """The metrics of a student."""
-    (logits,) = judge.logits(nets["fine"].models["fine"]).values()
-    return judge.ranking(logits)
 
 
 def _print(

@@ -15,7 +15,7 @@ from tfdistill.export import parameters
 from tfdistill.metrics import cascade_summary, rerank, retrieval_summary
 from tfdistill.models import joint_network
 from tfdistill.trainers import FrozenTeacher
-from tfdistill.zoo.comparison import Sizes, cascade_sets, ranker_of
+from tfdistill.zoo.comparison import Sizes, cascade_sets
 from tfdistill.zoo.frozen_cascade import students, trained_teacher
 from tfdistill.zoo.judge import CatalogueJudge
 from tfdistill.zoo.progress import EpochProgress
@@ -146,10 +146,12 @@ def shown_sets(
     """
     sets = dict(cascade_sets(judge, nets, sizes))
     if "teacher" in nets:
-        teacher = ranker_of(nets, "teacher", judge)
-        sets["teacher"] = judge.best(teacher, sizes.recall) if best is None else best
+        teacher = nets["teacher"]
+        sets["teacher"] = teacher.top(judge, sizes.recall) if best is None else best
         sets["teacher over recall"] = rerank(
-            sets["recall"], judge.for_users(teacher), sizes.page
+            sets["recall"],
+            judge.for_users(teacher.ranker(judge.requests)),
+            sizes.page,
         )
     return sets
 
