@@ -34,14 +34,14 @@ from tfdistill.metrics import (
     top_k,
 )
 from tfdistill.metrics.retrieval import BlockScores
+from tfdistill.study.judge import CatalogueJudge
+from tfdistill.study.recipe import Recipe, train_on
 from tfdistill.teachers.ease import Ease, tuned_ease
 from tfdistill.teachers.fusion import fused_scores
 from tfdistill.teachers.lightgcn import lightgcn_vectors
 from tfdistill.trainers import LoggedTeacher
 from tfdistill.zoo import recall_from_lists as zoo
 from tfdistill.zoo import sequence_recall
-from tfdistill.zoo.judge import CatalogueJudge
-from tfdistill.zoo.recipe import Recipe, train_on
 
 SETS: dict[str, Callable[[pathlib.Path], ImplicitFeedback]] = {
     "citeulike": lambda folder: implicit_sets.load_citeulike(folder / "citeulike"),

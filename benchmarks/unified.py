@@ -28,9 +28,9 @@ import store
 from rich.console import Console
 from unified_data import PROBLEMS, TUNED, CascadeProblem
 
+from tfdistill.study.recipe import Recipe, TrainedNet
+from tfdistill.study.rounds import Candidates
 from tfdistill.zoo.comparison import Sizes, cascade_sets
-from tfdistill.zoo.recipe import Recipe, TrainedNet
-from tfdistill.zoo.rounds import Candidates
 from tfdistill.zoo.training_modes import (
     MODES,
     judged,

@@ -26,10 +26,10 @@ from tfdistill.data.spec import Feature, Table
 from tfdistill.data.synthetic import Oracle
 from tfdistill.metrics import dot_scores, head_items, regret, top_k
 from tfdistill.models import CoarseTwoTower, DeepFm, Net, TwoTower
-from tfdistill.zoo.judge import CatalogueJudge
+from tfdistill.study.judge import CatalogueJudge
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.rounds import Candidates
 from tfdistill.zoo.quickstart import make_problem
-from tfdistill.zoo.recipe import Recipe
-from tfdistill.zoo.rounds import Candidates
 from tfdistill.zoo.unified_cascade import Nets, default_nets, recipe
 
 USERS = 2000  # of MovieLens-1M: all that have test ratings, and the first others

@@ -9,9 +9,9 @@ import pytest
 
 from tfdistill.data import Feature, FeatureSpec, PairSet, Requests, Table
 from tfdistill.models import Dnn, Net, TwoTower
-from tfdistill.zoo.judge import CatalogueJudge, ListJudge
-from tfdistill.zoo.recipe import Recipe, train
-from tfdistill.zoo.validation import measurable
+from tfdistill.study.judge import CatalogueJudge, ListJudge
+from tfdistill.study.recipe import Recipe, train
+from tfdistill.study.validation import measurable
 
 SPEC = FeatureSpec(
     (

@@ -17,11 +17,11 @@ from zoo_fixture import movielens
 
 from tfdistill.losses import SigmoidSoftLabel
 from tfdistill.models import Dnn, Net, TwoTower
+from tfdistill.study.recipe import Recipe, train
+from tfdistill.study.rounds import Candidates
 from tfdistill.zoo.quickstart import make_problem
 from tfdistill.zoo.ranking_pair import pair_transfer
 from tfdistill.zoo.recall_from_logits import softmax_transfer
-from tfdistill.zoo.recipe import Recipe, train
-from tfdistill.zoo.rounds import Candidates
 
 FEATURES = ("user_id", "item_id")
 RECIPE = Recipe(

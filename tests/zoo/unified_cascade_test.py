@@ -15,12 +15,13 @@ from zoo_fixture import SPEC, movielens
 from tfdistill import _keras
 from tfdistill.commands.movielens import cascade
 from tfdistill.models import Net, TwoTower, joint_network
+from tfdistill.study.recipe import train
+from tfdistill.study.validation import recaller_of
 from tfdistill.trainers import FrozenTeacher
 from tfdistill.zoo import mode_table
 from tfdistill.zoo.comparison import Sizes
 from tfdistill.zoo.frozen_cascade import students
 from tfdistill.zoo.quickstart import make_problem
-from tfdistill.zoo.recipe import train
 from tfdistill.zoo.training_modes import (
     judged,
     shown_sets,
@@ -28,7 +29,6 @@ from tfdistill.zoo.training_modes import (
     train_mode,
 )
 from tfdistill.zoo.unified_cascade import STAGES, default_nets, recipe
-from tfdistill.zoo.validation import recaller_of
 
 NETS = default_nets(SPEC)
 
@@ -190,7 +190,7 @@ def test_candidates_are_the_recall_students_and_not_its_two_tower_teachers(
         asked.append(name)
         return recaller_of(network, name, requests)
 
-    monkeypatch.setattr("tfdistill.zoo.recipe.recaller_of", answers)
+    monkeypatch.setattr("tfdistill.study.recipe.recaller_of", answers)
     made = dataclasses.replace(recipe(nets, tiny=True), epochs=1)
     parts, judge = problem.parts, problem.judges["valid"]
     train(made, problem.spec, parts.train, judge, tmp_path, known=parts.known)

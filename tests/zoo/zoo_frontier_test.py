@@ -10,9 +10,9 @@ from tfdistill.data.requests import PairSet
 from tfdistill.metrics import retrieval_ndcg, run_cascade, size_grid
 from tfdistill.metrics.cascade import Reranker
 from tfdistill.models import Dnn, Net, TwoTower, joint_network
+from tfdistill.study.judge import CatalogueJudge
+from tfdistill.study.trained import TrainedNet, taken_out
 from tfdistill.zoo.frontier import Funnel, swept
-from tfdistill.zoo.judge import CatalogueJudge
-from tfdistill.zoo.trained import TrainedNet, taken_out
 
 
 @pytest.fixture(scope="module")

@@ -26,10 +26,10 @@ from tfdistill.report import (
     Stage,
     over_seeds,
 )
-from tfdistill.zoo.judge import (
+from tfdistill.study.judge import (
     CatalogueJudge,
 )
-from tfdistill.zoo.recipe import PRIMARY, TrainedNet
+from tfdistill.study.recipe import PRIMARY, TrainedNet
 from tfdistill.zoo.unified_cascade import STAGES
 
 __all__ = [

@@ -38,11 +38,11 @@ from tfdistill.models import (
     gated_ensemble,
 )
 from tfdistill.optimizers import LazyAdam
+from tfdistill.study.judge import ListJudge
+from tfdistill.study.recipe import Recipe, TrainedNet, train
+from tfdistill.study.trained import TrainedRanker
 from tfdistill.trainers import Distiller, FrozenTeacher, fit
-from tfdistill.zoo.judge import ListJudge
 from tfdistill.zoo.ranking_pair import Pair, rankers
-from tfdistill.zoo.recipe import Recipe, TrainedNet, train
-from tfdistill.zoo.trained import TrainedRanker
 
 __all__ = ["ARCHITECTURES", "REPRESENTATION", "run", "teachers"]
 

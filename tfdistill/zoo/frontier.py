@@ -21,9 +21,9 @@ from tfdistill.export import (
     recall_servable,
 )
 from tfdistill.metrics import FunnelPoint, RequestCost, retrieval_ndcg, sweep
-from tfdistill.zoo.judge import CatalogueJudge
+from tfdistill.study.judge import CatalogueJudge
+from tfdistill.study.trained import TrainedNet, TrainedRanker, TrainedRecall
 from tfdistill.zoo.serving import request_of
-from tfdistill.zoo.trained import TrainedNet, TrainedRanker, TrainedRecall
 
 __all__ = ["QUALITY", "Funnel", "swept"]
 

@@ -19,9 +19,9 @@ import tensorflow as tf
 
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.identity import require_same
+from tfdistill.study.recipe import BACKUP, Recipe
 from tfdistill.trainers import FrozenTeacher, Schedule
 from tfdistill.trainers.backup import begun_with
-from tfdistill.zoo.recipe import BACKUP, Recipe
 from tfdistill.zoo.unified_cascade import STAGES
 
 __all__ = ["students", "trained_teacher"]

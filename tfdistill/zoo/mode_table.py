@@ -11,9 +11,9 @@ from rich.table import Table
 
 from tfdistill.files import written_whole
 from tfdistill.report.cells import plain
+from tfdistill.study.rounds import Candidates
 from tfdistill.zoo.comparison import Sizes
 from tfdistill.zoo.quickstart import Problem
-from tfdistill.zoo.rounds import Candidates
 from tfdistill.zoo.training_modes import (
     MODES,
     judged,

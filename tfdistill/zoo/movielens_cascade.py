@@ -28,9 +28,9 @@ import tensorflow as tf
 
 from tfdistill.losses import Hint, ListSoftmaxKL, SigmoidSoftLabel
 from tfdistill.models import CoarseTwoTower, DcnV2, Dnn, Net, TwoTower
+from tfdistill.study.recipe import Recipe
 from tfdistill.trainers import Transfer
 from tfdistill.zoo.recall_from_logits import softmax_transfer
-from tfdistill.zoo.recipe import Recipe
 
 __all__ = ["STAGES", "alone", "joint"]
 

@@ -23,16 +23,16 @@ from tfdistill.report import (
     print_tables,
     write_report,
 )
+from tfdistill.study.judge import ListJudge
+from tfdistill.study.progress import train_seeds
+from tfdistill.study.recipe import Recipe, TrainedNet
+from tfdistill.study.validation import measurable
 from tfdistill.zoo import dual_dnn, ranking_pair, rocket
 from tfdistill.zoo.comparison import three_models
 from tfdistill.zoo.impressions import Impressions
-from tfdistill.zoo.judge import ListJudge
 from tfdistill.zoo.machine import hardware, versions
-from tfdistill.zoo.progress import train_seeds
 from tfdistill.zoo.ranking_pair import Pair, default_pair
-from tfdistill.zoo.recipe import Recipe, TrainedNet
 from tfdistill.zoo.serving import exported, served_costs
-from tfdistill.zoo.validation import measurable
 
 __all__ = ["METHODS", "distill"]
 

@@ -48,8 +48,8 @@ from tfdistill.losses import (
     TopKSoftLabel,
 )
 from tfdistill.models import Net, TwoTower
+from tfdistill.study.recipe import Recipe
 from tfdistill.trainers import LoggedTeacher, Transfer
-from tfdistill.zoo.recipe import Recipe
 
 __all__ = [
     "BASES",

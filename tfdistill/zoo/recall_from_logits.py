@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from tfdistill.losses import DistillationLoss, InBatchSoftmax, ListSoftmaxKL
 from tfdistill.models import Net
+from tfdistill.study.recipe import Recipe
 from tfdistill.trainers import Schedule, Transfer
 from tfdistill.zoo.ranking_pair import pair_transfer
-from tfdistill.zoo.recipe import Recipe
 
 __all__ = ["recipe", "softmax_transfer"]
 

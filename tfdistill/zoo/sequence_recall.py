@@ -20,8 +20,8 @@ import dataclasses
 
 from tfdistill.data import ImplicitFeedback, RecallBatches
 from tfdistill.models import Net, SequenceTower
+from tfdistill.study.recipe import Recipe
 from tfdistill.zoo.recall_from_lists import BASES, alone
-from tfdistill.zoo.recipe import Recipe
 
 __all__ = ["prefix_batches", "recipe"]
 

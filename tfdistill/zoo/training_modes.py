@@ -14,12 +14,12 @@ from tfdistill.data.spec import FeatureSpec
 from tfdistill.export import parameters
 from tfdistill.metrics import cascade_summary, rerank, retrieval_summary
 from tfdistill.models import joint_network
+from tfdistill.study.judge import CatalogueJudge
+from tfdistill.study.progress import EpochProgress
+from tfdistill.study.recipe import Recipe, TrainedNet, train
 from tfdistill.trainers import FrozenTeacher
 from tfdistill.zoo.comparison import Sizes, cascade_sets
 from tfdistill.zoo.frozen_cascade import students, trained_teacher
-from tfdistill.zoo.judge import CatalogueJudge
-from tfdistill.zoo.progress import EpochProgress
-from tfdistill.zoo.recipe import Recipe, TrainedNet, train
 from tfdistill.zoo.unified_cascade import STAGES, Nets
 
 __all__ = ["MODES", "judged", "shown_sets", "student_parameters", "train_mode"]

@@ -22,11 +22,11 @@ import tensorflow as tf
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.losses import Hint, ListSoftmaxKL, SigmoidSoftLabel
 from tfdistill.models import CoarseTwoTower, DcnV2, Dnn, Net, TwoTower
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.rounds import Candidates
 from tfdistill.trainers import Schedule
 from tfdistill.zoo.ranking_pair import pair_transfer
 from tfdistill.zoo.recall_from_logits import softmax_transfer
-from tfdistill.zoo.recipe import Recipe
-from tfdistill.zoo.rounds import Candidates
 
 __all__ = ["STAGES", "Nets", "default_nets", "recipe"]
 

@@ -16,7 +16,7 @@ from tfdistill.export import Servable, flops, ranker_servable, recall_servable
 from tfdistill.identity import fingerprint
 from tfdistill.layers import standalone
 from tfdistill.models import JointNetwork, Task
-from tfdistill.zoo.judge import (
+from tfdistill.study.judge import (
     RECALL_CUT,
     CatalogueJudge,
     DotRanker,
@@ -24,7 +24,7 @@ from tfdistill.zoo.judge import (
     Ranker,
     Recaller,
 )
-from tfdistill.zoo.validation import TOWERS
+from tfdistill.study.validation import TOWERS
 
 __all__ = ["TrainedNet", "TrainedRanker", "TrainedRecall", "taken_out"]
 

@@ -27,6 +27,16 @@ from tfdistill.models import (
 )
 from tfdistill.names import safe_name
 from tfdistill.optimizers import LazyAdam
+from tfdistill.study.judge import ListJudge
+from tfdistill.study.rounds import Batches, Candidates, Rounds
+from tfdistill.study.trained import TrainedNet, taken_out
+from tfdistill.study.validation import (
+    PRIMARY,
+    Validation,
+    measurable,
+    recaller_of,
+)
+from tfdistill.study.weights import copy_weights
 from tfdistill.trainers import (
     Derived,
     Distiller,
@@ -37,16 +47,6 @@ from tfdistill.trainers import (
     fit,
 )
 from tfdistill.types import Teacher
-from tfdistill.zoo.judge import ListJudge
-from tfdistill.zoo.rounds import Batches, Candidates, Rounds
-from tfdistill.zoo.trained import TrainedNet, taken_out
-from tfdistill.zoo.validation import (
-    PRIMARY,
-    Validation,
-    measurable,
-    recaller_of,
-)
-from tfdistill.zoo.weights import copy_weights
 
 __all__ = ["PRIMARY", "Batches", "Recipe", "TrainedNet", "train", "train_on"]
 

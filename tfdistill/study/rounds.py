@@ -16,7 +16,7 @@ from tfdistill.data.requests import PairSet, Requests
 from tfdistill.files import written_whole
 from tfdistill.identity import described
 from tfdistill.metrics import Pairs, dot_scores, top_k
-from tfdistill.zoo.judge import Recaller
+from tfdistill.study.judge import Recaller
 
 __all__ = ["Batches", "Candidates", "Rounds"]
 

@@ -12,10 +12,10 @@ import tensorflow as tf
 
 from tfdistill.data.requests import Requests
 from tfdistill.models import JointNetwork
-from tfdistill.zoo.judge import CatalogueJudge, ListJudge, Recaller
+from tfdistill.study.judge import CatalogueJudge, ListJudge, Recaller
 
 if TYPE_CHECKING:
-    from tfdistill.zoo.recipe import Recipe
+    from tfdistill.study.recipe import Recipe
 
 __all__ = ["PRIMARY", "TOWERS", "Validation", "measurable", "recaller_of"]
 
