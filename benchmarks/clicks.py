@@ -32,7 +32,8 @@ from tfdistill.losses import (
 from tfdistill.metrics import dot_scores, head_items, top_k
 from tfdistill.models import Net, TwoTower
 from tfdistill.study.judge import CatalogueJudge
-from tfdistill.study.recipe import TrainedNet, train
+from tfdistill.study.trained import TrainedNet
+from tfdistill.study.training import train
 from tfdistill.trainers import FrozenTeacher
 from tfdistill.zoo import ranking_pair, recall_from_logits
 

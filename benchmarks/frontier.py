@@ -31,7 +31,7 @@ from tfdistill.models import DcnV2, Net
 from tfdistill.report.plots import frontier_plot
 from tfdistill.report.tables import frontier_table
 from tfdistill.report.terminal import print_table
-from tfdistill.study.recipe import TrainedNet
+from tfdistill.study.trained import TrainedNet
 from tfdistill.zoo.frontier import QUALITY, Funnel, swept
 from tfdistill.zoo.training_modes import train_mode
 from tfdistill.zoo.unified_cascade import default_nets

@@ -17,7 +17,7 @@ import pathlib
 import store
 
 from tfdistill.data import load_movielens
-from tfdistill.study.recipe import train
+from tfdistill.study.training import train
 from tfdistill.zoo import movielens_cascade as zoo
 from tfdistill.zoo.quickstart import make_problem
 

@@ -28,7 +28,9 @@ from tfdistill.data.synthetic_settings import MAIN
 from tfdistill.export import parameters
 from tfdistill.identity import fingerprint
 from tfdistill.study.judge import ListJudge
-from tfdistill.study.recipe import Recipe, TrainedNet, train
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.trained import TrainedNet
+from tfdistill.study.training import train
 from tfdistill.teachers import GbdtTeacher
 from tfdistill.trainers import EnsembleTeacher, FrozenTeacher, LoggedTeacher
 from tfdistill.types import Teacher

@@ -35,7 +35,8 @@ from tfdistill.metrics import (
 )
 from tfdistill.metrics.retrieval import BlockScores
 from tfdistill.study.judge import CatalogueJudge
-from tfdistill.study.recipe import Recipe, train_on
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.training import train_on
 from tfdistill.teachers.ease import Ease, tuned_ease
 from tfdistill.teachers.fusion import fused_scores
 from tfdistill.teachers.lightgcn import lightgcn_vectors

@@ -28,7 +28,8 @@ from tfdistill.data.synthetic_settings import (
 )
 from tfdistill.metrics import auc
 from tfdistill.study.judge import ListJudge
-from tfdistill.study.recipe import Recipe, train
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.training import train
 from tfdistill.trainers import FrozenTeacher
 from tfdistill.zoo import ranking_pair
 

@@ -44,7 +44,8 @@ def train_one_way(
     import tensorflow as tf
 
     from tfdistill.study.judge import ListJudge
-    from tfdistill.study.recipe import Recipe, train
+    from tfdistill.study.recipe import Recipe
+    from tfdistill.study.training import train
     from tfdistill.trainers import LoggedTeacher
     from tfdistill.zoo import ranking_pair
 

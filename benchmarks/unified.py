@@ -28,8 +28,9 @@ import store
 from rich.console import Console
 from unified_data import PROBLEMS, TUNED, CascadeProblem
 
-from tfdistill.study.recipe import Recipe, TrainedNet
+from tfdistill.study.recipe import Recipe
 from tfdistill.study.rounds import Candidates
+from tfdistill.study.trained import TrainedNet
 from tfdistill.zoo.comparison import Sizes, cascade_sets
 from tfdistill.zoo.training_modes import (
     MODES,

@@ -54,7 +54,7 @@ MAY_IMPORT = {
     },
     "zoo": {
         *("arrays", "documents", "files", "identity", "layers", "losses", "metrics"),
-        *("models", "names", "study", "types"),
+        *("models", "names", "optimizers", "study", "types"),
         *FRONT,
     },
     "commands": FRONT | {"files", "serving"},

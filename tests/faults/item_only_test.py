@@ -29,7 +29,8 @@ from tfdistill.models import (
     joint_network,
 )
 from tfdistill.study.judge import ListJudge
-from tfdistill.study.recipe import Recipe, train
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.training import train
 from tfdistill.zoo.ranking_pair import pair_transfer
 
 SPEC = FeatureSpec(

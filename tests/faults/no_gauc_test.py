@@ -10,7 +10,8 @@ import pytest
 from tfdistill.data import Feature, FeatureSpec, PairSet, Requests, Table
 from tfdistill.models import Dnn, Net, TwoTower
 from tfdistill.study.judge import CatalogueJudge, ListJudge
-from tfdistill.study.recipe import Recipe, train
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.training import train
 from tfdistill.study.validation import measurable
 
 SPEC = FeatureSpec(

@@ -11,7 +11,8 @@ from runs_fixture import DATA, REFUSED, requests
 from tfdistill.data import Feature, FeatureSpec, Table
 from tfdistill.models import Dnn, Net
 from tfdistill.study.judge import ListJudge
-from tfdistill.study.recipe import Recipe, train
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.training import train
 from tfdistill.trainers.backup import begun_with
 from tfdistill.zoo.frozen_cascade import trained_teacher
 

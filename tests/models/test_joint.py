@@ -372,10 +372,6 @@ ONE = {"fine": Net(Dnn((4,)), STUDENT)}
             "reads no item feature, only \\['age'\\]",
         ),
         (
-            {"nets": {"fine": dataclasses.replace(ONE["fine"], task="recall")}},
-            r"of task 'recall' needs the outputs \['fine_query', 'fine_item'\]",
-        ),
-        (
             {"nets": {"recall": Net(TwoTower(), ("price",))}},
             "needs a user feature, but the net reads none, only \\['price'\\]",
         ),

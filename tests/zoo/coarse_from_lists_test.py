@@ -10,7 +10,7 @@ from zoo_fixture import SPEC, requests
 
 from tfdistill.models import CoarseTwoTower, Net
 from tfdistill.study.judge import ListJudge
-from tfdistill.study.recipe import train
+from tfdistill.study.training import train
 from tfdistill.trainers import LoggedTeacher
 from tfdistill.zoo.coarse_from_lists import recipe, with_recalled
 

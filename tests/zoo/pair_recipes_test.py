@@ -23,7 +23,8 @@ from tfdistill.models import (
     Representation,
 )
 from tfdistill.study.judge import ListJudge
-from tfdistill.study.recipe import Recipe, train
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.training import train
 from tfdistill.teachers import GbdtTeacher
 from tfdistill.trainers import Distiller
 from tfdistill.zoo import (

@@ -13,7 +13,7 @@ from tfdistill.data import ImplicitFeedback, PairSet
 from tfdistill.metrics import Pairs, head_items, scored_top_k
 from tfdistill.models import Net, SequenceTower, TwoTower
 from tfdistill.study.judge import CatalogueJudge
-from tfdistill.study.recipe import train, train_on
+from tfdistill.study.training import train, train_on
 from tfdistill.zoo import recall_from_lists as lists
 from tfdistill.zoo import recall_from_logits as logits
 from tfdistill.zoo import sequence_recall

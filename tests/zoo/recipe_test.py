@@ -14,7 +14,8 @@ from tfdistill import _keras
 from tfdistill.losses import LogitMSE
 from tfdistill.models import Dnn, Net, NetInputs
 from tfdistill.study.judge import ListJudge
-from tfdistill.study.recipe import Recipe, train
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.training import train
 from tfdistill.trainers import Transfer
 
 SERVED = SPEC.non_privileged().names

@@ -17,8 +17,9 @@ from zoo_fixture import movielens
 
 from tfdistill.losses import SigmoidSoftLabel
 from tfdistill.models import Dnn, Net, TwoTower
-from tfdistill.study.recipe import Recipe, train
+from tfdistill.study.recipe import Recipe
 from tfdistill.study.rounds import Candidates
+from tfdistill.study.training import train
 from tfdistill.zoo.quickstart import make_problem
 from tfdistill.zoo.ranking_pair import pair_transfer
 from tfdistill.zoo.recall_from_logits import softmax_transfer

@@ -15,7 +15,7 @@ from zoo_fixture import SPEC, movielens
 from tfdistill import _keras
 from tfdistill.commands.movielens import cascade
 from tfdistill.models import Net, TwoTower, joint_network
-from tfdistill.study.recipe import train
+from tfdistill.study.training import train
 from tfdistill.study.validation import recaller_of
 from tfdistill.trainers import FrozenTeacher
 from tfdistill.zoo import mode_table

@@ -15,7 +15,9 @@ from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.metrics import metric
 from tfdistill.study.judge import ListJudge
-from tfdistill.study.recipe import Recipe, TrainedNet, train
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.trained import TrainedNet
+from tfdistill.study.training import train
 from tfdistill.study.validation import measurable
 from tfdistill.types import Teacher
 

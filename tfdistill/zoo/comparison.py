@@ -29,7 +29,8 @@ from tfdistill.report import (
 from tfdistill.study.judge import (
     CatalogueJudge,
 )
-from tfdistill.study.recipe import PRIMARY, TrainedNet
+from tfdistill.study.recipe import PRIMARY
+from tfdistill.study.trained import TrainedNet
 from tfdistill.zoo.unified_cascade import STAGES
 
 __all__ = [

@@ -39,8 +39,9 @@ from tfdistill.models import (
 )
 from tfdistill.optimizers import LazyAdam
 from tfdistill.study.judge import ListJudge
-from tfdistill.study.recipe import Recipe, TrainedNet, train
-from tfdistill.study.trained import TrainedRanker
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.trained import TrainedNet, TrainedRanker
+from tfdistill.study.training import train
 from tfdistill.trainers import Distiller, FrozenTeacher, fit
 from tfdistill.zoo.ranking_pair import Pair, rankers
 

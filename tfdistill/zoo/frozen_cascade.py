@@ -19,7 +19,8 @@ import tensorflow as tf
 
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.identity import require_same
-from tfdistill.study.recipe import BACKUP, Recipe
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.training import BACKUP
 from tfdistill.trainers import FrozenTeacher, Schedule
 from tfdistill.trainers.backup import begun_with
 from tfdistill.zoo.unified_cascade import STAGES

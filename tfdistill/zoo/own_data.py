@@ -25,7 +25,8 @@ from tfdistill.report import (
 )
 from tfdistill.study.judge import ListJudge
 from tfdistill.study.progress import train_seeds
-from tfdistill.study.recipe import Recipe, TrainedNet
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.trained import TrainedNet
 from tfdistill.study.validation import measurable
 from tfdistill.zoo import dual_dnn, ranking_pair, rocket
 from tfdistill.zoo.comparison import three_models

@@ -25,7 +25,7 @@ from tfdistill.export import (
 from tfdistill.files import written_whole
 from tfdistill.identity import fingerprint
 from tfdistill.report import Cost, Export
-from tfdistill.study.recipe import TrainedNet
+from tfdistill.study.trained import TrainedNet
 from tfdistill.zoo.comparison import Sizes
 from tfdistill.zoo.machine import versions
 

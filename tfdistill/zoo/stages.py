@@ -27,7 +27,7 @@ from tfdistill.report.cells import plain
 from tfdistill.scores import ScoreStore, join_requests, score_batches
 from tfdistill.study.judge import ListJudge
 from tfdistill.study.progress import train_seeds, train_shown
-from tfdistill.study.recipe import TrainedNet
+from tfdistill.study.trained import TrainedNet
 from tfdistill.teachers import GbdtTeacher, PairTeacher, SavedModelTeacher
 from tfdistill.trainers import LoggedTeacher
 from tfdistill.types import Teacher

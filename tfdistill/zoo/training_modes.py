@@ -16,7 +16,9 @@ from tfdistill.metrics import cascade_summary, rerank, retrieval_summary
 from tfdistill.models import joint_network
 from tfdistill.study.judge import CatalogueJudge
 from tfdistill.study.progress import EpochProgress
-from tfdistill.study.recipe import Recipe, TrainedNet, train
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.trained import TrainedNet
+from tfdistill.study.training import train
 from tfdistill.trainers import FrozenTeacher
 from tfdistill.zoo.comparison import Sizes, cascade_sets
 from tfdistill.zoo.frozen_cascade import students, trained_teacher
