@@ -20,7 +20,7 @@ from tfdistill.data import (
     summarise,
 )
 from tfdistill.report import Data, Results, from_json, to_json, write_report
-from tfdistill.zoo.impressions import Impressions
+from tfdistill.study.impressions import Impressions
 
 SPEC = FeatureSpec(
     (

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from tfdistill.data import Feature, FeatureSpec, Table
-from tfdistill.zoo.impressions import Impressions
+from tfdistill.study.impressions import Impressions
 
 SPEC = FeatureSpec(
     (

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from zoo_fixture import SPEC, requests
 
-from tfdistill.data.requests import PairSet
+from tfdistill.data.pair_set import PairSet
 from tfdistill.metrics import retrieval_ndcg, run_cascade, size_grid
 from tfdistill.metrics.cascade import Reranker
 from tfdistill.models import Dnn, Net, TwoTower, joint_network

@@ -29,6 +29,17 @@ def require_columns(frame: Any, names: Iterable[str]) -> None:
         )
 
 
+def codes(frame: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers the distinct values of a column: codes `[N]` and the values."""
+    if pd.api.types.is_unsigned_integer_dtype(frame[name]):
+        refuse_big(frame[name], name, np.arange(len(frame)))
+    code, keys = pd.factorize(frame[name])
+    if (code < 0).any():
+        row = int(np.argmax(code < 0))
+        raise RowError(f"Column {name!r} has no value", row, "; every row needs one.")
+    return code, np.asarray(keys)
+
+
 def numbers(frame: Any, name: str) -> np.ndarray:
     """Values of a column of numbers, float32 `[N]`, NaN where missing."""
     values = frame[name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfdistill.data.spec import FeatureSpec
@@ -16,15 +16,14 @@ from tfdistill.models import (
     joint_network,
 )
 from tfdistill.study.rounds import Candidates
-from tfdistill.trainers import (
-    Derived,
-    Transfer,
-)
+from tfdistill.trainers import Derived, FrozenTeacher, Schedule, Transfer
 
 __all__ = ["PRIMARY", "Recipe"]
 
 PRIMARY: Mapping[str, str] = {"recall": "ndcg@10", "ranking": "gauc"}
 """The validation metric that chooses the epoch of a net, by what the net does."""
+
+_LATE = 10**9  # a step after every warm-up
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +100,19 @@ class Recipe:
             for output, task in self.nets[name].scores(name).items()
         }
 
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        """Names of the nets that teach another one."""
+        pairs = [
+            (self.owner(t.source or ""), self.owner(t.target)) for t in self.transfers
+        ]
+        return tuple(n for n in self.nets if any(n == a != b for a, b in pairs))
+
+    @property
+    def students(self) -> tuple[str, ...]:
+        """Names of the nets that teach no other one."""
+        return tuple(name for name in self.nets if name not in self.teachers)
+
     def owner(self, output: str) -> str:
         """The net that an output is of: `"fine"` has `"fine_hidden_hint"`."""
         owners = [n for n in self.nets if output == n or output.startswith(f"{n}_")]
@@ -161,6 +173,46 @@ class Recipe:
             candidates=self.candidates if self.nets[name].task == "recall" else None,
         )
 
+    def under(self, teacher: FrozenTeacher, students: Sequence[str]) -> Recipe:
+        """Returns the recipe of students under a trained teacher, which stays as it is.
+
+        They share tables among themselves, and those that read them behind a block
+        still do, unless all others are gone. A weight that warms up has its last value
+        from the start, as this teacher has learned already.
+
+        Args:
+            teacher: The teacher; its signals are named as the outputs of the network,
+                as `taught_by` gives them. Give it to the training, too.
+            students: Names of the students; each on its own shares nothing.
+        """
+
+        def kept(output: str) -> bool:
+            return self.owner(output) in students
+
+        shared = self.shared_gradient
+        blocked = () if isinstance(shared, str) else tuple(filter(kept, shared))
+        outputs = teacher.model.output
+        return dataclasses.replace(
+            self,
+            nets={name: self.nets[name] for name in students},
+            transfers=tuple(
+                dataclasses.replace(transfer, weight=_last(transfer.weight))
+                for transfer in self.transfers
+                if kept(transfer.target)
+            ),
+            loss_weights={n: w for n, w in self.loss_weights.items() if kept(n)},
+            hints=tuple(
+                (name, outputs[layer].shape[-1] if layer in outputs else layer)
+                for name, layer in self.hints
+                if kept(name)
+            ),
+            auxiliary=tuple(filter(kept, self.auxiliary)),
+            booster=None,
+            shared_gradient=blocked if 0 < len(blocked) < len(students) else "both",
+            own_tables=(),
+            stops_early=(),
+        )
+
     def network(self, spec: FeatureSpec) -> JointNetwork:
         """Builds the recipe's network over the features of a spec."""
         return joint_network(
@@ -173,3 +225,8 @@ class Recipe:
             hints=self.hints,
             auxiliary=self.auxiliary,
         )
+
+
+def _last(weight: Schedule) -> float:
+    """The value that a schedule comes to."""
+    return float(weight(_LATE) if callable(weight) else weight)

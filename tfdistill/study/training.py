@@ -11,7 +11,8 @@ from typing import Any
 import tensorflow as tf
 
 from tfdistill.data.batching import RequestBatches
-from tfdistill.data.requests import PairSet, Requests
+from tfdistill.data.pair_set import PairSet
+from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.files import locked
 from tfdistill.layers import FeatureEmbeddings

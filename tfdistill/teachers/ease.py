@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import lapack
 
-from tfdistill.data.requests import PairSet
+from tfdistill.data.pair_set import PairSet
 from tfdistill.identity import fingerprint
 from tfdistill.metrics.retrieval import Pairs, retrieval_ndcg, top_k
 

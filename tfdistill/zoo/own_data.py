@@ -23,6 +23,7 @@ from tfdistill.report import (
     print_tables,
     write_report,
 )
+from tfdistill.study.impressions import Impressions
 from tfdistill.study.judge import ListJudge
 from tfdistill.study.progress import train_seeds
 from tfdistill.study.recipe import Recipe
@@ -30,7 +31,6 @@ from tfdistill.study.trained import TrainedNet
 from tfdistill.study.validation import measurable
 from tfdistill.zoo import dual_dnn, ranking_pair, rocket
 from tfdistill.zoo.comparison import three_models
-from tfdistill.zoo.impressions import Impressions
 from tfdistill.zoo.machine import hardware, versions
 from tfdistill.zoo.ranking_pair import Pair, default_pair
 from tfdistill.zoo.serving import exported, served_costs

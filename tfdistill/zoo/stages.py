@@ -25,6 +25,7 @@ from tfdistill.metrics import ranking_summary
 from tfdistill.report import ALONE, DISTILLED
 from tfdistill.report.cells import plain
 from tfdistill.scores import ScoreStore, join_requests, score_batches
+from tfdistill.study.impressions import Impressions
 from tfdistill.study.judge import ListJudge
 from tfdistill.study.progress import train_seeds, train_shown
 from tfdistill.study.trained import TrainedNet
@@ -32,7 +33,6 @@ from tfdistill.teachers import GbdtTeacher, PairTeacher, SavedModelTeacher
 from tfdistill.trainers import LoggedTeacher
 from tfdistill.types import Teacher
 from tfdistill.zoo import ranking_pair
-from tfdistill.zoo.impressions import Impressions
 from tfdistill.zoo.ranking_pair import default_pair
 from tfdistill.zoo.serving import published_once
 

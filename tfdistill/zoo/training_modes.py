@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from tfdistill.data.requests import PairSet, Requests
+from tfdistill.data.pair_set import PairSet
+from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.export import parameters
 from tfdistill.metrics import cascade_summary, rerank, retrieval_summary
