@@ -27,6 +27,7 @@ from tfdistill.data.synthetic import Oracle
 from tfdistill.metrics import dot_scores, head_items, regret, top_k
 from tfdistill.models import CoarseTwoTower, DeepFm, Net, TwoTower
 from tfdistill.study.judge import CatalogueJudge
+from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe
 from tfdistill.study.rounds import Candidates
 from tfdistill.zoo.quickstart import make_problem
@@ -79,6 +80,12 @@ class CascadeProblem:
         """
         made = recipe(self.nets, **{**self.options, **options})
         return dataclasses.replace(made, epochs=self.epochs, **self.settings)
+
+    @property
+    def study(self) -> Problem:
+        """The data, as `train` takes them."""
+        valid, test = self.judges["valid"], self.judges["test"]
+        return Problem(self.spec, self.train, valid, test, self.known)
 
     @property
     def nets(self) -> Nets:

@@ -49,8 +49,8 @@ MAY_IMPORT = {
     "serving": {"export", "files"},
     "study": {
         *("arrays", "data", "export", "files", "identity", "layers", "losses"),
-        *("metrics", "models", "names", "optimizers", "teachers", "trainers"),
-        "types",
+        *("metrics", "models", "names", "optimizers", "report", "teachers"),
+        *("trainers", "types"),
     },
     "zoo": {
         *("arrays", "documents", "files", "identity", "layers", "losses", "metrics"),

@@ -13,8 +13,8 @@ from tfdistill.models import Dnn, Net
 from tfdistill.study.judge import ListJudge
 from tfdistill.study.recipe import Recipe
 from tfdistill.study.training import train
+from tfdistill.study.ways import trained_teacher
 from tfdistill.trainers.backup import begun_with
-from tfdistill.zoo.frozen_cascade import trained_teacher
 
 
 def spec(mean=35.0, vocabulary=("Bern", "Ulm", "Rom")):

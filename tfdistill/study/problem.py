@@ -24,21 +24,9 @@ from tfdistill.files import read_as
 from tfdistill.metrics import head_items
 from tfdistill.study.impressions import Impressions
 from tfdistill.study.judge import CatalogueJudge, ListJudge
+from tfdistill.study.trained import Catalogue
 
-__all__ = ["Catalogue", "Problem"]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Catalogue:
-    """All items: what they are called, and their features.
-
-    Args:
-        ids: `[I]`, integers or text: what a recall model returns.
-        features: Item features by name, `[I, *shape]`.
-    """
-
-    ids: np.ndarray
-    features: Mapping[str, np.ndarray]
+__all__ = ["Problem"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

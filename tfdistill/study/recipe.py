@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tfdistill.data.spec import FeatureSpec
@@ -15,13 +15,22 @@ from tfdistill.models import (
     Representation,
     joint_network,
 )
-from tfdistill.study.rounds import Candidates
-from tfdistill.trainers import Derived, FrozenTeacher, Schedule, Transfer
+from tfdistill.study.rounds import Batches, Candidates
+from tfdistill.trainers import (
+    Derived,
+    FrozenTeacher,
+    LoggedTeacher,
+    Schedule,
+    Transfer,
+)
 
 __all__ = ["PRIMARY", "Recipe"]
 
 PRIMARY: Mapping[str, str] = {"recall": "ndcg@10", "ranking": "gauc"}
 """The validation metric that chooses the epoch of a net, by what the net does."""
+
+Source = Callable[[Any, Any, int], Batches]
+"""Makes the batches of a problem, for a recipe and a seed."""
 
 _LATE = 10**9  # a step after every warm-up
 
@@ -57,6 +66,11 @@ class Recipe:
         rows_l2: L2 on the gathered rows of the tables.
         chosen_by: The validation metric that chooses a ranker's epoch. Where the
             validation lists do not define it, AUC or log loss does: see `measurable`.
+        source: Makes the batches of a problem; by default its training requests, with
+            drawn negatives. They have an identity of their own.
+        logged: The teacher whose signals these batches carry.
+        hard: Names of the transfers that are hard losses, from labels among these
+            signals: a net alone keeps them.
     """
 
     nets: Mapping[str, Net]
@@ -80,6 +94,9 @@ class Recipe:
     annealed: bool = False
     rows_l2: float = 0.0
     chosen_by: str = PRIMARY["ranking"]
+    source: Source | None = None
+    logged: LoggedTeacher | None = None
+    hard: tuple[str, ...] = ()
 
     @property
     def rankers(self) -> tuple[str, ...]:
@@ -135,7 +152,12 @@ class Recipe:
 
         Not where the learning rate depends on how many there are.
         """
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        elsewhere = ("source", "logged")  # the batches and the teacher tell it
+        fields = {
+            f.name: getattr(self, f.name)
+            for f in dataclasses.fields(self)
+            if f.name not in elsewhere
+        }
         if not self.annealed:
             del fields["epochs"]
         found: dict[str, Any] = described(fields)
@@ -155,7 +177,8 @@ class Recipe:
 
         def alone(transfer: Transfer) -> bool:
             taught = {transfer.source or transfer.target, transfer.target} <= outputs
-            return taught and not transfer.signals & set(self.derived)
+            hard = transfer.name in self.hard and transfer.target in outputs
+            return hard or (taught and not transfer.signals & set(self.derived))
 
         return dataclasses.replace(
             self,

@@ -26,12 +26,25 @@ from tfdistill.study.judge import (
 )
 from tfdistill.study.validation import TOWERS
 
-__all__ = ["TrainedNet", "TrainedRanker", "TrainedRecall", "taken_out"]
+__all__ = ["Catalogue", "TrainedNet", "TrainedRanker", "TrainedRecall", "taken_out"]
 
 INDEXED = 100
 """The items that a served recall net returns, where the catalogue has as many."""
 
 _ROWS_AT_ONCE = 4096  # bounds the memory of the candidates' vectors
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Catalogue:
+    """All items: what they are called, and their features.
+
+    Args:
+        ids: `[I]`, integers or text: what a recall model returns.
+        features: Item features by name, `[I, *shape]`.
+    """
+
+    ids: np.ndarray
+    features: Mapping[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,12 +56,14 @@ class TrainedNet(abc.ABC):
 
     Args:
         models: The Keras models that serve it, by name.
+        spec: The features of the training; it reads some of them.
         history: The training's logs, a value for each epoch.
     """
 
     task: ClassVar[Task]
 
     models: Mapping[str, tf.keras.Model]
+    spec: FeatureSpec
     history: Mapping[str, list[float]]
 
     @property
@@ -73,8 +88,7 @@ class TrainedNet(abc.ABC):
     @abc.abstractmethod
     def servable(
         self,
-        spec: FeatureSpec,
-        requests: Requests,
+        catalogue: Catalogue | None = None,
         *,
         example: Mapping[str, np.ndarray] | None = None,
         forbidden: Iterable[tf.keras.Model] = (),
@@ -83,8 +97,7 @@ class TrainedNet(abc.ABC):
         """Returns the net as it is served.
 
         Args:
-            spec: The features.
-            requests: Their items are the catalogue of recall's index.
+            catalogue: The items of recall's index.
             example: A request to check the answers with.
             forbidden: Models that must not go out with it, such as the teacher.
             allow_privileged: Whether it may read privileged features.
@@ -126,7 +139,7 @@ class TrainedRanker(TrainedNet):
         cls, network: JointNetwork, name: str, history: Mapping[str, list[float]]
     ) -> TrainedRanker:
         """Takes it out of the network that it was trained in."""
-        return cls({name: standalone(network.part(name))}, history)
+        return cls({name: standalone(network.part(name))}, network.spec, history)
 
     @property
     def model(self) -> tf.keras.Model:
@@ -146,11 +159,9 @@ class TrainedRanker(TrainedNet):
         """Returns each judged user's best k unseen items of the catalogue `[U, k]`."""
         return judge.best(self.ranker(judge.requests), k)
 
-    def servable(
-        self, spec: FeatureSpec, requests: Requests, **options: Any
-    ) -> Servable:
-        """Returns the ranker as it is served."""
-        return ranker_servable(self.model, spec, **options)
+    def servable(self, catalogue: Catalogue | None = None, **options: Any) -> Servable:
+        """Returns the ranker as it is served; it needs no catalogue."""
+        return ranker_servable(self.model, self.spec, **options)
 
     def mflops(self, catalogue: int, candidates: int) -> float:
         """Counts the MFLOP of a request with so many candidates."""
@@ -171,7 +182,7 @@ class TrainedRecall(TrainedNet):
             side: standalone(network.part(name, output=f"{name}_{side}", scope=scope))
             for side, scope in TOWERS
         }
-        return cls(towers, history)
+        return cls(towers, network.spec, history)
 
     def recaller(self, requests: Requests) -> Recaller:
         """Returns its vectors for the requests' users and the catalogue."""
@@ -192,20 +203,20 @@ class TrainedRecall(TrainedNet):
         """Returns each judged user's best k unseen items of the catalogue `[U, k]`."""
         return judge.recalled(self.recaller(judge.requests), k)
 
-    def servable(
-        self,
-        spec: FeatureSpec,
-        requests: Requests,
-        **options: Any,
-    ) -> Servable:
+    def servable(self, catalogue: Catalogue | None = None, **options: Any) -> Servable:
         """Returns the towers as they are served, with an index of the catalogue."""
+        if catalogue is None:
+            raise ValueError(
+                "Recall is served with an index of the catalogue: give `catalogue`, "
+                "such as problem.items."
+            )
         return recall_servable(
             self.models["query"],
             self.models["item"],
-            spec,
-            requests.items,
-            requests.items["item_id"],
-            k=min(INDEXED, requests.num_items),
+            self.spec,
+            catalogue.features,
+            catalogue.ids,
+            k=min(INDEXED, len(catalogue.ids)),
             **options,
         )
 

@@ -41,7 +41,7 @@ from tfdistill.trainers import (
 )
 from tfdistill.types import Teacher
 
-__all__ = ["BACKUP", "train", "train_on"]
+__all__ = ["BACKUP", "request_batches", "train", "train_on", "weights_file"]
 
 BACKUP = "backup"
 """The folder of a training that `fit` resumes from."""
@@ -89,27 +89,7 @@ def train(
             that stops early shares tables, the directory has another run, or another
             process trains there.
     """
-    make = functools.partial(
-        RequestBatches,
-        requests,
-        batch_size=recipe.batch_size,
-        seed=seed,
-        negatives=recipe.negatives,
-        known=known,
-        outputs={**recipe.labelled, **dict.fromkeys(recipe.recallers, "")},
-        label_negatives=recipe.label_negatives,
-    )
-    batches: Batches = make()
-    if recipe.candidates is not None:
-        batches = Rounds(
-            make,
-            requests,
-            recipe.candidates,
-            recipe.epochs,
-            directory / BACKUP,
-            known=known,
-            seed=seed,
-        )
+    batches = request_batches(recipe, requests, directory, known=known, seed=seed)
     return train_on(
         batches,
         recipe,
@@ -121,6 +101,47 @@ def train(
         seed=seed,
         verbose=verbose,
         callbacks=callbacks,
+    )
+
+
+def request_batches(
+    recipe: Recipe,
+    requests: Requests,
+    directory: Path,
+    *,
+    known: PairSet | None = None,
+    seed: int = 0,
+) -> Batches:
+    """Returns a recipe's batches of requests, in rounds where recall finds candidates.
+
+    Args:
+        recipe: What is trained.
+        requests: The training requests.
+        directory: As for `train`.
+        known: As for `train`.
+        seed: As for `train`.
+    """
+    make = functools.partial(
+        RequestBatches,
+        requests,
+        batch_size=recipe.batch_size,
+        seed=seed,
+        negatives=recipe.negatives,
+        known=known,
+        outputs={**recipe.labelled, **dict.fromkeys(recipe.recallers, "")},
+        label_negatives=recipe.label_negatives,
+    )
+    if recipe.candidates is None:
+        batches: Batches = make()
+        return batches
+    return Rounds(
+        make,
+        requests,
+        recipe.candidates,
+        recipe.epochs,
+        directory / BACKUP,
+        known=known,
+        seed=seed,
     )
 
 
@@ -179,7 +200,7 @@ def train_on(
     best = {
         name: SubmodelCheckpoint(
             network.part(name),
-            directory / f"{safe_name(name)}.weights.h5",
+            directory / weights_file(name),
             recipe.monitor(name),
             mode=recipe.mode(name),
         )
@@ -209,6 +230,11 @@ def train_on(
             checkpoint.restore()
             trained[name] = taken_out(network, name, history)
     return trained
+
+
+def weights_file(name: str) -> str:
+    """The file in which a training keeps the best weights of a net."""
+    return f"{safe_name(name)}.weights.h5"
 
 
 def _ends(batches: Batches, recipe: Recipe, network: JointNetwork) -> Iterable[int]:

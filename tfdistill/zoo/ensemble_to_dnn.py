@@ -136,7 +136,7 @@ def run(
         nets = train_one(recipe, directory=directory / name, seed=place)
         (trained[name],) = nets.values()
     models = [model for net in trained.values() for model in net.models.values()]
-    ensemble = _gated(models, student, gate_on, directory / "ensemble", seed)
+    ensemble = _gated(models, spec, student, gate_on, directory / "ensemble", seed)
     students = train_one(
         student,
         directory=directory / "student",
@@ -148,6 +148,7 @@ def run(
 
 def _gated(
     models: Sequence[tf.keras.Model],
+    spec: FeatureSpec,
     student: Recipe,
     requests: Requests | None,
     directory: Path,
@@ -157,7 +158,7 @@ def _gated(
     tf.keras.utils.set_random_seed(seed)
     ensemble = gated_ensemble(models)
     if requests is None:
-        return TrainedRanker({"ensemble": ensemble}, {})
+        return TrainedRanker({"ensemble": ensemble}, spec, {})
     distiller = Distiller(ensemble)
     distiller.compile(
         LazyAdam(student.learning_rate), loss={"ensemble": SigmoidCrossEntropy()}
@@ -177,4 +178,4 @@ def _gated(
         },
         verbose=0,
     ).history
-    return TrainedRanker({"ensemble": ensemble}, history)
+    return TrainedRanker({"ensemble": ensemble}, spec, history)

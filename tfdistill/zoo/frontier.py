@@ -45,7 +45,8 @@ class Funnel:
 
     Example:
         >>> from tfdistill.metrics import size_grid
-        >>> Funnel(TrainedRecall({}, {}), {}, size_grid([10, 50])).sizes
+        >>> recall = TrainedRecall({}, FeatureSpec(()), {})
+        >>> Funnel(recall, {}, size_grid([10, 50])).sizes
         [(10,), (50,)]
     """
 

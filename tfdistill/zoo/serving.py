@@ -25,7 +25,7 @@ from tfdistill.export import (
 from tfdistill.files import written_whole
 from tfdistill.identity import fingerprint
 from tfdistill.report import Cost, Export
-from tfdistill.study.trained import TrainedNet
+from tfdistill.study.trained import Catalogue, TrainedNet
 from tfdistill.zoo.comparison import Sizes
 from tfdistill.zoo.machine import versions
 
@@ -143,10 +143,10 @@ def _servables(
 ) -> dict[str | Path, Servable]:
     """The models of all nets and of the cascade by directory."""
     example, teacher = request_of(requests, 0, 20), nets["teacher"]
+    catalogue = Catalogue(requests.items["item_id"], requests.items)
     servables: dict[str | Path, Servable] = {
         out / "serving" / name: net.servable(
-            spec,
-            requests,
+            catalogue,
             example=example,
             forbidden=[] if net is teacher else teacher.models.values(),
             allow_privileged=net is teacher,

@@ -86,7 +86,6 @@ def train_teacher(
     serving = out / "serving"
     (path,) = _published(
         data.spec,
-        parts["test"],
         serving,
         {serving: nets["teacher"]},
         allow_privileged=True,
@@ -219,7 +218,7 @@ def distill(
         out / "serving" / name.replace(" ", "-"): nets["fine"]
         for name, nets in runs[-1].items()
     }
-    return _published(data.spec, parts["test"], out / "serving", students)
+    return _published(data.spec, out / "serving", students)
 
 
 def evaluate(
@@ -270,7 +269,6 @@ def _keep(summary: DataSummary, out: Path) -> None:
 
 def _published(
     spec: FeatureSpec,
-    requests: Requests,
     folder: Path,
     nets: Mapping[Path, TrainedNet],
     *,
@@ -280,7 +278,7 @@ def _published(
 
     def servables() -> dict[str | Path, Servable]:
         return {
-            path: net.servable(spec, requests, allow_privileged=allow_privileged)
+            path: net.servable(allow_privileged=allow_privileged)
             for path, net in nets.items()
         }
 
