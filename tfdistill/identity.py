@@ -171,7 +171,7 @@ def _described_object(value: Any) -> Any:
 
 
 def _described_function(value: types.FunctionType) -> dict[str, Any]:
-    enclosed = [cell.cell_contents for cell in value.__closure__ or ()]
+    enclosed = list(_enclosed(value))
     found: dict[str, Any] = {
         "function": value.__qualname__,
         "code": fingerprint(list(_code(value.__code__))),
@@ -182,6 +182,16 @@ def _described_function(value: types.FunctionType) -> dict[str, Any]:
     return found
 
 
+def _enclosed(function: types.FunctionType) -> Iterator[Any]:
+    """What a function has from around it; one that calls itself has itself."""
+    for cell in function.__closure__ or ():
+        try:
+            found = cell.cell_contents
+        except ValueError:  # nothing has been assigned to it
+            found = None
+        yield "itself" if found is function else found
+
+
 def _code(code: types.CodeType) -> Iterator[Any]:
     """What a function does, and not where it is written."""
     yield code.co_code
@@ -189,6 +199,8 @@ def _code(code: types.CodeType) -> Iterator[Any]:
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield list(_code(constant))
+        elif isinstance(constant, frozenset):  # its order is the process's
+            yield sorted(map(repr, constant))
         else:
             yield repr(constant)
 

@@ -17,10 +17,12 @@ from tfdistill.data.columns import (
     require_columns,
 )
 from tfdistill.data.csv_files import read_csv
+from tfdistill.data.parquet_files import read_parquet
 from tfdistill.data.requests import Requests
 from tfdistill.data.row_errors import RowError
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.data.times import instants
+from tfdistill.documents import shown
 from tfdistill.files import read_as
 
 __all__ = ["read_frame", "read_table", "requests_from_frame", "split_requests"]
@@ -109,10 +111,15 @@ def read_table(
         )
     with read_as(path, kind):
         frame = (
-            pd.read_parquet(path)
+            read_parquet(path)
             if kind == "Parquet"
             else read_csv(path, separator=separator, wanted=columns)
         )
+        if kind == "CSV" and frame.shape[1] == 1 < len(columns):
+            raise ValueError(
+                "no comma, semicolon or tab stands between the names of its header "
+                f"{shown(frame.columns[0])}; give --separator (separator=)"
+            )
         require_columns(frame, columns)
     return frame
 
@@ -339,6 +346,12 @@ def _ids(keys: np.ndarray, request: str) -> np.ndarray:
     """Keys of requests as int64, or else as text."""
     if keys.dtype.kind in "iu":
         return keys.astype(np.int64)
+    undecoded = [key for key in keys if isinstance(key, bytes)]
+    if undecoded:
+        raise ValueError(
+            f"Column {request!r} holds {shown(undecoded[0])}, which is no text of "
+            "UTF-8; store it as hexadecimal text."
+        )
     ids = keys.astype(np.str_)
     if not pd.Index(ids).is_unique:
         raise ValueError(
@@ -361,8 +374,8 @@ def _one_each(
         )
         raise RowError(
             f"{name!r} must have one value for each {what!r}, but {what!r} = "
-            f"{keys[code[row]]} has {first!r} and,",
+            f"{shown(keys[code[row]])} has {shown(first)} and,",
             row,
-            f", {second!r}.",
+            f", {shown(second)}.",
         )
     return result

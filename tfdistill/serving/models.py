@@ -73,12 +73,12 @@ class Versions:
     def renew(self) -> None:
         """Serves the version that is the newest now, an older one if it was removed.
 
-        One that can't be served is reported, and tried again when its files change. An
-        emptied folder leaves what is served.
+        One that can't be served is reported, and tried again when its files change. A
+        folder that is empty or can't be read leaves what is served.
         """
         try:
             folder = newest_version(self._path)
-        except ValueError:
+        except (OSError, ValueError):
             return
         if folder == self.current.folder:
             return

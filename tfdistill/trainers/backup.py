@@ -7,6 +7,7 @@ import io
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -173,7 +174,8 @@ class Backup(tf.keras.callbacks.Callback):
         """Removes former checkpoints, and what a killed process wrote of one."""
         own = None if path is None else Path(path).name
         for left in self._directory.glob(f"{_NAME}-*"):
-            if left.name.partition(".")[0] == own:
+            ours = re.fullmatch(rf"({_NAME}-\d+)(\..*|_temp)", left.name)
+            if not ours or left.name.startswith(f"{own}."):
                 continue
             if left.is_dir() and not left.is_symlink():
                 shutil.rmtree(left)
@@ -198,7 +200,8 @@ class Backup(tf.keras.callbacks.Callback):
                 for name, value in current["optimizer"].items()
             }
         # Layers repeat by number what a recipe has by name: they come last.
-        self._require({**saved, "layers": None}, {**current, "layers": None})
+        last = {"layers": None, "wiring": None}
+        self._require({**saved, **last}, {**current, **last})
         self._require(saved, current)
         if self.start_step > epochs * self._steps_per_epoch:
             done = self.start_step / self._steps_per_epoch
