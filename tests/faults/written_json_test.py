@@ -129,6 +129,7 @@ def test_documents_are_written_in_one_way():
         "teachers/gbdt.py",  # names within an archive of arrays
         "trainers/backup.py",  # state of callbacks, which may be NaN, within another
         "trainers/fit.py",
+        "trainers/run.py",
         "trainers/stored.py",
         "trainers/teachers.py",
     }
