@@ -67,9 +67,10 @@ def fit(
     **The same run.** A checkpoint holds what its run was begun with: losses, transfers,
     the optimizer's settings with the learning rate, layers and what each is called on,
     callbacks, the data, the teacher and `config`. What differs later is refused by
-    name, before any training; only `epochs`, `save_every` and `verbose` may change. Batches that have an
-    `identity`, JSON values, are known by it, ours by all of their data; of any other
-    function the first eight batches and some later ones are compared, so give what
+    name, before any training; only `epochs`, `save_every` and `verbose` may change.
+    Batches that have an `identity`, JSON values, are known by it, ours by all of their
+    data; of any other function the first eight batches and some later ones are
+    compared, so give what
     stands for its files in `config`. To begin anew, delete the directory.
 
     Args:
