@@ -16,15 +16,15 @@ CORE = [
     "tensorflow-serving-api>=2.15.1,<2.22",
     "grpcio-health-checking>=1.60",
     "numpy>=1.26",
-    "scipy>=1.11",
+    "scipy>=1.11.1",
     "pandas>=2.0",
     f"pyarrow>=15,<26; {OLD}",  # 26 refuses the NumPy 1.26 of TensorFlow 2.15
     f"pyarrow>=18; {NEW}",
-    "matplotlib>=3.7",
+    "matplotlib>=3.8",
     "pydantic>=2.8",
     "filelock>=3.13",
     "rich>=13",
-    "typer>=0.12",
+    "typer>=0.12.5",
     f"setuptools>=65.5,<81; {OLD}",  # TensorBoard 2.15 imports pkg_resources
 ]
 KERAS2 = ["tf-keras>=2.15,<2.22"]  # for TF_USE_LEGACY_KERAS=1 with TensorFlow 2.16+

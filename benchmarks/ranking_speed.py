@@ -155,10 +155,7 @@ def in_cpp(
     rows["gathers"] = (bound, "gather", {"rows": gathered})
     rows["matrix product"] = (bound, "product", {"x": square})
     spent = dict(zip(rows, timed(list(rows.values()), rounds=CPP_ROUNDS)))
-    found = {
-        name: {f"p{q}": round(float(np.percentile(x, q)), 3) for q in (10, 50, 99)}
-        for name, x in spent.items()
-    }
+    found = {name: store.percentiles(x, 10, 50, 99) for name, x in spent.items()}
     share = flops(network.part("fine"), list_size=CANDIDATES) / (2e-6 * PRODUCT**3)
     found["bound of the student"] = {
         q: round(share * found["matrix product"][q] + found["gathers"][q], 3)

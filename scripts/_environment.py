@@ -75,7 +75,7 @@ def setting_of(python, keras=None, tensorflow=None):
     default = "2.15" if keras == "2" and old else "newest"
     tensorflow = tensorflow or default
     if keras == "3" and tensorflow in ("2.15", "oldest"):
-        sys.exit("TensorFlow 2.15 has Keras 2 alone; Keras 3 needs 2.16 or later.")
+        raise Missing("TensorFlow 2.15 has Keras 2 alone; Keras 3 needs 2.16 or later.")
     folder = f".venv-{minor}-keras{keras}"
     if tensorflow != default:
         folder += f"-tf-{tensorflow}"
@@ -196,9 +196,14 @@ def environment(setting, extras=()):
 
 def run(setting, python, arguments):
     """Runs an environment's Python in its setting and returns its exit code."""
-    variables = dict(os.environ, TF_USE_LEGACY_KERAS=str(int(setting.keras == "2")))
-    variables.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    return subprocess.call([python, *arguments], env=variables)
+    return subprocess.call([python, *arguments], env=variables(setting))
+
+
+def variables(setting):
+    """The environment variables of a setting's processes."""
+    found = dict(os.environ, TF_USE_LEGACY_KERAS=str(int(setting.keras == "2")))
+    found.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    return found
 
 
 def command(name):
@@ -216,17 +221,19 @@ def _packages(setting, extras):
     extras = list(extras) + (["tfrs"] if legacy else [])
     extras += ["ranking"] if old else ["keras2"] if legacy else []
     target = ROOT + ("[{}]".format(",".join(extras)) if extras else "")
-    arguments = ["-e", target, "tensorflow" + _bounds(setting.tensorflow)]
+    tensorflow = "tensorflow" + _bounds(setting.tensorflow)
+    arguments = ["-e", target, tensorflow]
     constraints = _constraints(setting)
     if os.path.isfile(constraints):
         arguments += ["-c", constraints]
-    yield "TensorFlow and the other packages", arguments
+    yield "TensorFlow", ["--no-deps", tensorflow]  # alone it says if there is no wheel
+    yield "the other packages", arguments
     if not old:  # TF-Ranking asks for TensorFlow below 2.16, and works without
         yield "TF-Ranking", ["--no-deps", RANKING]
 
 
 def _bounds(tensorflow):
-    named = {"newest": ">=2.19", "oldest": "~=2.15.1", "2.15": "~=2.15.1"}
+    named = {"newest": ">=2.19,<2.22", "oldest": "~=2.15.1", "2.15": "~=2.15.1"}
     return named.get(tensorflow, f"~={tensorflow}.0")
 
 
@@ -254,9 +261,7 @@ def _step(name, command, log):
         _show(name, start, "done", live, "\n")
         return
     if NO_WHEEL.search(_read(log)):
-        raise Missing(
-            "The index of pip has no wheel of this TensorFlow for this Python."
-        )
+        raise Missing("There is no wheel of this TensorFlow for this Python.")
     sys.exit(
         f"{_last_lines(log, 15)}\n\ntfdistill could not install {name}; these are the "
         f"last lines of {log}. It needs the network, or an index configured for pip."

@@ -87,9 +87,10 @@ def _checked(setting, tests, lint):
         reason = "not run: types are checked with TensorFlow 2.15 alone"
         yield Row("types", _environment.named(setting), reason, None, False)
     with tempfile.TemporaryDirectory() as folder:
-        counts = os.path.join(folder, "counts.xml")
-        row = _row(tests, setting, python, f"{PYTEST} {tests} --junitxml={counts}")
-        yield row._replace(result=f"{row.result}: {counted(counts)}")
+        path = os.path.join(folder, "counts.xml")
+        row = _row(tests, setting, python, f"{PYTEST} {tests} --junitxml={path}")
+        result = "{}: {} passed, {} failed, {} skipped"
+        yield row._replace(result=result.format(row.result, *counts(path)))
 
 
 def _row(name, setting, python, command):
@@ -101,15 +102,15 @@ def _row(name, setting, python, command):
     return Row(name, _environment.named(setting), result, seconds, bool(code))
 
 
-def counted(path):
-    """Says how many tests passed, failed and were skipped, from pytest's own file."""
+def counts(path):
+    """Returns how many tests passed, failed and were skipped, by pytest's own file."""
     if not os.path.isfile(path):
-        return "no test"
+        return 0, 0, 0
     (suite,) = ElementTree.parse(path).getroot()
-    number = {key: int(suite.get(key)) for key in ("tests", "failures", "skipped")}
-    failed = number["failures"] + int(suite.get("errors"))
-    passed = number["tests"] - failed - number["skipped"]
-    return f"{passed} passed, {failed} failed, {number['skipped']} skipped"
+    keys = ("tests", "failures", "errors", "skipped")
+    tests, failures, errors, skipped = (int(suite.get(key)) for key in keys)
+    failed = failures + errors
+    return tests - failed - skipped, failed, skipped
 
 
 if __name__ == "__main__":

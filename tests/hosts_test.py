@@ -1,6 +1,7 @@
-"""With Keras 2 the hosts' own tests must run: without a host they would be skipped."""
+"""What the settings promise is there: without it, tests would be skipped unseen."""
 
 import importlib
+import sys
 
 import pytest
 
@@ -14,3 +15,11 @@ def test_tf_ranking_is_there():
 @pytest.mark.skipif(_keras.VERSION == "3", reason="TFRS needs Keras 2")
 def test_tfrs_is_there():
     assert importlib.import_module("tensorflow_recommenders").tasks
+
+
+@pytest.mark.skipif(
+    sys.version_info >= (3, 12), reason="Beam caps NumPy, protobuf and pyarrow"
+)
+@pytest.mark.parametrize("name", ["apache_beam", "lightgbm"])
+def test_what_dev_installs_is_there(name):
+    assert importlib.import_module(name).__version__

@@ -44,9 +44,9 @@ MAY_IMPORT = {
         *("data", "documents", "files", "identity", "metrics", "trainers.teachers"),
         "version",
     },
-    "export": {"data.spec", "files", "layers", "names"},
+    "export": {"data.spec", "documents", "files", "layers", "names"},
     "report": {"data.summary", "documents", "files", "metrics"},
-    "serving": {"export", "files"},
+    "serving": {"documents", "export", "files"},
     "zoo": {
         "arrays",
         "documents",

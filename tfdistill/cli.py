@@ -6,7 +6,7 @@ import errno
 import functools
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, get_type_hints
 
 import typer
 from rich.console import Console
@@ -32,7 +32,14 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _evaluated(command: Callable[..., None]) -> Callable[..., None]:
+    """Evaluates a command's annotations: on Python 3.9 typer does not."""
+    command.__annotations__ = get_type_hints(command, include_extras=True)
+    return command
+
+
 @app.callback()
+@_evaluated
 def _root(
     version: Annotated[
         bool,
@@ -121,7 +128,7 @@ for _command, _remedy in (
     (serving.serve, ""),
     (serving.bench, _ANEW),
 ):
-    app.command()(_in_one_sentence(_command, _remedy))
+    app.command()(_in_one_sentence(_evaluated(_command), _remedy))
 
 
 def main() -> None:

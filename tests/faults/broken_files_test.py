@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+from store_fixture import halves
 
 from tfdistill.arrays import read_array, read_arrays
 from tfdistill.data import read_frame, read_tfrecords
@@ -24,7 +25,7 @@ from tfdistill.data.implicit_sets import load_gowalla, load_online_retail
 from tfdistill.data.movielens import Expected, load_movielens
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import Feature, FeatureSpec, Table
-from tfdistill.scores import ScoreStore, score_batches
+from tfdistill.scores import ScoreStore
 from tfdistill.teachers import GbdtTeacher, SavedModelTeacher
 from tfdistill.trainers import fit
 
@@ -33,12 +34,7 @@ SPEC = FeatureSpec((Feature("price", "numeric", "item"),))
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("store")
-    batches = [{"item_id": np.array([3, 7]), "mask": np.array([True, True])}]
-    score_batches(
-        batches, lambda x: x["item_id"] / 2, folder, keys=["item_id"], teacher_name="t"
-    )
-    return folder
+    return halves(tmp_path_factory.mktemp("store"))
 
 
 def packed(**arrays):

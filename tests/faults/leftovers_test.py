@@ -19,6 +19,7 @@ from tfdistill.data import Feature, FeatureSpec
 from tfdistill.export import publish, publishing, ranker_servable
 from tfdistill.export.standalone import answers
 from tfdistill.files import flush_all, folder_beside, locked, written_whole
+from tfdistill.scores import ScoreLookup, score_batches
 from tfdistill.trainers import SubmodelCheckpoint, fit
 
 ROOT = str(Path(__file__).parents[2])
@@ -336,3 +337,48 @@ def test_a_killed_writer_of_weights_leaves_nothing_to_the_next(tmp_path):
     best.restore()
     assert [p.name for p in tmp_path.iterdir()] == ["b.weights.h5"]
     shutil.rmtree(tmp_path)
+
+
+SORTING = """
+with files.folder_beside(folder, ".sorted-sorting-") as beside:
+    beside.joinpath("bucket-0").write_bytes(b"half")
+"""
+
+
+def test_a_killed_sorting_of_a_store_leaves_nothing_to_the_next(tmp_path):
+    batch = {"user": np.array([1, 2]), "item": np.array([[5, 6], [5, 7]])}
+    store = score_batches(
+        [batch], lambda x: x["item"] / 2, tmp_path, teacher_name="t",
+        keys=["user", "item"],
+    )  # fmt: skip
+    (tmp_path / "sorted").mkdir()  # of a version before
+    with Other(SORTING, tmp_path) as other:
+        ScoreLookup(store, {"score": "half"})
+        assert len(list(tmp_path.glob(".sorted-sorting-*"))) == 1  # the living one's
+        other.kill()
+        shutil.rmtree(tmp_path / "sorted")
+        ScoreLookup(store, {"score": "half"})
+    assert not list(tmp_path.glob(".sorted-sorting-*"))
+
+
+def test_sorted_files_are_on_the_disk_before_they_are_renamed(tmp_path, synced):
+    store = score_batches(
+        [{"item": np.array([5, 6])}], lambda x: x["item"] / 2, tmp_path / "s",
+        teacher_name="t", keys=["item"],
+    )  # fmt: skip
+    synced.clear()
+    ScoreLookup(store, {"score": "half"})
+    at = synced.index(("rename", "sorted"))
+    kept = {p.name for p in (tmp_path / "s" / "sorted").iterdir()}
+    assert {("flush", name) for name in kept} <= {*synced[:at]}
+
+
+def test_a_spec_that_could_not_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+    old = FeatureSpec((Feature("price", "numeric", "item"),))
+    path = tmp_path / "new" / "spec.json"
+    old.save(path)
+    monkeypatch.setattr(FeatureSpec, "to_json", lambda self: "half of it \ud800")
+    with pytest.raises(UnicodeEncodeError):
+        old.save(path)
+    assert FeatureSpec.load(path) == old
+    assert [p.name for p in path.parent.iterdir()] == ["spec.json"]

@@ -123,7 +123,10 @@ def test_scores_are_stored_and_found_under_text_keys(tmp_path):
         ("request;click;price\n1;0;2\n\n2;1;3;4\n", "line 4 has 4 fields"),
         ("request\tclick\tprice\n1\t0\t2\n2\t1\n", "line 3 has 2 fields"),
         ('request,price,click\n1,2,0\n2,3,"1\n3,4,0\n', "line 3 is malformed"),
-        ("request,click,price,click\n1,0,2,1\n", r"header has \['click'\] more than"),
+        (
+            "request,click,price,click\n1,0,2,1\n",
+            r"the header, has \['click'\] more than",
+        ),
         (b"request,click,price\n\xff,0,2\n", "not UTF-8"),
         ("\n\n", "no header"),
     ],

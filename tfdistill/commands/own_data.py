@@ -183,6 +183,7 @@ def score_teacher(
         version=version,
         dtype=dtype,
         file_format=file_format,
+        console=Console(),
     )
     typer.echo(f"{store.manifest.rows} scores in {out}.")
     return ["distill", "--scores", out]

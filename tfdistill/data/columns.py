@@ -12,6 +12,7 @@ import pandas as pd
 from tfdistill.data.row_errors import RowError
 from tfdistill.data.spec import Feature
 from tfdistill.data.text_numbers import is_text, parsed
+from tfdistill.documents import shown
 
 _EXACT = 2.0**53
 """Above it, float64 does not hold every integer."""
@@ -35,7 +36,8 @@ def numbers(frame: Any, name: str) -> np.ndarray:
     if is_text(values):
         values = parsed(values, "float64", _not_a_number(name))
     if not pd.api.types.is_numeric_dtype(values):
-        raise ValueError(f"Column {name!r} must hold numbers, got {values.dtype}.")
+        row = int(np.argmin(values.isna()))
+        raise _not_a_number(name)(row, f"holds {shown(values.iloc[row])}")
     with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused as such
         return np.asarray(values.to_numpy(np.float32, na_value=np.nan))
 
@@ -112,7 +114,7 @@ def _cut(feature: Feature, row: int, cell: Any) -> Any:
         return np.empty(0, feature.dtype if feature.dtype != "string" else object)
     raise refused(
         feature.name,
-        f"holds {cell!r}",
+        f"holds {shown(cell)}",
         row,
         f"of lists, as its shape is {feature.shape}",
     )
@@ -141,7 +143,10 @@ def _cast(feature: Feature, values: Any, rows: np.ndarray) -> np.ndarray:
     if not fits.all():
         at = int(np.argmin(fits))
         raise refused(
-            feature.name, f"holds {values.iloc[at]!r}", rows[at], f"of {feature.dtype}"
+            feature.name,
+            f"holds {shown(values.iloc[at])}",
+            rows[at],
+            f"of {feature.dtype}",
         )
     if feature.dtype == "string":
         texts[missing] = feature.default
@@ -175,7 +180,10 @@ def _integers(
         if not exact.all():
             at = int(np.argmin(exact))
             raise refused(
-                feature.name, f"holds {numbers[at]!r}", rows[at], f"of {feature.dtype}"
+                feature.name,
+                f"holds {shown(numbers[at])}",
+                rows[at],
+                f"of {feature.dtype}",
             )
     if pd.api.types.is_unsigned_integer_dtype(values):
         refuse_big(values, feature.name, rows)

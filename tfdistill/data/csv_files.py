@@ -9,7 +9,7 @@ import io
 import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -26,7 +26,7 @@ _OTHERS = {
     b"\x1f\x8b": "it is compressed, once more than its name says; unpack it",
     b"PK\x03\x04": "it is a zip archive or an Excel file; unpack it, or save it as CSV",
     b"PAR1": "it is a Parquet file; name it .parquet",
-    b"\xff\xfe": "it is UTF-16; save it as UTF-8",
+    b"\xff\xfe": "it is UTF-16 or UTF-32; save it as UTF-8",
     b"\xfe\xff": "it is UTF-16; save it as UTF-8",
 }
 """How files begin that are no CSV, and what to do about them."""
@@ -111,15 +111,31 @@ def rows_by_line(
 
 def _line(path: Path, row: int, separator: str) -> int:
     """The line that a row begins in; the header is the row before the first."""
-    begins = 1
-    with _opened(path) as file, _text(file) as lines:
-        rows = csv.reader(lines, delimiter=separator)
-        for fields in rows:
-            row -= bool(fields)
-            if row < -1:
-                break
-            begins = rows.line_num + 1
-    return begins
+    for begins, fields in _rows(path, separator):
+        row -= bool(fields)
+        if row < -1:
+            return begins
+    raise ValueError(f"{str(path)!r} has changed while it was read; run it again")
+
+
+def _rows(
+    path: Path, separator: str, *, strict: bool = False
+) -> Iterator[tuple[int, list[str]]]:
+    """The rows, blank lines too, each with the line that it begins in."""
+    line, limit = 1, csv.field_size_limit(2**31 - 1)
+    try:
+        with _opened(path) as file, _text(file) as lines:
+            rows = csv.reader(lines, delimiter=separator, strict=strict)
+            try:
+                for row in rows:
+                    yield line, row
+                    line = rows.line_num + 1
+            except csv.Error as error:
+                raise ValueError(
+                    f"the row that begins in line {line} is malformed: {error}"
+                ) from error
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _separator(header: str, given: str | None, wanted: Collection[str]) -> str:
@@ -151,13 +167,24 @@ def _not_utf8(path: Path) -> str:
     return "it is not UTF-8; save it as UTF-8"
 
 
-def _opened(path: Path) -> BinaryIO:
+def _opened(path: Path) -> io.BufferedReader:
     if path.suffix == ".gz":
         return io.BufferedReader(gzip.open(path))
     return open(path, "rb")
 
 
-def _text(file: BinaryIO) -> io.TextIOWrapper:
+class _Watched(io.BufferedReader):
+    """A file that tells whether there was a quote in what was read."""
+
+    quoted = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        content = super().read(size)
+        self.quoted = self.quoted or b'"' in content
+        return content
+
+
+def _text(file: io.BufferedReader) -> io.TextIOWrapper:
     return io.TextIOWrapper(file, "utf-8-sig", newline="")
 
 
@@ -178,7 +205,7 @@ def _fields(header: str, separator: str) -> list[str]:
     names = _split(header, separator)
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise ValueError(f"its header has {repeated} more than once")
+        raise ValueError(f"its first line, the header, has {repeated} more than once")
     return names
 
 
@@ -194,7 +221,7 @@ def _split(header: str, separator: str) -> list[str]:
 
 def _parsed(path: Path, names: list[str], separator: str) -> Any:
     try:
-        with _opened(path) as file:
+        with _Watched(_opened(path)) as file:
             table = pyarrow.csv.read_csv(
                 file,
                 read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK),
@@ -208,30 +235,21 @@ def _parsed(path: Path, names: list[str], separator: str) -> Any:
                 ),
             )
     except pa.ArrowInvalid as error:
-        found = _first_fault(path, len(names), separator)
-        raise ValueError(found or str(error)) from error
-    if table.num_rows and "\n" in (table[-1][-1].as_py() or ""):
-        found = _first_fault(path, len(names), separator)  # an open quote takes all
-        if found:
-            raise ValueError(found)
+        _require_whole(path, len(names), separator)
+        if str(error).startswith("CSV parse error: Empty CSV file"):
+            return pa.table({name: pa.array([], pa.string()) for name in names})
+        raise
+    if file.quoted:  # a quote that is not closed, or not at the end, changes values
+        _require_whole(path, len(names), separator)
     return table
 
 
-def _first_fault(path: Path, fields: int, separator: str) -> str | None:
-    """Says in which line a row begins that is malformed; None if there is none."""
-    line = 1
-    with _opened(path) as file, _text(file) as lines:
-        rows = csv.reader(lines, delimiter=separator, strict=True)
-        try:
-            for row in rows:
-                if row and len(row) != fields:
-                    return (
-                        f"line {line} has {len(row)} fields and the header {fields}: "
-                        f"{separator.join(row)[:80]!r}. Correct the line, put values "
-                        f"with {separator!r} into double quotes, or give another "
-                        "separator"
-                    )
-                line = rows.line_num + 1
-        except csv.Error as error:
-            return f"the row that begins in line {line} is malformed: {error}"
-    return None
+def _require_whole(path: Path, fields: int, separator: str) -> None:
+    """Refuses the first row that is malformed or not as wide as the header."""
+    for line, row in _rows(path, separator, strict=True):
+        if row and len(row) != fields:
+            raise ValueError(
+                f"line {line} has {len(row)} fields and the header {fields}: "
+                f"{separator.join(row)[:80]!r}. Correct the line, put values with "
+                f"{separator!r} into double quotes, or give another separator"
+            )

@@ -17,10 +17,12 @@ from tfdistill.data.columns import (
     require_columns,
 )
 from tfdistill.data.csv_files import read_csv
+from tfdistill.data.parquet_files import read_parquet
 from tfdistill.data.requests import Requests
 from tfdistill.data.row_errors import RowError
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.data.times import instants
+from tfdistill.documents import shown
 from tfdistill.files import read_as
 
 __all__ = ["read_frame", "requests_from_frame", "split_requests"]
@@ -86,10 +88,15 @@ def read_frame(
         )
     with read_as(path, kind):
         frame = (
-            pd.read_parquet(path)
+            read_parquet(path)
             if kind == "Parquet"
             else read_csv(path, separator=separator, wanted=spec.names)
         )
+        if kind == "CSV" and frame.shape[1] == 1 < len(spec.names):
+            raise ValueError(
+                "no comma, semicolon or tab stands between the names of its header "
+                f"{shown(frame.columns[0])}; give --separator (separator=)"
+            )
         require_columns(frame, spec.names)
         for feature in spec.features if kind == "CSV" else ():
             if feature.shape:
@@ -262,7 +269,13 @@ def _codes(frame: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Numbers the distinct values of a column: codes `[N]` and the values."""
     if pd.api.types.is_unsigned_integer_dtype(frame[name]):
         refuse_big(frame[name], name, np.arange(len(frame)))
-    code, keys = pd.factorize(frame[name])
+    try:
+        code, keys = pd.factorize(frame[name])
+    except TypeError as error:  # lists, structs and maps
+        raise ValueError(
+            f"Column {name!r} holds {shown(frame[name].iloc[0])}; a key is a number or "
+            "text."
+        ) from error
     if (code < 0).any():
         row = int(np.argmax(code < 0))
         raise RowError(f"Column {name!r} has no value", row, "; every row needs one.")
@@ -330,6 +343,12 @@ def _ids(keys: np.ndarray, request: str) -> np.ndarray:
     """Keys of requests as int64, or else as text."""
     if keys.dtype.kind in "iu":
         return keys.astype(np.int64)
+    undecoded = [key for key in keys if isinstance(key, bytes)]
+    if undecoded:
+        raise ValueError(
+            f"Column {request!r} holds {shown(undecoded[0])}, which is no text of "
+            "UTF-8; store it as hexadecimal text."
+        )
     ids = keys.astype(np.str_)
     if not pd.Index(ids).is_unique:
         raise ValueError(
@@ -352,8 +371,8 @@ def _one_each(
         )
         raise RowError(
             f"{name!r} must have one value for each {what!r}, but {what!r} = "
-            f"{keys[code[row]]} has {first!r} and,",
+            f"{shown(keys[code[row]])} has {shown(first)} and,",
             row,
-            f", {second!r}.",
+            f", {shown(second)}.",
         )
     return result

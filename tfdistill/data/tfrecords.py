@@ -148,8 +148,8 @@ def read_tfrecords(
         >>> x["price"].numpy().tolist(), y["fine"].numpy().tolist()
         ([[5.0, 3.0]], [[1.0, 0.0]])
     """
-    files = [paths] if isinstance(paths, (str, Path)) else list(paths)
-    files = [str(file) for file in files]
+    given = [paths] if isinstance(paths, (str, Path)) else paths
+    files = [str(file) for file in given]
     missing = [file for file in files if not tf.io.gfile.exists(file)]
     if missing or not files:
         raise ValueError(f"No TFRecord file at {missing or 'the given paths'}.")

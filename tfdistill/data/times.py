@@ -10,6 +10,7 @@ import pandas as pd
 
 from tfdistill.data.row_errors import RowError
 from tfdistill.data.text_numbers import is_text
+from tfdistill.documents import shown
 
 __all__ = ["instants"]
 
@@ -118,7 +119,7 @@ def _of_objects(values: Any, name: str) -> Any:
     for row, value in enumerate(values):
         if not isinstance(value, datetime.date):
             raise RowError(
-                f"Column {name!r} holds {value!r}",
+                f"Column {name!r} holds {shown(value)}",
                 row,
                 "; a time is a number, a date or text.",
             )
@@ -151,7 +152,7 @@ def _refuse(texts: Any, wrong: Any, name: str, why: str) -> None:
     if wrong.any():
         at = int(np.argmax(wrong.to_numpy()))
         raise RowError(
-            f"Column {name!r} holds {texts.iloc[at]!r}",
+            f"Column {name!r} holds {shown(texts.iloc[at])}",
             texts.index[at],
             f", {why}. {_ADVICE}",
         )

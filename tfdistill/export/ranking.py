@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.spec import FeatureSpec
+from tfdistill.documents import as_json
 from tfdistill.export.examples import (
     candidate_examples,
     drawn_like,
@@ -142,7 +142,7 @@ def ranker_servable(
         difference,
         forbidden,
     )
-    files = {"packing.json": json.dumps(packing(spec), indent=1)}
+    files = {"packing.json": as_json(packing(spec))}
     return dataclasses.replace(servable, files=files)
 
 

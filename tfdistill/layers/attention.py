@@ -58,11 +58,12 @@ class TargetAttention(RegularizedLayer):
         if not units:
             raise ValueError(f"{self.name} needs at least one layer, got units=().")
         self.units = tuple(units)
+        options = {"kernel_regularizer": kernel_regularizer}
         self.hidden = [
-            tf.keras.layers.Dense(size, "relu", kernel_regularizer=kernel_regularizer)
-            for size in self.units[1:]
+            tf.keras.layers.Dense(size, "relu", name=f"hidden_{index}", **options)
+            for index, size in enumerate(self.units[1:], 1)
         ]
-        self.relevance = tf.keras.layers.Dense(1, kernel_regularizer=kernel_regularizer)
+        self.relevance = tf.keras.layers.Dense(1, name="relevance", **options)
 
     def build(self, input_shape: Any) -> None:
         """Creates the first layer's kernel, for query, key and product."""
@@ -197,11 +198,14 @@ class TransformerBlock(RegularizedLayer):
             )
         options = {"kernel_regularizer": self.kernel_regularizer}
         self.attention = tf.keras.layers.MultiHeadAttention(
-            self.heads, width // self.heads, **options
+            self.heads, width // self.heads, name="attention", **options
         )
-        self.norms = [tf.keras.layers.LayerNormalization() for _ in range(2)]
-        self.wide = tf.keras.layers.Dense(4 * width, "relu", **options)
-        self.narrow = tf.keras.layers.Dense(width, **options)
+        self.norms = [
+            tf.keras.layers.LayerNormalization(name=f"norm_{index}")
+            for index in range(2)
+        ]
+        self.wide = tf.keras.layers.Dense(4 * width, "relu", name="wide", **options)
+        self.narrow = tf.keras.layers.Dense(width, name="narrow", **options)
         super().build(input_shape)
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> tf.Tensor:

@@ -36,6 +36,7 @@ class SavedModelTeacher:
     Attributes:
         fingerprint: Changes with any byte of graph, variables and assets, and with
             signature, signals and inputs.
+        source: Where it lies, in words.
 
     Raises:
         ValueError: If there is no SavedModel, or it lacks the signature or an output.
@@ -96,6 +97,7 @@ class SavedModelTeacher:
                 f"{sorted(self._arguments)}."
             )
         read = dict(_digests(str(path)))
+        self.source = f"the SavedModel in {str(path)!r}"
         self.fingerprint = fingerprint([read, signature, self.signals, self._sources])
 
     def __call__(self, features: Mapping[str, Any]) -> Signals:

@@ -70,8 +70,8 @@ def fit(
     name, before any training; only `epochs`, `save_every` and `verbose` may change.
     Batches that have an `identity`, JSON values, are known by it, ours by all of their
     data; of any other function the first eight batches and some later ones are
-    compared, so give what
-    stands for its files in `config`. To begin anew, delete the directory.
+    compared, so give what stands for its files in `config`. To begin anew, delete the
+    directory.
 
     Args:
         model: A compiled `tf.keras.Model`, such as a `Distiller`.

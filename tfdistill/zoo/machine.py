@@ -8,6 +8,8 @@ import platform
 import re
 from pathlib import Path
 
+import tensorflow as tf
+
 from tfdistill.version import __version__
 
 __all__ = ["hardware", "versions"]
@@ -21,9 +23,13 @@ _PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """Returns the versions of Python and of the packages that numbers depend on."""
+    """Returns the versions of Python and of the packages that numbers depend on.
+
+    Of Keras it is the one that `tf.keras` is.
+    """
     found = {"tfdistill": __version__, "python": platform.python_version()}
-    for package in _PACKAGES:
+    keras = tf.keras.Model.__module__.partition(".")[0]  # keras or tf_keras
+    for package in (*_PACKAGES, keras):
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from tfdistill.documents import as_json
 from tfdistill.files import written_whole
 from tfdistill.report.cells import plain
 from tfdistill.zoo.comparison import Sizes
@@ -100,7 +100,7 @@ def compare(
             found[mode].append({**values, "student parameters": count})
     console.print(mode_table(found))
     with written_whole(out / "cascade.json") as file:
-        file.write_text(json.dumps(found, indent=1), encoding="utf-8")
+        file.write_text(as_json(found), encoding="utf-8")
     return found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -99,7 +98,7 @@ def published_once(
     ]
     with written_whole(record) as unfinished:
         unfinished.write_text(
-            json.dumps(dataclasses.asdict(_Published(digest, inside)), indent=1)
+            documents.as_json(_Published(digest, inside)), encoding="utf-8"
         )
     return exports
 

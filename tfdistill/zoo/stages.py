@@ -7,8 +7,8 @@ click`; every step prints the command of the next one.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Collection, Mapping, Sequence
+from math import isnan
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +19,10 @@ from tfdistill.data.batching import RequestBatches
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.data.summary import DataSummary
+from tfdistill.documents import as_json
 from tfdistill.export import Servable, ranker_servable
 from tfdistill.files import written_whole
-from tfdistill.metrics import ranking_summary
+from tfdistill.metrics import metric, ranking_summary
 from tfdistill.report import ALONE, DISTILLED
 from tfdistill.report.cells import plain
 from tfdistill.scores import ScoreStore, join_requests, score_batches
@@ -99,6 +100,7 @@ def score(
     version: str = "1",
     dtype: str = "float32",
     file_format: str = "parquet",
+    console: Console | None = None,
 ) -> ScoreStore:
     """Scores all impressions once, and stores the scores by request and item.
 
@@ -119,6 +121,8 @@ def score(
         version: The teacher's version.
         dtype: As for `score_batches`.
         file_format: As for `score_batches`.
+        console: Where it is printed what the data look like; `data.json` beside the
+            scores has it too.
 
     Returns:
         The store.
@@ -132,13 +136,14 @@ def score(
             "Give either a teacher (a SavedModel or a file of trees) or a column of "
             f"scores, got {teacher} and {column}."
         )
-    requests, _ = data.read([column] if column else ())
+    console = console or Console()
+    requests, summary = data.read([column] if column else (), console=console)
     scorer = (
         LoggedTeacher({_SIGNAL: column})
         if column
         else _loaded(Path(str(teacher)), signature, data.spec)
     )
-    return score_batches(
+    store = score_batches(
         requests,
         scorer,
         out,
@@ -148,6 +153,8 @@ def score(
         dtype=dtype,
         file_format=file_format,
     )
+    _keep(summary, out)
+    return store
 
 
 def distill(
@@ -229,7 +236,7 @@ def evaluate(
         data: The impressions.
         models: Folders of SavedModels of rankers.
         scores: Folder of a teacher's store; it is judged where it has a score.
-        out: File to write the numbers to, as JSON.
+        out: File to write the numbers to, as JSON; null is what is not defined.
         console: Where the table is printed.
 
     Returns:
@@ -250,7 +257,7 @@ def evaluate(
         judged[str(path)] = _metrics(test, _logits(SavedModelTeacher(path), test))
     if out is not None:
         with written_whole(out) as unfinished:
-            unfinished.write_text(json.dumps(judged, indent=1))
+            unfinished.write_text(as_json(judged), encoding="utf-8")
     _print({name: [values] for name, values in judged.items()}, console)
     return judged
 
@@ -258,7 +265,7 @@ def evaluate(
 def _keep(summary: DataSummary, out: Path) -> None:
     """Writes what the data looked like beside what is made of it."""
     with written_whole(out / "data.json") as unfinished:
-        unfinished.write_text(json.dumps(dataclasses.asdict(summary), indent=1))
+        unfinished.write_text(as_json(summary), encoding="utf-8")
 
 
 def _published(
@@ -322,11 +329,17 @@ def _print(
     """Prints a row for each model: what its seeds have, or their mean and spread."""
     table = Table(title="Test part")
     table.add_column("model", overflow="fold")
-    metrics = list(next(iter(judged.values()), [{}])[0])
-    for metric in metrics:
-        table.add_column(metric, justify="right")
+    columns = list(next(iter(judged.values()), [{}])[0])
+    for column in columns:
+        table.add_column(column, justify="right")
     for name, runs in judged.items():
-        table.add_row(
-            name, *(plain([run[metric] for run in runs]) for metric in metrics)
-        )
+        table.add_row(name, *(plain([run[c] for run in runs]) for c in columns))
     console.print(table)
+    for column in columns:
+        without = [
+            n for n, runs in judged.items() if any(isnan(r[column]) for r in runs)
+        ]
+        if without:
+            told, of = metric(column), ", ".join(without)
+            text = f"{told.label} is not defined for {of}: {told.undefined}."
+            console.print(text, markup=False)
