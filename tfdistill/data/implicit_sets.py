@@ -10,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from tfdistill.arrays import read_arrays
-from tfdistill.data.delimited import check_file, check_size
+from tfdistill.data.csv_files import opened
+from tfdistill.data.delimited import check_file, check_size, read_columns
 from tfdistill.data.implicit import ImplicitFeedback
 from tfdistill.data.movielens import Expected
 from tfdistill.files import read_as
@@ -196,10 +197,8 @@ def _read_each(
 
 
 def _read_tsv(path: Path) -> pd.DataFrame:
-    frame = pd.read_csv(path, sep="\t")
-    if frame.shape[1] != 2:
-        raise ValueError(f"expected 2 columns, got {frame.shape[1]}")
-    return frame.set_axis(["user_id", "item_id"], axis=1).astype("int64")
+    columns = {"user_id": "int64", "item_id": "int64"}
+    return read_columns(opened(path), columns, separator="\t", header=True)
 
 
 def _read_adjacency(path: Path) -> pd.DataFrame:
