@@ -3,8 +3,8 @@ import pandas as pd
 
 from tfdistill.data.batching import RequestBatches
 from tfdistill.data.columns import feature_values
+from tfdistill.data.pair_set import PairSet
 from tfdistill.data.readers import read_frame, requests_from_frame, split_requests
-from tfdistill.data.requests import PairSet
 from tfdistill.data.spec import RESERVED_NAMES, Feature, FeatureSpec
 
 SPEC = """{

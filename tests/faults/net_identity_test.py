@@ -31,15 +31,15 @@ def wired(swapped=False, scale=1.5, column=0, text="x * 2.0", before=0):
     for _ in range(before):
         tf.keras.layers.Dense(1)(tf.keras.Input([1]))
     tf.keras.utils.set_random_seed(0)
-    inputs = [tf.keras.Input([2]) for _ in range(2)]
-    first, second = reversed(inputs) if swapped else inputs
+    inputs = {name: tf.keras.Input([2], name=name) for name in "ab"}
+    first, second = (inputs[name] for name in ("ba" if swapped else "ab"))
     scope = {}
     exec("\n" * before + "made = lambda x: " + text, scope)
     hidden = tf.keras.layers.Dense(2, "relu")(
         tf.keras.layers.Lambda(scope["made"])(first)
     )
     hidden = scale * hidden + second
-    net = tf.keras.Model(dict(zip("ab", inputs)), {"fine": hidden[:, column]})
+    net = tf.keras.Model(inputs, {"fine": hidden[:, column]})
     model = Distiller(net)
     model.compile("sgd", loss={"fine": "mse"})
     return model

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 from zoo_fixture import SPEC, impressions
 
-from tfdistill.zoo.impressions import Impressions
+from tfdistill.study.impressions import Impressions
 from tfdistill.zoo.own_data import distill
 
 COMMAND = ["--spec", "spec.json", "--request", "request", "--label", "click"]

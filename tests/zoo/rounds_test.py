@@ -13,8 +13,8 @@ import pytest
 from zoo_fixture import movielens
 
 from tfdistill.data import RequestBatches
+from tfdistill.study.rounds import Candidates, Rounds
 from tfdistill.zoo.quickstart import make_problem
-from tfdistill.zoo.rounds import Candidates, Rounds
 
 SCRIPT = Path(__file__).with_name("rounds_script.py")
 

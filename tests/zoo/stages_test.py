@@ -18,8 +18,8 @@ from zoo_fixture import SPEC, impressions
 
 from tfdistill.cli import app
 from tfdistill.scores import ScoreStore
+from tfdistill.study.impressions import Impressions
 from tfdistill.zoo import stages
-from tfdistill.zoo.impressions import Impressions
 
 QUIET = Console(quiet=True)
 

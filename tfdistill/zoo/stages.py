@@ -20,21 +20,21 @@ from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.data.summary import DataSummary
 from tfdistill.documents import as_json
-from tfdistill.export import Servable, ranker_servable
+from tfdistill.export import Servable
 from tfdistill.files import written_whole
 from tfdistill.metrics import metric, ranking_summary
 from tfdistill.report import ALONE, DISTILLED
 from tfdistill.report.cells import plain
 from tfdistill.scores import ScoreStore, join_requests, score_batches
+from tfdistill.study.impressions import Impressions
+from tfdistill.study.judge import ListJudge
+from tfdistill.study.progress import train_seeds, train_shown
+from tfdistill.study.trained import TrainedNet
 from tfdistill.teachers import GbdtTeacher, PairTeacher, SavedModelTeacher
 from tfdistill.trainers import LoggedTeacher
 from tfdistill.types import Teacher
 from tfdistill.zoo import ranking_pair
-from tfdistill.zoo.impressions import Impressions
-from tfdistill.zoo.judge import ListJudge
-from tfdistill.zoo.progress import train_seeds, train_shown
 from tfdistill.zoo.ranking_pair import default_pair
-from tfdistill.zoo.recipe import TrainedNet
 from tfdistill.zoo.serving import published_once
 
 __all__ = ["KINDS", "distill", "evaluate", "score", "train_teacher"]
@@ -86,7 +86,13 @@ def train_teacher(
     )
     _keep(summary, out)
     serving = out / "serving"
-    return _published(data.spec, serving, {serving: nets["teacher"]})[0]
+    (path,) = _published(
+        data.spec,
+        serving,
+        {serving: nets["teacher"]},
+        allow_privileged=True,
+    )
+    return path
 
 
 def score(
@@ -214,7 +220,7 @@ def distill(
     _keep(summary, out)
     judge = ListJudge(parts["test"])
     _print(
-        {name: [_judged(judge, run[name]) for run in runs] for name in recipes}, console
+        {n: [run[n]["fine"].metrics(judge) for run in runs] for n in recipes}, console
     )
     students = {
         out / "serving" / name.replace(" ", "-"): nets["fine"]
@@ -281,16 +287,17 @@ def _keep(summary: DataSummary, out: Path) -> None:
 
 
 def _published(
-    spec: FeatureSpec, folder: Path, nets: Mapping[Path, TrainedNet]
+    spec: FeatureSpec,
+    folder: Path,
+    nets: Mapping[Path, TrainedNet],
+    *,
+    allow_privileged: bool = False,
 ) -> list[Path]:
     """Writes SavedModels that another process has loaded and compared."""
-    models = {path: next(iter(net.models.values())) for path, net in nets.items()}
 
     def servables() -> dict[str | Path, Servable]:
         return {
-            path: ranker_servable(
-                models[path], spec, allow_privileged="teacher" in net.models
-            )
+            path: net.servable(allow_privileged=allow_privileged)
             for path, net in nets.items()
         }
 
@@ -335,12 +342,6 @@ def _metrics(requests: Requests, logits: np.ndarray) -> dict[str, float]:
     known = (requests.candidates >= 0) & ~np.isnan(requests.labels) & ~np.isnan(logits)
     labels, logits = np.nan_to_num(requests.labels), np.nan_to_num(logits)
     return ranking_summary(labels, logits, requests.group, mask=known)
-
-
-def _judged(judge: ListJudge, nets: Mapping[str, TrainedNet]) -> dict[str, float]:
-    """The metrics of a student."""
-    (logits,) = judge.logits(nets["fine"].models["fine"]).values()
-    return judge.ranking(logits)
 
 
 def _print(

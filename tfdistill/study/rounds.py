@@ -12,11 +12,12 @@ import tensorflow as tf
 
 from tfdistill.arrays import read_array
 from tfdistill.data.batching import RequestBatches
-from tfdistill.data.requests import PairSet, Requests
+from tfdistill.data.pair_set import PairSet
+from tfdistill.data.requests import Requests
 from tfdistill.files import written_whole
 from tfdistill.identity import described
 from tfdistill.metrics import Pairs, dot_scores, top_k
-from tfdistill.zoo.judge import Recaller
+from tfdistill.study.judge import Recaller
 
 __all__ = ["Batches", "Candidates", "Rounds"]
 
