@@ -93,6 +93,14 @@ def test_rounds_that_are_over_are_left_out_and_the_last_one_is_not(parts, tmp_pa
     assert ends == {7: [6, 7], 5: [5], 4: [4], 1: [1]}
 
 
+def test_a_damaged_pool_begins_the_training_anew(parts, tmp_path):
+    """Made again in the midst of its round, it would be another one."""
+    list(rounds(parts, tmp_path).ends(Popular()))
+    (tmp_path / "pool-1.npy").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"pool-1.*Delete the folder '.*' to begin"):
+        list(rounds(parts, tmp_path).ends(Popular()))
+
+
 def test_each_step_has_the_pools_of_its_round(parts, tmp_path):
     made = rounds(parts, tmp_path)
     border = 2 * made.steps_per_epoch

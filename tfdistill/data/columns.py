@@ -151,6 +151,9 @@ def _cast(feature: Feature, values: Any, rows: np.ndarray) -> np.ndarray:
     if missing.all() and feature.kind == "categorical":
         dtype = object if feature.dtype == "string" else np.int64
         return np.full(len(values), feature.default, dtype)
+    if feature.dtype == "string" and is_text(values):
+        code, distinct = pd.factorize(values)  # equal cells share one object
+        return np.asarray([*distinct, feature.default], object)[code]  # missing is -1
     if feature.dtype == "string":
         texts = values.to_numpy(object, copy=True)
         fits = np.array([isinstance(text, (str, bytes)) for text in texts]) | missing

@@ -159,7 +159,7 @@ class Rounds:
             made = self._drawn(round_) if recaller is None else self._recalled(recaller)
             with written_whole(path) as file, open(file, "wb") as stream:
                 np.save(stream, made)
-        remedy = "Delete it: the run makes it anew."
+        remedy = f"Delete the folder {str(self._directory)!r} to begin anew."
         return read_array(path, what="the pools of a round", remedy=remedy)
 
     def _drawn(self, round_: int) -> np.ndarray:

@@ -142,7 +142,8 @@ def _servables(
 ) -> dict[str | Path, Servable]:
     """The models of all nets and of the cascade by directory."""
     example, teacher = request_of(requests, 0, 20), nets["teacher"]
-    catalogue = Catalogue(requests.items["item_id"], requests.items)
+    items = requests.items
+    catalogue = Catalogue(items["item_id"], items) if requests.catalogue else None
     servables: dict[str | Path, Servable] = {
         out / "serving" / name: net.servable(
             catalogue,

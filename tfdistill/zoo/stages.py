@@ -73,10 +73,10 @@ def train_teacher(
     console = console or Console()
     requests, summary = data.read(console=console)
     parts = data.parts(requests)
-    _keep(summary, out)
     if kind == "trees":
         trees = GbdtTeacher.fit(data.spec, parts["train"], parts["valid"])
         trees.save(out / "trees.npz")
+        _keep(summary, out)
         return out / "trees.npz"
     recipe = dataclasses.replace(
         ranking_pair.teacher(default_pair(data.spec)), epochs=epochs
@@ -84,6 +84,7 @@ def train_teacher(
     nets = train_shown(
         "teacher", recipe, data.spec, parts, out / "training", console=console
     )
+    _keep(summary, out)
     serving = out / "serving"
     (path,) = _published(
         data.spec,
@@ -202,7 +203,6 @@ def distill(
             f"The store in {str(scores)!r} has no score of any training impression; "
             "was it made of this table?"
         )
-    _keep(summary, out)
     pair = default_pair(data.spec, without=without)
     recipes = {
         DISTILLED: dataclasses.replace(ranking_pair.two_stage(pair), epochs=epochs),
@@ -217,6 +217,7 @@ def distill(
         console=console,
         teachers={DISTILLED: LoggedTeacher({_SIGNAL: "stored"})},
     )
+    _keep(summary, out)
     judge = ListJudge(parts["test"])
     _print(
         {n: [run[n]["fine"].metrics(judge) for run in runs] for n in recipes}, console
@@ -247,7 +248,15 @@ def evaluate(
 
     Returns:
         All metrics of `ranking_summary` by model.
+
+    Raises:
+        ValueError: If there is nothing to judge, or a model gives NaN.
     """
+    if not models and scores is None:
+        raise ValueError(
+            "There is nothing to judge: give SavedModels (--model), the scores of a "
+            "teacher (--scores), or both."
+        )
     console = console or Console()
     requests, _ = data.read(console=console)
     test = data.parts(requests)["test"]
@@ -260,7 +269,7 @@ def evaluate(
             test, scored.scores["stored"]
         )
     for path in models:
-        judged[str(path)] = _metrics(test, _logits(SavedModelTeacher(path), test))
+        judged[str(path)] = _metrics(test, _logits(path, test))
     if out is not None:
         with written_whole(out) as unfinished:
             unfinished.write_text(as_json(judged), encoding="utf-8")
@@ -269,7 +278,10 @@ def evaluate(
 
 
 def _keep(summary: DataSummary, out: Path) -> None:
-    """Writes what the data looked like beside what is made of it."""
+    """Writes what the data looked like beside what was made of it.
+
+    After that: a run that is refused, for its data, must not describe the former one's.
+    """
     with written_whole(out / "data.json") as unfinished:
         unfinished.write_text(as_json(summary), encoding="utf-8")
 
@@ -312,10 +324,18 @@ def _loaded(path: Path, signature: str, spec: FeatureSpec) -> Teacher:
     return PairTeacher(GbdtTeacher.load(path), users=users, items=items)
 
 
-def _logits(teacher: Teacher, requests: Requests) -> np.ndarray:
-    """Logits `[R, L]` of a ranker."""
+def _logits(path: Path, requests: Requests) -> np.ndarray:
+    """Logits `[R, L]` of a ranker's SavedModel; one that gives NaN is refused."""
+    teacher = SavedModelTeacher(path)
     batches = RequestBatches(requests, batch_size=256).once()
-    return np.concatenate([teacher(x)[_SIGNAL].numpy() for x, _, _ in batches])
+    logits = np.concatenate([teacher(x)[_SIGNAL].numpy() for x, _, _ in batches])
+    wrong = int(np.isnan(logits[requests.candidates >= 0]).sum())
+    if wrong:
+        raise ValueError(
+            f"The model in {str(path)!r} gives NaN for {wrong} impressions of the test "
+            "part; metrics of the others would not be the model's."
+        )
+    return logits
 
 
 def _metrics(requests: Requests, logits: np.ndarray) -> dict[str, float]:
