@@ -156,9 +156,9 @@ def feature_names(model: Any) -> tuple[str, ...]:
 
     Example:
         >>> import tensorflow as tf
-        >>> price = tf.keras.Input([None], name="inner")
-        >>> feature_names(tf.keras.Model({"my price": price}, 2.0 * price))
-        ('my price',)
+        >>> price, age = tf.keras.Input([9], name="price"), tf.keras.Input([1], name="age")
+        >>> feature_names(tf.keras.Model({"price": price, "age": age}, age * price))
+        ('age', 'price')
     """
     if isinstance(model.input, Mapping):
         return tuple(sorted(model.input))
