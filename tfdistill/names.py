@@ -156,8 +156,8 @@ def feature_names(model: Any) -> tuple[str, ...]:
 
     Example:
         >>> import tensorflow as tf
-        >>> price, age = tf.keras.Input([9], name="price"), tf.keras.Input([1], name="age")
-        >>> feature_names(tf.keras.Model({"price": price, "age": age}, age * price))
+        >>> inputs = {name: tf.keras.Input([1], name=name) for name in ("price", "age")}
+        >>> feature_names(tf.keras.Model(inputs, inputs["age"] * inputs["price"]))
         ('age', 'price')
     """
     if isinstance(model.input, Mapping):
