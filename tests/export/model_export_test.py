@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from export_fixture import SPEC, batch, catalogue, of, towers
 
+from tfdistill import _keras
 from tfdistill.export import ranker_servable, recall_servable
 from tfdistill.names import feature_names
 
@@ -15,6 +16,8 @@ def answer(model, path, features):
     """What Keras' own export answers, read by TensorFlow alone."""
     model.export(str(path))
     loaded = tf.saved_model.load(str(path))  # must outlive its functions
+    if _keras.VERSION == "2":  # which takes a list, in the order of the inputs
+        return loaded.serve([features[name] for name in _keras.input_names(model)])
     return loaded.serve(features)
 
 
