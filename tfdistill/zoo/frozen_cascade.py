@@ -15,8 +15,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import tensorflow as tf
-
+from tfdistill import _keras
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.identity import require_same
 from tfdistill.trainers import FrozenTeacher, Schedule
@@ -101,7 +100,7 @@ def trained_teacher(
         for name, output in network.model.output.items()
         if name in ("teacher", "teacher_hidden")  # two towers have no hidden layer
     }
-    return FrozenTeacher(tf.keras.Model(part.input, outputs))
+    return FrozenTeacher(_keras.functional(part.input, outputs))
 
 
 def _last(weight: Schedule) -> float:
