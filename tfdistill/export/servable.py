@@ -134,7 +134,7 @@ def one_output(model: tf.keras.Model, name: str | None = None) -> tf.keras.Model
             f"Model {model.name!r} has the outputs {sorted(outputs)}; name the one to "
             f"serve, got output={name!r}."
         )
-    return tf.keras.Model(model.input, outputs[name], name=model.name)
+    return _keras.functional(model.input, outputs[name], name=model.name)
 
 
 def outputs_of(model: tf.keras.Model) -> dict[str, Any]:

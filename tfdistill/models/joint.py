@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 import tensorflow as tf
 
+from tfdistill import _keras
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.layers.embeddings import FeatureEmbeddings
 from tfdistill.layers.towers import SqueezeLast
@@ -128,7 +129,7 @@ class JointNetwork:
         inputs = {f.name: self.model.input[f.name] for f in features}
         outputs = {output: self.model.output[output] for output in wanted}
         try:
-            return tf.keras.Model(inputs, outputs, name=safe_name(output or name))
+            return _keras.functional(inputs, outputs, name=safe_name(output or name))
         except ValueError as error:
             raise ValueError(
                 f"The output {wanted[0]!r} needs more than the features "
@@ -241,7 +242,7 @@ def joint_network(
         _add(outputs, _auxiliary(outputs, name), name)
     for student, teacher in hints:
         _add(outputs, _hint(outputs, student, teacher), student)
-    model = tf.keras.Model(inputs, outputs)
+    model = _keras.functional(inputs, outputs)
     return JointNetwork(model, spec, dict(nets), sharings[""].embeddings)
 
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
+from tfdistill import _keras
 from tfdistill.data.requests import Requests
 from tfdistill.models import JointNetwork
 from tfdistill.study.judge import CatalogueJudge, ListJudge, Recaller
@@ -64,7 +64,7 @@ class Validation:
             if any(feature in net.features for net in nets)
         }
         outputs = {name: network.model.output[name] for name in recipe.labelled}
-        self._rankers = tf.keras.Model(inputs, outputs) if outputs else None
+        self._rankers = _keras.functional(inputs, outputs) if outputs else None
 
     @property
     def identity(self) -> dict[str, Any]:

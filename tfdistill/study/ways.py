@@ -8,9 +8,9 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-import tensorflow as tf
 from rich.console import Console
 
+from tfdistill import _keras
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.identity import require_same
 from tfdistill.study.nets import Nets
@@ -148,7 +148,7 @@ def trained_teacher(
     part.load_weights(str(directory / weights_file(name)))
     every = {*net.scores(name), *signals}
     outputs = {n: tensor for n, tensor in network.model.output.items() if n in every}
-    return FrozenTeacher(tf.keras.Model(part.input, outputs))
+    return FrozenTeacher(_keras.functional(part.input, outputs))
 
 
 def _shown(

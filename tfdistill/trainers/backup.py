@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfdistill import _keras
+from tfdistill import _keras, _keras_fit
 from tfdistill.files import flush, plain_name, read_as, written_whole
 from tfdistill.identity import require_same
 from tfdistill.trainers.run import shapes_of, state_attributes
@@ -109,7 +109,7 @@ class Backup(tf.keras.callbacks.Callback):
         if self.resumes:
             self._restore()
         epoch, self._step = self.position
-        _keras.resume_at(self.model, epoch, self._step, self.start_step)
+        _keras_fit.resume_at(self.model, epoch, self._step, self.start_step)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Put back the metrics of an epoch that goes on; Keras has just reset them."""

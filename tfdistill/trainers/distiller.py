@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfdistill import _keras
+from tfdistill import _keras, _keras_fit
 from tfdistill.identity import described
 from tfdistill.trainers import stored
 from tfdistill.trainers.derived import Derived
@@ -18,7 +18,7 @@ __all__ = ["Distiller"]
 
 
 @tf.keras.utils.register_keras_serializable(package="tfdistill")
-class Distiller(_keras.BuiltModel, tf.keras.Model):
+class Distiller(_keras_fit.BuiltModel, tf.keras.Model):
     """Trains a student, or a teacher and its students jointly, in one `fit`.
 
     `L = sum_o L_o(y_o, z_o) + sum_t weight_t(step) * loss_t(source_t -> target_t)`
@@ -217,6 +217,7 @@ class Distiller(_keras.BuiltModel, tf.keras.Model):
             ValueError: If it is another format, or a part can't be read back.
         """
         stored.check_path(filepath)
+        tf.keras.utils.serialize_keras_object(self)  # or Keras 3 leaves half a file
         super().save(filepath, *args, **kwargs)
 
     def call(self, inputs: Any, training: bool | None = None) -> TensorDict:

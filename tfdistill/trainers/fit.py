@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfdistill import _keras
+from tfdistill import _keras, _keras_fit
 from tfdistill.files import locked
 from tfdistill.trainers.backup import Backup
 from tfdistill.trainers.callbacks import Evaluation
@@ -117,7 +117,7 @@ def fit(
     """
     _check(steps_per_epoch=steps_per_epoch, epochs=epochs, save_every=save_every)
     _check_resuming(callbacks, backup_dir, save_every, config)
-    _keras.check_executions(model, steps_per_epoch)
+    _keras_fit.check_executions(model, steps_per_epoch)
     callbacks = [*sorted(callbacks, key=_rank), tf.keras.callbacks.History()]
     train = functools.partial(
         _train, model, batches, steps_per_epoch, epochs, validation_data, verbose
@@ -160,7 +160,7 @@ def _train(
     if start_step and model.optimizer.iterations.numpy() != start_step:
         model.evaluate(dataset, steps=1, verbose=0)  # makes every variable and metric
         model.test_function = None  # or evaluation would keep a trace that fits both
-    _keras.begin_within(model, start_step % steps_per_epoch)
+    _keras_fit.begin_within(model, start_step % steps_per_epoch)
     try:
         return model.fit(
             dataset,
@@ -172,7 +172,7 @@ def _train(
             verbose=verbose,
         )
     finally:
-        _keras.without_position(model)
+        _keras_fit.without_position(model)
 
 
 def _json(config: Mapping[str, Any]) -> Any:

@@ -130,7 +130,8 @@ def unpacked(
 def _read(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
     """Makes what a configuration describes, and leaves it whole; Keras 3 empties it."""
     config = copy.deepcopy(config)
-    return tf.keras.utils.deserialize_keras_object(config, custom_objects)
+    with _keras.inputs_by_feature():
+        return tf.keras.utils.deserialize_keras_object(config, custom_objects)
 
 
 def check_path(filepath: Any) -> None:
