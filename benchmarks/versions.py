@@ -194,7 +194,8 @@ def main() -> None:
         }
         if (python, tensorflow, keras) not in done or chosen.rerun:
             run = measured(python, tensorflow, keras, chosen.tests)
-            store.append(NAME, f"{NAME}-{len(runs) + 1}", run)
+            number = len(store.finished(NAME)) + 1  # another process may have added
+            store.append(NAME, f"{NAME}-{number}", run)
     pages.renew(PAGE, NAME, table)
 
 

@@ -8,6 +8,8 @@ import tensorflow as tf
 
 from tfdistill import _keras, losses
 
+pytestmark = pytest.mark.filterwarnings("ignore")  # theirs, of an old Python
+
 
 def test_tf_ranking_is_there():
     assert losses.tf_ranking().keras.losses
