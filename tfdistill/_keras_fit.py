@@ -41,7 +41,7 @@ class BuiltModel:
 
     def build_optimizer(self: Any) -> None:
         """Makes the optimizer's variables, if there is one that has none yet."""
-        optimizer = getattr(self, "optimizer", None)
+        optimizer: Any = getattr(self, "optimizer", None)
         makes = hasattr(optimizer, "build")  # a legacy one of Keras 2 can't
         if makes and not getattr(optimizer, "built", False):
             with self.distribute_strategy.scope():

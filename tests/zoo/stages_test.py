@@ -91,13 +91,13 @@ def test_an_unchanged_run_publishes_nothing_and_its_store_goes_on(data, tmp_path
     kept = stages.score(data, tmp_path / "scores", item="item_id", teacher=again)
     assert kept.manifest == store.manifest
 
-    longer = stages.train_teacher(data, tmp_path / "t", epochs=3, console=QUIET)
+    longer = stages.train_teacher(data, tmp_path / "t", epochs=8, console=QUIET)
     assert (longer.name, versions()) == ("2", ["1", "2"])
     shutil.rmtree(longer)
-    assert stages.train_teacher(data, tmp_path / "t", epochs=3, console=QUIET) == longer
+    assert stages.train_teacher(data, tmp_path / "t", epochs=8, console=QUIET) == longer
     (tmp_path / "t/serving/published.json").write_text("{}")
     with pytest.raises(ValueError, match=r"published.json.*Delete it"):
-        stages.train_teacher(data, tmp_path / "t", epochs=3, console=QUIET)
+        stages.train_teacher(data, tmp_path / "t", epochs=8, console=QUIET)
 
 
 def test_trees_are_a_teacher_too(data, tmp_path):
