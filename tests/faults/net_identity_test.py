@@ -9,6 +9,7 @@ import sys
 import pytest
 import tensorflow as tf
 
+from tfdistill import _keras
 from tfdistill.identity import described
 from tfdistill.losses import LogitMSE
 from tfdistill.trainers import Distiller, FrozenTeacher, Transfer, fit
@@ -38,7 +39,7 @@ def wired(swapped=False, scale=1.5, column=0, text="x * 2.0", before=0):
         tf.keras.layers.Lambda(scope["made"])(first)
     )
     hidden = scale * hidden + second
-    net = tf.keras.Model(dict(zip("ab", inputs)), {"fine": hidden[:, column]})
+    net = _keras.functional(dict(zip("ab", inputs)), {"fine": hidden[:, column]})
     model = Distiller(net)
     model.compile("sgd", loss={"fine": "mse"})
     return model
