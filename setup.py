@@ -28,8 +28,12 @@ CORE = [
     f"setuptools>=65.5,<81; {OLD}",  # TensorBoard 2.15 imports pkg_resources
 ]
 KERAS2 = ["tf-keras>=2.15,<2.22"]  # for TF_USE_LEGACY_KERAS=1 with TensorFlow 2.16+
+KERAS_RS = [f"keras-rs>=0.4; {NEW}"]  # needs Keras 3
 TFRS = ["tensorflow-recommenders>=0.7.7"]
-RANKING = [f"tensorflow-ranking>=0.5.5; {OLD}"]  # caps TensorFlow below 2.16
+RANKING = [
+    f"tensorflow-ranking>=0.5.5; {OLD}",
+    f"tensorflow<2.16; {OLD}",  # its own cap, which pip would find last of all
+]
 GBDT = ["lightgbm>=4.3,<5"]
 BEAM = ["apache-beam>=2.60", "google-crc32c>=1.5"]
 DEV = [
@@ -58,6 +62,7 @@ setup(
     install_requires=CORE,
     extras_require={
         "keras2": KERAS2,
+        "keras-rs": KERAS_RS,
         "tfrs": TFRS,
         "ranking": RANKING,
         "gbdt": GBDT,

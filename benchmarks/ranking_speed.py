@@ -46,10 +46,10 @@ from tfdistill.layers import standalone
 from tfdistill.losses import SigmoidCrossEntropy
 from tfdistill.models import DcnV2, Dnn, JointNetwork, Net
 from tfdistill.optimizers import LazyAdam
+from tfdistill.study.recipe import Recipe
 from tfdistill.trainers import Distiller
 from tfdistill.zoo import dual_dnn, privileged_coarse, ranking_pair, rocket
 from tfdistill.zoo.ranking_pair import Pair
-from tfdistill.zoo.recipe import Recipe
 
 NAME = "ranking_speed"
 FIELDS, NUMERIC, DIM = 26, 13, 16

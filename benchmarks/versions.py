@@ -111,7 +111,8 @@ def _counts(path: str) -> dict[str, Any]:
             if child.tag == "skipped":
                 reasons[child.get("message", "")] += 1
             elif child.tag in ("failure", "error"):
-                failures.append(f"{case.get('classname')}::{case.get('name')}")
+                said = child.get("message", "").partition("\n")[0]
+                failures.append(f"{case.get('classname')}::{case.get('name')}: {said}")
     counted = {"passed": passed, "failed": failed, "skipped": skipped}
     return {**counted, "failures": failures, "skip_reasons": dict(reasons)}
 
@@ -166,7 +167,7 @@ def _notes(runs: Sequence[Mapping[str, Any]]) -> list[str]:
         if run.get("tests", "tests") != "tests":
             notes[f"the part of the tests: `{run['tests']}`"] = None
         for name in run.get("failures", ()):
-            notes[f"{where}: `{name}` failed"] = None
+            notes[f"{where}: failed: {name}"] = None
         if "quickstart_failed" in run:
             notes[f"{where}: the quickstart failed: {run['quickstart_failed']}"] = None
         for reason, number in run.get("skip_reasons", {}).items():

@@ -4,6 +4,7 @@ import importlib
 import sys
 
 import pytest
+import tensorflow as tf
 
 from tfdistill import _keras, losses
 
@@ -13,6 +14,10 @@ def test_tf_ranking_is_there():
 
 
 @pytest.mark.skipif(_keras.VERSION == "3", reason="TFRS needs Keras 2")
+@pytest.mark.skipif(
+    sys.version_info < (3, 10) and not tf.__version__.startswith("2.15."),
+    reason="TFRS 0.7.7 on a later TensorFlow needs Python 3.10 (`X | Y` of types)",
+)
 def test_tfrs_is_there():
     assert importlib.import_module("tensorflow_recommenders").tasks
 

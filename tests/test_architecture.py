@@ -18,7 +18,7 @@ EVERY = sorted(
 # A part of the package may import these parts, or modules of parts, and itself.
 FRONT = {
     *("data", "export", "report", "scores", "serving", "teachers", "trainers"),
-    *("version", "zoo"),
+    *("study", "version", "zoo"),
 }
 MAY_IMPORT = {
     "_keras": set(),
@@ -48,18 +48,14 @@ MAY_IMPORT = {
     "export": {"data.spec", "documents", "files", "layers", "names"},
     "report": {"data.summary", "documents", "files", "metrics"},
     "serving": {"documents", "export", "files"},
+    "study": {
+        *("arrays", "data", "export", "files", "identity", "layers", "losses"),
+        *("metrics", "models", "names", "optimizers", "report", "teachers"),
+        *("trainers", "types"),
+    },
     "zoo": {
-        "arrays",
-        "documents",
-        "files",
-        "identity",
-        "models",
-        "layers",
-        "losses",
-        "metrics",
-        "names",
-        "optimizers",
-        "types",
+        *("arrays", "documents", "files", "identity", "layers", "losses", "metrics"),
+        *("models", "names", "optimizers", "study", "types"),
         *FRONT,
     },
     "commands": FRONT | {"files", "serving"},

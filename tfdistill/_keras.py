@@ -21,6 +21,7 @@ __all__ = [
     "adam_slots",
     "add_step_counter",
     "calls_of",
+    "check_writer",
     "clone_model",
     "compile_losses",
     "each_row_once",
@@ -42,6 +43,29 @@ VERSION = "3" if getattr(tf.keras, "__version__", "2").startswith("3") else "2"
 """The Keras that `tf.keras` is: "2" or "3"."""
 
 _KERAS3 = VERSION == "3"
+
+
+def check_writer(version: str, what: str, otherwise: str) -> None:
+    """Refuses what the other Keras wrote.
+
+    Args:
+        version: The `VERSION` that wrote it.
+        what: Begins the error's sentence, such as "This file was written".
+        otherwise: What else to do than to use that Keras.
+
+    Raises:
+        ValueError: If it is the other one's.
+    """
+    if version == VERSION:
+        return
+    setting = {
+        "2": "with TF_USE_LEGACY_KERAS=1, or with TensorFlow 2.15",
+        "3": "with TensorFlow 2.16 or newer and without TF_USE_LEGACY_KERAS",
+    }[version]
+    raise ValueError(
+        f"{what} with Keras {version}, and `tf.keras` is Keras {VERSION} here: run "
+        f"Python {setting}, or {otherwise}."
+    )
 
 
 def add_step_counter(layer: tf.keras.layers.Layer) -> Any:

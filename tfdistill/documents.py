@@ -189,7 +189,10 @@ def shown(value: Any) -> str:
 def _read(source: str | bytes, kind: Any) -> Any:
     """Makes the value; a ValueError's text is what is wrong."""
     content = source.encode() if isinstance(source, str) else source
-    text = content.decode("utf-8-sig")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is no text of UTF-8: {error.reason}") from None
     try:
         value = _adapter(kind).validate_json(text, strict=True)
     except pydantic.ValidationError as error:

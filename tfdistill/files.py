@@ -289,7 +289,8 @@ def _remove_abandoned(parent: Path, pattern: str) -> None:
 @contextlib.contextmanager
 def _held(path: Path) -> Iterator[None]:
     """Holds a file or folder; OSError if another process does, or it is a link."""
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # a pipe waits
+    handle = os.open(path, os.O_RDONLY | flags)
     try:
         _hold(handle)
         yield

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdistill.data.requests import PairSet, Requests
+from tfdistill.data.pair_set import PairSet
+from tfdistill.data.requests import Requests
 
 
 def make(**changes):

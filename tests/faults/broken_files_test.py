@@ -6,6 +6,7 @@ harm.
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 import io
@@ -140,11 +141,21 @@ def test_a_damaged_gzip_is_named(tmp_path):
 
 def test_a_damaged_table_of_interactions_is_named():
     columns, expected = {"user_id": "int64", "item_id": "int64"}, Expected(1, 1, 1)
-    for content in (b"", b"1\n", b"1,x\n", b"\xff\xfe,1\n", b"1,9999999999999999999\n"):
-        with pytest.raises(ValueError, match=r"'mine\.csv'"):
+    for content, said in (
+        (b"", "has 0 rows"),
+        (b"1\n", "line 1 has 1 fields and the data set 2"),
+        (b"1,1\n1,2,3\n", "line 2 has 3 fields"),
+        (b"1,x\n", "column 'item_id' holds 'x' in line 1"),
+        (b"1,1\n\n1,\n", "column 'item_id' has no value in line 3"),
+        (b"\xff\xfe,1\n", "line 1 is not UTF-8"),
+        (b"1,9999999999999999999\n", "which 64 bits can't hold in line 1"),
+        (b"1,2\n1,3\n", "has 2 rows"),
+    ):
+        opened = functools.partial(io.BytesIO, content)
+        with pytest.raises(ValueError, match=rf"'mine\.csv'.*{said}.*Fetch the file"):
             read_interactions(
-                io.BytesIO(content), "mine.csv", columns, expected,
-                separator=",", header=False,
+                lambda opened=opened: io.BufferedReader(opened()), "mine.csv",
+                columns, expected, separator=",", header=False,
             )  # fmt: skip
 
 
@@ -254,7 +265,7 @@ def test_damaged_gzip_of_a_table_is_named_with_what_to_do(tmp_path, damage):
     ("content", "problem"),
     [
         (gzip.compress(b"request,click,price\na,1,2\n"), "it is compressed"),
-        ("request,click,price\na,1,2\n".encode("utf-16"), "UTF-16; save it as UTF-8"),
+        ("request,click,price\na,1,2\n".encode("utf-16"), "UTF-16 or UTF-32; save it"),
         ("request,click,price\na,1,2\n".encode("utf-16-be"), "NUL.* no text of UTF-8"),
         (b"PK\x03\x04 and so on", "a zip archive or an Excel file"),
         (b"PAR1 and so on PAR1", "a Parquet file; name it .parquet"),

@@ -24,7 +24,7 @@ from tfdistill.data import (
 from tfdistill.data.summary import DataSummary
 from tfdistill.documents import read
 from tfdistill.report import Data, Results, from_json, to_json, write_report
-from tfdistill.zoo.impressions import Impressions
+from tfdistill.study.impressions import Impressions
 
 SPEC = FeatureSpec(
     (

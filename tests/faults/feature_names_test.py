@@ -93,7 +93,7 @@ def network():
     nets = {
         FINE: Net(Dnn((4,)), SPEC.names),
         WIDE: Net(Dnn((4,)), (*SOME, *ODD)),
-        "recall": Net(TwoTower((4,), 4), (*SOME, *ODD)),
+        "recall": Net(TwoTower((4,), 4), (*SOME, *ODD), task="recall"),
     }
     joint = joint_network(
         SPEC,

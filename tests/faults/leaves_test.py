@@ -49,7 +49,7 @@ def network():
     nets = {
         "teacher": Net(Dnn((16, 16)), SPEC.names),
         "fine": Net(Dnn((16, 16)), SPEC.names),
-        "recall": Net(TwoTower((8,), 8), SPEC.names),
+        "recall": Net(TwoTower((8,), 8), SPEC.names, task="recall"),
     }
     joint = joint_network(SPEC, nets, representation=Representation(8))
     rng = np.random.default_rng(0)

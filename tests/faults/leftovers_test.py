@@ -255,6 +255,16 @@ def test_a_link_among_leftovers_is_left_and_its_target_too(tmp_path, prefix):
     assert (target / "file").read_text() == "precious"
 
 
+def test_a_planted_pipe_is_not_waited_for(tmp_path):
+    program = (
+        f"import os; os.mkfifo({str(tmp_path / '.a.txt.0.unfinished')!r})\n"
+        "from tfdistill.files import written_whole\n"
+        f"with written_whole({str(tmp_path / 'a.txt')!r}) as file: file.write_text('1')"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
 def test_a_lock_leaves_no_folder_that_was_made_for_it(tmp_path):
     with pytest.raises(RuntimeError), locked(tmp_path / "a" / "b"):
         raise RuntimeError

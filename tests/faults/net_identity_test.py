@@ -6,10 +6,10 @@ import os
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 import tensorflow as tf
 
-from tfdistill import _keras
 from tfdistill.identity import described
 from tfdistill.losses import LogitMSE
 from tfdistill.trainers import Distiller, FrozenTeacher, Transfer, fit
@@ -31,15 +31,15 @@ def wired(swapped=False, scale=1.5, column=0, text="x * 2.0", before=0):
     for _ in range(before):
         tf.keras.layers.Dense(1)(tf.keras.Input([1]))
     tf.keras.utils.set_random_seed(0)
-    inputs = [tf.keras.Input([2]) for _ in range(2)]
-    first, second = reversed(inputs) if swapped else inputs
+    inputs = {name: tf.keras.Input([2], name=name) for name in "ab"}
+    first, second = (inputs[name] for name in ("ba" if swapped else "ab"))
     scope = {}
     exec("\n" * before + "made = lambda x: " + text, scope)
     hidden = tf.keras.layers.Dense(2, "relu")(
         tf.keras.layers.Lambda(scope["made"])(first)
     )
     hidden = scale * hidden + second
-    net = _keras.functional(dict(zip("ab", inputs)), {"fine": hidden[:, column]})
+    net = tf.keras.Model(inputs, {"fine": hidden[:, column]})
     model = Distiller(net)
     model.compile("sgd", loss={"fine": "mse"})
     return model
@@ -107,6 +107,62 @@ def test_functions_that_call_themselves_or_lack_a_value_are_described():
     if not halved:
         later = None
     assert described(halved) == described(halved) != described(unset)
+
+
+def scaled(by):
+    return lambda x: x * by
+
+
+@pytest.mark.parametrize(
+    "first, second",
+    [
+        (b"a", b"b"),
+        (range(4), range(5)),
+        (pd.Series([1.0, 2.0]), pd.Series([1.0, 9.0])),
+        (tf.constant([1.0, 2.0]), tf.constant([1.0, 9.0])),
+        (tf.function(lambda x: x), tf.function(lambda x: 2.0 * x)),
+    ],
+)
+def test_what_a_function_has_enclosed_is_told_apart(first, second):
+    assert described(scaled(first)) != described(scaled(second))
+    assert described(scaled(first)) == described(scaled(first))
+
+
+def test_a_variable_that_moves_is_the_same():
+    step = tf.Variable(0.0)
+    before = described(scaled(step))
+    step.assign(1.0)
+    assert described(scaled(step)) == before
+
+
+MODULE = """
+T = {number}
+calls = 0
+def even(n): return n == 0 or odd(n - 1)
+def odd(n): return n != 0 and even(n - {less})
+def loss(y, p):
+    global calls
+    calls += 1
+    return __name__ and even(2) and (y - p) / T
+"""
+
+
+def module(**changed):
+    names = {"__name__": changed.pop("name", "mine")}
+    exec(MODULE.format(**{"number": 2.0, "less": 1, **changed}), names)
+    return names
+
+
+@pytest.mark.parametrize("changed", [{"number": 3.0}, {"less": 2}])
+def test_globals_of_its_module_that_a_function_uses_are_told_apart(changed):
+    assert described(module()["loss"]) != described(module(**changed)["loss"])
+
+
+def test_what_a_function_counts_and_who_imports_it_does_not_matter():
+    names = module(name="__main__")
+    names["loss"](1.0, 0.0)
+    assert names["calls"] == 1
+    assert described(names["loss"]) == described(module()["loss"])
 
 
 def test_rows_for_a_teacher_that_must_be_asked_need_no_labels(tmp_path):

@@ -14,7 +14,7 @@ import pyarrow.parquet
 import pytest
 
 from tfdistill.data import Feature, FeatureSpec, Table
-from tfdistill.zoo.impressions import Impressions
+from tfdistill.study.impressions import Impressions
 
 SPEC = FeatureSpec(
     (

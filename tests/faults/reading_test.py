@@ -21,8 +21,8 @@ from tfdistill.data import (
     requests_from_frame,
 )
 from tfdistill.scores import join_requests, score_batches
-from tfdistill.zoo.impressions import Impressions
-from tfdistill.zoo.judge import CatalogueJudge
+from tfdistill.study.impressions import Impressions
+from tfdistill.study.judge import CatalogueJudge
 
 PRICE = FeatureSpec((Feature("price", "numeric", "item"),))
 ITEMS = FeatureSpec(

@@ -20,8 +20,8 @@ from tfdistill.metrics import METRICS, metric
 from tfdistill.scores.manifest import Column, Manifest
 from tfdistill.serving.bench import Timing
 from tfdistill.serving.bench import as_json as timings_as_json
+from tfdistill.study.impressions import Impressions
 from tfdistill.zoo import stages
-from tfdistill.zoo.impressions import Impressions
 
 
 def strict(text):

@@ -225,3 +225,20 @@ def test_cross_layers_are_those_of_tfrs(l2):
         assert float(sum(theirs.losses)) == pytest.approx(float(sum(ours.losses)))
         kinds = [layer.kernel_initializer for layer in (ours, theirs._dense)]
         assert kinds[0].get_config() == kinds[1].get_config()
+
+
+@pytest.mark.skipif(_keras.VERSION == "2", reason="keras-rs needs Keras 3")
+def test_cross_layers_are_those_of_keras_rs():
+    keras_rs = pytest.importorskip("keras_rs", reason="keras-rs is not installed")
+    model, sides = build("dcn"), batch()
+    names = ("net_input", "net_cross_0_sum", "net_cross_1_sum")
+    part = tf.keras.Model(model.input, [model.get_layer(n).output for n in names])
+    start, *crossed = part(sides)
+    theirs = [keras_rs.layers.FeatureCross() for _ in crossed]
+    found = start
+    for index, layer in enumerate(theirs):
+        layer(start, found)
+        *kernels, bias = model.get_layer(f"net_cross_{index}").get_weights()
+        layer.set_weights([np.concatenate(kernels), bias])
+        found = layer(start, found)
+        np.testing.assert_allclose(found, crossed[index], rtol=1e-5, atol=1e-5)

@@ -17,17 +17,18 @@ from zoo_fixture import movielens
 
 from tfdistill.losses import SigmoidSoftLabel
 from tfdistill.models import Dnn, Net, TwoTower
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.rounds import Candidates
+from tfdistill.study.training import train
 from tfdistill.zoo.quickstart import make_problem
 from tfdistill.zoo.ranking_pair import pair_transfer
 from tfdistill.zoo.recall_from_logits import softmax_transfer
-from tfdistill.zoo.recipe import Recipe, train
-from tfdistill.zoo.rounds import Candidates
 
 FEATURES = ("user_id", "item_id")
 RECIPE = Recipe(
     {
         "teacher": Net(Dnn((8,)), FEATURES),
-        "recall": Net(TwoTower((), dim=4), FEATURES),
+        "recall": Net(TwoTower((), dim=4), FEATURES, task="recall"),
         "fine": Net(Dnn((4,)), FEATURES),
     },
     transfers=(

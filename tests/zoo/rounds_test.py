@@ -13,8 +13,8 @@ import pytest
 from zoo_fixture import movielens
 
 from tfdistill.data import RequestBatches
+from tfdistill.study.rounds import Candidates, Rounds
 from tfdistill.zoo.quickstart import make_problem
-from tfdistill.zoo.rounds import Candidates, Rounds
 
 SCRIPT = Path(__file__).with_name("rounds_script.py")
 
@@ -91,6 +91,14 @@ def test_rounds_that_are_over_are_left_out_and_the_last_one_is_not(parts, tmp_pa
     list(rounds(parts, tmp_path, epochs=5).ends(Popular()))
     ends = {n: list(rounds(parts, tmp_path, n).ends(Popular())) for n in (7, 5, 4, 1)}
     assert ends == {7: [6, 7], 5: [5], 4: [4], 1: [1]}
+
+
+def test_a_damaged_pool_begins_the_training_anew(parts, tmp_path):
+    """Made again in the midst of its round, it would be another one."""
+    list(rounds(parts, tmp_path).ends(Popular()))
+    (tmp_path / "pool-1.npy").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"pool-1.*Delete the folder '.*' to begin"):
+        list(rounds(parts, tmp_path).ends(Popular()))
 
 
 def test_each_step_has_the_pools_of_its_round(parts, tmp_path):

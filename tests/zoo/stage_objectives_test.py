@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 
 from tfdistill.models import Dnn, Net
+from tfdistill.study.recipe import Recipe
 from tfdistill.trainers import Distiller
-from tfdistill.zoo.recipe import Recipe
 from tfdistill.zoo.stage_objectives import cascade_survival, next_stage_teaching
 
 STAGES = {"recall": 4, "coarse": 3, "fine": 1}

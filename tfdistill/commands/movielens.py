@@ -75,15 +75,15 @@ def cascade(
     at the end of the cascade. Run again, it goes on where it stopped.
     """
     from tfdistill.data.movielens import load_movielens
+    from tfdistill.study.ways import WAYS
     from tfdistill.zoo.mode_table import compare
     from tfdistill.zoo.quickstart import make_problem
-    from tfdistill.zoo.training_modes import MODES
 
     modes = [mode.strip() for mode in training.split(",")]
-    unknown = sorted(set(modes) - set(MODES))
+    unknown = sorted(set(modes) - set(WAYS))
     if unknown:
         raise ValueError(
-            f"--training takes some of {', '.join(MODES)}, with commas between them; "
+            f"--training takes some of {', '.join(WAYS)}, with commas between them; "
             f"got {', '.join(unknown)!r}."
         )
     problem = make_problem(load_movielens(data_dir), tiny=tiny)

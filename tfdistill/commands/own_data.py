@@ -18,7 +18,7 @@ from tfdistill.commands.places import new_file, new_folder
 from tfdistill.files import locked
 
 if TYPE_CHECKING:
-    from tfdistill.zoo.impressions import Impressions
+    from tfdistill.study.impressions import Impressions
 
 __all__ = ["distill", "evaluate", "score_teacher", "train_teacher"]
 
@@ -66,7 +66,7 @@ def _impressions(
 ) -> Impressions:
     """Makes the table that a command is about of the options that describe it."""
     from tfdistill.data.spec import FeatureSpec
-    from tfdistill.zoo.impressions import Impressions
+    from tfdistill.study.impressions import Impressions
 
     return Impressions(
         table,

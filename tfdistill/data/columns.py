@@ -30,6 +30,23 @@ def require_columns(frame: Any, names: Iterable[str]) -> None:
         )
 
 
+def codes(frame: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers the distinct values of a column: codes `[N]` and the values."""
+    if pd.api.types.is_unsigned_integer_dtype(frame[name]):
+        refuse_big(frame[name], name, np.arange(len(frame)))
+    try:
+        code, keys = pd.factorize(frame[name])
+    except TypeError as error:  # lists, structs and maps
+        raise ValueError(
+            f"Column {name!r} holds {shown(frame[name].iloc[0])}; a key is a number or "
+            "text."
+        ) from error
+    if (code < 0).any():
+        row = int(np.argmax(code < 0))
+        raise RowError(f"Column {name!r} has no value", row, "; every row needs one.")
+    return code, np.asarray(keys)
+
+
 def numbers(frame: Any, name: str) -> np.ndarray:
     """Values of a column of numbers, float32 `[N]`, NaN where missing."""
     values = frame[name]
@@ -134,6 +151,9 @@ def _cast(feature: Feature, values: Any, rows: np.ndarray) -> np.ndarray:
     if missing.all() and feature.kind == "categorical":
         dtype = object if feature.dtype == "string" else np.int64
         return np.full(len(values), feature.default, dtype)
+    if feature.dtype == "string" and is_text(values):
+        code, distinct = pd.factorize(values)  # equal cells share one object
+        return np.asarray([*distinct, feature.default], object)[code]  # missing is -1
     if feature.dtype == "string":
         texts = values.to_numpy(object, copy=True)
         fits = np.array([isinstance(text, (str, bytes)) for text in texts]) | missing

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from tfdistill.data.columns import (
+    codes,
     feature_values,
     labels,
     numbers,
-    refuse_big,
     require_columns,
 )
 from tfdistill.data.csv_files import read_csv
@@ -25,7 +25,7 @@ from tfdistill.data.times import instants
 from tfdistill.documents import shown
 from tfdistill.files import read_as
 
-__all__ = ["read_frame", "requests_from_frame", "split_requests"]
+__all__ = ["read_frame", "read_table", "requests_from_frame", "split_requests"]
 
 _CELLS = 10_000_000
 """Cells of padded lists that are never too many."""
@@ -74,6 +74,29 @@ def read_frame(
         >>> read_frame(path, spec).to_numpy().tolist()
         [['0170', ['a', 'b']], ['2011', []]]
     """
+    frame = read_table(path, spec.names, separator=separator)
+    for feature in spec.features if Path(path).suffix != ".parquet" else ():
+        if feature.shape:
+            frame[feature.name] = _split(frame[feature.name], value_separator)
+    return frame
+
+
+def read_table(
+    path: str | Path, columns: Sequence[str], *, separator: str | None = None
+) -> Any:
+    """Reads a file that has some columns; every cell of a CSV file stays text.
+
+    Args:
+        path: A `.parquet`, `.csv` or `.csv.gz` file.
+        columns: Names that it must have; other columns are read too.
+        separator: As for `read_frame`.
+
+    Returns:
+        A pandas frame.
+
+    Raises:
+        ValueError: As for `read_frame`.
+    """
     path = Path(path)
     if not path.exists():
         raise ValueError(
@@ -90,17 +113,14 @@ def read_frame(
         frame = (
             read_parquet(path)
             if kind == "Parquet"
-            else read_csv(path, separator=separator, wanted=spec.names)
+            else read_csv(path, separator=separator, wanted=columns)
         )
-        if kind == "CSV" and frame.shape[1] == 1 < len(spec.names):
+        if kind == "CSV" and frame.shape[1] == 1 < len(columns):
             raise ValueError(
                 "no comma, semicolon or tab stands between the names of its header "
                 f"{shown(frame.columns[0])}; give --separator (separator=)"
             )
-        require_columns(frame, spec.names)
-        for feature in spec.features if kind == "CSV" else ():
-            if feature.shape:
-                frame[feature.name] = _split(frame[feature.name], value_separator)
+        require_columns(frame, columns)
     return frame
 
 
@@ -181,7 +201,7 @@ def requests_from_frame(
         raise ValueError("The frame has no row, so there is no request.")
     if list_size is not None and list_size < 1:
         raise ValueError(f"list_size must be at least 1, got {list_size}.")
-    code, keys = _codes(frame, request)
+    code, keys = codes(frame, request)
     if time is not None:
         when = instants(frame[time], time, time_format)
         code, keys = _in_time_order(when, code, keys)
@@ -265,23 +285,6 @@ def _split(cells: Any, separator: str) -> list[list[str]]:
     return [lists[place] for place in code]
 
 
-def _codes(frame: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers the distinct values of a column: codes `[N]` and the values."""
-    if pd.api.types.is_unsigned_integer_dtype(frame[name]):
-        refuse_big(frame[name], name, np.arange(len(frame)))
-    try:
-        code, keys = pd.factorize(frame[name])
-    except TypeError as error:  # lists, structs and maps
-        raise ValueError(
-            f"Column {name!r} holds {shown(frame[name].iloc[0])}; a key is a number or "
-            "text."
-        ) from error
-    if (code < 0).any():
-        row = int(np.argmax(code < 0))
-        raise RowError(f"Column {name!r} has no value", row, "; every row needs one.")
-    return code, np.asarray(keys)
-
-
 def _list_size(
     position: np.ndarray, code: np.ndarray, keys: np.ndarray, wanted: int | None
 ) -> int:
@@ -309,7 +312,7 @@ def _catalogue(
         item_of = np.full(len(frame), -1, np.int64)
         item_of[row] = np.arange(len(row))
         return {name: values[row] for name, values in columns.items()}, item_of
-    item_of, keys = _codes(frame, item)
+    item_of, keys = codes(frame, item)
     items = {
         name: _one_each(values, item_of, keys, item, name)
         for name, values in columns.items()
@@ -334,7 +337,7 @@ def _groups(
     """Users int64 `[R]` of the requests, numbered by their first request."""
     if user is None:
         return np.arange(len(keys))
-    user_code, user_keys = _codes(frame, user)
+    user_code, user_keys = codes(frame, user)
     users = _one_each(user_keys[user_code], code, keys, request, user)
     return np.asarray(pd.factorize(users)[0], np.int64)
 

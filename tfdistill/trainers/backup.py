@@ -313,12 +313,11 @@ def _read(directory: str | os.PathLike[str], run: _RunState) -> str | None:
             f"whose backups tfdistill {__version__} can't go on with: finish it "
             "with the version that began it, or delete this folder to begin anew."
         )
-    if run.value["keras"] != _keras.VERSION:
-        raise ValueError(
-            f"The run in {os.fspath(directory)!r} was begun with Keras "
-            f"{run.value['keras']}, and `tf.keras` is Keras {_keras.VERSION} here: go "
-            "on with the other one, or delete this folder to begin anew."
-        )
+    _keras.check_writer(
+        run.value.get("keras", "2"),
+        f"The run in {os.fspath(directory)!r} was begun",
+        "delete this folder to begin anew",
+    )
     return path
 
 

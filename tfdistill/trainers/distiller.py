@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -337,20 +337,18 @@ class Distiller(_keras_fit.BuiltModel, tf.keras.Model):
             return None
         if len(self.outputs_by_name) == 1 and not isinstance(given, Mapping):
             return {self.outputs_by_name[0]: given}
+        if not isinstance(given, Mapping):
+            raise ValueError(
+                f"Distiller: {what} must be given by output name, a dict with keys "
+                f"among {self.outputs_by_name}; got {type(given).__name__}."
+            )
         self._check_outputs(what, given)
         return given
 
-    def _check_outputs(self, what: str, given: Any) -> None:
-        """Rejects names that are not outputs, and structures without names."""
+    def _check_outputs(self, what: str, names: Iterable[str]) -> None:
+        """Rejects names that are not outputs."""
         outputs = self.outputs_by_name
-        if isinstance(given, (str, tf.Tensor)) or not isinstance(
-            given, (Mapping, list)
-        ):
-            raise ValueError(
-                f"Distiller: {what} must be given by output name, a dict with keys "
-                f"among {outputs}; got {type(given).__name__}."
-            )
-        unknown = sorted(set(given) - set(outputs))
+        unknown = sorted(set(names) - set(outputs))
         if unknown:
             raise ValueError(
                 f"Distiller: {what} {unknown} is no output of the network; its outputs "

@@ -82,7 +82,7 @@ def packed(
         "derived": [list(pair) for pair in derived],
         "teacher": teacher,
     }
-    config: dict[str, Any] = {"name": name}
+    config: dict[str, Any] = {"name": name, "keras": _keras.VERSION}
     for what, part in parts.items():
         with _named(what):
             found = tf.keras.utils.serialize_keras_object(part)
@@ -112,7 +112,17 @@ def unpacked(
     Args:
         config: The configuration.
         custom_objects: As in `tf.keras.models.load_model`.
+
+    Raises:
+        ValueError: If the other Keras wrote it: their networks differ as files.
     """
+    config = dict(config)
+    _keras.check_writer(
+        config.pop("keras", "2"),
+        "This Distiller was saved",
+        "save its weights there, `distiller.network.save_weights('x.weights.h5')`, "
+        "which both read",
+    )
     parts = {key: _read(value, custom_objects) for key, value in config.items()}
     return {**parts, "derived": dict(parts["derived"])}
 

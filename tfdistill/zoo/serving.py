@@ -17,24 +17,20 @@ from tfdistill.export import (
     RankingStage,
     Servable,
     cascade_servable,
-    flops,
     latency,
     parameters,
     publish,
-    ranker_servable,
-    recall_servable,
 )
 from tfdistill.files import written_whole
 from tfdistill.identity import fingerprint
 from tfdistill.report import Cost, Export
+from tfdistill.study.trained import Catalogue, TrainedNet
 from tfdistill.zoo.comparison import Sizes
 from tfdistill.zoo.machine import versions
-from tfdistill.zoo.recipe import TrainedNet
 
 __all__ = [
     "CASCADE",
     "exported",
-    "mflops_of",
     "published_once",
     "request_of",
     "served_costs",
@@ -145,29 +141,18 @@ def _servables(
     sizes: Sizes | None,
 ) -> dict[str | Path, Servable]:
     """The models of all nets and of the cascade by directory."""
-    example = request_of(requests, 0, 20)
-    teacher = nets["teacher"].models["teacher"]
-    servables: dict[str | Path, Servable] = {}
-    for name, net in nets.items():
-        if name == "recall":
-            servables[out / "serving" / name] = recall_servable(
-                net.models["query"],
-                net.models["item"],
-                spec,
-                requests.items,
-                requests.items["item_id"],
-                k=min(100, requests.num_items),
-                forbidden=[teacher],
-                example=example,
-            )
-        else:
-            servables[out / "serving" / name] = ranker_servable(
-                net.models[name],
-                spec,
-                forbidden=[] if name == "teacher" else [teacher],
-                allow_privileged=name == "teacher",
-                example=example,
-            )
+    example, teacher = request_of(requests, 0, 20), nets["teacher"]
+    items = requests.items
+    catalogue = Catalogue(items["item_id"], items) if requests.catalogue else None
+    servables: dict[str | Path, Servable] = {
+        out / "serving" / name: net.servable(
+            catalogue,
+            example=example,
+            forbidden=[] if net is teacher else teacher.models.values(),
+            allow_privileged=net is teacher,
+        )
+        for name, net in nets.items()
+    }
     if sizes:
         servables[out / "serving" / CASCADE] = _cascade(
             spec, requests, nets, sizes, example
@@ -193,7 +178,7 @@ def _cascade(
         requests.items,
         requests.items["item_id"],
         recall=min(sizes.recall, every),
-        forbidden=[nets["teacher"].models["teacher"]],
+        forbidden=nets["teacher"].models.values(),
         example=example,
     )
 
@@ -221,12 +206,12 @@ def served_costs(
     measured = latency(paths, sent, baseline="teacher", threads=1)
     models = {name: tuple(net.models.values()) for name, net in nets.items()}
     size = requests.num_items
-    mflops = {name: mflops_of(net, size, CANDIDATES) for name, net in nets.items()}
+    mflops = {name: net.mflops(size, CANDIDATES) for name, net in nets.items()}
     if sizes:
         candidates = {"recall": size, "coarse": sizes.recall, "fine": sizes.coarse}
         models[CASCADE] = tuple(m for stage in candidates for m in models[stage])
         mflops[CASCADE] = sum(
-            mflops_of(nets[s], size, n) for s, n in candidates.items()
+            nets[stage].mflops(size, n) for stage, n in candidates.items()
         )
     costs = []
     for name, served in models.items():
@@ -241,25 +226,6 @@ def served_costs(
             )
         )
     return costs
-
-
-def mflops_of(net: TrainedNet, catalogue: int, candidates: int) -> float:
-    """Counts a net's operations of one request.
-
-    Args:
-        net: A ranker, or recall's towers.
-        catalogue: Number of items that recall compares the query with.
-        candidates: Number of items that a ranker scores.
-
-    Returns:
-        MFLOP.
-    """
-    if "query" not in net.models:
-        (model,) = net.models.values()
-        return flops(model, list_size=candidates)
-    query = net.models["query"]
-    (vector,) = query.outputs
-    return flops(query) + 2e-6 * catalogue * vector.shape[-1]
 
 
 def request_of(requests: Requests, row: int, candidates: int) -> dict[str, np.ndarray]:

@@ -20,21 +20,21 @@ from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.data.summary import DataSummary
 from tfdistill.documents import as_json
-from tfdistill.export import Servable, ranker_servable
+from tfdistill.export import Servable
 from tfdistill.files import written_whole
 from tfdistill.metrics import metric, ranking_summary
 from tfdistill.report import ALONE, DISTILLED
 from tfdistill.report.cells import plain
 from tfdistill.scores import ScoreStore, join_requests, score_batches
+from tfdistill.study.impressions import Impressions
+from tfdistill.study.judge import ListJudge
+from tfdistill.study.progress import train_seeds, train_shown
+from tfdistill.study.trained import TrainedNet
 from tfdistill.teachers import GbdtTeacher, PairTeacher, SavedModelTeacher
 from tfdistill.trainers import LoggedTeacher
 from tfdistill.types import Teacher
 from tfdistill.zoo import ranking_pair
-from tfdistill.zoo.impressions import Impressions
-from tfdistill.zoo.judge import ListJudge
-from tfdistill.zoo.progress import train_seeds, train_shown
 from tfdistill.zoo.ranking_pair import default_pair
-from tfdistill.zoo.recipe import TrainedNet
 from tfdistill.zoo.serving import published_once
 
 __all__ = ["KINDS", "distill", "evaluate", "score", "train_teacher"]
@@ -73,10 +73,10 @@ def train_teacher(
     console = console or Console()
     requests, summary = data.read(console=console)
     parts = data.parts(requests)
-    _keep(summary, out)
     if kind == "trees":
         trees = GbdtTeacher.fit(data.spec, parts["train"], parts["valid"])
         trees.save(out / "trees.npz")
+        _keep(summary, out)
         return out / "trees.npz"
     recipe = dataclasses.replace(
         ranking_pair.teacher(default_pair(data.spec)), epochs=epochs
@@ -84,8 +84,15 @@ def train_teacher(
     nets = train_shown(
         "teacher", recipe, data.spec, parts, out / "training", console=console
     )
+    _keep(summary, out)
     serving = out / "serving"
-    return _published(data.spec, serving, {serving: nets["teacher"]})[0]
+    (path,) = _published(
+        data.spec,
+        serving,
+        {serving: nets["teacher"]},
+        allow_privileged=True,
+    )
+    return path
 
 
 def score(
@@ -196,7 +203,6 @@ def distill(
             f"The store in {str(scores)!r} has no score of any training impression; "
             "was it made of this table?"
         )
-    _keep(summary, out)
     pair = default_pair(data.spec, without=without)
     recipes = {
         DISTILLED: dataclasses.replace(ranking_pair.two_stage(pair), epochs=epochs),
@@ -211,9 +217,10 @@ def distill(
         console=console,
         teachers={DISTILLED: LoggedTeacher({_SIGNAL: "stored"})},
     )
+    _keep(summary, out)
     judge = ListJudge(parts["test"])
     _print(
-        {name: [_judged(judge, run[name]) for run in runs] for name in recipes}, console
+        {n: [run[n]["fine"].metrics(judge) for run in runs] for n in recipes}, console
     )
     students = {
         out / "serving" / name.replace(" ", "-"): nets["fine"]
@@ -241,7 +248,15 @@ def evaluate(
 
     Returns:
         All metrics of `ranking_summary` by model.
+
+    Raises:
+        ValueError: If there is nothing to judge, or a model gives NaN.
     """
+    if not models and scores is None:
+        raise ValueError(
+            "There is nothing to judge: give SavedModels (--model), the scores of a "
+            "teacher (--scores), or both."
+        )
     console = console or Console()
     requests, _ = data.read(console=console)
     test = data.parts(requests)["test"]
@@ -254,7 +269,7 @@ def evaluate(
             test, scored.scores["stored"]
         )
     for path in models:
-        judged[str(path)] = _metrics(test, _logits(SavedModelTeacher(path), test))
+        judged[str(path)] = _metrics(test, _logits(path, test))
     if out is not None:
         with written_whole(out) as unfinished:
             unfinished.write_text(as_json(judged), encoding="utf-8")
@@ -263,22 +278,26 @@ def evaluate(
 
 
 def _keep(summary: DataSummary, out: Path) -> None:
-    """Writes what the data looked like beside what is made of it."""
+    """Writes what the data looked like beside what was made of it.
+
+    After that: a run that is refused, for its data, must not describe the former one's.
+    """
     with written_whole(out / "data.json") as unfinished:
         unfinished.write_text(as_json(summary), encoding="utf-8")
 
 
 def _published(
-    spec: FeatureSpec, folder: Path, nets: Mapping[Path, TrainedNet]
+    spec: FeatureSpec,
+    folder: Path,
+    nets: Mapping[Path, TrainedNet],
+    *,
+    allow_privileged: bool = False,
 ) -> list[Path]:
     """Writes SavedModels that another process has loaded and compared."""
-    models = {path: next(iter(net.models.values())) for path, net in nets.items()}
 
     def servables() -> dict[str | Path, Servable]:
         return {
-            path: ranker_servable(
-                models[path], spec, allow_privileged="teacher" in net.models
-            )
+            path: net.servable(allow_privileged=allow_privileged)
             for path, net in nets.items()
         }
 
@@ -305,22 +324,24 @@ def _loaded(path: Path, signature: str, spec: FeatureSpec) -> Teacher:
     return PairTeacher(GbdtTeacher.load(path), users=users, items=items)
 
 
-def _logits(teacher: Teacher, requests: Requests) -> np.ndarray:
-    """Logits `[R, L]` of a ranker."""
+def _logits(path: Path, requests: Requests) -> np.ndarray:
+    """Logits `[R, L]` of a ranker's SavedModel; one that gives NaN is refused."""
+    teacher = SavedModelTeacher(path)
     batches = RequestBatches(requests, batch_size=256).once()
-    return np.concatenate([teacher(x)[_SIGNAL].numpy() for x, _, _ in batches])
+    logits = np.concatenate([teacher(x)[_SIGNAL].numpy() for x, _, _ in batches])
+    wrong = int(np.isnan(logits[requests.candidates >= 0]).sum())
+    if wrong:
+        raise ValueError(
+            f"The model in {str(path)!r} gives NaN for {wrong} impressions of the test "
+            "part; metrics of the others would not be the model's."
+        )
+    return logits
 
 
 def _metrics(requests: Requests, logits: np.ndarray) -> dict[str, float]:
     known = (requests.candidates >= 0) & ~np.isnan(requests.labels) & ~np.isnan(logits)
     labels, logits = np.nan_to_num(requests.labels), np.nan_to_num(logits)
     return ranking_summary(labels, logits, requests.group, mask=known)
-
-
-def _judged(judge: ListJudge, nets: Mapping[str, TrainedNet]) -> dict[str, float]:
-    """The metrics of a student."""
-    (logits,) = judge.logits(nets["fine"].models["fine"]).values()
-    return judge.ranking(logits)
 
 
 def _print(

@@ -5,22 +5,17 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tfdistill import _keras
 from tfdistill.data.requests import Requests
 from tfdistill.models import JointNetwork
-from tfdistill.zoo.judge import CatalogueJudge, ListJudge, Recaller
+from tfdistill.study.judge import CatalogueJudge, ListJudge, Recaller
+from tfdistill.study.recipe import PRIMARY, Recipe
 
-if TYPE_CHECKING:
-    from tfdistill.zoo.recipe import Recipe
-
-__all__ = ["PRIMARY", "TOWERS", "Validation", "measurable", "recaller_of"]
-
-PRIMARY = {"recall": "ndcg@10", "ranking": "gauc"}
-"""The validation metric that chooses the epoch of a net, by what the net does."""
+__all__ = ["TOWERS", "Validation", "measurable", "recaller_of"]
 
 TOWERS = (("query", "user"), ("item", "item"))
 """The outputs of a recall net, and the side that each depends on."""

@@ -12,11 +12,12 @@ import tensorflow as tf
 
 from tfdistill.arrays import read_array
 from tfdistill.data.batching import RequestBatches
-from tfdistill.data.requests import PairSet, Requests
+from tfdistill.data.pair_set import PairSet
+from tfdistill.data.requests import Requests
 from tfdistill.files import written_whole
 from tfdistill.identity import described
 from tfdistill.metrics import Pairs, dot_scores, top_k
-from tfdistill.zoo.judge import Recaller
+from tfdistill.study.judge import Recaller
 
 __all__ = ["Batches", "Candidates", "Rounds"]
 
@@ -158,7 +159,7 @@ class Rounds:
             made = self._drawn(round_) if recaller is None else self._recalled(recaller)
             with written_whole(path) as file, open(file, "wb") as stream:
                 np.save(stream, made)
-        remedy = "Delete it: the run makes it anew."
+        remedy = f"Delete the folder {str(self._directory)!r} to begin anew."
         return read_array(path, what="the pools of a round", remedy=remedy)
 
     def _drawn(self, round_: int) -> np.ndarray:
