@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfdistill import _keras
 from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.export import (
     RankingStage,
@@ -294,7 +295,7 @@ def kernel_of(network) -> tf.Variable:
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 def test_a_teacher_s_weight_does_not_go_out(network, way):
-    kernel = kernel_of(network)
+    kernel = _keras.tf_variable(kernel_of(network))
     model = smuggling(way(kernel.numpy()))
     with pytest.raises(ValueError, match=f"forbidden model: .*{kernel.name!r}"):
         ranker_servable(model, PRICE, forbidden=[network.part("teacher")])
