@@ -212,16 +212,26 @@ def test_replicas_see_their_own_rows_unless_gathered(two_replicas, cls, batch, g
         np.testing.assert_allclose(actual, other, rtol=1e-4, atol=1e-6)
 
 
-def test_one_device_and_two_replicas_train_alike(two_replicas):
-    """The mean over valid examples scales as Keras scales its losses."""
-    x, y = normal(8, 4), normal(8, 4, seed=1)
+@pytest.mark.parametrize(
+    "loss",
+    [
+        losses.ListSoftmaxKL(),
+        losses.SigmoidSoftLabel(2.0),
+        losses.RankNet(),
+        losses.LogitMSE(reduction="sum"),
+    ],
+    ids=lambda loss: f"{loss.name}-{loss.reduction}",
+)
+def test_one_device_and_two_replicas_train_alike(two_replicas, loss):
+    """Means and sums scale as Keras scales its losses; so do weights."""
+    x, y, weights = normal(8, 4), normal(8, 4, seed=1), np.arange(1.0, 9.0)
 
     def train():
         model = tf.keras.Sequential(
             [tf.keras.layers.Dense(4, kernel_initializer="ones")]
         )
-        model.compile(tf.keras.optimizers.SGD(0.1), loss=losses.ListSoftmaxKL())
-        data = tf.data.Dataset.from_tensor_slices((x, y)).batch(8, drop_remainder=True)
+        model.compile(tf.keras.optimizers.SGD(0.1), loss=loss)
+        data = tf.data.Dataset.from_tensor_slices((x, y, weights)).batch(8)
         options = tf.data.Options()
         options.experimental_distribute.auto_shard_policy = (
             tf.data.experimental.AutoShardPolicy.OFF

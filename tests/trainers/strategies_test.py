@@ -11,11 +11,73 @@ import pytest
 import tensorflow as tf
 
 from tfdistill import _keras
-from tfdistill.losses import SigmoidCrossEntropy
-from tfdistill.trainers import Distiller, fit
+from tfdistill.losses import (
+    Hint,
+    ListSoftmaxKL,
+    LogitMSE,
+    RankNet,
+    SigmoidCrossEntropy,
+)
+from tfdistill.trainers import Distiller, LoggedTeacher, Transfer, fit
 
 SCRIPT = Path(__file__).with_name("parameter_server_script.py")
 X, Y = {"x": np.ones([12, 4], "f")}, np.ones([12, 1], "f")
+
+
+def mixed():
+    """Hard losses of ours and of Keras', four transfers and a regulariser."""
+    tf.keras.utils.set_random_seed(1)
+    layers, l2 = tf.keras.layers, tf.keras.regularizers.L2(0.1)
+    x = tf.keras.Input([5, 4], name="x")
+    wide = layers.Dense(6, "tanh", kernel_regularizer=l2)(x)
+    outputs = {"wide": wide, "narrow": layers.Dense(6)(x)}
+    for name, below in (("teacher", wide), ("fine", x), ("other", x)):
+        outputs[name] = layers.Reshape([5], name=name)(
+            layers.Dense(1, use_bias=False)(below)
+        )
+    transfers = [
+        Transfer("kl", "teacher", "fine", ListSoftmaxKL(2.0), weight=0.7),
+        Transfer("mse", "logged", "fine", LogitMSE(), weight=lambda step: 0.5),
+        Transfer("pairs", "teacher", "other", RankNet(), mask="mask"),
+        Transfer("hint", "wide", "narrow", Hint(), hint_gradient=True),
+    ]
+    model = Distiller(
+        tf.keras.Model({"x": x}, outputs),
+        transfers,
+        teacher=LoggedTeacher({"logged": "logged"}),
+    )
+    model.compile(
+        tf.keras.optimizers.SGD(0.1),
+        loss={"teacher": SigmoidCrossEntropy(), "fine": "mse"},
+        loss_weights={"fine": 0.3},
+    )
+    return model
+
+
+def test_a_step_on_two_replicas_is_the_step_on_one_device(two_replicas):
+    """With as many valid items on each: Keras means replicas alike."""
+    rng = np.random.default_rng(0)
+    x = {
+        "x": rng.normal(size=(8, 5, 4)).astype("f"),
+        "logged": rng.normal(size=(8, 5)).astype("f"),
+        "mask": np.tile(np.arange(5) < 4, [8, 1]),
+    }
+    labels = (rng.random((8, 5)) < 0.5).astype("f")
+    y = {"teacher": labels, "fine": labels}
+    w = {name: rng.uniform(1, 2, 8).astype("f") for name in y}
+    data = tf.data.Dataset.from_tensors((x, y, w)).unbatch().batch(8)
+    models = [mixed()]
+    with two_replicas.scope():
+        models.append(mixed())
+    before = models[0].get_weights()
+    logs = [model.fit(data, shuffle=False, verbose=0).history for model in models]
+    for key, value in logs[0].items():
+        np.testing.assert_allclose(value, logs[1][key], rtol=1e-5)
+    one, two = (model.network.trainable_weights for model in models)
+    for old, alone, together in zip(before, one, two):
+        step = alone.numpy() - old
+        assert np.abs(step).max() > 1e-3
+        np.testing.assert_allclose(together.numpy() - old, step, rtol=1e-3, atol=1e-6)
 
 
 def test_parameter_servers_train_or_are_refused():

@@ -355,9 +355,10 @@ def _ids(keys: np.ndarray, request: str) -> np.ndarray:
         )
     ids = keys.astype(np.str_)
     if not pd.Index(ids).is_unique:
+        twice = pd.Index(ids)[pd.Index(ids).duplicated()][0]
         raise ValueError(
             f"Column {request!r} has keys of several types that are one as text, such "
-            f"as {shown(pd.Index(ids)[pd.Index(ids).duplicated()][0])}; give it one type."
+            f"as {shown(twice)}; give it one type."
         )
     return ids
 
