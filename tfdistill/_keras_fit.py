@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -49,14 +50,12 @@ class BuiltModel:
 
     if _KERAS3:
 
-        def fit(
-            self, *args: Any, steps_per_epoch: int | None = None, **kwargs: Any
-        ) -> Any:
+        def fit(self, *args: Any, **kwargs: Any) -> Any:
             """Trains as Keras does, if it can."""
-            check_fit(self, steps_per_epoch)
-            return super().fit(  # type: ignore[misc]
-                *args, steps_per_epoch=steps_per_epoch, **kwargs
-            )
+            train = super().fit  # type: ignore[misc]
+            given = inspect.signature(train).bind(*args, **kwargs).arguments
+            check_fit(self, given.get("steps_per_epoch"))
+            return train(*args, **kwargs)
 
         def _maybe_symbolic_build(
             self, iterator: Any = None, data_batch: Any = None
