@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from tfdistill._keras import VERSION
 __all__ = [
     "BuiltModel",
     "begin_within",
-    "check_executions",
+    "check_fit",
     "resume_at",
     "without_position",
 ]
@@ -25,41 +26,41 @@ class BuiltModel:
 
     On several replicas Keras 3 averages the first batch to learn its shapes, which text
     and masks do not survive; here the optimizer's variables alone are still to be made.
-    They are made for a file too: Keras 3 reads an optimizer only into one that has as
+    They are made for a file too: Keras reads an optimizer only into one that has as
     many variables as the file.
     """
 
+    def save_own_variables(self, store: Any) -> None:
+        """Writes what is no layer's; Keras calls it before it writes the optimizer."""
+        self.build_optimizer()
+        super().save_own_variables(store)  # type: ignore[misc]
+
+    def load_own_variables(self, store: Any) -> None:
+        """Reads what is no layer's; Keras calls it before it reads the optimizer."""
+        self.build_optimizer()
+        super().load_own_variables(store)  # type: ignore[misc]
+
+    def build_optimizer(self: Any) -> None:
+        """Makes the optimizer's variables, if there is one that has none yet."""
+        optimizer: Any = getattr(self, "optimizer", None)
+        makes = hasattr(optimizer, "build")  # a legacy one of Keras 2 can't
+        if makes and not getattr(optimizer, "built", False):
+            with self.distribute_strategy.scope():
+                optimizer.build(self.trainable_variables)
+
     if _KERAS3:
 
-        def fit(
-            self, *args: Any, steps_per_epoch: int | None = None, **kwargs: Any
-        ) -> Any:
-            """Trains as Keras does, in whole executions."""
-            check_executions(self, steps_per_epoch or 0)
-            return super().fit(  # type: ignore[misc]
-                *args, steps_per_epoch=steps_per_epoch, **kwargs
-            )
-
-        def save_own_variables(self, store: Any) -> None:
-            """Keras calls it before it writes the optimizer."""
-            self._build_optimizer()
-            super().save_own_variables(store)  # type: ignore[misc]
-
-        def load_own_variables(self, store: Any) -> None:
-            """Keras calls it before it reads the optimizer."""
-            self._build_optimizer()
-            super().load_own_variables(store)  # type: ignore[misc]
+        def fit(self, *args: Any, **kwargs: Any) -> Any:
+            """Trains as Keras does, if it can."""
+            train = super().fit  # type: ignore[misc]
+            given = inspect.signature(train).bind(*args, **kwargs).arguments
+            check_fit(self, given.get("steps_per_epoch"))
+            return train(*args, **kwargs)
 
         def _maybe_symbolic_build(
             self, iterator: Any = None, data_batch: Any = None
         ) -> None:
-            self._build_optimizer()
-
-        def _build_optimizer(self: Any) -> None:
-            optimizer = getattr(self, "optimizer", None)
-            if optimizer is not None and not optimizer.built:
-                with self.distribute_strategy.scope():
-                    optimizer.build(self.trainable_variables)
+            self.build_optimizer()
 
 
 class _Position:
@@ -92,21 +93,29 @@ def resume_at(model: tf.keras.Model, epoch: int, step: int, steps_done: int) -> 
         model._train_counter.assign(steps_done)
 
 
-def check_executions(model: tf.keras.Model, steps_per_epoch: int) -> None:
-    """Refuses steps per execution that Keras 3 can't run.
+def check_fit(model: tf.keras.Model, steps_per_epoch: int | None) -> None:
+    """Refuses what Keras 3 can't train, or would train otherwise than it was asked.
 
     Raises:
-        ValueError: If an epoch isn't a whole number of executions, or an execution of
-            several steps runs on several replicas.
+        ValueError: If the strategy is a `ParameterServerStrategy`, an epoch isn't a
+            whole number of executions, or an execution of several steps runs on several
+            replicas.
     """
-    together = model.steps_per_execution if _KERAS3 else 1
-    if steps_per_epoch % together:
+    if not _KERAS3:
+        return
+    strategy, together = model.distribute_strategy, model.steps_per_execution
+    if isinstance(strategy, tf.distribute.ParameterServerStrategy):
+        raise ValueError(
+            "Keras 3 can't train under a ParameterServerStrategy. Use Keras 2 with "
+            "TF_USE_LEGACY_KERAS=1, or a MirroredStrategy."
+        )
+    if (steps_per_epoch or 0) % together:
         raise ValueError(
             f"With Keras 3, `steps_per_epoch` must be a multiple of the "
             f"`steps_per_execution` of `compile`, received {steps_per_epoch} and "
             f"{together}. Choose another, or Keras 2 with TF_USE_LEGACY_KERAS=1."
         )
-    if together > 1 and model.distribute_strategy.num_replicas_in_sync > 1:
+    if together > 1 and strategy.num_replicas_in_sync > 1:
         raise ValueError(
             "Keras 3 can't run several steps per execution on several replicas, "
             f"received steps_per_execution={together}. Leave it at 1, or use Keras 2 "

@@ -1,4 +1,4 @@
-"""Files of a Distiller: read back equal, or refused when they are written."""
+"""A Distiller as a file: .keras, weights alone, and what is refused."""
 
 from __future__ import annotations
 
@@ -7,11 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfdistill import _keras
-from tfdistill.losses import (
-    ListSoftmaxKL,
-    LogitMSE,
-    SigmoidCrossEntropy,
-)
+from tfdistill.losses import ListSoftmaxKL, LogitMSE, SigmoidCrossEntropy
 from tfdistill.trainers import (
     Distiller,
     EnsembleTeacher,
@@ -82,7 +78,14 @@ def test_a_checkpoint_goes_on_where_it_was(teacher, tmp_path):
         model.fit(LISTS, CLICKS, shuffle=False, epochs=2, verbose=0).history
         for model in (distiller, loaded)
     ]
-    assert histories[0] == histories[1]
+    check_equal(*histories)
+
+
+def check_equal(one, other):
+    """The numbers of two trainings, but for the order in which threads add up."""
+    assert list(one) == list(other)
+    for key, values in one.items():
+        np.testing.assert_allclose(values, other[key], rtol=1e-6)
 
 
 @tf.keras.utils.register_keras_serializable(package="test")
@@ -140,25 +143,23 @@ def test_a_refused_file_leaves_the_old_one(tmp_path):
     assert path.read_bytes() == old
 
 
-@pytest.mark.parametrize("trained", [False, True], ids=["compiled", "trained"])
-@pytest.mark.parametrize("into", [False, True], ids=["compiled", "trained"])
-def test_the_optimizer_goes_with_the_weights(trained, into, tmp_path):
-    """Trained or only compiled, into a trained or only compiled one."""
-    if into and not trained and _keras.VERSION == "2":
-        pytest.skip("Keras 2 stores an optimizer that has taken a step, no other one")
+@pytest.mark.parametrize(
+    ("saved", "loaded"), [(0, 0), (1, 0), (1, 1)], ids=["new", "into new", "into other"]
+)
+def test_the_optimizer_goes_with_the_weights(saved, loaded, tmp_path):
+    """A file of a model that trained, or was compiled alone, into another one."""
     one, other = joint(), joint()
-    for distiller, steps in ((one, trained), (other, into)):
-        if steps:
-            distiller.fit(LISTS, CLICKS, shuffle=False, verbose=0)
+    one.fit(LISTS, CLICKS, shuffle=False, epochs=saved, verbose=0)
+    other.fit(LISTS, CLICKS, shuffle=True, epochs=2 * loaded, verbose=0)
     one.save_weights(tmp_path / "w.weights.h5")
     other.load_weights(tmp_path / "w.weights.h5")
-    logs = [
+    histories = [
         model.fit(LISTS, CLICKS, shuffle=False, epochs=2, verbose=0).history
         for model in (one, other)
     ]
-    assert logs[0] == logs[1]
+    check_equal(*histories)
     for mine, theirs in zip(one.optimizer.variables, other.optimizer.variables):
-        np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
+        np.testing.assert_allclose(mine.numpy(), theirs.numpy(), rtol=1e-5)
 
 
 def test_a_registered_function_is_stored_as_a_schedule(tmp_path):

@@ -29,10 +29,6 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(size=(24, 4)).astype("f")
 Y = (X.sum(1, keepdims=True) > 0).astype("f")
 LAYERS = tf.keras.layers
-LISTS = {
-    "x": RNG.normal(size=(8, 5, 4)).astype("f"),
-    "t": RNG.normal(size=(8, 5)).astype("f"),
-}
 
 
 def functional(units=4, name="x"):
@@ -211,6 +207,12 @@ def test_one_output_trains_like_a_keras_model(named):
         assert list(ours) == list(keras)
         for key in keras:
             np.testing.assert_allclose(ours[key], keras[key], rtol=1e-6)
+
+
+LISTS = {
+    "x": RNG.normal(size=(8, 5, 4)).astype("f"),
+    "t": RNG.normal(size=(8, 5)).astype("f"),
+}
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def batches(start_step):
 
 def train(directory, epochs=1, callbacks=()):
     tf.keras.utils.set_random_seed(0)
-    model = tf.keras.Sequential([tf.keras.layers.Dense(1, input_shape=(2,))])
+    model = tf.keras.Sequential([tf.keras.Input([2]), tf.keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     callbacks = [callback(model) for callback in callbacks]
     fit(
@@ -290,7 +290,7 @@ def test_a_checkpoint_is_on_the_disk_before_it_is_current(tmp_path, synced):
 
 
 def test_weights_are_on_the_disk_before_they_are_renamed(tmp_path, synced):
-    model = tf.keras.Sequential([tf.keras.layers.Dense(1, input_shape=(2,))])
+    model = tf.keras.Sequential([tf.keras.Input([2]), tf.keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     best = SubmodelCheckpoint(model, tmp_path / "b.weights.h5", "loss", "min")
     model.fit(np.ones([2, 2]), np.ones([2, 1]), callbacks=[best], verbose=0)
@@ -340,7 +340,7 @@ def test_a_killed_writer_of_weights_leaves_nothing_to_the_next(tmp_path):
     writing += "\n    (made / 'b.weights.h5').write_bytes(b'half')"
     with Other(writing, tmp_path):
         assert list(tmp_path.glob(".b.weights.h5-*"))
-    model = tf.keras.Sequential([tf.keras.layers.Dense(1, input_shape=(2,))])
+    model = tf.keras.Sequential([tf.keras.Input([2]), tf.keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     best = SubmodelCheckpoint(model, path, "loss", "min")
     model.fit(np.ones([2, 2]), np.ones([2, 1]), callbacks=[best], verbose=0)

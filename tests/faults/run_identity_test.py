@@ -17,6 +17,7 @@ from tfdistill.data import (
     RequestBatches,
     TeacherLists,
 )
+from tfdistill.layers import SqueezeLast
 from tfdistill.losses import LogitMSE, SigmoidCrossEntropy, SigmoidSoftLabel
 from tfdistill.trainers import (
     Distiller,
@@ -58,7 +59,7 @@ def run(directory, *, epochs=1, **changed):
     scores = tf.keras.layers.Dense(1, activation=changed.get("activation"))(
         price[..., tf.newaxis]
     )
-    net = tf.keras.Model({"price": price}, {"fine": tf.squeeze(scores, -1)})
+    net = tf.keras.Model({"price": price}, {"fine": SqueezeLast()(scores)})
     transfer = Transfer(
         "soft",
         "score",
@@ -251,7 +252,7 @@ def test_patience_and_the_judge_of_a_callback_count(tmp_path):
 
 def plain(directory, batches, loss="mse", epochs=1):
     """Keras' own model on batches of any function."""
-    model = tf.keras.Sequential([tf.keras.layers.Dense(1, input_shape=(2,))])
+    model = tf.keras.Sequential([tf.keras.Input([2]), tf.keras.layers.Dense(1)])
     model.compile("sgd", loss)
     fit(
         model,
@@ -317,7 +318,7 @@ def test_all_that_decides_recall_batches_is_in_their_identity():
 
 
 def test_another_runs_weights_are_not_restored(tmp_path):
-    model = tf.keras.Sequential([tf.keras.layers.Dense(1, input_shape=(2,))])
+    model = tf.keras.Sequential([tf.keras.Input([2]), tf.keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     path = tmp_path / "best.weights.h5"
     best = SubmodelCheckpoint(model, path, "loss", "min")

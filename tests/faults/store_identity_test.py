@@ -114,7 +114,8 @@ def changed_row(model):
     model.set_weights([table])
 
 
-@pytest.mark.filterwarnings("ignore:Input dict contained keys")
+@pytest.mark.filterwarnings("ignore:Input dict contained keys")  # Keras 2
+@pytest.mark.filterwarnings("ignore:The structure of .inputs. doesn.t match")
 @pytest.mark.parametrize(
     "teacher_of",
     [

@@ -72,6 +72,7 @@ def run(objective):
         total = distiller.compute_loss(x, y, z, w)
     slopes = tape.gradient(total, z, unconnected_gradients="zero")
     terms = {k: float(v) for k, v in distiller.get_metrics_result().items()}
+    terms["loss"] = float(total)
     return terms, {k: g.numpy() for k, g in slopes.items()}
 
 

@@ -95,21 +95,21 @@ def test_an_unchanged_run_publishes_nothing_and_its_store_goes_on(data, tmp_path
     kept = stages.score(data, tmp_path / "scores", item="item_id", teacher=again)
     assert kept.manifest == store.manifest
 
-    longer = stages.train_teacher(data, tmp_path / "t", epochs=3, console=QUIET)
+    longer = stages.train_teacher(data, tmp_path / "t", epochs=8, console=QUIET)
     assert (longer.name, versions()) == ("2", ["1", "2"])
     shutil.rmtree(longer)
-    assert stages.train_teacher(data, tmp_path / "t", epochs=3, console=QUIET) == longer
+    assert stages.train_teacher(data, tmp_path / "t", epochs=8, console=QUIET) == longer
     kept = (tmp_path / "t/data.json").read_text()
     frame = pd.read_parquet(data.table)
     frame["click"] = 1 - frame["click"]
     frame.to_parquet(tmp_path / "other.parquet")
     other = dataclasses.replace(data, table=tmp_path / "other.parquet")
     with pytest.raises(ValueError, match="begun with other settings: data"):
-        stages.train_teacher(other, tmp_path / "t", epochs=3, console=QUIET)
+        stages.train_teacher(other, tmp_path / "t", epochs=8, console=QUIET)
     assert (tmp_path / "t/data.json").read_text() == kept  # of what was trained
     (tmp_path / "t/serving/published.json").write_text("{}")
     with pytest.raises(ValueError, match=r"published.json.*Delete it"):
-        stages.train_teacher(data, tmp_path / "t", epochs=3, console=QUIET)
+        stages.train_teacher(data, tmp_path / "t", epochs=8, console=QUIET)
 
 
 def test_trees_are_a_teacher_too(data, tmp_path):

@@ -294,8 +294,9 @@ def _list_size(
     cells = len(keys) * size
     if wanted is None and cells > max(_CELLS, _PADDING * len(position)):
         most = int(np.percentile(np.bincount(code), 99))
+        request = shown(keys[code[np.argmax(position)]])
         raise ValueError(
-            f"Request {keys[code[np.argmax(position)]]!r} has {longest} impressions, "
+            f"Request {request} has {longest} impressions, "
             f"and {len(keys)} lists padded to its length would have {cells} places for "
             f"{len(position)} impressions. Give --list-size (list_size=): 99 % of the "
             f"requests have at most {most}, and of a longer one the first are kept."
@@ -354,9 +355,10 @@ def _ids(keys: np.ndarray, request: str) -> np.ndarray:
         )
     ids = keys.astype(np.str_)
     if not pd.Index(ids).is_unique:
+        twice = pd.Index(ids)[pd.Index(ids).duplicated()][0]
         raise ValueError(
             f"Column {request!r} has keys of several types that are one as text, such "
-            f"as {pd.Index(ids)[pd.Index(ids).duplicated()][0]!r}; give it one type."
+            f"as {shown(twice)}; give it one type."
         )
     return ids
 

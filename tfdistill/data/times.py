@@ -127,7 +127,7 @@ def _of_objects(values: Any, name: str) -> Any:
     if any(aware) and not all(aware):
         row = aware.index(False)
         raise RowError(
-            f"Column {name!r} holds {values.iloc[row]!r}",
+            f"Column {name!r} holds {shown(values.iloc[row])}",
             row,
             " without a zone, where others have one.",
         )

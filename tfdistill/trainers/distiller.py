@@ -176,7 +176,7 @@ class Distiller(_keras_fit.BuiltModel, tf.keras.Model):
             config: What `get_compile_config` gave.
         """
         self.compile(**tf.keras.utils.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
+        self.build_optimizer()
 
     def get_config(self) -> dict[str, Any]:
         """Returns what `from_config` makes the Distiller of, without a frozen teacher.

@@ -117,7 +117,7 @@ def fit(
     """
     _check(steps_per_epoch=steps_per_epoch, epochs=epochs, save_every=save_every)
     _check_resuming(callbacks, backup_dir, save_every, config)
-    _keras_fit.check_executions(model, steps_per_epoch)
+    _keras_fit.check_fit(model, steps_per_epoch)
     callbacks = [*sorted(callbacks, key=_rank), tf.keras.callbacks.History()]
     train = functools.partial(
         _train, model, batches, steps_per_epoch, epochs, validation_data, verbose

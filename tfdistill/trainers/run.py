@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfdistill import _keras
@@ -166,6 +167,9 @@ def _callback(callback: tf.keras.callbacks.Callback) -> dict[str, Any] | None:
 def _optimizer(optimizer: Any) -> dict[str, Any]:
     """Its settings by dotted name; how it is compiled depends on the machine."""
     settings = flat(described(optimizer))
+    for key, value in settings.items():
+        if key.rpartition(".")[2] == "learning_rate" and isinstance(value, float):
+            settings[key] = described(np.float32(value))  # as Keras keeps it
     other = ("jit_compile", "name")
     return {k: v for k, v in settings.items() if k.rpartition(".")[2] not in other}
 
