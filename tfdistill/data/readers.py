@@ -96,6 +96,14 @@ def read_table(
 
     Raises:
         ValueError: As for `read_frame`.
+
+    Example:
+        >>> import os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "scores.csv")
+        >>> with open(path, "w") as file:
+        ...     print("user,logit", "007,0.5", sep=os.linesep, file=file)
+        >>> read_table(path, ["user", "logit"]).values.tolist()
+        [['007', '0.5']]
     """
     path = Path(path)
     if not path.exists():

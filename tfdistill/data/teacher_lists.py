@@ -27,6 +27,11 @@ class RankedLists:
     Args:
         items: int32 `[U, M]`, catalogue rows, best first, -1 padded.
         scores: float32 `[U, M]`, their scores, -inf where padded.
+
+    Example:
+        >>> head = RankedLists(np.array([[7, -1]]), np.array([[0.5, -np.inf]]))
+        >>> head.items[head.items >= 0].tolist()
+        [7]
     """
 
     items: np.ndarray

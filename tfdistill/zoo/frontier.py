@@ -45,7 +45,9 @@ class Funnel:
 
     Example:
         >>> from tfdistill.metrics import size_grid
-        >>> recall = TrainedRecall({}, FeatureSpec(()), {})
+        >>> from tfdistill.data.spec import Feature
+        >>> spec = FeatureSpec((Feature("age", "numeric", "user"),))
+        >>> recall = TrainedRecall({}, spec, {})
         >>> Funnel(recall, {}, size_grid([10, 50])).sizes
         [(10,), (50,)]
     """
