@@ -95,6 +95,8 @@ def test_examples_run(name, monkeypatch):
 
     # Tests of publishing have the process without this package.
     monkeypatch.setattr(publishing, "in_fresh_process", in_this_process)
+    if name == "tfdistill.scores.beam":  # newer Pythons go without: it caps NumPy
+        pytest.importorskip("apache_beam")
     module = importlib.import_module(name)
     names = {"np": np, "tf": tf}
     assert doctest.testmod(module, extraglobs=names, optionflags=FLAGS).failed == 0

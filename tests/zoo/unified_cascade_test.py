@@ -191,7 +191,7 @@ def test_candidates_are_the_recall_students_and_not_its_two_tower_teachers(
         asked.append(name)
         return recaller_of(network, name, requests)
 
-    monkeypatch.setattr("tfdistill.study.recipe.recaller_of", answers)
+    monkeypatch.setattr("tfdistill.study.training.recaller_of", answers)
     made = dataclasses.replace(recipe(nets, tiny=True), epochs=1)
     parts, judge = problem.parts, problem.judges["valid"]
     training.train(made, problem.spec, parts.train, judge, tmp_path, known=parts.known)
