@@ -16,23 +16,26 @@ CORE = [
     "tensorflow-serving-api>=2.15.1,<2.22",
     "grpcio-health-checking>=1.60",
     "numpy>=1.26",
-    "scipy>=1.11",
+    "scipy>=1.11.1",
     "pandas>=2.0",
     f"pyarrow>=15,<26; {OLD}",  # 26 refuses the NumPy 1.26 of TensorFlow 2.15
     f"pyarrow>=18; {NEW}",
-    "matplotlib>=3.7",
+    "matplotlib>=3.8",
     "pydantic>=2.8",
     "filelock>=3.13",
     "rich>=13",
-    "typer>=0.12",
-    f"setuptools<81; {OLD}",  # TensorBoard 2.15 imports pkg_resources
+    "typer>=0.12.5",
+    f"setuptools>=65.5,<81; {OLD}",  # TensorBoard 2.15 imports pkg_resources
 ]
 KERAS2 = ["tf-keras>=2.15,<2.22"]  # for TF_USE_LEGACY_KERAS=1 with TensorFlow 2.16+
 KERAS_RS = [f"keras-rs>=0.4; {NEW}"]  # needs Keras 3
 TFRS = ["tensorflow-recommenders>=0.7.7"]
-RANKING = [f"tensorflow-ranking>=0.5.5; {OLD}"]  # caps TensorFlow below 2.16
+RANKING = [
+    f"tensorflow-ranking>=0.5.5; {OLD}",
+    f"tensorflow<2.16; {OLD}",  # its own cap, which pip would find last of all
+]
 GBDT = ["lightgbm>=4.3,<5"]
-BEAM = ["apache-beam>=2.60", "google-crc32c"]
+BEAM = ["apache-beam>=2.60", "google-crc32c>=1.5"]
 DEV = [
     "pytest>=8",
     "pytest-xdist>=3.5",
@@ -40,9 +43,9 @@ DEV = [
     "ruff>=0.9,<0.18",
     "mypy>=1.11",
     "build>=1",
-    "tensorboard",  # TensorFlow 2.21 does not bring it
+    "tensorboard>=2.15",  # TensorFlow 2.21 does not bring it
     *GBDT,
-    *BEAM,
+    *(f"{package}; {OLD}" for package in BEAM),  # caps NumPy, protobuf, pyarrow
 ]
 
 setup(

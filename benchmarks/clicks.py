@@ -31,10 +31,11 @@ from tfdistill.losses import (
 )
 from tfdistill.metrics import dot_scores, head_items, top_k
 from tfdistill.models import Net, TwoTower
+from tfdistill.study.judge import CatalogueJudge
+from tfdistill.study.trained import TrainedNet
+from tfdistill.study.training import train
 from tfdistill.trainers import FrozenTeacher
 from tfdistill.zoo import ranking_pair, recall_from_logits
-from tfdistill.zoo.judge import CatalogueJudge, Ranker, Recaller
-from tfdistill.zoo.recipe import TrainedNet, train
 
 NAME = "clicks"
 RECALLED, SHOWN = 50, 10
@@ -90,7 +91,8 @@ class Bench:
     def recall(self, form: str, weight: float) -> TrainedNet:
         """Trains recall under the ranker, or reads what was trained."""
         spec, loss = self.simulation.spec, FORMS[form]
-        net = Net(TwoTower((), dim=16), spec.non_privileged().names)
+        served = spec.non_privileged().names
+        net = Net(TwoTower((), dim=16), served, task="recall")
         recipe = dataclasses.replace(
             recall_from_logits.recipe(net, loss, weight=weight, negatives=DRAWN),
             epochs=12,
@@ -106,16 +108,15 @@ class Bench:
             self.valid,
             self.work / f"{form.replace(' ', '-')}-{weight}",
             known=self.known,
-            teacher=FrozenTeacher(self.teacher.models["teacher"], {"score": "teacher"}),
+            teacher=FrozenTeacher(self.teacher.model, {"score": "teacher"}),
             seed=self.seed,
         )["recall"]
 
     def judged(self, judge: CatalogueJudge, net: TrainedNet) -> dict[str, float]:
         """Recall's own metrics and the expected clicks of the page."""
-        recaller = Recaller(net.models["query"], net.models["item"], judge.requests)
-        recalled = judge.recalled(recaller, RECALLED)
+        recalled = net.top(judge, RECALLED)
         found = judge.retrieval(recalled)
-        ranker = Ranker(self.teacher.models["teacher"], judge.requests)
+        ranker = self.teacher.ranker(judge.requests)
         scores = ranker(judge.first, recalled)
         order = np.argsort(-scores, axis=1, kind="stable")[:, :SHOWN]
         page = np.take_along_axis(recalled, order, axis=1)

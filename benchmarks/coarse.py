@@ -36,12 +36,13 @@ from tfdistill.losses import (
 )
 from tfdistill.metrics import Pairs, top_k
 from tfdistill.models import CoarseTwoTower, DcnV2, Net
+from tfdistill.study.judge import ListJudge, Ranker
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.training import train
 from tfdistill.teachers.ease import tuned_ease
 from tfdistill.trainers import LoggedTeacher
 from tfdistill.zoo import coarse_from_lists, privileged_coarse, ranking_pair
-from tfdistill.zoo.judge import ListJudge, Ranker
 from tfdistill.zoo.ranking_pair import Pair
-from tfdistill.zoo.recipe import Recipe, train
 
 NAME = "coarse"
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "two_stage.md"

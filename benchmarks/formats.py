@@ -103,7 +103,9 @@ def signatures(
 
 def recall(spec: FeatureSpec, folder: pathlib.Path) -> dict[str, Served]:
     """A student of recall: our export, and TFRS' own of the same towers."""
-    network = joint_network(spec, {"recall": Net(TwoTower((64,), 32), spec.names)})
+    network = joint_network(
+        spec, {"recall": Net(TwoTower((64,), 32), spec.names, task="recall")}
+    )
     query, item = (
         network.part("recall", output=f"recall_{tower}", scope=scope)
         for tower, scope in (("query", "user"), ("item", "item"))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import store
 import tensorflow as tf
 
 from tfdistill.export.c_loader import Failure, call, timed
@@ -110,7 +111,4 @@ def in_turns(
                 engine(packed)
                 if turn >= 0:
                     spent[name].append(1e3 * (time.perf_counter() - start))
-    return {
-        name: {f"p{q}": round(float(np.percentile(x, q)), 4) for q in (10, 50)}
-        for name, x in spent.items()
-    }
+    return {name: store.percentiles(x, 10, 50, digits=4) for name, x in spent.items()}

@@ -31,9 +31,8 @@ from tfdistill.models import DcnV2, Net
 from tfdistill.report.plots import frontier_plot
 from tfdistill.report.tables import frontier_table
 from tfdistill.report.terminal import print_table
+from tfdistill.study.ways import train
 from tfdistill.zoo.frontier import QUALITY, Funnel, swept
-from tfdistill.zoo.recipe import TrainedNet
-from tfdistill.zoo.training_modes import train_mode
 from tfdistill.zoo.unified_cascade import default_nets
 
 NAME = "frontier"
@@ -48,21 +47,12 @@ Curves = Mapping[str, Sequence[FunnelPoint]]
 
 def trained(
     problem: CascadeProblem, work: pathlib.Path, seed: int
-) -> dict[str, TrainedNet]:
+) -> Mapping[str, Any]:
     """The teacher and its students, from one fit."""
     nets = default_nets(problem.spec)
     nets["teacher"] = Net(TEACHER_NET, problem.spec.names)
-    return train_mode(
-        "joint",
-        dataclasses.replace(problem, own_nets=nets).recipe(),
-        problem.spec,
-        problem.train,
-        problem.judges["valid"],
-        work,
-        known=problem.known,
-        seed=seed,
-        console=Console(),
-    )
+    recipe = dataclasses.replace(problem, own_nets=nets).recipe()
+    return train(recipe, problem.study, work, seed=seed)
 
 
 def measure(

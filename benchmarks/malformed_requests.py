@@ -180,10 +180,8 @@ def measure(right: Right, pid: int, arguments: list[str]) -> dict[str, Any]:
         "megabytes_grown": round(megabytes(pid) - before, 1),
         "right": len(right.times),
         "right_with_other_answers": right.wrong,
-        "quiet_p50": round(float(np.median(quiet)), 3),
-        "quiet_p99": round(float(np.percentile(quiet, 99)), 3),
-        "p50": round(float(np.median(right.times)), 3),
-        "p99": round(float(np.percentile(right.times, 99)), 3),
+        **{f"quiet_{q}": time for q, time in store.percentiles(quiet, 50, 99).items()},
+        **store.percentiles(right.times, 50, 99),
         "load": round(os.getloadavg()[0], 1),
     }
 

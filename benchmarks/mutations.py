@@ -96,7 +96,9 @@ def _values(drawn: Mapping[str, list[Any]]) -> Mutation:
                 rng.integers(len(drawn[values.dtype.kind]))
             ]
             chosen = rng.random(values.shape) < 0.5
-            values = np.where(chosen, np.array(value, values.dtype), values)
+            wide = "i8" if values.dtype.kind == "i" else values.dtype  # wraps in int32
+            other = np.array(value, wide).astype(values.dtype)
+            values = np.where(chosen, other, values)
             tensor.CopyFrom(tf.make_tensor_proto(values))
         return request
 

@@ -27,11 +27,13 @@ from tfdistill.data import FeatureSpec, Requests, simulate, split_requests
 from tfdistill.data.synthetic_settings import MAIN
 from tfdistill.export import parameters
 from tfdistill.identity import fingerprint
+from tfdistill.study.judge import ListJudge
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.trained import TrainedNet
+from tfdistill.study.training import train
 from tfdistill.teachers import GbdtTeacher
 from tfdistill.trainers import EnsembleTeacher, FrozenTeacher, LoggedTeacher
 from tfdistill.types import Teacher
-from tfdistill.zoo.judge import ListJudge
-from tfdistill.zoo.recipe import Recipe, TrainedNet, train
 
 EPOCHS = 14
 SEEDS = 5

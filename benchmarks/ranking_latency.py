@@ -93,8 +93,7 @@ def trees(bench: Bench, sent: list[Mapping[str, np.ndarray]]) -> dict[str, float
             start = time.perf_counter()
             teacher.booster.predict(matrix, raw_score=True, num_threads=1)
             spent.append(1000 * (time.perf_counter() - start))
-    p50, p99 = np.percentile(spent, [50, 99])
-    return {"p50": round(float(p50), 3), "p99": round(float(p99), 3)}
+    return store.percentiles(spent, 50, 99)
 
 
 def main() -> None:

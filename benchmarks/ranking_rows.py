@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from tfdistill.losses import LogitMSE, ProbabilityMSE, SigmoidSoftLabel
 from tfdistill.models import CoarseTwoTower, DcnV2, Dnn, Mmoe, Net
+from tfdistill.study.recipe import Recipe
 from tfdistill.zoo import (
     dual_dnn,
     gbdt_to_dnn,
@@ -21,7 +22,6 @@ from tfdistill.zoo import (
     rocket,
 )
 from tfdistill.zoo.ranking_pair import Pair
-from tfdistill.zoo.recipe import Recipe
 
 UNLABELLED = 10
 LARGE, WIDE, THIRD, NARROW = 32, 12, 5, 4  # widths of the tables

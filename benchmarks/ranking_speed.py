@@ -46,10 +46,10 @@ from tfdistill.layers import standalone
 from tfdistill.losses import SigmoidCrossEntropy
 from tfdistill.models import DcnV2, Dnn, JointNetwork, Net
 from tfdistill.optimizers import LazyAdam
+from tfdistill.study.recipe import Recipe
 from tfdistill.trainers import Distiller
 from tfdistill.zoo import dual_dnn, privileged_coarse, ranking_pair, rocket
 from tfdistill.zoo.ranking_pair import Pair
-from tfdistill.zoo.recipe import Recipe
 
 NAME = "ranking_speed"
 FIELDS, NUMERIC, DIM = 26, 13, 16
@@ -155,10 +155,7 @@ def in_cpp(
     rows["gathers"] = (bound, "gather", {"rows": gathered})
     rows["matrix product"] = (bound, "product", {"x": square})
     spent = dict(zip(rows, timed(list(rows.values()), rounds=CPP_ROUNDS)))
-    found = {
-        name: {f"p{q}": round(float(np.percentile(x, q)), 3) for q in (10, 50, 99)}
-        for name, x in spent.items()
-    }
+    found = {name: store.percentiles(x, 10, 50, 99) for name, x in spent.items()}
     share = flops(network.part("fine"), list_size=CANDIDATES) / (2e-6 * PRODUCT**3)
     found["bound of the student"] = {
         q: round(share * found["matrix product"][q] + found["gathers"][q], 3)

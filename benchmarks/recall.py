@@ -34,14 +34,15 @@ from tfdistill.metrics import (
     top_k,
 )
 from tfdistill.metrics.retrieval import BlockScores
+from tfdistill.study.judge import CatalogueJudge
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.training import train_on
 from tfdistill.teachers.ease import Ease, tuned_ease
 from tfdistill.teachers.fusion import fused_scores
 from tfdistill.teachers.lightgcn import lightgcn_vectors
 from tfdistill.trainers import LoggedTeacher
 from tfdistill.zoo import recall_from_lists as zoo
 from tfdistill.zoo import sequence_recall
-from tfdistill.zoo.judge import CatalogueJudge, Recaller
-from tfdistill.zoo.recipe import Recipe, train_on
 
 SETS: dict[str, Callable[[pathlib.Path], ImplicitFeedback]] = {
     "citeulike": lambda folder: implicit_sets.load_citeulike(folder / "citeulike"),
@@ -172,8 +173,7 @@ class Bench:
             teacher=signals,
             seed=seed,
         )[zoo.STUDENT]
-        towers = net.models["query"], net.models["item"]
-        recaller = Recaller(*towers, self.data.requests("train"))
+        recaller = net.recaller(self.data.requests("train"))
         blocks = np.array_split(np.arange(self.data.num_users), 20)
         users = np.concatenate([recaller.queries(rows) for rows in blocks])
         valid = round(float(max(net.history[recipe.monitor(zoo.STUDENT)])), 6)

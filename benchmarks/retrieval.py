@@ -57,7 +57,9 @@ def train(data: ImplicitFeedback) -> dict[str, Any]:
     """Vectors of a two-tower net, and how good they are."""
     tf.keras.utils.set_random_seed(0)
     spec = data.spec(64)
-    network = joint_network(spec, {"recall": Net(TwoTower((), 64), spec.names)})
+    network = joint_network(
+        spec, {"recall": Net(TwoTower((), 64), spec.names, task="recall")}
+    )
     user, item = data.train.group, data.train.item
     requests = Requests(
         users={"user_id": user},

@@ -26,9 +26,10 @@ import store
 from tfdistill import _keras
 from tfdistill.data import FeatureSpec, load_movielens
 from tfdistill.models import JointNetwork
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.training import train
 from tfdistill.zoo import movielens_cascade as zoo
 from tfdistill.zoo.quickstart import Problem, make_problem, quickstart
-from tfdistill.zoo.recipe import Recipe, train
 
 NAME = "settings_training"
 START = "one-start"

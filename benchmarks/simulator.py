@@ -27,10 +27,11 @@ from tfdistill.data.synthetic_settings import (
     SimulatorConfig,
 )
 from tfdistill.metrics import auc
+from tfdistill.study.judge import ListJudge
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.training import train
 from tfdistill.trainers import FrozenTeacher
 from tfdistill.zoo import ranking_pair
-from tfdistill.zoo.judge import ListJudge
-from tfdistill.zoo.recipe import Recipe, train
 
 NAME = "simulator"
 SETTINGS = {

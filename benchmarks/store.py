@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tfdistill.documents import read
+from tfdistill.documents import as_json, read
 from tfdistill.files import written_whole
 from tfdistill.identity import fingerprint
 from tfdistill.zoo.machine import hardware, versions
@@ -61,6 +60,14 @@ def kept(
         return dict(arrays)
 
 
+def percentiles(
+    times: Sequence[float], *which: int, digits: int = 3
+) -> dict[str, float]:
+    """The percentiles of some times, by name: `p50`, `p99`."""
+    found = np.percentile(times, which)
+    return {f"p{q}": round(float(time), digits) for q, time in zip(which, found)}
+
+
 def spread(values: Sequence[float], sign: str = "") -> str:
     """Mean and standard deviation over seeds; `sign="+"` for differences."""
     deviation = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
@@ -73,8 +80,9 @@ def mean(values: Sequence[float]) -> str:
 
 
 def append(name: str, run: str, values: Mapping[str, Any]) -> None:
-    """Adds one finished run with the machine and the versions it was made on."""
-    row = {"run": run, **values, "hardware": hardware(), "versions": versions()}
+    """Adds one finished run with the machine and, if not given, the versions here."""
+    here = {"hardware": hardware(), "versions": versions()}
+    row = {"run": run, **values, **{k: v for k, v in here.items() if k not in values}}
     RESULTS.mkdir(exist_ok=True)
     with open(RESULTS / f"{name}.jsonl", "a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
+        file.write(as_json(row, indent=None) + "\n")

@@ -43,10 +43,11 @@ def train_one_way(
     """Trains in this process; returns seconds, peak memory and the student's AUC."""
     import tensorflow as tf
 
+    from tfdistill.study.judge import ListJudge
+    from tfdistill.study.recipe import Recipe
+    from tfdistill.study.training import train
     from tfdistill.trainers import LoggedTeacher
     from tfdistill.zoo import ranking_pair
-    from tfdistill.zoo.judge import ListJudge
-    from tfdistill.zoo.recipe import Recipe, train
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)

@@ -25,19 +25,14 @@ from typing import Any
 import numpy as np
 import pages
 import store
-from rich.console import Console
 from unified_data import PROBLEMS, TUNED, CascadeProblem
 
-from tfdistill.zoo.comparison import Sizes, cascade_sets, ranker_of
-from tfdistill.zoo.recipe import Recipe, TrainedNet
-from tfdistill.zoo.rounds import Candidates
-from tfdistill.zoo.training_modes import (
-    MODES,
-    judged,
-    shown_sets,
-    student_parameters,
-    train_mode,
-)
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.rounds import Candidates
+from tfdistill.study.trained import TrainedNet
+from tfdistill.study.ways import WAYS, train
+from tfdistill.zoo.comparison import Sizes, cascade_sets
+from tfdistill.zoo.training_modes import judged, shown_sets, student_parameters
 
 NAME = "unified"
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "cascade.md"
@@ -134,7 +129,7 @@ class Bench:
         values: dict[str, Any] = {"learning_rate": rate, "valid": self.page(nets)}
         values["test"] = self.judged(nets, self.teachers_best(mode, nets, rate, seed))
         values["student parameters"] = student_parameters(
-            mode, self.recipe.nets, self.problem.spec
+            mode, self.recipe, self.problem.spec
         )
         store.append(NAME, run, {**values, "seconds of processor time": round(spent)})
 
@@ -151,18 +146,14 @@ class Bench:
             (found[rate],) = store.finished(NAME)[run]["valid"].values()
         return max(found, key=found.__getitem__)
 
-    def trained(self, mode: str, rate: float, seed: int) -> dict[str, TrainedNet]:
+    def trained(self, mode: str, rate: float, seed: int) -> Mapping[str, TrainedNet]:
         """Trains a mode, or reads what was trained."""
-        return train_mode(
-            mode,
+        return train(
             dataclasses.replace(self.recipe, learning_rate=rate),
-            self.problem.spec,
-            self.problem.train,
-            self.problem.judges["valid"],
+            self.problem.study,
             self.folder(rate, seed),
-            known=self.problem.known,
+            training=mode,
             seed=seed,
-            console=Console(),
         )
 
     def folder(self, rate: float, seed: int) -> pathlib.Path:
@@ -195,8 +186,7 @@ class Bench:
         judge = self.problem.judges["test"]
 
         def best() -> dict[str, np.ndarray]:
-            ranker = ranker_of(nets, "teacher", judge)
-            return {"best": judge.best(ranker, SIZES.recall)}
+            return {"best": nets["teacher"].top(judge, SIZES.recall)}
 
         made_of = [nets["teacher"].fingerprint, judge.identity, SIZES.recall]
         path = self.folder(rate, seed) / name / "best"
@@ -211,9 +201,7 @@ def table(problem: str) -> str:
         for run in done
         if run.startswith(f"{problem}/") and "/seed-" in run
     }
-    rows = sorted(
-        found, key=lambda row: MODES.index(row) if row in MODES else len(MODES)
-    )
+    rows = sorted(found, key=lambda row: WAYS.index(row) if row in WAYS else len(WAYS))
     runs = {row: pages.seeds(done, problem, row) for row in rows}
     columns = {
         column: metric
@@ -242,7 +230,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("problem", choices=[*PROBLEMS, "table"])
     parser.add_argument("--data-dir", type=pathlib.Path)
-    parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
+    parser.add_argument("--modes", nargs="+", choices=WAYS, default=WAYS)
     parser.add_argument("--variant", choices=VARIANTS, default=PLAIN)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--tune", action="store_true", help="run the trials only")

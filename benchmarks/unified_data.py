@@ -26,10 +26,11 @@ from tfdistill.data.spec import Feature, Table
 from tfdistill.data.synthetic import Oracle
 from tfdistill.metrics import dot_scores, head_items, regret, top_k
 from tfdistill.models import CoarseTwoTower, DeepFm, Net, TwoTower
-from tfdistill.zoo.judge import CatalogueJudge
+from tfdistill.study.judge import CatalogueJudge
+from tfdistill.study.problem import Problem
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.rounds import Candidates
 from tfdistill.zoo.quickstart import make_problem
-from tfdistill.zoo.recipe import Recipe
-from tfdistill.zoo.rounds import Candidates
 from tfdistill.zoo.unified_cascade import Nets, default_nets, recipe
 
 USERS = 2000  # of MovieLens-1M: all that have test ratings, and the first others
@@ -79,6 +80,12 @@ class CascadeProblem:
         """
         made = recipe(self.nets, **{**self.options, **options})
         return dataclasses.replace(made, epochs=self.epochs, **self.settings)
+
+    @property
+    def study(self) -> Problem:
+        """The data, as `train` takes them."""
+        valid, test = self.judges["valid"], self.judges["test"]
+        return Problem(self.spec, self.train, valid, test, self.known)
 
     @property
     def nets(self) -> Nets:
@@ -179,8 +186,8 @@ def citeulike(data_dir: pathlib.Path) -> CascadeProblem:
     )
     product = TwoTower(units=(), dim=None)
     nets = {
-        "teacher": Net(product, ("user_wide", "item_wide")),
-        "recall": Net(product, ids.names),
+        "teacher": Net(product, ("user_wide", "item_wide"), task="recall"),
+        "recall": Net(product, ids.names, task="recall"),
         "coarse": Net(CoarseTwoTower((), dim=16, interaction=8), ids.names),
         "fine": Net(DeepFm((32, 16)), ids.names),
     }

@@ -25,7 +25,7 @@ from ranking_speed import feature_spec, in_turns, make_pair, training_step
 from unified import VARIANTS
 from unified_data import PROBLEMS
 
-from tfdistill.zoo.recipe import train
+from tfdistill.study.training import train
 from tfdistill.zoo.unified_cascade import default_nets, recipe
 
 NAME = "unified_speed"

@@ -9,6 +9,7 @@ import collections
 import glob
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,86 +18,117 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VERSIONS = ("3.13", "3.12", "3.11", "3.10", "3.9")
-OPTIONS = """Which environment it runs in, before its own options:
-  --python 3.13       this Python; by default the running one if it fits, else the
-                      newest that is found
+LAST_PYTHON = {"oldest": "3.11", "2.15": "3.11"}  # that a TensorFlow has wheels for
+LAST_PYTHON.update({"2.16": "3.12", "2.17": "3.12", "2.18": "3.12", "2.19": "3.12"})
+OPTIONS = """Which setting it runs in, before its own options:
+  --python 3.13       this Python, `newest` or a path; by default the running one if it
+                      fits, else the newest that is found
   --keras 2|3         by default 2 with TensorFlow 2.15 up to Python 3.11, else 3
-  --tensorflow 2.19   this TensorFlow; by default the newest that fits
-Each choice has an environment of its own, such as .venv-3.13-keras3; none is .venv."""
+  --tensorflow 2.19   this TensorFlow, `newest`, or `oldest`: 2.15.1 with every other
+                      package at its lower bound
+Each setting has an environment of its own, such as .venv-3.13-keras3."""
 RANKING = "tensorflow-ranking==0.5.5"
 PROBE = (
     "import sys, venv, ensurepip; assert sys.maxsize > 2**32; "
     "print('.'.join(map(str, sys.version_info[:3])))"
 )
+# What pip says where other versions are there; without a network there are none.
+NO_WHEEL = re.compile(r"the requirement tensorflow[<>=~].*\(from versions: [0-9]")
 
 Python = collections.namedtuple("Python", "path version")
 Setting = collections.namedtuple("Setting", "python keras tensorflow folder")
 
 
+class Missing(SystemExit):
+    """This machine has no Python, or no wheel of TensorFlow, for a setting."""
+
+
 def choose(arguments):
     """Returns the setting that the arguments ask for, and the other arguments."""
+    chosen, rest = parse(arguments)
+    setting = setting_of(
+        find_python(chosen.python, chosen.tensorflow), chosen.keras, chosen.tensorflow
+    )
+    print(
+        f"{named(setting)}, in {setting.folder} ({setting.python.path})",
+        file=sys.stderr,
+        flush=True,
+    )
+    return setting, rest
+
+
+def parse(arguments):
+    """Returns the options that choose a setting, and the other arguments."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--python")
     parser.add_argument("--keras", choices=("2", "3"))
     parser.add_argument("--tensorflow")
-    chosen, rest = parser.parse_known_args(arguments)
-    python = find_python(chosen.python)
+    return parser.parse_known_args(arguments)
+
+
+def setting_of(python, keras=None, tensorflow=None):
+    """Returns the setting of a Python, with defaults for what is None."""
     minor = python.version.rpartition(".")[0]
-    keras = chosen.keras or ("2" if _has_2_15(minor, chosen.tensorflow) else "3")
-    if chosen.tensorflow:
-        tensorflow = f"~={chosen.tensorflow}.0"
-    elif keras == "2" and _has_2_15(minor, None):
-        tensorflow = ">=2.15.1,<2.16"
-    else:
-        tensorflow = ">=2.19,<2.22"
-    if keras == "3" and chosen.tensorflow == "2.15":
-        sys.exit("TensorFlow 2.15 has Keras 2 alone; Keras 3 needs --tensorflow 2.19.")
-    folder = ".venv"
-    if chosen.python or chosen.keras or chosen.tensorflow:
-        folder += f"-{minor}-keras{keras}"
-    if chosen.tensorflow:
-        folder += f"-tf{chosen.tensorflow}"
-    print(
-        f"Python {python.version} ({python.path}), TensorFlow {tensorflow}, "
-        f"Keras {keras}, in {folder}",
-        file=sys.stderr,
-        flush=True,
-    )
-    return Setting(python, keras, tensorflow, folder), rest
+    old = minor in _versions("2.15")
+    if keras is None:
+        keras = "2" if (tensorflow or "2.15") in ("2.15", "oldest") and old else "3"
+    default = "2.15" if keras == "2" and old else "newest"
+    tensorflow = tensorflow or default
+    if keras == "3" and tensorflow in ("2.15", "oldest"):
+        raise Missing("TensorFlow 2.15 has Keras 2 alone; Keras 3 needs 2.16 or later.")
+    folder = f".venv-{minor}-keras{keras}"
+    if tensorflow != default:
+        folder += f"-tf-{tensorflow}"
+    return Setting(python, keras, tensorflow, folder)
 
 
-def _has_2_15(python, tensorflow):
-    """Whether TensorFlow 2.15, the last one with Keras 2, is there and wanted."""
-    return tensorflow == "2.15" or (
-        not tensorflow and VERSIONS.index(python) >= VERSIONS.index("3.11")
+def named(setting):
+    """A setting in words."""
+    return f"Python {setting.python.version}, TensorFlow {setting.tensorflow}, " + (
+        f"Keras {setting.keras}"
     )
 
 
-def find_python(asked=None):
+def find_python(asked=None, tensorflow=None):
     """Returns the first Python that fits: the running one, or another on the machine.
 
     Args:
-        asked: A version such as `"3.13"` or the path of a Python; any if None.
+        asked: A version such as `"3.13"`, `"newest"`, or the path of a Python; any if
+            None.
+        tensorflow: The TensorFlow that it is for, such as `"2.19"`; any if None.
     """
-    for path in _candidates(asked):
-        version = _version(path)
-        minor = version.rpartition(".")[0]
-        if minor in VERSIONS and (asked in (None, minor) or os.path.sep in asked):
-            return Python(path, version)
-    sys.exit(
-        "tfdistill needs a 64-bit Python 3.9 to 3.13 with its venv module, and found "
-        f"none{' as ' + asked if asked else ''} in the PATH, pyenv or uv: install "
-        "one, such as python3.13 with python3.13-venv, or give its path with --python."
+    versions = _versions(tensorflow)
+    for one in versions if asked == "newest" else [asked]:
+        for path in _candidates(one, versions):
+            version = _version(path)
+            minor = version.rpartition(".")[0]
+            if minor in versions and (one in (None, minor) or os.path.sep in one):
+                return Python(path, version)
+    what = "tfdistill" if versions == VERSIONS else "TensorFlow " + tensorflow
+    raise Missing(
+        f"{what} needs a 64-bit Python 3.9 to {versions[0]} with its venv module, and "
+        f"found none{_as(asked)} in the PATH, pyenv or uv: install one, such as "
+        f"python{versions[0]} with python{versions[0]}-venv, or give its path with "
+        "--python."
     )
 
 
-def _candidates(asked):
+def _as(asked):
+    return "" if asked in (None, "newest") else " as " + asked
+
+
+def _versions(tensorflow):
+    """The Pythons that a TensorFlow has wheels for, the newest first."""
+    return VERSIONS[VERSIONS.index(LAST_PYTHON.get(tensorflow, VERSIONS[0])) :]
+
+
+def _candidates(asked, versions):
     """Yields paths of Pythons, those that cost nothing to find first."""
     if asked and os.path.sep in asked:
         yield os.path.abspath(asked)
         return
     yield getattr(sys, "_base_executable", None) or sys.executable
-    wanted = (asked,) if asked else VERSIONS
+    wanted = (asked,) if asked else versions
     for version in wanted:
         yield shutil.which("python" + version)
     pyenv = os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv")
@@ -164,9 +196,14 @@ def environment(setting, extras=()):
 
 def run(setting, python, arguments):
     """Runs an environment's Python in its setting and returns its exit code."""
-    variables = dict(os.environ, TF_USE_LEGACY_KERAS=str(int(setting.keras == "2")))
-    variables.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    return subprocess.call([python, *arguments], env=variables)
+    return subprocess.call([python, *arguments], env=variables(setting))
+
+
+def variables(setting):
+    """The environment variables of a setting's processes."""
+    found = dict(os.environ, TF_USE_LEGACY_KERAS=str(int(setting.keras == "2")))
+    found.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    return found
 
 
 def command(name):
@@ -180,23 +217,28 @@ def command(name):
 
 def _packages(setting, extras):
     """Yields what pip is called with, by the name that is shown."""
-    legacy = setting.keras == "2"
-    old = "<2.16" in setting.tensorflow or setting.tensorflow.startswith("~=2.15")
+    old, legacy = setting.tensorflow in ("2.15", "oldest"), setting.keras == "2"
     extras = list(extras) + (["tfrs"] if legacy else [])
     extras += ["ranking"] if old else ["keras2"] if legacy else []
     target = ROOT + ("[{}]".format(",".join(extras)) if extras else "")
-    arguments = ["-e", target, "tensorflow" + setting.tensorflow]
+    tensorflow = "tensorflow" + _bounds(setting.tensorflow)
+    arguments = ["-e", target, tensorflow]
     constraints = _constraints(setting)
     if os.path.isfile(constraints):
         arguments += ["-c", constraints]
-    yield "TensorFlow and the other packages", arguments
+    yield "TensorFlow", ["--no-deps", tensorflow]  # alone it says if there is no wheel
+    yield "the other packages", arguments
     if not old:  # TF-Ranking asks for TensorFlow below 2.16, and works without
         yield "TF-Ranking", ["--no-deps", RANKING]
 
 
+def _bounds(tensorflow):
+    named = {"newest": ">=2.19,<2.22", "oldest": "~=2.15.1", "2.15": "~=2.15.1"}
+    return named.get(tensorflow, f"~={tensorflow}.0")
+
+
 def _constraints(setting):
-    version = setting.tensorflow[2:].rpartition(".")[0]
-    return os.path.join(ROOT, "constraints", f"tensorflow-{version}.txt")
+    return os.path.join(ROOT, "constraints", f"tensorflow-{setting.tensorflow}.txt")
 
 
 def _step(name, command, log):
@@ -218,6 +260,8 @@ def _step(name, command, log):
     if process.returncode == 0:
         _show(name, start, "done", live, "\n")
         return
+    if NO_WHEEL.search(_read(log)):
+        raise Missing("There is no wheel of this TensorFlow for this Python.")
     sys.exit(
         f"{_last_lines(log, 15)}\n\ntfdistill could not install {name}; these are the "
         f"last lines of {log}. It needs the network, or an index configured for pip."
@@ -247,5 +291,5 @@ def _fingerprint(setting):
 def _read(path):
     if not os.path.isfile(path):
         return ""
-    with open(path, encoding="utf-8") as file:
+    with open(path, encoding="utf-8", errors="replace") as file:
         return file.read()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.trainers import Distiller, Transfer
 from tfdistill.version import __version__
@@ -10,7 +13,34 @@ __all__ = [
     "Distiller",
     "Feature",
     "FeatureSpec",
+    "Net",
+    "Problem",
+    "Recipe",
     "Table",
     "Transfer",
     "__version__",
+    "distill",
+    "evaluate",
+    "publish",
+    "train",
 ]
+
+_LATER = {
+    "Net": "tfdistill.models",
+    "Problem": "tfdistill.study",
+    "Recipe": "tfdistill.study",
+    "distill": "tfdistill.trainers",
+    "evaluate": "tfdistill.study",
+    "publish": "tfdistill.study",
+    "train": "tfdistill.study",
+}
+_ROOMS = ("losses", "models", "teachers", "zoo")
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what is asked for: a loss needs no zoo."""
+    if name in _LATER:
+        return getattr(importlib.import_module(_LATER[name]), name)
+    if name in _ROOMS:
+        return importlib.import_module(f"tfdistill.{name}")
+    raise AttributeError(f"module 'tfdistill' has no attribute {name!r}")

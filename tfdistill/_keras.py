@@ -1,10 +1,13 @@
-"""All that differs between Keras 2 and Keras 3; no other module asks which one it is.
+"""All that differs between Keras 2 and Keras 3, but for `fit`, in `_keras_fit`.
 
-What `tf.keras` is when it is imported decides, and nothing here changes it.
+No other module asks which one it is. What `tf.keras` is when it is imported decides,
+and nothing here changes it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,18 +15,19 @@ import tensorflow as tf
 
 __all__ = [
     "ADAM_WITHOUT_XLA",
-    "BuiltModel",
     "NO_WEIGHTED_METRICS",
     "VERSION",
     "VariedOutputs",
     "adam_slots",
     "add_step_counter",
-    "begin_within",
     "calls_of",
-    "check_executions",
+    "check_writer",
+    "clone_model",
     "compile_losses",
     "each_row_once",
+    "functional",
     "input_names",
+    "inputs_by_feature",
     "labels_by_output",
     "layers_of",
     "loss_weights_of",
@@ -31,16 +35,37 @@ __all__ = [
     "path_of",
     "readers_of",
     "reduction_of",
-    "resume_at",
     "tf_variable",
     "total_loss",
-    "without_position",
 ]
 
 VERSION = "3" if getattr(tf.keras, "__version__", "2").startswith("3") else "2"
 """The Keras that `tf.keras` is: "2" or "3"."""
 
 _KERAS3 = VERSION == "3"
+
+
+def check_writer(version: str, what: str, otherwise: str) -> None:
+    """Refuses what the other Keras wrote.
+
+    Args:
+        version: The `VERSION` that wrote it.
+        what: Begins the error's sentence, such as "This file was written".
+        otherwise: What else to do than to use that Keras.
+
+    Raises:
+        ValueError: If it is the other one's.
+    """
+    if version == VERSION:
+        return
+    setting = {
+        "2": "with TF_USE_LEGACY_KERAS=1, or with TensorFlow 2.15",
+        "3": "with TensorFlow 2.16 or newer and without TF_USE_LEGACY_KERAS",
+    }[version]
+    raise ValueError(
+        f"{what} with Keras {version}, and `tf.keras` is Keras {VERSION} here: run "
+        f"Python {setting}, or {otherwise}."
+    )
 
 
 def add_step_counter(layer: tf.keras.layers.Layer) -> Any:
@@ -101,6 +126,30 @@ def input_names(model: tf.keras.Model) -> list[str]:
     if _KERAS3:
         return [x.name for x in getattr(model, "inputs", None) or ()]
     return list(getattr(model, "input_names", None) or ())
+
+
+@contextlib.contextmanager
+def inputs_by_feature() -> Iterator[None]:
+    """Lets functional models be made whose dict of inputs has other keys than names.
+
+    A feature may have any name, Keras' input only some: see `tfdistill.names`. Keras 3
+    warns of that and goes by the keys, as Keras 2 does.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "When providing `inputs` as a dict, all keys")
+        yield
+
+
+def functional(inputs: Any, outputs: Any, name: str | None = None) -> tf.keras.Model:
+    """Returns the functional model of inputs by the names of their features."""
+    with inputs_by_feature():
+        return tf.keras.Model(inputs, outputs, name=name)
+
+
+def clone_model(model: tf.keras.Model, clone_function: Any = None) -> tf.keras.Model:
+    """Returns what Keras' function of this name does, for what `functional` made."""
+    with inputs_by_feature():
+        return tf.keras.models.clone_model(model, clone_function=clone_function)
 
 
 def calls_of(layer: tf.keras.layers.Layer) -> list[dict[str, Any]]:
@@ -218,24 +267,6 @@ class _OutputLosses:
         return total
 
 
-class BuiltModel:
-    """A model whose variables exist when it is made, whatever features it reads.
-
-    On several replicas Keras 3 averages the first batch to learn its shapes, which text
-    and masks do not survive; here the optimizer's variables alone are still to be made.
-    """
-
-    if _KERAS3:
-
-        def _maybe_symbolic_build(
-            self, iterator: Any = None, data_batch: Any = None
-        ) -> None:
-            optimizer = self.optimizer  # type: ignore[attr-defined]
-            if optimizer is not None and not optimizer.built:
-                with self.distribute_strategy.scope():  # type: ignore[attr-defined]
-                    optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
-
-
 def compile_losses(
     model: tf.keras.Model, loss: Any, loss_weights: Any, outputs: int
 ) -> None:
@@ -299,93 +330,3 @@ def loss_weights_of(model: tf.keras.Model) -> Any:
     """Returns the `loss_weights` that a model was compiled with."""
     container = model._compile_loss if _KERAS3 else model.compiled_loss
     return getattr(container, "_user_loss_weights", None)
-
-
-class _Position:
-    """What Keras 2 asks for the epoch and step at which `fit` begins."""
-
-    def __init__(self, epoch: int, step: int) -> None:
-        self._at = epoch, step
-
-    def maybe_load_initial_counters_from_ckpt(
-        self, steps_per_epoch: int, initial_epoch: int, mode: Any
-    ) -> tuple[int, int]:
-        return self._at
-
-
-def resume_at(model: tf.keras.Model, epoch: int, step: int, steps_done: int) -> None:
-    """Lets `fit` go on within an epoch; for a callback's `on_train_begin`.
-
-    In Keras 3 a step above 0 needs `begin_within` before `fit` as well.
-
-    Args:
-        model: The model that is being fitted.
-        epoch: The epoch to begin at.
-        step: The step in it.
-        steps_done: Steps that the model has had.
-    """
-    if _KERAS3:
-        model._initial_epoch = epoch
-    else:
-        model._training_state = _Position(epoch, step)
-        model._train_counter.assign(steps_done)
-
-
-def check_executions(model: tf.keras.Model, steps_per_epoch: int) -> None:
-    """Refuses steps per execution that Keras 3 can't run.
-
-    Raises:
-        ValueError: If an epoch isn't a whole number of executions, or an execution of
-            several steps runs on several replicas.
-    """
-    together = model.steps_per_execution if _KERAS3 else 1
-    if steps_per_epoch % together:
-        raise ValueError(
-            f"With Keras 3, `steps_per_epoch` must be a multiple of the "
-            f"`steps_per_execution` of `compile`, received {steps_per_epoch} and "
-            f"{together}. Choose another, or Keras 2 with TF_USE_LEGACY_KERAS=1."
-        )
-    if together > 1 and model.distribute_strategy.num_replicas_in_sync > 1:
-        raise ValueError(
-            "Keras 3 can't run several steps per execution on several replicas, "
-            f"received steps_per_execution={together}. Leave it at 1, or use Keras 2 "
-            "with TF_USE_LEGACY_KERAS=1."
-        )
-
-
-def begin_within(model: tf.keras.Model, step: int) -> None:
-    """Lets the first epoch of the next `fit` begin at a step, in Keras 3.
-
-    Keras 3 counts the steps of an epoch from 0 in an iterator that `fit` makes; before
-    the first step it hands it to a method of the model, which is replaced that once.
-    """
-    if not (_KERAS3 and step):
-        return
-    build = model._maybe_symbolic_build
-
-    def shifted(iterator: Any = None, data_batch: Any = None) -> None:
-        del model._maybe_symbolic_build  # once: evaluation has iterators of its own
-        build(iterator=iterator, data_batch=data_batch)
-        whole, enumerated = iterator.steps_per_epoch, iterator._enumerate_iterator
-
-        def rest() -> Iterator[tuple[int, int, Any]]:
-            iterator._enumerate_iterator = enumerated
-            iterator.steps_per_epoch = whole - step
-            try:
-                for begin, end, data in enumerated():
-                    yield begin + step, end + step, data
-            finally:
-                iterator.steps_per_epoch = whole
-
-        iterator._enumerate_iterator = rest
-
-    model._maybe_symbolic_build = shifted
-
-
-def without_position(model: tf.keras.Model) -> None:
-    """Lets the next `fit` begin at its first epoch."""
-    if _KERAS3:
-        model._initial_epoch = None
-        model.__dict__.pop("_maybe_symbolic_build", None)
-    else:
-        model._training_state = None

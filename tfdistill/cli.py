@@ -6,13 +6,12 @@ import errno
 import functools
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, get_type_hints
 
 import typer
 from rich.console import Console
 
 from tfdistill.commands import movielens, own_data, serving
-from tfdistill.files import require_room
 from tfdistill.version import __version__
 
 __all__ = ["app", "main"]
@@ -33,7 +32,14 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _evaluated(command: Callable[..., None]) -> Callable[..., None]:
+    """Evaluates a command's annotations: on Python 3.9 typer does not."""
+    command.__annotations__ = get_type_hints(command, include_extras=True)
+    return command
+
+
 @app.callback()
+@_evaluated
 def _root(
     version: Annotated[
         bool,
@@ -59,8 +65,6 @@ def _in_one_sentence(command: Callable[..., None], remedy: str) -> Callable[...,
     @functools.wraps(command)
     def run(**options: Any) -> None:
         try:
-            if options.get("out") is not None:
-                require_room(options["out"])
             command(**options)
         except KeyboardInterrupt:
             _end(f"Stopped. {remedy}", 130)
@@ -92,7 +96,8 @@ def _of_system(error: OSError, out: object) -> str:
     where = "" if place is None else f" ({str(place)!r})"
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     what = error.strerror or str(error)
-    return f"{what}{where}." + (" Free some space first." if full else "")
+    first = "Free some space" if full else "Correct that"
+    return f"{what}{where}. {first} first."
 
 
 def _of_tensorflow(error: Exception) -> str | None:
@@ -123,7 +128,7 @@ for _command, _remedy in (
     (serving.serve, ""),
     (serving.bench, _ANEW),
 ):
-    app.command()(_in_one_sentence(_command, _remedy))
+    app.command()(_in_one_sentence(_evaluated(_command), _remedy))
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""JSON that comes from outside: read and checked once, at the door."""
+"""JSON: read and checked once, at the door, and written in one way."""
 
 # ruff: noqa: UP007, UP045 - pydantic reads annotations when it runs, on Python 3.9 too
 
@@ -25,6 +25,7 @@ __all__ = [
     "Number",
     "Several",
     "Size",
+    "as_json",
     "one_of",
     "read",
     "shown",
@@ -135,6 +136,23 @@ def read(
     raise ValueError(f"{problem}. {remedy}".rstrip())
 
 
+def as_json(value: Any, *, indent: int | None = 1) -> str:
+    """Writes a value as JSON; a number that JSON has not, NaN or infinite, is null.
+
+    Args:
+        value: Dataclasses, mappings, lists, and plain or numpy's values.
+        indent: Spaces of a level; None puts all on one line.
+
+    Returns:
+        The text, which `read` takes.
+
+    Example:
+        >>> as_json({"gauc": math.nan, "auc": np.float32(0.5)}, indent=None)
+        '{"gauc": null, "auc": 0.5}'
+    """
+    return json.dumps(_finite(value), indent=indent, allow_nan=False)
+
+
 def one_of(*choices: str) -> pydantic.AfterValidator:
     """Returns the rule that a text is one of these.
 
@@ -160,6 +178,8 @@ def shown(value: Any) -> str:
         >>> shown("a" * 1000)
         "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'"
     """
+    if isinstance(value, np.generic):
+        value = value.item()
     try:
         return _SHORT.repr(value)
     except ValueError:  # Python writes no integer of more than 4300 digits
@@ -169,7 +189,10 @@ def shown(value: Any) -> str:
 def _read(source: str | bytes, kind: Any) -> Any:
     """Makes the value; a ValueError's text is what is wrong."""
     content = source.encode() if isinstance(source, str) else source
-    text = content.decode("utf-8-sig")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is no text of UTF-8: {error.reason}") from None
     try:
         value = _adapter(kind).validate_json(text, strict=True)
     except pydantic.ValidationError as error:
@@ -206,6 +229,18 @@ def _fields(kind: Any) -> type[pydantic.BaseModel]:
         kind.__name__, __config__=STRICT, **fields
     )
     return made
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, (np.generic, np.ndarray)):
+        value = value.tolist()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plain(value: Any) -> Any:
@@ -245,6 +280,7 @@ def _text(problem: Any, steps: Sequence[Any], kind: type) -> tuple[str, str]:
     if problem["type"] == "value_error":
         return f"is refused: {str(problem['ctx']['error']).rstrip('.')}", ""
     text = problem["msg"].replace("Input should", "must").replace("should", "must")
+    text = text.replace("a valid string", "text")
     return text, f", got {shown(problem['input'])}"
 
 

@@ -18,7 +18,8 @@ __all__ = [
     "locked",
     "plain_name",
     "read_as",
-    "require_room",
+    "require_file",
+    "require_folder",
     "written_whole",
 ]
 
@@ -34,7 +35,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     process left beside this place is removed; what a living one writes is not.
 
     Args:
-        path: The file's place.
+        path: The file's place; the folder is made if it is not there.
 
     Yields:
         Where to write; an empty file is there, and no link that somebody planted.
@@ -48,6 +49,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         '0.5'
     """
     path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(path.parent, f".{_literal(path.name)}.*.unfinished")
     unfinished = path.with_name(f".{path.name}.{secrets.token_hex(6)}.unfinished")
     # O_EXCL refuses whatever is there already, a link too.
@@ -109,7 +111,8 @@ def locked(directory: str | os.PathLike[str]) -> Iterator[None]:
         directory: The folder; made if it is not there.
 
     Raises:
-        ValueError: If another process, or this one, is writing to it.
+        ValueError: If another process, or this one, is writing to it, or it can't be
+            written to.
 
     Example:
         >>> import tempfile
@@ -121,6 +124,7 @@ def locked(directory: str | os.PathLike[str]) -> Iterator[None]:
         ValueError: Another run is writing to '...'. ...
     """
     directory = Path(directory)
+    require_folder(directory)
     made = [d for d in (directory, *directory.parents) if not d.exists()]
     directory.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(directory / _LOCK, timeout=0, is_singleton=False)
@@ -177,32 +181,59 @@ def read_as(path: str | Path, what: str, *, remedy: str = "") -> Iterator[None]:
         raise ValueError(text.rstrip()) from error
 
 
-def require_room(path: str | Path) -> None:
-    """Refuses a place that can't be written to, before any work is done; makes nothing.
+def require_folder(path: str | Path) -> None:
+    """Refuses a place that no folder can be written at, before any work; makes nothing.
 
     Args:
-        path: A file or folder that will be written, there or not.
+        path: A folder that will be written to, there or not.
 
     Raises:
-        ValueError: If it lies in a file, the folder that is there may not be written
-            to, or its disk has less than 32 MiB left.
+        ValueError: If a file is there or on the way to it, the folder that is there may
+            not be written to, or its disk has less than 32 MiB left.
 
     Example:
         >>> import tempfile
-        >>> require_room(Path(tempfile.mkdtemp(), "runs", "mine"))
+        >>> require_folder(Path(tempfile.mkdtemp(), "runs", "mine"))
     """
     path = Path(path).absolute()
-    there = next(place for place in (path, *path.parents) if place.exists())
-    if not there.is_dir() and there != path:
-        raise ValueError(f"{str(there)!r} is a file; nothing can be put into it.")
-    if not os.access(there, os.W_OK):
-        raise ValueError(f"{str(there)!r} may not be written to by this user.")
+    there = next(place for place in (path, *path.parents) if os.path.lexists(place))
+    if not there.is_dir():
+        raise ValueError(
+            f"{str(there)!r} is a file, and a folder is needed there. Give the path of "
+            "a folder, new or there."
+        )
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(
+            f"{str(there)!r} may not be written to by this user. Choose another place, "
+            "or change its permissions."
+        )
     free = shutil.disk_usage(there).free
     if free < _ROOM:
         raise ValueError(
             f"The disk of {str(there)!r} is full: {free >> 20} MiB are left, a run "
             f"needs {_ROOM >> 20} MiB and more. Free some, or choose another place."
         )
+
+
+def require_file(path: str | Path) -> None:
+    """Refuses a place that no file can be written at, before any work; makes nothing.
+
+    Args:
+        path: A file that will be written, there or not.
+
+    Raises:
+        ValueError: If a folder is there, or none can be written to where it lies.
+
+    Example:
+        >>> import tempfile
+        >>> require_file(Path(tempfile.mkdtemp(), "new", "mine.json"))
+    """
+    path = Path(path).absolute()
+    if path.is_dir():
+        raise ValueError(
+            f"{str(path)!r} is a folder, and a file is written. Give a name in it."
+        )
+    require_folder(path.parent)
 
 
 def plain_name(name: str) -> str:
@@ -258,7 +289,8 @@ def _remove_abandoned(parent: Path, pattern: str) -> None:
 @contextlib.contextmanager
 def _held(path: Path) -> Iterator[None]:
     """Holds a file or folder; OSError if another process does, or it is a link."""
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # a pipe waits
+    handle = os.open(path, os.O_RDONLY | flags)
     try:
         _hold(handle)
         yield

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import dis
 import functools
 import hashlib
 import json
@@ -28,8 +30,9 @@ def described(value: Any) -> Any:
     Args:
         value: Plain values, arrays, mappings, lists, dataclasses, whatever has a
             `get_config` as in Keras, or an `identity`, and functions, which are told
-            apart by their code and what they have enclosed. Of anything else, and of a
-            path, only the kind counts.
+            apart by their code, what they have enclosed, and the global numbers, texts
+            and functions of their module that they use. Of anything else, and of a path
+            and a variable, only the kind counts.
 
     Returns:
         JSON values; an array by its fingerprint.
@@ -45,6 +48,8 @@ def described(value: Any) -> Any:
         return str(value)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if isinstance(value, (bytes, complex, range, slice)):
+        return repr(value)
     if isinstance(value, np.floating):
         return described(float(str(value)))  # 0.1, not 0.10000000149
     if isinstance(value, np.generic):
@@ -146,6 +151,7 @@ def _described_mapping(value: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _described_object(value: Any) -> Any:
+    value = getattr(value, "python_function", value)  # that of a tf.function
     if isinstance(value, type):
         return value.__qualname__
     name = {"class": type(value).__qualname__}
@@ -167,11 +173,14 @@ def _described_object(value: Any) -> Any:
         return {"method": value.__name__, "of": described(value.__self__)}
     if isinstance(value, types.FunctionType):
         return _described_function(value)
+    if hasattr(value, "__array__") and not hasattr(value, "assign"):  # a variable moves
+        with contextlib.suppress(NotImplementedError, TypeError, ValueError):
+            return described(np.asarray(value))  # a symbolic tensor has no value
     return getattr(value, "__name__", type(value).__qualname__)
 
 
 def _described_function(value: types.FunctionType) -> dict[str, Any]:
-    enclosed = [cell.cell_contents for cell in value.__closure__ or ()]
+    enclosed = list(_enclosed(value))
     found: dict[str, Any] = {
         "function": value.__qualname__,
         "code": fingerprint(list(_code(value.__code__))),
@@ -179,7 +188,48 @@ def _described_function(value: types.FunctionType) -> dict[str, Any]:
     if enclosed or value.__defaults__ or value.__kwdefaults__:
         given = [enclosed, value.__defaults__, value.__kwdefaults__]
         found["given"] = described(given)
+    used = _used(value, {})
+    return {**found, "globals": used} if used else found
+
+
+def _used(function: types.FunctionType, found: dict[str, Any]) -> dict[str, Any]:
+    """Plain globals, and functions of its module, that a function uses, by name."""
+    for name in _names(function.__code__):
+        value = function.__globals__.get(name)
+        value = getattr(value, "python_function", value)
+        if name in found or name.startswith("__"):
+            continue
+        if isinstance(value, (bool, int, float, str, bytes, tuple, np.ndarray)):
+            found[name] = described(value)
+        elif isinstance(value, types.FunctionType):
+            if value.__module__ == function.__module__:
+                found[name] = fingerprint(list(_code(value.__code__)))
+                _used(value, found)
     return found
+
+
+def _names(code: types.CodeType) -> list[str]:
+    """Globals that code reads and does not write, such as a count of its calls."""
+    read, written = set(), set()
+    for instruction in dis.get_instructions(code):
+        if instruction.opname == "LOAD_GLOBAL":
+            read.add(instruction.argval)
+        elif instruction.opname == "STORE_GLOBAL":
+            written.add(instruction.argval)
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            read.update(_names(constant))
+    return sorted(read - written)
+
+
+def _enclosed(function: types.FunctionType) -> Iterator[Any]:
+    """What a function has from around it; one that calls itself has itself."""
+    for cell in function.__closure__ or ():
+        try:
+            found = cell.cell_contents
+        except ValueError:  # nothing has been assigned to it
+            found = None
+        yield "itself" if found is function else found
 
 
 def _code(code: types.CodeType) -> Iterator[Any]:
@@ -189,6 +239,8 @@ def _code(code: types.CodeType) -> Iterator[Any]:
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield list(_code(constant))
+        elif isinstance(constant, frozenset):  # its order is the process's
+            yield sorted(map(repr, constant))
         else:
             yield repr(constant)
 

@@ -156,9 +156,9 @@ def feature_names(model: Any) -> tuple[str, ...]:
 
     Example:
         >>> import tensorflow as tf
-        >>> price = tf.keras.Input([None], name="inner")
-        >>> feature_names(tf.keras.Model({"my price": price}, 2.0 * price))
-        ('my price',)
+        >>> inputs = {name: tf.keras.Input([1], name=name) for name in ("price", "age")}
+        >>> feature_names(tf.keras.Model(inputs, inputs["age"] * inputs["price"]))
+        ('age', 'price')
     """
     if isinstance(model.input, Mapping):
         return tuple(sorted(model.input))

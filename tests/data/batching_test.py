@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 
 from tfdistill.data.batching import RequestBatches
-from tfdistill.data.requests import PairSet, Requests
+from tfdistill.data.pair_set import PairSet
+from tfdistill.data.requests import Requests
 
 
 def make(num_requests=11, list_size=6, num_items=20, seed=0):

@@ -77,11 +77,14 @@ def test_a_cut_file_is_named(load, write, content, cut, tmp_path):
 @SETS
 def test_another_format_is_named(load, write, content, tmp_path):
     for wrong, text in (
-        (b"", "No columns"),
-        (content.replace(b"14", b"x").replace(b"\t9", b"\tx"), "invalid literal"),
-        (b"a,b\n1,2\n", "expected the [0-9]+ columns"),
+        (b"", "(has 0 rows|it has no header)"),
+        (
+            content.replace(b"14", b"x").replace(b"\t9", b"\tx"),
+            "holds 'x' in line [13]",
+        ),
+        (b"a,b\n1,2\n", "(line 1 has 2 fields|expected the 11 columns)"),
     ):
-        with pytest.raises(ValueError, match=f"'.*a' can't be read as.* {text}"):
+        with pytest.raises(ValueError, match=f"'.*a' .*{text}"):
             load(write(tmp_path / "a", wrong), expected=EXPECTED)
 
 

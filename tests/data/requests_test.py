@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdistill.data.requests import PairSet, Requests
+from tfdistill.data.pair_set import PairSet
+from tfdistill.data.requests import Requests
 
 
 def make(**changes):
@@ -127,7 +128,7 @@ def test_with_scores_refuses():
     ("changes", "message"),
     [
         (dict(candidates=np.array([[0, 4], [1, -1], [2, 0]], np.int32)),
-         "candidate 4 of request 0, position 1, is no row of items, which has 4"),
+         "candidate 4 of request 0, position 1.*, is no row of items, which has 4"),
         (dict(candidates=np.array([[0, -2], [1, -1], [2, 0]], np.int32)),
          "candidate -2 of request 0"),
         (dict(candidates=np.array([[0, 3], [-1, -1], [2, 0]], np.int32)),
@@ -159,9 +160,9 @@ def test_with_scores_refuses():
         (dict(scores={"age": np.zeros([3, 2], np.float32)}),
          r"scores \['age'\] have the names of features"),
         (dict(scores={"t": np.array([[0, 0], [0, 0], [0, -np.inf]], np.float32)}),
-         r"scores\['t'\] is -inf in request 2, position 1; it must be finite, or"),
+         r"scores\['t'\] is -inf in request 2, position 1.*; it must be finite, or"),
         (dict(weights=np.array([[1, 1], [-0.5, 1], [1, 1]], np.float32)),
-         "weights is -0.5 in request 1, position 0; it must be >= 0"),
+         "weights is -0.5 in request 1, position 0.*; it must be >= 0"),
         (dict(weights=np.array([[1, np.nan], [1, 1], [1, 1]], np.float32)),
          "weights is nan in request 0, position 1"),
         (dict(weights=np.array([[1, 1], [1, 1], [np.inf, 1]], np.float32)),

@@ -2,9 +2,10 @@ import numpy as np
 import pandas as pd
 
 from tfdistill.data.batching import RequestBatches
+from tfdistill.data.columns import feature_values
+from tfdistill.data.pair_set import PairSet
 from tfdistill.data.readers import read_frame, requests_from_frame, split_requests
-from tfdistill.data.requests import PairSet
-from tfdistill.data.spec import RESERVED_NAMES, FeatureSpec
+from tfdistill.data.spec import RESERVED_NAMES, Feature, FeatureSpec
 
 SPEC = """{
  "features": [
@@ -55,3 +56,14 @@ def test_a_file_and_a_spec_are_enough(tmp_path):
     assert set(x) == {*spec.names, *RESERVED_NAMES}
     assert x["price"].shape == y["fine"].shape == w["fine"].shape == (16, 10)
     np.testing.assert_array_equal(x["price"], x["item"].numpy() + 0.5)
+
+
+def test_equal_texts_of_a_column_are_one_object():
+    """Else ten million cells are ten million objects."""
+    feature = Feature(
+        "a", "categorical", "user", table="a", dtype="string", default="?"
+    )
+    cells = pd.Series(["".join(["x", "y"]) for _ in range(3)] + [None])
+    values = feature_values(pd.DataFrame({"a": cells}), feature)
+    assert values.tolist() == ["xy", "xy", "xy", "?"]
+    assert values[0] is values[1] is values[2]

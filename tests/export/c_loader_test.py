@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 from export_fixture import SPEC, network
+from tensorflow.core.protobuf import saved_model_pb2
 
 from tfdistill.export import ranker_servable
 from tfdistill.export.c_loader import Failure, arrays, call, loaded, timed, wire
@@ -79,6 +82,32 @@ def test_models_are_timed_in_turns(fine):
     spent = timed(rows, rounds=3)
     assert [len(row) for row in spent] == [3, 3]
     assert all(time > 0 for row in spent for time in row)
+
+
+def test_a_signature_of_a_tensor_that_is_not_there_is_an_error(fine, tmp_path):
+    """To run it ended the process that did."""
+    servable, path = fine
+    shutil.copytree(path, tmp_path / "1")
+    file = tmp_path / "1" / "saved_model.pb"
+    model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    signatures = model.meta_graphs[0].signature_def
+    signatures["packed"].inputs["mask"].name = "nothing:0"
+    signatures["regress"].outputs["outputs"].name = ""
+    file.write_bytes(model.SerializeToString())
+    names = ("packed", "regress", "serving_default")
+    found = call(tmp_path / "1", [(name, servable.requests[name]) for name in names])
+    assert [answer.args[0] for answer in found[:2]] == [5, 5]
+    assert "no tensor 'nothing:0'" in found[0].args[1]
+    assert servable.difference({"serving_default": found[2]}) <= TOLERANCE
+
+
+@pytest.mark.parametrize("threads", [127, 128, 300])
+def test_any_number_of_threads_can_be_asked_for(fine, threads):
+    servable, path = fine
+    found = loaded(path, threads=threads).answer(
+        "packed", wire(servable.requests["packed"])
+    )
+    assert servable.difference({"packed": arrays(found)}) <= TOLERANCE
 
 
 def test_what_can_t_be_loaded_is_reported(tmp_path):

@@ -39,7 +39,7 @@ def network() -> JointNetwork:
     nets = {
         "teacher": Net(DcnV2(cross_layers=2, units=(32, 16)), SPEC.names),
         "fine": Net(Dnn(units=(16, 8), dropout=0.1), FINE),
-        "recall": Net(TwoTower(units=(8,), dim=6), SERVED),
+        "recall": Net(TwoTower(units=(8,), dim=6), SERVED, task="recall"),
     }
     joint = joint_network(SPEC, nets, hints=[("fine_hidden", "teacher_hidden")])
     rng = np.random.default_rng(0)

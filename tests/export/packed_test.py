@@ -11,13 +11,15 @@ from export_fixture import FINE, SPEC, batch, of
 
 from tfdistill import _keras
 from tfdistill.data.spec import Feature, FeatureSpec
-from tfdistill.export import pack, packing, ranker_servable
+from tfdistill.export import Servable, pack, packing, ranker_servable
 from tfdistill.models import Din, Dnn, Net, joint_network
 
 
-def both(model: tf.keras.Model, features) -> tuple[np.ndarray, np.ndarray]:
+def both(
+    model: tf.keras.Model, features, servable: Servable | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Scores of the columnar and of the packed signature."""
-    servable = ranker_servable(model, SPEC, allow_privileged=True)
+    servable = servable or ranker_servable(model, SPEC, allow_privileged=True)
     spec = SPEC.select(_keras.input_names(model))
     packed = {k: tf.constant(v) for k, v in pack(features, spec).items()}
     columnar = of(features, spec.names)
@@ -27,10 +29,21 @@ def both(model: tf.keras.Model, features) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
+@pytest.fixture(scope="module")
+def servables(network):
+    return {
+        name: ranker_servable(network.part(name), SPEC, allow_privileged=True)
+        for name in ("fine", "recall", "teacher")
+    }
+
+
 @pytest.mark.parametrize("name", ["fine", "recall", "teacher"])
 @pytest.mark.parametrize(("size", "length"), [(1, 1), (3, 7), (2, 0), (0, 4)])
-def test_scores_are_those_of_the_columnar_signature(network, name, size, length):
-    columnar, packed = both(network.part(name), batch(size, length))
+def test_scores_are_those_of_the_columnar_signature(
+    network, servables, name, size, length
+):
+    part = network.part(name)
+    columnar, packed = both(part, batch(size, length), servables[name])
     assert packed.shape == (size, length)
     np.testing.assert_array_equal(columnar, packed)
 
@@ -59,8 +72,8 @@ def test_a_model_of_another_kind_is_served_too():
     np.testing.assert_array_equal(columnar, packed)
 
 
-def test_masked_candidates_come_last_and_leave_the_others_alone(network):
-    servable = ranker_servable(network.part("fine"), SPEC)
+def test_masked_candidates_come_last_and_leave_the_others_alone(network, servables):
+    servable = servables["fine"]
     features = batch(2, 4)
     mask = np.array([[True, False, True, True], [False] * 4])
     packed = pack(features, SPEC.select(FINE), mask=mask)

@@ -140,12 +140,23 @@ def test_a_disk_error_leaves_nothing(fine, tmp_path, fast):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_failed_rename_takes_the_others_back(fine, tmp_path, fast):
-    (tmp_path / "b").write_text("a file where the directory should be")
+def test_a_failed_rename_takes_the_others_back(
+    fine, tmp_path, monkeypatch, same_process
+):
+    """Somebody else takes the place while the models are verified."""
+    taken = tmp_path / "b" / "1" / "taken"
+
+    def meanwhile(*arguments, **options):
+        taken.parent.mkdir(parents=True)
+        taken.write_text("")
+        return same_process(*arguments, **options)
+
+    monkeypatch.setattr(publishing, "in_fresh_process", meanwhile)
     with pytest.raises(OSError):
         publish({tmp_path / "a": fine, tmp_path / "b": fine})
-    left = [p.name for p in tmp_path.rglob("*")]
-    assert not [name for name in left if name.isdecimal() or "unverified" in name]
+    left = [p for p in tmp_path.rglob("*") if "unverified" in p.name]
+    assert not left and not (tmp_path / "a" / "1").exists()
+    assert list(taken.parent.iterdir()) == [taken]
 
 
 def test_a_vocabulary_needs_no_file_beside_the_model(network, fine, tmp_path):

@@ -17,6 +17,7 @@ from tfdistill.export import (
     Ivf,
     example_batch,
     publish,
+    publishing,
     recall_servable,
     reindexed,
 )
@@ -115,11 +116,18 @@ def test_no_request_gets_an_empty_answer(recall):
     assert found["ids"].shape == found["scores"].shape == (0, 5)
 
 
+@pytest.fixture
+def one_process(monkeypatch, same_process):
+    """Publishing's own tests have the process without this package."""
+    monkeypatch.setattr(publishing, "in_fresh_process", same_process)
+
+
 @pytest.fixture(scope="module")
 def example():
     return example_batch(SPEC, batch_size=200, seed=7)
 
 
+@pytest.mark.usefixtures("one_process")
 def test_inverted_lists_are_measured_and_verified(network, example, tmp_path):
     servable = recall_servable(
         *towers(network),
@@ -145,6 +153,7 @@ def test_inverted_lists_need_users_to_be_measured_on(network):
         recall_servable(*towers(network), SPEC, catalogue(), IDS, k=5, index=Ivf())
 
 
+@pytest.mark.usefixtures("one_process")
 def test_the_index_is_made_anew_from_other_items(network, example, tmp_path):
     """Half of the items are gone and the others have other ids and another order."""
     directory = tmp_path / "recall"

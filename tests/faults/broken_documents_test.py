@@ -10,12 +10,13 @@ import json
 
 import numpy as np
 import pytest
+from store_fixture import halves
 
 from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.documents import read
 from tfdistill.files import plain_name
 from tfdistill.report import from_json
-from tfdistill.scores import ScoreStore, score_batches
+from tfdistill.scores import ScoreStore
 from tfdistill.scores.manifest import Manifest, Shard
 
 PRICE = {"name": "price", "kind": "numeric", "scope": "item"}
@@ -52,10 +53,10 @@ SPECS = {
     "default a list": (spec_text({"default": [1]}), r"default.*got \[1\]"),
     "default beyond int64": (
         json.dumps({"features": [{**ITEM, "default": 2**63}], "tables": [TABLE]}),
-        "default 9.2.* is no value of dtype .int64",
+        "default.*9.2",  # pydantic 2.8 says it in its own words
     ),
-    "name a number": (spec_text({"name": 3}), r"name.*string, got 3"),
-    "table a list": (spec_text({"table": ["t"]}), "table.*string"),
+    "name a number": (spec_text({"name": 3}), r"name.*text, got 3"),
+    "table a list": (spec_text({"table": ["t"]}), "table.*text"),
     "vocabulary a text": (
         json.dumps({"features": [ITEM], "tables": [{**VOCABULARY, "vocabulary": "x"}]}),
         "vocabulary.*array, got 'x'",
@@ -158,12 +159,7 @@ def test_numpy_values_are_plain_values():
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("store")
-    batches = [{"item_id": np.array([3, 7]), "mask": np.array([True, True])}]
-    score_batches(
-        batches, lambda x: x["item_id"] / 2, folder, keys=["item_id"], teacher_name="t"
-    )
-    return folder
+    return halves(tmp_path_factory.mktemp("store"))
 
 
 MANIFESTS = {

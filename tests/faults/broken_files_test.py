@@ -6,6 +6,7 @@ harm.
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 import io
@@ -16,15 +17,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+from store_fixture import halves
 
 from tfdistill.arrays import read_array, read_arrays
-from tfdistill.data import read_tfrecords
+from tfdistill.data import read_frame, read_tfrecords
 from tfdistill.data.delimited import read_interactions
 from tfdistill.data.implicit_sets import load_gowalla, load_online_retail
 from tfdistill.data.movielens import Expected, load_movielens
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import Feature, FeatureSpec, Table
-from tfdistill.scores import ScoreStore, score_batches
+from tfdistill.scores import ScoreStore
 from tfdistill.teachers import GbdtTeacher, SavedModelTeacher
 from tfdistill.trainers import fit
 
@@ -33,12 +35,7 @@ SPEC = FeatureSpec((Feature("price", "numeric", "item"),))
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("store")
-    batches = [{"item_id": np.array([3, 7]), "mask": np.array([True, True])}]
-    score_batches(
-        batches, lambda x: x["item_id"] / 2, folder, keys=["item_id"], teacher_name="t"
-    )
-    return folder
+    return halves(tmp_path_factory.mktemp("store"))
 
 
 def packed(**arrays):
@@ -144,11 +141,21 @@ def test_a_damaged_gzip_is_named(tmp_path):
 
 def test_a_damaged_table_of_interactions_is_named():
     columns, expected = {"user_id": "int64", "item_id": "int64"}, Expected(1, 1, 1)
-    for content in (b"", b"1\n", b"1,x\n", b"\xff\xfe,1\n", b"1,9999999999999999999\n"):
-        with pytest.raises(ValueError, match=r"'mine\.csv'"):
+    for content, said in (
+        (b"", "has 0 rows"),
+        (b"1\n", "line 1 has 1 fields and the data set 2"),
+        (b"1,1\n1,2,3\n", "line 2 has 3 fields"),
+        (b"1,x\n", "column 'item_id' holds 'x' in line 1"),
+        (b"1,1\n\n1,\n", "column 'item_id' has no value in line 3"),
+        (b"\xff\xfe,1\n", "line 1 is not UTF-8"),
+        (b"1,9999999999999999999\n", "which 64 bits can't hold in line 1"),
+        (b"1,2\n1,3\n", "has 2 rows"),
+    ):
+        opened = functools.partial(io.BytesIO, content)
+        with pytest.raises(ValueError, match=rf"'mine\.csv'.*{said}.*Fetch the file"):
             read_interactions(
-                io.BytesIO(content), "mine.csv", columns, expected,
-                separator=",", header=False,
+                lambda opened=opened: io.BufferedReader(opened()), "mine.csv",
+                columns, expected, separator=",", header=False,
             )  # fmt: skip
 
 
@@ -184,6 +191,99 @@ def test_a_file_that_is_no_tfrecord_is_named(tmp_path):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"mine\.tfrecord' can't be read as a TF"):
             read_tfrecords(path, SPEC, batch_size=2)
+
+
+def flipped(content, at):
+    return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("damage", "record"),
+    [
+        (lambda whole, size: flipped(whole, 3 * size + 20), 3),  # its data
+        (lambda whole, size: flipped(whole, 2 * size + 9), 2),  # of its length
+        (lambda whole, size: flipped(whole, 4 * size - 1), 3),  # its checksum
+        (lambda whole, size: flipped(whole, 4 * size), 4),  # its length
+        (lambda whole, size: whole[: 3 * size + 40], 3),
+        (lambda whole, size: whole[: 2 * size + 5], 2),
+        (lambda whole, size: whole[:-1], 299),
+        (lambda whole, size: whole + b"more", 300),
+        (lambda whole, size: flipped(whole, 260 * size + 20), 260),
+    ],
+)
+def test_damage_within_a_tfrecord_names_file_and_record(tmp_path, damage, record):
+    """What comes before it is read; a file before it is whole."""
+    values = {"price": [5.0, 3.0], "label": [1.0, 0.0]}
+    example = tf.train.Example(
+        features=tf.train.Features(
+            feature={
+                name: tf.train.Feature(float_list=tf.train.FloatList(value=numbers))
+                for name, numbers in values.items()
+            }
+        )
+    ).SerializeToString()
+    for name, count in (("a", 3), ("b", 300)):
+        with tf.io.TFRecordWriter(str(tmp_path / name)) as writer:
+            for _ in range(count):
+                writer.write(example)
+    files = [tmp_path / "a", tmp_path / "b"]
+    options = {"batch_size": 4, "repeat": record % 2 == 1}
+    whole = files[1].read_bytes()
+    files[1].write_bytes(damage(whole, len(example) + 16))
+    read = 0
+    said = rf"b is damaged or cut in record {record} \(counted from 0\): write"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=said):
+        for x, _, _ in read_tfrecords(files, SPEC, **options):
+            read += len(x["price"])
+    assert 3 + record - 4 < read <= 3 + record
+
+
+def test_a_tfrecord_file_without_a_record_is_no_damage(tmp_path):
+    (tmp_path / "empty").touch()
+    assert not list(read_tfrecords(tmp_path / "empty", SPEC, batch_size=2))
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "none", "twice", "half"])
+def test_damaged_gzip_of_a_table_is_named_with_what_to_do(tmp_path, damage):
+    text = "request,click,price\n" + "a,1,2.5\n" * 9999
+    whole = gzip.compress(text.encode())
+    content = {
+        "cut": whole[:-9],
+        "half": whole[: len(whole) // 2],
+        "flipped": flipped(whole, 40),
+        "none": text.encode(),
+        "twice": gzip.compress(whole),
+    }[damage]
+    path = tmp_path / "mine.csv.gz"
+    path.write_bytes(content)
+    do = "unpack it" if damage == "twice" else "copy or compress it again"
+    with pytest.raises(ValueError, match=rf"mine\.csv\.gz' can't be read.*{do}"):
+        read_frame(path, SPEC)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (gzip.compress(b"request,click,price\na,1,2\n", mtime=0), "it is compressed"),
+        ("request,click,price\na,1,2\n".encode("utf-16"), "UTF-16 or UTF-32; save it"),
+        ("request,click,price\na,1,2\n".encode("utf-16-be"), "NUL.* no text of UTF-8"),
+        (b"PK\x03\x04 and so on", "a zip archive or an Excel file"),
+        (b"PAR1 and so on PAR1", "a Parquet file; name it .parquet"),
+        (b"", "no header"),
+        (
+            b"request,click,price\n" + b"a,1,2\n" * 99_999 + b"\xe9,1,2\n",
+            "line 100001 is not UTF-8",
+        ),
+        (b"request,click,price\na,1,2\n\xe9,1,2\n", "line 3 is not UTF-8"),
+    ],
+)
+def test_what_is_no_csv_says_what_it_is(tmp_path, content, problem):
+    path = tmp_path / "mine.csv"
+    path.write_bytes(content)
+    with pytest.raises(
+        ValueError, match=rf"mine\.csv' can't be read as CSV.*{problem}"
+    ):
+        read_frame(path, SPEC)
 
 
 def test_a_damaged_saved_model_is_named(tmp_path):

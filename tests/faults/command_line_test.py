@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import inspect
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 import tensorflow as tf
@@ -16,7 +19,7 @@ import typer
 from typer.testing import CliRunner
 
 from tfdistill import cli
-from tfdistill.files import require_room, written_whole
+from tfdistill.files import locked, require_file, require_folder, written_whole
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -43,7 +46,7 @@ def ended(error, **options):
         (PermissionError(errno.EACCES, "Permission denied", "x"), "denied ('x')."),
         (
             OSError(errno.EIO, "Input/output error"),
-            "error ('runs/mine'). Run it again.",
+            "error ('runs/mine'). Correct that first. Run it again.",
         ),
         (FileNotFoundError("There is no data."), "Error: There is no data."),
         (MemoryError("Unable to allocate 9 TiB"), "Error: Unable to allocate 9 TiB"),
@@ -102,12 +105,85 @@ def test_a_port_that_does_not_exist_is_refused(tmp_path):
 
 def test_a_place_that_cannot_be_written_to_is_found_before_any_work(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match="file' is a file"):
-        require_room(tmp_path / "file" / "runs")
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    for place in ("file", "file/runs", "file/a/b", "gone", "gone/runs"):
+        for require in (require_folder, locked):
+            with pytest.raises(ValueError, match="(file|gone)' is a file, and a fold"):
+                with require(tmp_path / place) or contextlib.nullcontext():
+                    pass
+    for place in ("file/a.json", "gone/a.json"):
+        with pytest.raises(ValueError, match="(file|gone)' is a file, and a folder"):
+            require_file(tmp_path / place)
+    with pytest.raises(ValueError, match="is a folder, and a file is written"):
+        require_file(tmp_path)
     with pytest.raises(ValueError, match="'/proc' is full: 0 MiB are left"):
-        require_room("/proc/runs/mine")
-    require_room(tmp_path / "runs" / "mine")
+        require_folder("/proc/runs/mine")
+    require_folder(tmp_path / "runs" / "mine")
+    require_folder(tmp_path)
+    require_file(tmp_path / "runs" / "mine.json")
+    require_file(tmp_path / "file")
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("place", ["closed", "closed/new", "closed/new/mine"])
+@pytest.mark.parametrize("require", [require_folder, require_file])
+def test_a_folder_that_is_closed_is_found_before_any_work(
+    tmp_path, monkeypatch, require, place
+):
+    (tmp_path / "closed").mkdir()
+    access = os.access  # tests may run as root, to whom no folder is closed
+    monkeypatch.setattr(
+        os, "access", lambda path, *a: path.name != "closed" and access(path, *a)
+    )
+    if require is require_file:
+        place = f"{place}/a.json"
+    with pytest.raises(ValueError, match="closed' may not be written to"):
+        require(tmp_path / place)
+
+
+def places():
+    """Each option of a place that a command writes to, and whether it is a folder."""
+    for command in cli.app.registered_commands:
+        name = command.callback.__name__.replace("_", "-")
+        hints = get_type_hints(command.callback, include_extras=True)
+        for option in inspect.signature(command.callback).parameters:
+            if option in ("out", "json", "plot"):
+                yield name, option, name not in ("evaluate", "bench")
+                assert get_args(hints[option])[1].callback is not None
+
+
+def test_every_place_is_known():
+    assert len(list(places())) == 8
+
+
+@pytest.mark.parametrize(("name", "option", "folder"), places())
+def test_a_file_for_a_folder_is_refused_before_anything_is_read(
+    tmp_path, name, option, folder
+):
+    """And a folder for a file; the table and the spec are not there at all."""
+    needed = {
+        "quickstart": [],
+        "cascade": [],
+        "bench": ["no-model"],
+        "score-teacher": "t.csv --spec s.json --request r --label l --item i".split(),
+    }
+    other = "t.csv --spec s.json --request r --label l".split()
+    wrong = tmp_path / "mine"
+    wrong.touch() if folder else wrong.mkdir()
+    words = [name, *needed.get(name, other), f"--{option}", str(wrong)]
+    done = CliRunner().invoke(cli.app, words, env={"COLUMNS": "400"})
+    text = " ".join(done.output.replace("│", " ").split())
+    said = "is a file, and a folder" if folder else "is a folder, and a file"
+    assert done.exit_code == 2 and said in text, done.output
+    assert f"'--{option}'" in text and "Traceback" not in text
+    assert [p.name for p in tmp_path.iterdir()] == ["mine"]
+    assert wrong.is_file() == folder
+
+
+def test_a_file_in_a_new_folder_is_written(tmp_path):
+    with written_whole(tmp_path / "a" / "b" / "c.json") as file:
+        file.write_text("{}")
+    assert (tmp_path / "a" / "b" / "c.json").read_text() == "{}"
 
 
 def test_a_write_to_a_full_disk_names_the_file(tmp_path):
@@ -115,6 +191,11 @@ def test_a_write_to_a_full_disk_names_the_file(tmp_path):
         with written_whole(tmp_path / "scores.npy"), open("/dev/full", "w") as full:
             full.write("x" * 9999)
     assert not list(tmp_path.iterdir())
+
+
+def heard():
+    """Lets a child be interrupted where this process, in the background, is not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_a_real_interrupt_of_a_real_command(tmp_path):
@@ -138,10 +219,12 @@ def test_a_real_interrupt_of_a_real_command(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "COLUMNS": "200", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        preexec_fn=heard,
     )
     assert process.stdout.readline() == "begun\n"
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     wanted = "Stopped. Run the same command again: it goes on where it stopped."
-    assert process.returncode == 130 and errors.strip() == wanted
+    assert process.returncode == 130 and errors.splitlines()[-1] == wanted
+    assert "Traceback" not in errors

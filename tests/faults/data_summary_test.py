@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
+from tfdistill.cli import app
 from tfdistill.data import (
     Feature,
     FeatureSpec,
@@ -19,8 +21,10 @@ from tfdistill.data import (
     requests_from_frame,
     summarise,
 )
+from tfdistill.data.summary import DataSummary
+from tfdistill.documents import read
 from tfdistill.report import Data, Results, from_json, to_json, write_report
-from tfdistill.zoo.impressions import Impressions
+from tfdistill.study.impressions import Impressions
 
 SPEC = FeatureSpec(
     (
@@ -150,6 +154,26 @@ def test_the_summary_is_printed_and_kept_in_the_results(tmp_path):
     for warning in summary.warnings():
         assert warning in page
     assert "What was read" in page
+
+
+def test_scoring_prints_and_keeps_it_too(tmp_path, monkeypatch):
+    frame().assign(logit=0.5).drop_duplicates(["request", "item"]).to_parquet(
+        tmp_path / "t.parquet"
+    )
+    SPEC.save(tmp_path / "spec.json")
+    words = ["score-teacher", "t.parquet", "--spec", "spec.json", "--request"]
+    words += "request --label click --item item --column logit --out scores".split()
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, words, env={"COLUMNS": "160"})
+    assert done.exit_code == 0, done.output
+    data = Impressions(tmp_path / "t.parquet", SPEC, "request", "click")
+    _, summary = data.read()
+    printed = " ".join(done.output.split())
+    assert "What was read" in printed and summary.warnings()
+    for warning in summary.warnings():
+        assert warning in printed
+    kept = read(tmp_path / "scores" / "data.json", DataSummary, what="a summary")
+    assert kept == summary
 
 
 def test_results_of_before_have_no_summary():

@@ -20,10 +20,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from odd_documents import SCALARS, changed, damaged, written
+from store_fixture import halves
 
 from tfdistill.data import read_frame, requests_from_frame
 from tfdistill.data.spec import Feature, FeatureSpec, Table
-from tfdistill.scores import ScoreStore, score_batches
+from tfdistill.scores import ScoreStore
 from tfdistill.scores.manifest import Manifest
 
 CASES = os.environ.get("TFDISTILL_CASES")
@@ -116,12 +117,7 @@ def test_constructors_hold_the_same_rules_as_files(document):
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("store")
-    batches = [{"item_id": np.array([3, 7]), "mask": np.array([True, True])}]
-    score_batches(
-        batches, lambda x: x["item_id"] / 2, folder, keys=["item_id"], teacher_name="t"
-    )
-    return folder
+    return halves(tmp_path_factory.mktemp("store"))
 
 
 @cases(0.2)

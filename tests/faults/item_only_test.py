@@ -28,9 +28,10 @@ from tfdistill.models import (
     XDeepFm,
     joint_network,
 )
-from tfdistill.zoo.judge import ListJudge
+from tfdistill.study.judge import ListJudge
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.training import train
 from tfdistill.zoo.ranking_pair import pair_transfer
-from tfdistill.zoo.recipe import Recipe, train
 
 SPEC = FeatureSpec(
     (

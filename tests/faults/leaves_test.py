@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfdistill import _keras
 from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.export import (
     RankingStage,
@@ -49,7 +50,7 @@ def network():
     nets = {
         "teacher": Net(Dnn((16, 16)), SPEC.names),
         "fine": Net(Dnn((16, 16)), SPEC.names),
-        "recall": Net(TwoTower((8,), 8), SPEC.names),
+        "recall": Net(TwoTower((8,), 8), SPEC.names, task="recall"),
     }
     joint = joint_network(SPEC, nets, representation=Representation(8))
     rng = np.random.default_rng(0)
@@ -263,7 +264,9 @@ def lookup_table(kernel):
 
 def asset(kernel, folder):
     file = folder / "values.txt"
-    file.write_text("".join(f"{row}\t{x!r}\n" for row, x in enumerate(kernel.flat)))
+    file.write_text(
+        "".join(f"{row}\t{x}\n" for row, x in enumerate(kernel.ravel().tolist()))
+    )
     initializer = tf.lookup.TextFileInitializer(
         str(file), tf.int64, 0, tf.float32, 1, delimiter="\t"
     )
@@ -294,7 +297,7 @@ def kernel_of(network) -> tf.Variable:
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 def test_a_teacher_s_weight_does_not_go_out(network, way):
-    kernel = kernel_of(network)
+    kernel = _keras.tf_variable(kernel_of(network))
     model = smuggling(way(kernel.numpy()))
     with pytest.raises(ValueError, match=f"forbidden model: .*{kernel.name!r}"):
         ranker_servable(model, PRICE, forbidden=[network.part("teacher")])
@@ -378,9 +381,9 @@ def test_statistics_of_the_same_data_are_no_secret(network):
         part = network.part(name)
         scores = part.output[name]
         layer = tf.keras.layers.BatchNormalization(axis=-1, name=f"{name}_norm")
-        wide = layer(tf.tile(scores[..., tf.newaxis], [1, 1, 32]))
+        wide = layer(tf.keras.layers.Concatenate()([scores[..., tf.newaxis]] * 32))
         layer.moving_mean.assign(np.linspace(0.1, 3.3, 32))
-        return tf.keras.Model(part.input, {name: tf.reduce_mean(wide, -1)})
+        return tf.keras.Model(part.input, {name: wide[..., 0]})
 
     teacher, fine = normalising("teacher"), normalising("fine")
     ranker_servable(fine, SPEC, forbidden=[teacher])

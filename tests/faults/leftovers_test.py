@@ -19,6 +19,7 @@ from tfdistill.data import Feature, FeatureSpec
 from tfdistill.export import publish, publishing, ranker_servable
 from tfdistill.export.standalone import answers
 from tfdistill.files import flush_all, folder_beside, locked, written_whole
+from tfdistill.scores import ScoreLookup, score_batches
 from tfdistill.trainers import SubmodelCheckpoint, fit
 
 ROOT = str(Path(__file__).parents[2])
@@ -87,7 +88,7 @@ def batches(start_step):
 
 def train(directory, epochs=1, callbacks=()):
     tf.keras.utils.set_random_seed(0)
-    model = tf.keras.Sequential([tf.keras.layers.Dense(1, input_shape=(2,))])
+    model = tf.keras.Sequential([tf.keras.Input([2]), tf.keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     callbacks = [callback(model) for callback in callbacks]
     fit(
@@ -254,6 +255,16 @@ def test_a_link_among_leftovers_is_left_and_its_target_too(tmp_path, prefix):
     assert (target / "file").read_text() == "precious"
 
 
+def test_a_planted_pipe_is_not_waited_for(tmp_path):
+    program = (
+        f"import os; os.mkfifo({str(tmp_path / '.a.txt.0.unfinished')!r})\n"
+        "from tfdistill.files import written_whole\n"
+        f"with written_whole({str(tmp_path / 'a.txt')!r}) as file: file.write_text('1')"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
 def test_a_lock_leaves_no_folder_that_was_made_for_it(tmp_path):
     with pytest.raises(RuntimeError), locked(tmp_path / "a" / "b"):
         raise RuntimeError
@@ -279,7 +290,7 @@ def test_a_checkpoint_is_on_the_disk_before_it_is_current(tmp_path, synced):
 
 
 def test_weights_are_on_the_disk_before_they_are_renamed(tmp_path, synced):
-    model = tf.keras.Sequential([tf.keras.layers.Dense(1, input_shape=(2,))])
+    model = tf.keras.Sequential([tf.keras.Input([2]), tf.keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     best = SubmodelCheckpoint(model, tmp_path / "b.weights.h5", "loss", "min")
     model.fit(np.ones([2, 2]), np.ones([2, 1]), callbacks=[best], verbose=0)
@@ -329,10 +340,55 @@ def test_a_killed_writer_of_weights_leaves_nothing_to_the_next(tmp_path):
     writing += "\n    (made / 'b.weights.h5').write_bytes(b'half')"
     with Other(writing, tmp_path):
         assert list(tmp_path.glob(".b.weights.h5-*"))
-    model = tf.keras.Sequential([tf.keras.layers.Dense(1, input_shape=(2,))])
+    model = tf.keras.Sequential([tf.keras.Input([2]), tf.keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     best = SubmodelCheckpoint(model, path, "loss", "min")
     model.fit(np.ones([2, 2]), np.ones([2, 1]), callbacks=[best], verbose=0)
     best.restore()
     assert [p.name for p in tmp_path.iterdir()] == ["b.weights.h5"]
     shutil.rmtree(tmp_path)
+
+
+SORTING = """
+with files.folder_beside(folder, ".sorted-sorting-") as beside:
+    beside.joinpath("bucket-0").write_bytes(b"half")
+"""
+
+
+def test_a_killed_sorting_of_a_store_leaves_nothing_to_the_next(tmp_path):
+    batch = {"user": np.array([1, 2]), "item": np.array([[5, 6], [5, 7]])}
+    store = score_batches(
+        [batch], lambda x: x["item"] / 2, tmp_path, teacher_name="t",
+        keys=["user", "item"],
+    )  # fmt: skip
+    (tmp_path / "sorted").mkdir()  # of a version before
+    with Other(SORTING, tmp_path) as other:
+        ScoreLookup(store, {"score": "half"})
+        assert len(list(tmp_path.glob(".sorted-sorting-*"))) == 1  # the living one's
+        other.kill()
+        shutil.rmtree(tmp_path / "sorted")
+        ScoreLookup(store, {"score": "half"})
+    assert not list(tmp_path.glob(".sorted-sorting-*"))
+
+
+def test_sorted_files_are_on_the_disk_before_they_are_renamed(tmp_path, synced):
+    store = score_batches(
+        [{"item": np.array([5, 6])}], lambda x: x["item"] / 2, tmp_path / "s",
+        teacher_name="t", keys=["item"],
+    )  # fmt: skip
+    synced.clear()
+    ScoreLookup(store, {"score": "half"})
+    at = synced.index(("rename", "sorted"))
+    kept = {p.name for p in (tmp_path / "s" / "sorted").iterdir()}
+    assert {("flush", name) for name in kept} <= {*synced[:at]}
+
+
+def test_a_spec_that_could_not_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+    old = FeatureSpec((Feature("price", "numeric", "item"),))
+    path = tmp_path / "new" / "spec.json"
+    old.save(path)
+    monkeypatch.setattr(FeatureSpec, "to_json", lambda self: "half of it \ud800")
+    with pytest.raises(UnicodeEncodeError):
+        old.save(path)
+    assert FeatureSpec.load(path) == old
+    assert [p.name for p in path.parent.iterdir()] == ["spec.json"]

@@ -87,6 +87,27 @@ def test_a_masked_logit_in_the_other_forms():
     assert grades.numpy().tolist() == [4.0, 0.0, 0.0]
 
 
+def test_a_masked_logit_does_not_survive_a_stage():
+    """Of the others the cut is that of the list without it."""
+    scores = tf.constant([[1.0, 2.0, -INF, 0.0]])
+    others, valid = tf.gather(scores, [0, 1, 3], axis=1), tf.ones([1, 3], tf.bool)
+    with tf.GradientTape() as tape:
+        tape.watch(scores)
+        found = losses.soft_top_k(scores, tf.ones([1, 4], tf.bool), 2)
+        some = tf.reduce_sum(tf.sigmoid(found)[:, 0])
+    wanted = losses.soft_top_k(others, valid, 2)
+    rest = tf.gather(found, [0, 1, 3], axis=1)
+    np.testing.assert_allclose(rest, wanted, rtol=1e-5)
+    assert tf.sigmoid(found)[0, 2] < 1e-6
+    slope = tape.gradient(some, scores).numpy()
+    assert np.isfinite(slope).all() and slope[0, 0] > 0.0 == slope[0, 2]
+    few = losses.soft_top_k(scores, tf.ones([1, 4], tf.bool), 3).numpy()
+    assert (few[0, [0, 1, 3]] == 16.0).all() and few[0, 2] == -16.0
+    # A student that broke is not passed over.
+    broken = losses.soft_top_k(tf.constant([[1.0, NAN, 0.0]]), valid, 1)
+    assert np.isnan(broken).any()
+
+
 def test_a_list_without_a_possible_item_counts_as_masked():
     teacher = [*MASKED, [-INF] * 4]
     loss = losses.ListSoftmaxKL()

@@ -9,9 +9,10 @@ import pytest
 
 from tfdistill.data import Feature, FeatureSpec, PairSet, Requests, Table
 from tfdistill.models import Dnn, Net, TwoTower
-from tfdistill.zoo.judge import CatalogueJudge, ListJudge
-from tfdistill.zoo.recipe import Recipe, train
-from tfdistill.zoo.validation import measurable
+from tfdistill.study.judge import CatalogueJudge, ListJudge
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.training import train
+from tfdistill.study.validation import measurable
 
 SPEC = FeatureSpec(
     (
@@ -123,7 +124,9 @@ def test_labels_that_no_metric_takes_are_refused_before_training(tmp_path):
 
 def test_recall_without_a_relevant_item_is_refused_before_training(tmp_path):
     recipe = Recipe(
-        {"recall": Net(TwoTower((4,), 4), SPEC.names)}, negatives=0, epochs=1
+        {"recall": Net(TwoTower((4,), 4), SPEC.names, task="recall")},
+        negatives=0,
+        epochs=1,
     )
     nothing = labelled(PART, np.zeros_like(PART.labels))
     judge = CatalogueJudge(nothing, PairSet([0], [0], 30), np.zeros(30, bool))

@@ -21,8 +21,8 @@ from tfdistill.data import (
     requests_from_frame,
 )
 from tfdistill.scores import join_requests, score_batches
-from tfdistill.zoo.impressions import Impressions
-from tfdistill.zoo.judge import CatalogueJudge
+from tfdistill.study.impressions import Impressions
+from tfdistill.study.judge import CatalogueJudge
 
 PRICE = FeatureSpec((Feature("price", "numeric", "item"),))
 ITEMS = FeatureSpec(
@@ -123,7 +123,10 @@ def test_scores_are_stored_and_found_under_text_keys(tmp_path):
         ("request;click;price\n1;0;2\n\n2;1;3;4\n", "line 4 has 4 fields"),
         ("request\tclick\tprice\n1\t0\t2\n2\t1\n", "line 3 has 2 fields"),
         ('request,price,click\n1,2,0\n2,3,"1\n3,4,0\n', "line 3 is malformed"),
-        ("request,click,price,click\n1,0,2,1\n", r"header has \['click'\] more than"),
+        (
+            "request,click,price,click\n1,0,2,1\n",
+            r"the header, has \['click'\] more than",
+        ),
         (b"request,click,price\n\xff,0,2\n", "not UTF-8"),
         ("\n\n", "no header"),
     ],
@@ -203,7 +206,10 @@ def test_grades_are_read_where_they_are_asked_for():
     )
     np.testing.assert_array_equal(found.labels, [[0, 4, np.nan]])
     for wrong in (-1, np.inf):
-        with pytest.raises(ValueError, match="in row 0; a label must not be negative"):
+        with pytest.raises(
+            ValueError,
+            match=r"in row 0 \(counted from 0\); a label must not be negative",
+        ):
             requests_from_frame(
                 frame.assign(click=wrong),
                 PRICE,
@@ -278,7 +284,7 @@ def test_examples_do_not_take_padding_for_a_label(tmp_path):
 
 def test_the_commands_take_labels_of_0_and_1_only(tmp_path):
     path = written(tmp_path, "request,click,price\n1,0,2\n2,0.5,3\n")
-    with pytest.raises(ValueError, match="'click' holds 0.5 in row 1.*must be 0 or 1"):
+    with pytest.raises(ValueError, match="'click' holds 0.5 in line 3.*must be 0 or 1"):
         Impressions(path, PRICE, "request", "click").read()
 
 

@@ -10,10 +10,11 @@ from runs_fixture import DATA, REFUSED, requests
 
 from tfdistill.data import Feature, FeatureSpec, Table
 from tfdistill.models import Dnn, Net
+from tfdistill.study.judge import ListJudge
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.training import train
+from tfdistill.study.ways import trained_teacher
 from tfdistill.trainers.backup import begun_with
-from tfdistill.zoo.frozen_cascade import trained_teacher
-from tfdistill.zoo.judge import ListJudge
-from tfdistill.zoo.recipe import Recipe, train
 
 
 def spec(mean=35.0, vocabulary=("Bern", "Ulm", "Rom")):

@@ -17,6 +17,7 @@ from tfdistill.data import (
     RequestBatches,
     TeacherLists,
 )
+from tfdistill.layers import SqueezeLast
 from tfdistill.losses import LogitMSE, SigmoidCrossEntropy, SigmoidSoftLabel
 from tfdistill.trainers import (
     Distiller,
@@ -42,6 +43,15 @@ def teacher(kernel=1.0):
     return FrozenTeacher(model)
 
 
+class Stops(tf.keras.callbacks.Callback):
+    def __init__(self, after):
+        super().__init__()
+        self._after = after
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.stop_training = epoch + 1 >= self._after
+
+
 def run(directory, *, epochs=1, **changed):
     """A tiny distillation of two inputs; what is given replaces its settings."""
     tf.keras.utils.set_random_seed(0)
@@ -49,7 +59,7 @@ def run(directory, *, epochs=1, **changed):
     scores = tf.keras.layers.Dense(1, activation=changed.get("activation"))(
         price[..., tf.newaxis]
     )
-    net = tf.keras.Model({"price": price}, {"fine": tf.squeeze(scores, -1)})
+    net = tf.keras.Model({"price": price}, {"fine": SqueezeLast()(scores)})
     transfer = Transfer(
         "soft",
         "score",
@@ -77,6 +87,7 @@ def run(directory, *, epochs=1, **changed):
         callbacks=changed.get("callbacks", lambda: [])(),
         validation_data=valid,
         backup_dir=directory,
+        save_every=changed.get("save_every"),
         config=changed.get("config"),
         verbose=0,
     )
@@ -172,6 +183,32 @@ def test_the_same_run_goes_on_elsewhere_and_with_more_epochs(begun, tmp_path):
     assert run(tmp_path / "moved", epochs=2).epoch == [0, 1]
 
 
+@pytest.mark.parametrize("callbacks", [list, lambda: [Stops(after=2)]])
+def test_weights_of_more_epochs_are_not_given_out_as_those_of_fewer(
+    tmp_path, callbacks
+):
+    """A whole run, and one that stopped early: it gave no weights of epoch 1 either."""
+    run(tmp_path, epochs=2, callbacks=callbacks)
+    before = {path: path.read_bytes() for path in tmp_path.glob("step*")}
+    with pytest.raises(ValueError, match=r"for 2 epochs.*Received: epochs=1\..*2 or"):
+        run(tmp_path, epochs=1, callbacks=callbacks)
+    assert {path: path.read_bytes() for path in tmp_path.glob("step*")} == before
+    assert run(tmp_path, epochs=2, callbacks=callbacks).epoch == [0, 1]
+
+
+def test_a_checkpoint_within_a_later_epoch_is_refused_too(tmp_path):
+    class Dies(tf.keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if int(self.model.optimizer.iterations) == 5:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, epochs=2, save_every=1, callbacks=lambda: [Dies()])
+    with pytest.raises(ValueError, match="epochs=1. Ask for 2 or more"):
+        run(tmp_path, epochs=1)
+    assert run(tmp_path, epochs=2).epoch == [0, 1]
+
+
 def test_a_callback_that_lowers_the_rate_makes_no_other_run(tmp_path):
     """In one process and in a new one the rate is as the checkpoint has it."""
 
@@ -215,7 +252,7 @@ def test_patience_and_the_judge_of_a_callback_count(tmp_path):
 
 def plain(directory, batches, loss="mse", epochs=1):
     """Keras' own model on batches of any function."""
-    model = tf.keras.Sequential([tf.keras.layers.Dense(1, input_shape=(2,))])
+    model = tf.keras.Sequential([tf.keras.Input([2]), tf.keras.layers.Dense(1)])
     model.compile("sgd", loss)
     fit(
         model,
@@ -281,7 +318,7 @@ def test_all_that_decides_recall_batches_is_in_their_identity():
 
 
 def test_another_runs_weights_are_not_restored(tmp_path):
-    model = tf.keras.Sequential([tf.keras.layers.Dense(1, input_shape=(2,))])
+    model = tf.keras.Sequential([tf.keras.Input([2]), tf.keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     path = tmp_path / "best.weights.h5"
     best = SubmodelCheckpoint(model, path, "loss", "min")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import logging
 import os
@@ -12,6 +13,7 @@ import threading
 import time
 import weakref
 from concurrent import futures
+from pathlib import Path
 
 import grpc
 import numpy as np
@@ -298,6 +300,25 @@ def test_an_emptied_folder_leaves_what_is_served(tmp_path, saved):
     shutil.rmtree(tmp_path / "1")
     models.renew()
     assert models.current.version == 1
+
+
+def test_a_folder_that_can_t_be_read_for_a_moment_leaves_what_is_served(
+    tmp_path, saved, monkeypatch
+):
+    """The thread that looks for versions lives on, and takes up the next one."""
+    put(saved / "100", tmp_path, 1)
+    models = Versions(tmp_path)
+
+    def unreadable(folder):
+        raise OSError(errno.ESTALE, "Stale file handle", str(folder))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "iterdir", unreadable)
+        models.renew()
+    assert models.current.version == 1
+    put(saved / "200", tmp_path, 2)
+    models.renew()
+    assert models.current.version == 2
 
 
 def test_an_old_version_ends_with_its_last_request(tmp_path, saved):

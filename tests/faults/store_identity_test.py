@@ -114,7 +114,8 @@ def changed_row(model):
     model.set_weights([table])
 
 
-@pytest.mark.filterwarnings("ignore:Input dict contained keys")
+@pytest.mark.filterwarnings("ignore:Input dict contained keys")  # Keras 2
+@pytest.mark.filterwarnings("ignore:The structure of .inputs. doesn.t match")
 @pytest.mark.parametrize(
     "teacher_of",
     [
@@ -287,3 +288,42 @@ def test_files_and_teachers_of_a_pipeline_are_compared(tmp_path):
     names[1].write_text("4 6\n")
     with pytest.raises(Exception, match="Shard 1 .* was scored from other batches"):
         scored(make_half)
+
+
+@pytest.mark.parametrize(
+    ("teacher_of", "words"),
+    [
+        (lambda folder: exported(folder / "a", 2.0), r"the SavedModel in '.*/a'"),
+        (lambda folder: price, "the function 'price'"),
+        (lambda folder: tf.function(price), "the function 'price'"),
+        (lambda folder: keras_teacher(), "the Keras model '.+'"),
+        (lambda folder: FrozenTeacher(keras_teacher()), "the Keras model '.+'"),
+        (
+            lambda folder: LoggedTeacher({"score": "item_id"}),
+            r"the stored scores \['item_id'\]",
+        ),
+        (
+            lambda folder: PairTeacher(lambda x: x["price"], users=[], items=["price"]),
+            "the function '.*lambda.*'",
+        ),
+        (
+            lambda folder: EnsembleTeacher(
+                [LoggedTeacher({"score": "price"}), FrozenTeacher(price)]
+            ),
+            r"an ensemble of the stored scores \['price'\], the function 'price'",
+        ),
+    ],
+)
+def test_the_error_says_in_words_which_teacher_it_was_and_is(
+    tmp_path, teacher_of, words
+):
+    store(tmp_path / "store", teacher=dearer)
+    said = rf"was '\w+' \(the function 'dearer'\) and is '\w+' \({words}\)\. Use"
+    with pytest.raises(ValueError, match=said):
+        store(tmp_path / "store", teacher=teacher_of(tmp_path))
+
+
+def test_where_the_weights_lie_does_not_count(tmp_path):
+    store(tmp_path / "store", teacher=exported(tmp_path / "a", 2.0))
+    (tmp_path / "a").rename(tmp_path / "b")
+    store(tmp_path / "store", teacher=SavedModelTeacher(tmp_path / "b"))

@@ -74,7 +74,7 @@ def test_the_last_tenth_of_a_split_in_time_is_the_latest(tmp_path):
 def test_a_format_is_needed_where_text_does_not_tell(tmp_path, text):
     shuffled = np.random.default_rng(0).permutation(100)
     times = DAYS[shuffled].strftime(text)
-    with pytest.raises(ValueError, match=r"'t' holds '.*' in row \d+, .*--time-format"):
+    with pytest.raises(ValueError, match=r"'t' holds '.*' in row \d+ .*--time-format"):
         ordered(times, tmp_path=tmp_path)
     assert ordered(times, text, tmp_path) == np.argsort(shuffled).tolist()
 
@@ -127,16 +127,16 @@ def test_other_types_are_compared_as_they_are(times, tmp_path):
 @pytest.mark.parametrize(
     ("times", "message"),
     [
-        (["2023-09-01", "soon"], "'soon' in row 1, which could be"),
+        (["2023-09-01", "soon"], "'soon' in row 1.*, which could be"),
         (["2023-09-01", "now"], "'now' in row 1"),
         (["2023-09-01", "NaT"], "'NaT' in row 1"),
-        (["2023-09-01", "2023-13-01"], "'2023-13-01' in row 1, which is no date"),
-        (["2023-09-01", "2023-02-30"], "'2023-02-30' in row 1, which is no date"),
+        (["2023-09-01", "2023-13-01"], "'2023-13-01' in row 1.*, which is no date"),
+        (["2023-09-01", "2023-02-30"], "'2023-02-30' in row 1.*, which is no date"),
         (["2023-09-01", "1693526400"], "'1693526400' in row 1"),
-        (["2023-09-01T10:00Z", "2023-09-01T10:00"], "in row 1, without a zone"),
-        (["2023-09-01T10:00+02:00", "2023-09-01"], "in row 1, without a zone"),
-        (["01092023", "31122023"], "'01092023' in row 0, which could be several"),
-        (["31122023", "10112023"], "'31122023' in row 0, which could be several"),
+        (["2023-09-01T10:00Z", "2023-09-01T10:00"], "in row 1.*, without a zone"),
+        (["2023-09-01T10:00+02:00", "2023-09-01"], "in row 1.*, without a zone"),
+        (["01092023", "31122023"], "'01092023' in row 0.*, which could be several"),
+        (["31122023", "10112023"], "'31122023' in row 0.*, which could be several"),
         (["10:30", "11:00"], "'10:30' in row 0"),
         (["2023-09-01", None], "'t' has no value in row 1"),
         ([1.0, np.inf], "'t' holds inf in row 1"),

@@ -7,6 +7,7 @@ Prints the number of every request that the teacher scores.
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import pathlib
 import signal
@@ -55,6 +56,7 @@ def main() -> None:
     options = parser.parse_args()
     calls = 0
 
+    @functools.wraps(fixture.teacher)
     def teacher(features: dict) -> dict:
         nonlocal calls
         if calls == options.at_batch:

@@ -78,19 +78,57 @@ def test_a_path_is_taken_as_it_is(environment, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "asked, tensorflow, found",
+    [
+        ("newest", None, "3.13.1"),
+        ("newest", "2.19", "3.12.1"),
+        ("newest", "2.15", "3.11.9"),
+        (None, "2.15", "3.10.5"),  # the running one
+        (None, "2.21", "3.10.5"),
+        ("3.13", "newest", "3.13.1"),
+    ],
+)
+def test_the_tensorflow_decides_which_python_fits(
+    environment, monkeypatch, tmp_path, asked, tensorflow, found
+):
+    running(monkeypatch, tmp_path, "3.10.5")
+    for version in ("3.9.1", "3.11.9", "3.12.1", "3.13.1"):
+        name = "python" + version.rpartition(".")[0]
+        program(tmp_path / "bin" / name, f"echo {version}")
+    assert environment.find_python(asked, tensorflow).version == found
+
+
+def test_no_python_for_a_tensorflow_is_one_sentence(environment, monkeypatch, tmp_path):
+    running(monkeypatch, tmp_path, "3.13.1")
+    for asked in (None, "newest", "3.13"):
+        with pytest.raises(environment.Missing, match=r"2\.15 needs .* 3\.9 to 3\.11"):
+            environment.find_python(asked, "2.15")
+
+
+@pytest.mark.parametrize(
     "version, arguments, keras, tensorflow, folder",
     [
-        ("3.11.7", [], "2", ">=2.15.1,<2.16", ".venv"),
-        ("3.13.0", [], "3", ">=2.19,<2.22", ".venv"),
-        ("3.11.7", ["--keras=3"], "3", ">=2.19,<2.22", ".venv-3.11-keras3"),
-        ("3.13.0", ["--keras", "2"], "2", ">=2.19,<2.22", ".venv-3.13-keras2"),
-        ("3.9.1", ["--keras", "2"], "2", ">=2.15.1,<2.16", ".venv-3.9-keras2"),
+        ("3.11.7", [], "2", "2.15", ".venv-3.11-keras2"),
+        ("3.11.7", ["--tensorflow=2.15"], "2", "2.15", ".venv-3.11-keras2"),
+        ("3.9.1", ["--keras", "2"], "2", "2.15", ".venv-3.9-keras2"),
+        ("3.13.0", [], "3", "newest", ".venv-3.13-keras3"),
+        ("3.11.7", ["--keras=3"], "3", "newest", ".venv-3.11-keras3"),
+        ("3.11.7", ["--tensorflow=newest"], "3", "newest", ".venv-3.11-keras3"),
+        ("3.13.0", ["--keras", "2"], "2", "newest", ".venv-3.13-keras2"),
+        (
+            "3.11.7",
+            ["--keras=2", "--tensorflow=newest"],
+            *("2", "newest", ".venv-3.11-keras2-tf-newest"),
+        ),
         (
             "3.12.1",
             ["--tensorflow", "2.16"],
-            "3",
-            "~=2.16.0",
-            ".venv-3.12-keras3-tf2.16",
+            *("3", "2.16", ".venv-3.12-keras3-tf-2.16"),
+        ),
+        (
+            "3.9.18",
+            ["--tensorflow", "oldest"],
+            *("2", "oldest", ".venv-3.9-keras2-tf-oldest"),
         ),
     ],
 )
@@ -105,14 +143,29 @@ def test_a_setting_has_an_environment_of_its_own(
 
 def test_keras_3_does_not_exist_for_2_15(environment, monkeypatch, tmp_path):
     running(monkeypatch, tmp_path, "3.11.7")
-    with pytest.raises(SystemExit, match="2.15 has Keras 2 alone"):
-        environment.choose(["--tensorflow", "2.15", "--keras", "3"])
+    for tensorflow in ("2.15", "oldest"):
+        with pytest.raises(environment.Missing, match="2.15 has Keras 2 alone"):
+            environment.choose(["--tensorflow", tensorflow, "--keras", "3"])
+
+
+def test_a_published_constraints_file_is_used(environment, monkeypatch, tmp_path):
+    running(monkeypatch, tmp_path, "3.11.7")
+    monkeypatch.setattr(environment, "ROOT", str(SCRIPTS.parent))
+    published = SCRIPTS.parent / "constraints"
+    for tensorflow in ("oldest", "2.16", "2.17", "2.18"):
+        setting, _ = environment.choose(["--tensorflow", tensorflow])
+        _, (_, arguments), *_ = environment._packages(setting, ["dev"])
+        file = published / f"tensorflow-{tensorflow}.txt"
+        assert arguments[-2:] == ["-c", str(file)] and file.exists()
+    setting, _ = environment.choose([])
+    packages = environment._packages(setting, ["dev"])
+    assert not [arguments for _, arguments in packages if "-c" in arguments]
 
 
 def test_installing_shows_one_line_a_step_and_keeps_the_log(
     environment, monkeypatch, tmp_path, capsys
 ):
-    bin_folder = tmp_path / ".venv" / "bin"
+    bin_folder = tmp_path / ".venv-3.13-keras3" / "bin"
     python = f"""
         echo "$@" >> {tmp_path}/calls; echo 50 lines of pip; mkdir -p {bin_folder}
         [ -e {bin_folder}/python ] || cp $0 {bin_folder}/python"""
@@ -123,8 +176,8 @@ def test_installing_shows_one_line_a_step_and_keeps_the_log(
     made = environment.environment(setting, ["dev"])
     assert made == str(bin_folder / "python")
     shown = capsys.readouterr().out
-    assert "lines of pip" not in shown and shown.count("done") == 3
-    assert "50 lines of pip" in (tmp_path / ".venv" / "install.log").read_text()
+    assert "lines of pip" not in shown and shown.count("done") == 4
+    assert "50 lines of pip" in (bin_folder.parent / "install.log").read_text()
     calls = (tmp_path / "calls").read_text()
     assert "[dev] tensorflow>=2.19,<2.22" in calls and "--no-deps" in calls
 
@@ -139,6 +192,23 @@ def test_a_failure_shows_the_last_lines(environment, tmp_path, monkeypatch):
     command = [sys.executable, "-c", "print('a\\n' * 50 + 'the reason'); exit(1)"]
     with pytest.raises(SystemExit, match=r"the reason\n\ntfdistill could not install"):
         environment._step("something", command, str(log))
+
+
+@pytest.mark.parametrize(
+    "versions, kind", [("2.20.0, 2.21.0", "Missing"), ("none", "SystemExit")]
+)
+def test_no_wheel_is_told_from_no_network(
+    environment, tmp_path, monkeypatch, versions, kind
+):
+    """Without a network pip knows no version at all."""
+    said = "ERROR: Could not find a version that satisfies the requirement "
+    said += f"tensorflow~=2.15.1 (from versions: {versions})"
+    log = tmp_path / "log"
+    log.write_bytes(b"\xff")
+    command = [sys.executable, "-c", f"print({said!r}); exit(1)"]
+    with pytest.raises(SystemExit) as stop:
+        environment._step("something", command, str(log))
+    assert type(stop.value).__name__ == kind
 
 
 def test_old_pythons_can_read_the_scripts():

@@ -16,7 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.batching import RequestBatches
-from tfdistill.data.requests import PairSet, Requests
+from tfdistill.data.pair_set import PairSet
+from tfdistill.data.requests import Requests
 from tfdistill.layers import SqueezeLast, SteppedDropout
 from tfdistill.losses import Hint, SigmoidCrossEntropy, SigmoidSoftLabel
 from tfdistill.optimizers import LazyAdam

@@ -341,6 +341,8 @@ def dict_of(x):
         ({"metrics": {"fin": "mae"}}, r"compile\(metrics=\) \['fin'\]"),
         ({"loss_weights": {"fin": 1}}, r"compile\(loss_weights=\) \['fin'\]"),
         ({"hard": "mse"}, "by output name"),
+        ({"hard": [LogitMSE(), LogitMSE()]}, "by output name.*got list"),
+        ({"hard": ["teacher", "fine"]}, "by output name"),
         ({"transfers": [Transfer("t", "techer", "fine", LogitMSE())]}, "'techer'"),
         ({"transfers": [Transfer("t", "teacher", "fin", LogitMSE())]}, r"\['fin'\]"),
         ({"transfers": [SOFT, SOFT]}, "name repeats"),

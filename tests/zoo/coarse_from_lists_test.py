@@ -9,10 +9,10 @@ import pytest
 from zoo_fixture import SPEC, requests
 
 from tfdistill.models import CoarseTwoTower, Net
+from tfdistill.study.judge import ListJudge
+from tfdistill.study.training import train
 from tfdistill.trainers import LoggedTeacher
 from tfdistill.zoo.coarse_from_lists import recipe, with_recalled
-from tfdistill.zoo.judge import ListJudge
-from tfdistill.zoo.recipe import train
 
 WIDTH = 8
 

@@ -50,7 +50,6 @@ def test_recipes_quote_something():
         "tfdistill.zoo.coarse_from_lists",
         "tfdistill.zoo.dual_dnn",
         "tfdistill.zoo.ensemble_to_dnn",
-        "tfdistill.zoo.frozen_cascade",
         "tfdistill.zoo.gbdt_to_dnn",
         "tfdistill.zoo.movielens_cascade",
         "tfdistill.zoo.multi_task",

@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 from zoo_fixture import SPEC, impressions
 
-from tfdistill.zoo.impressions import Impressions
+from tfdistill.data.spec import FeatureSpec
+from tfdistill.study.impressions import Impressions
 from tfdistill.zoo.own_data import distill
 
 COMMAND = ["--spec", "spec.json", "--request", "request", "--label", "click"]
@@ -52,8 +53,11 @@ def test_two_files_and_one_command_are_enough(folder):
 
 @pytest.mark.parametrize("method", ["rocket", "dual-dnn"])
 def test_both_may_be_trained_together_in_other_ways(folder, method):
+    """And a column of the user's own has a name of his own."""
+    impressions().rename(columns={"item_id": "sku"}).to_parquet(folder / "mine.parquet")
+    spec = FeatureSpec.from_json(SPEC.to_json().replace('"item_id"', '"sku"'))
     results = distill(
-        Impressions(folder / "mine.parquet", SPEC, "request", "click"),
+        Impressions(folder / "mine.parquet", spec, "request", "click"),
         folder / "run",
         method=method,
         epochs=1,

@@ -22,6 +22,9 @@ from tfdistill.models import (
     Net,
     Representation,
 )
+from tfdistill.study.judge import ListJudge
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.training import train
 from tfdistill.teachers import GbdtTeacher
 from tfdistill.trainers import Distiller
 from tfdistill.zoo import (
@@ -33,9 +36,7 @@ from tfdistill.zoo import (
     ranking_pair,
     rocket,
 )
-from tfdistill.zoo.judge import ListJudge
 from tfdistill.zoo.ranking_pair import Pair
-from tfdistill.zoo.recipe import Recipe, train
 
 SERVED = SPEC.non_privileged().names
 TEACHER = Net(DcnV2(1, (8, 6)), SPEC.names)

@@ -56,7 +56,8 @@ def test_a_second_run_trains_nothing_and_gives_the_same(run):
     )
     for one, two in zip(results.stages, again.stages):
         assert [m.test for m in one.models] == [m.test for m in two.models]
-    assert (out / "serving" / "fine" / "2").is_dir()  # a new version, none replaced
+    assert again.exports == results.exports  # a server has nothing to load
+    assert not (out / "serving" / "fine" / "2").exists()
 
 
 def test_exported_recall_returns_the_films_that_the_judge_ranks_first(run):

@@ -12,11 +12,11 @@ from zoo_fixture import SPEC, requests
 from tfdistill.data import ImplicitFeedback, PairSet
 from tfdistill.metrics import Pairs, head_items, scored_top_k
 from tfdistill.models import Net, SequenceTower, TwoTower
+from tfdistill.study.judge import CatalogueJudge
+from tfdistill.study.training import train, train_on
 from tfdistill.zoo import recall_from_lists as lists
 from tfdistill.zoo import recall_from_logits as logits
 from tfdistill.zoo import sequence_recall
-from tfdistill.zoo.judge import CatalogueJudge, Recaller
-from tfdistill.zoo.recipe import train, train_on
 
 USERS, ITEMS, SHARED = 48, 60, 1
 FACTORS = TwoTower((), None)
@@ -120,7 +120,7 @@ def test_a_hinted_student_learns_the_teachers_vectors(data, tmp_path):
             tmp_path / str(weight),
             teacher=lists.VECTORS,
         )[lists.STUDENT]
-        recaller = Recaller(*net.models.values(), data.requests("train"))
+        recaller = net.recaller(data.requests("train"))
         learned = recaller.queries(np.arange(USERS)), recaller.items()
         missed[weight] = [unexplained(*two) for two in zip(vectors, learned)]
         assert [rows.shape[1] for rows in learned] == [4, 4]  # no projection is served
@@ -214,7 +214,7 @@ def test_a_sequence_model_learns_what_comes_next(tmp_path):
 
 
 def test_logits_teach_a_two_tower_net(tmp_path):
-    net = Net(TwoTower((8,), dim=4), ("age", "item_id", "price"))
+    net = Net(TwoTower((8,), dim=4), ("age", "item_id", "price"), task="recall")
     recipe = dataclasses.replace(
         logits.recipe(net, negatives=4), epochs=4, batch_size=8, learning_rate=1e-2
     )

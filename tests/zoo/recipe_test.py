@@ -13,9 +13,10 @@ from zoo_fixture import SPEC, requests
 from tfdistill import _keras
 from tfdistill.losses import LogitMSE
 from tfdistill.models import Dnn, Net, NetInputs
+from tfdistill.study.judge import ListJudge
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.training import train
 from tfdistill.trainers import Transfer
-from tfdistill.zoo.judge import ListJudge
-from tfdistill.zoo.recipe import Recipe, train
 
 SERVED = SPEC.non_privileged().names
 

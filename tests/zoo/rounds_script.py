@@ -1,11 +1,12 @@
 """One training in rounds, run by rounds_test.py as a process that may be killed.
 
-python rounds_script.py DIRECTORY [--kill-at EPOCH]
+python rounds_script.py DIRECTORY [--kill-at EPOCH] [--epochs N]
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import signal
 from pathlib import Path
@@ -16,17 +17,18 @@ from zoo_fixture import movielens
 
 from tfdistill.losses import SigmoidSoftLabel
 from tfdistill.models import Dnn, Net, TwoTower
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.rounds import Candidates
+from tfdistill.study.training import train
 from tfdistill.zoo.quickstart import make_problem
 from tfdistill.zoo.ranking_pair import pair_transfer
 from tfdistill.zoo.recall_from_logits import softmax_transfer
-from tfdistill.zoo.recipe import Recipe, train
-from tfdistill.zoo.rounds import Candidates
 
 FEATURES = ("user_id", "item_id")
 RECIPE = Recipe(
     {
         "teacher": Net(Dnn((8,)), FEATURES),
-        "recall": Net(TwoTower((), dim=4), FEATURES),
+        "recall": Net(TwoTower((), dim=4), FEATURES, task="recall"),
         "fine": Net(Dnn((4,)), FEATURES),
     },
     transfers=(
@@ -59,11 +61,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("directory", type=Path)
     parser.add_argument("--kill-at", type=int)
+    parser.add_argument("--epochs", type=int, default=RECIPE.epochs)
     options = parser.parse_args()
     problem = make_problem(movielens())
     kill = () if options.kill_at is None else (KillAt(options.kill_at, 2),)
     nets = train(
-        RECIPE,
+        dataclasses.replace(RECIPE, epochs=options.epochs),
         problem.spec,
         problem.parts.train,
         problem.judges["valid"],

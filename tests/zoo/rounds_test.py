@@ -13,8 +13,8 @@ import pytest
 from zoo_fixture import movielens
 
 from tfdistill.data import RequestBatches
+from tfdistill.study.rounds import Candidates, Rounds
 from tfdistill.zoo.quickstart import make_problem
-from tfdistill.zoo.rounds import Candidates, Rounds
 
 SCRIPT = Path(__file__).with_name("rounds_script.py")
 
@@ -31,6 +31,8 @@ def test_a_killed_training_in_rounds_ends_as_an_unbroken_one(tmp_path):
     for epoch in (2, 3):  # the first of a round, and one within it
         assert run(tmp_path / "killed", "--kill-at", epoch) == -signal.SIGKILL
     run(tmp_path / "killed")
+    with pytest.raises(AssertionError, match="has been trained for 5 epochs"):
+        run(tmp_path / "whole", "--epochs", 3)
     whole, killed = (
         np.load(tmp_path / name / "weights.npz") for name in ("whole", "killed")
     )
@@ -82,6 +84,21 @@ def test_a_pool_holds_what_recall_returns_without_what_the_user_knows(parts, tmp
     x, _, _ = next(iter(made(0)))
     drawn = x["item_row"].numpy()[:, -2:]
     assert (drawn >= 0).all() and len(np.unique(drawn)) > 6  # of the whole catalogue
+
+
+def test_rounds_that_are_over_are_left_out_and_the_last_one_is_not(parts, tmp_path):
+    """So a training goes on within a round, and fewer epochs meet the later backup."""
+    list(rounds(parts, tmp_path, epochs=5).ends(Popular()))
+    ends = {n: list(rounds(parts, tmp_path, n).ends(Popular())) for n in (7, 5, 4, 1)}
+    assert ends == {7: [6, 7], 5: [5], 4: [4], 1: [1]}
+
+
+def test_a_damaged_pool_begins_the_training_anew(parts, tmp_path):
+    """Made again in the midst of its round, it would be another one."""
+    list(rounds(parts, tmp_path).ends(Popular()))
+    (tmp_path / "pool-1.npy").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"pool-1.*Delete the folder '.*' to begin"):
+        list(rounds(parts, tmp_path).ends(Popular()))
 
 
 def test_each_step_has_the_pools_of_its_round(parts, tmp_path):

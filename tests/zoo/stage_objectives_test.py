@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 
 from tfdistill.models import Dnn, Net
+from tfdistill.study.recipe import Recipe
 from tfdistill.trainers import Distiller
-from tfdistill.zoo.recipe import Recipe
 from tfdistill.zoo.stage_objectives import cascade_survival, next_stage_teaching
 
 STAGES = {"recall": 4, "coarse": 3, "fine": 1}
@@ -72,6 +72,7 @@ def run(objective):
         total = distiller.compute_loss(x, y, z, w)
     slopes = tape.gradient(total, z, unconnected_gradients="zero")
     terms = {k: float(v) for k, v in distiller.get_metrics_result().items()}
+    terms["loss"] = float(total)
     return terms, {k: g.numpy() for k, g in slopes.items()}
 
 

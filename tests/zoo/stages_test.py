@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shlex
+import shutil
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import tensorflow as tf
 from rich.console import Console
 from typer.testing import CliRunner
 from zoo_fixture import SPEC, impressions
 
 from tfdistill.cli import app
 from tfdistill.scores import ScoreStore
+from tfdistill.study.impressions import Impressions
 from tfdistill.zoo import stages
-from tfdistill.zoo.impressions import Impressions
 
 QUIET = Console(quiet=True)
 
@@ -79,6 +84,34 @@ def test_students_of_several_seeds_are_shown_with_their_spread(data, tmp_path):
     assert len(shown) == 2 and all(line.count("±") > 3 for line in shown)
 
 
+def test_an_unchanged_run_publishes_nothing_and_its_store_goes_on(data, tmp_path):
+    def versions():
+        return sorted(p.name for p in (tmp_path / "t/serving").glob("[0-9]*"))
+
+    first = stages.train_teacher(data, tmp_path / "t", epochs=1, console=QUIET)
+    store = stages.score(data, tmp_path / "scores", item="item_id", teacher=first)
+    again = stages.train_teacher(data, tmp_path / "t", epochs=1, console=QUIET)
+    assert (again, versions()) == (first, ["1"])
+    kept = stages.score(data, tmp_path / "scores", item="item_id", teacher=again)
+    assert kept.manifest == store.manifest
+
+    longer = stages.train_teacher(data, tmp_path / "t", epochs=8, console=QUIET)
+    assert (longer.name, versions()) == ("2", ["1", "2"])
+    shutil.rmtree(longer)
+    assert stages.train_teacher(data, tmp_path / "t", epochs=8, console=QUIET) == longer
+    kept = (tmp_path / "t/data.json").read_text()
+    frame = pd.read_parquet(data.table)
+    frame["click"] = 1 - frame["click"]
+    frame.to_parquet(tmp_path / "other.parquet")
+    other = dataclasses.replace(data, table=tmp_path / "other.parquet")
+    with pytest.raises(ValueError, match="begun with other settings: data"):
+        stages.train_teacher(other, tmp_path / "t", epochs=8, console=QUIET)
+    assert (tmp_path / "t/data.json").read_text() == kept  # of what was trained
+    (tmp_path / "t/serving/published.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"published.json.*Delete it"):
+        stages.train_teacher(data, tmp_path / "t", epochs=8, console=QUIET)
+
+
 def test_trees_are_a_teacher_too(data, tmp_path):
     trees = stages.train_teacher(data, tmp_path / "trees", kind="trees")
     store = stages.score(data, tmp_path / "scores", item="item_id", teacher=trees)
@@ -89,6 +122,20 @@ def test_trees_are_a_teacher_too(data, tmp_path):
     judged = stages.evaluate(data, [], scores=tmp_path / "scores", console=QUIET)
     (metrics,) = judged.values()
     assert metrics["auc"] > 0.9  # they read the privileged feature
+
+
+def test_what_can_not_be_judged_is_refused(data, tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="nothing to judge: give SavedModels"):
+        stages.evaluate(data, [], console=QUIET)
+
+    def teacher(x):
+        scores = np.zeros(x["mask"].shape, np.float32)
+        scores[0, 0] = np.nan
+        return {"score": tf.constant(scores)}
+
+    monkeypatch.setattr(stages, "SavedModelTeacher", lambda path: teacher)
+    with pytest.raises(ValueError, match="'m' gives NaN for 1 impressions"):
+        stages.evaluate(data, [Path("m")], console=QUIET)
 
 
 def test_what_does_not_fit_is_refused(data, tmp_path):

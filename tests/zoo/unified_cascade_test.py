@@ -9,29 +9,30 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import typer
+from rich.console import Console
 from typer.testing import CliRunner
 from zoo_fixture import SPEC, movielens
 
 from tfdistill import _keras
 from tfdistill.commands.movielens import cascade
 from tfdistill.models import Net, TwoTower, joint_network
+from tfdistill.study import training
+from tfdistill.study.problem import Problem
+from tfdistill.study.validation import recaller_of
+from tfdistill.study.ways import train
 from tfdistill.trainers import FrozenTeacher
 from tfdistill.zoo import mode_table
-from tfdistill.zoo.comparison import Sizes, ranker_of
-from tfdistill.zoo.frozen_cascade import students
-from tfdistill.zoo.judge import Recaller
+from tfdistill.zoo.comparison import Sizes
 from tfdistill.zoo.quickstart import make_problem
-from tfdistill.zoo.recipe import train
 from tfdistill.zoo.training_modes import (
     judged,
     shown_sets,
     student_parameters,
-    train_mode,
 )
 from tfdistill.zoo.unified_cascade import STAGES, default_nets, recipe
-from tfdistill.zoo.validation import recaller_of
 
 NETS = default_nets(SPEC)
+QUIET = Console(quiet=True)
 
 
 def frozen_teacher() -> FrozenTeacher:
@@ -72,31 +73,31 @@ def test_the_teacher_shares_tables_if_that_is_asked_for():
             if "embeddings" in _keras.path_of(weight)
         }
         assert len(names) == sets
-    assert not students(apart, frozen_teacher()).own_tables
+    assert not apart.under(frozen_teacher(), STAGES).own_tables
 
 
 def test_students_of_a_frozen_teacher_keep_their_terms_without_the_warm_up():
     unified, teacher = recipe(NETS), frozen_teacher()
-    second = students(unified, teacher)
+    second = unified.under(teacher, STAGES)
     assert [t.name for t in second.transfers] == [t.name for t in unified.transfers]
     assert all(not callable(transfer.weight) for transfer in second.transfers)
     assert second.transfers[1].weight == 1.0
     hint = second.network(SPEC).model.output["fine_hidden_hint"]
     assert hint.shape[-1] == 128 and second.hints == (("fine_hidden", 128),)
-    fine = students(unified, teacher, ["fine"])
+    fine = unified.under(teacher, ["fine"])
     assert [t.name for t in fine.transfers] == ["fine_list", "fine_soft", "fine_hint"]
     assert dict(fine.loss_weights) == {"fine": 0.3} and list(fine.nets) == ["fine"]
-    assert not students(unified, teacher, ["recall"]).hints
+    assert not unified.under(teacher, ["recall"]).hints
 
 
 def test_students_of_a_frozen_teacher_read_tables_behind_the_same_block():
     unified = recipe(NETS, shared_gradient=("coarse", "fine"))
     teacher = frozen_teacher()
-    assert students(unified, teacher).shared_gradient == ("coarse", "fine")
-    assert students(unified, teacher, ["recall", "fine"]).shared_gradient == ("fine",)
-    assert students(unified, teacher, ["coarse", "fine"]).shared_gradient == "both"
-    assert students(unified, teacher, ["fine"]).shared_gradient == "both"
-    assert students(recipe(NETS), teacher).shared_gradient == "both"
+    assert unified.under(teacher, STAGES).shared_gradient == ("coarse", "fine")
+    assert unified.under(teacher, ["recall", "fine"]).shared_gradient == ("fine",)
+    assert unified.under(teacher, ["coarse", "fine"]).shared_gradient == "both"
+    assert unified.under(teacher, ["fine"]).shared_gradient == "both"
+    assert recipe(NETS).under(teacher, STAGES).shared_gradient == "both"
 
 
 def test_all_positives_of_a_list_teach_recall_if_that_is_asked_for():
@@ -112,10 +113,11 @@ def test_all_positives_of_a_list_teach_recall_if_that_is_asked_for():
 
 
 def test_shared_tables_count_once():
-    shared, apart = (student_parameters(m, NETS, SPEC) for m in ("joint", "distilled"))
+    made = recipe(NETS)
+    shared, apart = (student_parameters(m, made, SPEC) for m in ("joint", "distilled"))
     tables = sum(SPEC.table_of(SPEC[name]).num_rows * 4 for name in ("city", "item_id"))
     assert apart - shared == 2 * tables
-    assert student_parameters("frozen", NETS, SPEC) == shared
+    assert student_parameters("frozen", made, SPEC) == shared
 
 
 def test_ways_of_training_are_compared_and_read_back(tmp_path, monkeypatch):
@@ -141,7 +143,7 @@ def test_ways_of_training_are_compared_and_read_back(tmp_path, monkeypatch):
 def test_two_towers_teach_the_order_by_their_products(tmp_path):
     problem = make_problem(movielens())
     nets = dict(default_nets(problem.spec))
-    nets["teacher"] = Net(TwoTower((), dim=16), nets["recall"].features)
+    nets["teacher"] = Net(TwoTower((), dim=16), nets["recall"].features, task="recall")
     made = recipe(nets, tiny=True)
     assert [transfer.name for transfer in made.transfers] == [
         *("teacher_softmax", "recall_softmax", "recall_list"),
@@ -152,23 +154,27 @@ def test_two_towers_teach_the_order_by_their_products(tmp_path):
     assert [t.without for t in made.transfers[2:]] == ["recall", "coarse", "fine"]
     judge, parts, sizes = problem.judges["valid"], problem.parts, Sizes(30, 20, 10)
     for mode in ("joint", "frozen"):
-        trained = train_mode(
-            mode,
+        trained = train(
             made,
-            problem.spec,
-            parts.train,
-            judge,
+            Problem(problem.spec, parts.train, judge, judge, parts.known),
             tmp_path / mode,
-            known=parts.known,
+            training=mode,
+            console=QUIET,
         )
         assert set(trained["teacher"].models) == {"query", "item"}
-        teacher = ranker_of(trained, "teacher", judge)
-        towers = Recaller(*trained["teacher"].models.values(), judge.requests)
+        teacher = trained["teacher"].ranker(judge.requests)
         best = judge.best(teacher, 10)
-        np.testing.assert_array_equal(best, judge.recalled(towers, 10))
+        np.testing.assert_array_equal(best, trained["teacher"].top(judge, 10))
+        towers = trained["teacher"].recaller(judge.requests)
+        users = towers.queries(np.arange(judge.requests.num_requests))
+        listed = towers.items()[np.maximum(judge.requests.candidates, 0)]
+        products = (users[:, np.newaxis] * listed).sum(axis=-1)
+        found = trained["teacher"].logits(judge)
+        np.testing.assert_allclose(found, products, rtol=1e-4, atol=1e-7)
+        assert 0 < trained["teacher"].metrics(judge, "ranking")["auc"] < 1
         some = teacher(judge.first, best)
         whole = np.take_along_axis(teacher.catalogue(judge.first), best, axis=1)
-        np.testing.assert_allclose(some, whole, rtol=1e-5)
+        np.testing.assert_allclose(some, whole, rtol=1e-5, atol=1e-7)
         sets = shown_sets(judge, trained, sizes)
         assert judged(judge, sets, sizes)["teacher/ndcg@10"] > 0
 
@@ -178,23 +184,23 @@ def test_candidates_are_the_recall_students_and_not_its_two_tower_teachers(
 ):
     problem = make_problem(movielens())
     nets = dict(default_nets(problem.spec))
-    nets["teacher"] = Net(TwoTower((), dim=16), nets["recall"].features)
+    nets["teacher"] = Net(TwoTower((), dim=16), nets["recall"].features, task="recall")
     asked = []
 
     def answers(network, name, requests):
         asked.append(name)
         return recaller_of(network, name, requests)
 
-    monkeypatch.setattr("tfdistill.zoo.recipe.recaller_of", answers)
+    monkeypatch.setattr("tfdistill.study.training.recaller_of", answers)
     made = dataclasses.replace(recipe(nets, tiny=True), epochs=1)
     parts, judge = problem.parts, problem.judges["valid"]
-    train(made, problem.spec, parts.train, judge, tmp_path, known=parts.known)
+    training.train(made, problem.spec, parts.train, judge, tmp_path, known=parts.known)
     assert asked == ["recall"]
 
 
 def test_an_unknown_way_is_refused_with_those_that_there_are(tmp_path):
     with pytest.raises(ValueError, match="one of .*joint.*got 'together'"):
-        train_mode("together", recipe(NETS), SPEC, None, None, tmp_path)
+        train(recipe(NETS), None, tmp_path, training="together")
     app = typer.Typer()
     app.command()(cascade)
     done = CliRunner().invoke(app, ["--training", "joint,frosen"])

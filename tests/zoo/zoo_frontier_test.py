@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 from zoo_fixture import SPEC, requests
 
-from tfdistill.data.requests import PairSet
+from tfdistill.data.pair_set import PairSet
 from tfdistill.metrics import retrieval_ndcg, run_cascade, size_grid
 from tfdistill.metrics.cascade import Reranker
 from tfdistill.models import Dnn, Net, TwoTower, joint_network
+from tfdistill.study.judge import CatalogueJudge
+from tfdistill.study.trained import TrainedNet, taken_out
 from tfdistill.zoo.frontier import Funnel, swept
-from tfdistill.zoo.judge import CatalogueJudge, Ranker, Recaller
-from tfdistill.zoo.recipe import TrainedNet
-from tfdistill.zoo.serving import mflops_of
 
 
 @pytest.fixture(scope="module")
@@ -22,19 +21,12 @@ def nets() -> dict[str, TrainedNet]:
     network = joint_network(
         SPEC,
         {
-            "recall": Net(TwoTower((), dim=4), served),
+            "recall": Net(TwoTower((), dim=4), served, task="recall"),
             "fine": Net(Dnn((4,)), served),
             "teacher": Net(Dnn((64, 64)), SPEC.names),
         },
     )
-    towers = {
-        side: network.part("recall", output=f"recall_{side}", scope=scope)
-        for side, scope in (("query", "user"), ("item", "item"))
-    }
-    rankers = {
-        name: TrainedNet({name: network.part(name)}, {}) for name in ("fine", "teacher")
-    }
-    return {"recall": TrainedNet(towers, {}), **rankers}
+    return {name: taken_out(network, name, {}) for name in network.nets}
 
 
 def test_every_funnel_is_judged_and_served_at_all_sizes(nets, tmp_path):
@@ -51,17 +43,16 @@ def test_every_funnel_is_judged_and_served_at_all_sizes(nets, tmp_path):
     }
     curves = swept(funnels, judge, SPEC, tmp_path, rounds=2)
     assert [point.sizes for point in curves["students"]] == [(12, 10), (20, 10)]
-    towers = nets["recall"].models
-    recaller = Recaller(towers["query"], towers["item"], part)
+    recaller = nets["recall"].recaller(part)
     for point in curves["students"]:
         first, page = point.sizes
-        ranker = judge.for_users(Ranker(nets["fine"].models["fine"], part))
+        ranker = judge.for_users(nets["fine"].ranker(part))
         sets = run_cascade(
             judge.recalled(recaller, first), [Reranker("fine", ranker, page)]
         )
         quality = retrieval_ndcg(sets["fine"], judge.relevant, 10).value
         assert point.quality == pytest.approx(quality)
-        mflops = mflops_of(nets["recall"], 30, 0) + mflops_of(nets["fine"], 30, first)
+        mflops = nets["recall"].mflops(30, 0) + nets["fine"].mflops(30, first)
         assert point.cost.mflops == pytest.approx(mflops)
     (alone,), (teacher,) = curves["recall alone"], curves["teacher over recall"]
     top = judge.recalled(recaller, 10)
@@ -80,8 +71,7 @@ def test_a_funnel_is_judged_by_any_quality_of_its_pages(nets, tmp_path):
     curves = swept(
         funnels, judge, SPEC, tmp_path, quality=lambda page: page.sum(), rounds=1
     )
-    towers = nets["recall"].models
-    top = judge.recalled(Recaller(towers["query"], towers["item"], requests()), 10)
+    top = nets["recall"].top(judge, 10)
     assert curves["recall alone"][0].quality == top.sum()
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Optional
 import typer
 from rich.console import Console
 
+from tfdistill.commands.places import new_folder
 from tfdistill.files import locked
 
 __all__ = ["cascade", "quickstart"]
@@ -26,7 +27,7 @@ _Seeds = Annotated[int, typer.Option(min=1, help="How many seeds to train, from 
 
 def quickstart(
     out: Annotated[
-        Path, typer.Option(help="Folder of checkpoints, exports and the report.")
+        Path, new_folder("Folder of checkpoints, exports and the report.")
     ] = Path("runs/quickstart"),
     data_dir: _DataDir = None,
     seeds: _Seeds = 1,
@@ -57,7 +58,7 @@ def cascade(
         ),
     ] = "joint,frozen,distilled,independent",
     out: Annotated[
-        Path, typer.Option(help="Folder of checkpoints and of cascade.json.")
+        Path, new_folder("Folder of checkpoints and of cascade.json.")
     ] = Path("runs/cascade"),
     data_dir: _DataDir = None,
     seeds: _Seeds = 1,
@@ -74,15 +75,15 @@ def cascade(
     at the end of the cascade. Run again, it goes on where it stopped.
     """
     from tfdistill.data.movielens import load_movielens
+    from tfdistill.study.ways import WAYS
     from tfdistill.zoo.mode_table import compare
     from tfdistill.zoo.quickstart import make_problem
-    from tfdistill.zoo.training_modes import MODES
 
     modes = [mode.strip() for mode in training.split(",")]
-    unknown = sorted(set(modes) - set(MODES))
+    unknown = sorted(set(modes) - set(WAYS))
     if unknown:
         raise ValueError(
-            f"--training takes some of {', '.join(MODES)}, with commas between them; "
+            f"--training takes some of {', '.join(WAYS)}, with commas between them; "
             f"got {', '.join(unknown)!r}."
         )
     problem = make_problem(load_movielens(data_dir), tiny=tiny)

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional, get_type_hints
 import typer
 from rich.console import Console
 
+from tfdistill.commands.places import new_file, new_folder
 from tfdistill.files import locked
 
 if TYPE_CHECKING:
-    from tfdistill.zoo.impressions import Impressions
+    from tfdistill.study.impressions import Impressions
 
 __all__ = ["distill", "evaluate", "score_teacher", "train_teacher"]
 
@@ -65,7 +66,7 @@ def _impressions(
 ) -> Impressions:
     """Makes the table that a command is about of the options that describe it."""
     from tfdistill.data.spec import FeatureSpec
-    from tfdistill.zoo.impressions import Impressions
+    from tfdistill.study.impressions import Impressions
 
     return Impressions(
         table,
@@ -122,9 +123,7 @@ def train_teacher(
         str, typer.Option(help="network (DCN-v2) or trees (LightGBM, as an extra).")
     ] = "network",
     epochs: Epochs = 10,
-    out: Annotated[Path, typer.Option(help="Folder of the teacher.")] = Path(
-        "runs/teacher"
-    ),
+    out: Annotated[Path, new_folder("Folder of the teacher.")] = Path("runs/teacher"),
 ) -> list[object]:
     """Train a large ranker of all features: the first of two stages."""
     from tfdistill.zoo import stages
@@ -165,9 +164,7 @@ def score_teacher(
     file_format: Annotated[
         str, typer.Option("--format", help="parquet or tfrecord.")
     ] = "parquet",
-    out: Annotated[Path, typer.Option(help="Folder of the scores.")] = Path(
-        "runs/scores"
-    ),
+    out: Annotated[Path, new_folder("Folder of the scores.")] = Path("runs/scores"),
 ) -> list[object]:
     """Score all impressions once with any teacher, and store the scores.
 
@@ -186,6 +183,7 @@ def score_teacher(
         version=version,
         dtype=dtype,
         file_format=file_format,
+        console=Console(),
     )
     typer.echo(f"{store.manifest.rows} scores in {out}.")
     return ["distill", "--scores", out]
@@ -214,7 +212,7 @@ def distill(
         ),
     ] = "joint",
     out: Annotated[
-        Path, typer.Option(help="Folder of checkpoints, exports and the report.")
+        Path, new_folder("Folder of checkpoints, exports and the report.")
     ] = Path("runs/distill"),
     epochs: Epochs = 10,
     seeds: Annotated[
@@ -255,7 +253,7 @@ def evaluate(
         Optional[Path], typer.Option(help="Folder of a teacher's stored scores.")
     ] = None,
     out: Annotated[
-        Optional[Path], typer.Option(help="JSON file to write the numbers to.")
+        Optional[Path], new_file("JSON file to write the numbers to.")
     ] = None,
 ) -> list[object]:
     """Judge SavedModels and a teacher's stored scores on the test part."""

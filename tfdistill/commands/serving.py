@@ -9,6 +9,8 @@ from typing import Annotated, Optional
 
 import typer
 
+from tfdistill.commands.places import new_file
+
 __all__ = ["bench", "serve"]
 
 Threads = Annotated[int, typer.Option(min=1, help="Threads of a request.")]
@@ -42,10 +44,8 @@ def bench(
     signature: Annotated[Optional[str], typer.Option(help="By default packed.")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Requests of each size.")] = 200,
     threads: Threads = 1,
-    json: Annotated[Optional[Path], typer.Option(help="Write JSON there.")] = None,
-    plot: Annotated[
-        Optional[Path], typer.Option(help="Draw there, .png or .svg.")
-    ] = None,
+    json: Annotated[Optional[Path], new_file("Write JSON there.")] = None,
+    plot: Annotated[Optional[Path], new_file("Draw there, .png or .svg.")] = None,
 ) -> None:
     """Measure latency and throughput of exported models by size of request."""
     from tfdistill import serving

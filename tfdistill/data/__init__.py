@@ -21,9 +21,10 @@ from tfdistill.data.movielens_features import (
     movielens_spec,
     movielens_split,
 )
+from tfdistill.data.pair_set import PairSet
 from tfdistill.data.readers import read_frame, requests_from_frame, split_requests
 from tfdistill.data.recall_batches import RecallBatches
-from tfdistill.data.requests import PairSet, Requests
+from tfdistill.data.requests import Requests
 from tfdistill.data.samplers import (
     discrepancy_weights,
     draw_positions,

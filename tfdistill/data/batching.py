@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from tfdistill.data.checks import check_pool
 from tfdistill.data.log_share import log_share
-from tfdistill.data.requests import PairSet, Requests
+from tfdistill.data.pair_set import PairSet
+from tfdistill.data.requests import Requests
 from tfdistill.data.spec import RESERVED_NAMES
 from tfdistill.identity import described
 

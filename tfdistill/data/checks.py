@@ -45,7 +45,7 @@ def _check_where(field: str, values: np.ndarray, bad: np.ndarray, rule: str) -> 
         row, position = np.argwhere(bad)[0]
         raise ValueError(
             f"Requests: {field} is {values[row, position]} in request {row}, position "
-            f"{position}; it {rule}."
+            f"{position} (counted from 0); it {rule}."
         )
 
 
@@ -87,8 +87,8 @@ def check_feature(
     if values.dtype.kind == "f" and np.isnan(values).any():
         row = np.argwhere(np.isnan(values))[0][0]
         raise ValueError(
-            f"Requests: {field} is NaN in row {row} (of {what}); fill it, for example "
-            "with the feature's default, before building Requests."
+            f"Requests: {field} is NaN in row {row} (of {what}, counted from 0); fill "
+            "it, for example with the feature's default, before building Requests."
         )
     if values.dtype.kind == "O":
         strange = {type(v).__name__ for v in values.flat} - {"str", "bytes"}
@@ -117,14 +117,15 @@ def check_candidates(candidates: np.ndarray, items: int) -> None:
         row, position = np.argwhere(outside)[0]
         raise ValueError(
             f"Requests: candidate {candidates[row, position]} of request {row}, "
-            f"position {position}, is no row of items, which has {items}; use 0 .. "
-            f"{items - 1}, or -1 for padding."
+            f"position {position} (counted from 0), is no row of items, which has "
+            f"{items}; use 0 .. {items - 1}, or -1 for padding."
         )
     empty = np.flatnonzero((candidates < 0).all(axis=1))
     if empty.size:
         raise ValueError(
             f"Requests: {empty.size} of {len(candidates)} requests have an empty list "
-            f"of candidates, the first is request {empty[0]}; leave them out."
+            f"of candidates, the first is request {empty[0]} (counted from 0); leave "
+            "them out."
         )
 
 

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tfdistill.data.row_errors import RowError
 from tfdistill.data.spec import Feature
 from tfdistill.data.text_numbers import is_text, parsed
+from tfdistill.documents import shown
 
 _EXACT = 2.0**53
 """Above it, float64 does not hold every integer."""
@@ -28,13 +30,31 @@ def require_columns(frame: Any, names: Iterable[str]) -> None:
         )
 
 
+def codes(frame: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers the distinct values of a column: codes `[N]` and the values."""
+    if pd.api.types.is_unsigned_integer_dtype(frame[name]):
+        refuse_big(frame[name], name, np.arange(len(frame)))
+    try:
+        code, keys = pd.factorize(frame[name])
+    except TypeError as error:  # lists, structs and maps
+        raise ValueError(
+            f"Column {name!r} holds {shown(frame[name].iloc[0])}; a key is a number or "
+            "text."
+        ) from error
+    if (code < 0).any():
+        row = int(np.argmax(code < 0))
+        raise RowError(f"Column {name!r} has no value", row, "; every row needs one.")
+    return code, np.asarray(keys)
+
+
 def numbers(frame: Any, name: str) -> np.ndarray:
     """Values of a column of numbers, float32 `[N]`, NaN where missing."""
     values = frame[name]
     if is_text(values):
         values = parsed(values, "float64", _not_a_number(name))
     if not pd.api.types.is_numeric_dtype(values):
-        raise ValueError(f"Column {name!r} must hold numbers, got {values.dtype}.")
+        row = int(np.argmin(values.isna()))
+        raise _not_a_number(name)(row, f"holds {shown(values.iloc[row])}")
     with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused as such
         return np.asarray(values.to_numpy(np.float32, na_value=np.nan))
 
@@ -63,9 +83,10 @@ def labels(frame: Any, name: str, *, graded: bool) -> np.ndarray:
             else "Grades, such as 0 to 4, are for losses of lists alone: "
             "requests_from_frame(graded=True)."
         )
-        raise ValueError(
-            f"Column {name!r} holds {values[row]:g} in row {row}; a label {limit}. "
-            + advice
+        raise RowError(
+            f"Column {name!r} holds {values[row]:g}",
+            row,
+            f"; a label {limit}. {advice}",
         )
     return values
 
@@ -76,9 +97,10 @@ def require_binary(frame: Any, name: str) -> int:
     between = (values != 0) & (values != 1) & ~np.isnan(values)
     if between.any():
         row = int(np.argmax(between))
-        raise ValueError(
-            f"Column {name!r} holds {values[row]:g} in row {row}; a label must be 0 or "
-            "1, or an empty cell (null) where it is unknown."
+        raise RowError(
+            f"Column {name!r} holds {values[row]:g}",
+            row,
+            "; a label must be 0 or 1, or an empty cell (null) where it is unknown.",
         )
     return int(np.sum(values == 1))
 
@@ -109,7 +131,7 @@ def _cut(feature: Feature, row: int, cell: Any) -> Any:
         return np.empty(0, feature.dtype if feature.dtype != "string" else object)
     raise refused(
         feature.name,
-        f"holds {cell!r}",
+        f"holds {shown(cell)}",
         row,
         f"of lists, as its shape is {feature.shape}",
     )
@@ -129,6 +151,9 @@ def _cast(feature: Feature, values: Any, rows: np.ndarray) -> np.ndarray:
     if missing.all() and feature.kind == "categorical":
         dtype = object if feature.dtype == "string" else np.int64
         return np.full(len(values), feature.default, dtype)
+    if feature.dtype == "string" and is_text(values):
+        code, distinct = pd.factorize(values)  # equal cells share one object
+        return np.asarray([*distinct, feature.default], object)[code]  # missing is -1
     if feature.dtype == "string":
         texts = values.to_numpy(object, copy=True)
         fits = np.array([isinstance(text, (str, bytes)) for text in texts]) | missing
@@ -138,7 +163,10 @@ def _cast(feature: Feature, values: Any, rows: np.ndarray) -> np.ndarray:
     if not fits.all():
         at = int(np.argmin(fits))
         raise refused(
-            feature.name, f"holds {values.iloc[at]!r}", rows[at], f"of {feature.dtype}"
+            feature.name,
+            f"holds {shown(values.iloc[at])}",
+            rows[at],
+            f"of {feature.dtype}",
         )
     if feature.dtype == "string":
         texts[missing] = feature.default
@@ -153,10 +181,12 @@ def _finite(feature: Feature, values: Any, rows: np.ndarray) -> np.ndarray:
     finite = np.isfinite(numbers)
     if not finite.all():
         at = int(np.argmin(finite))
-        raise ValueError(
-            f"Column {feature.name!r} is {numbers[at]} in row {rows[at]}; a numeric "
-            "feature must be finite. Fill it, for example with the column's mean (and "
-            "say in a second column what was missing), or drop the row."
+        raise RowError(
+            f"Column {feature.name!r} is {numbers[at]}",
+            rows[at],
+            "; a numeric feature must be finite. Fill it, for example with the "
+            "column's mean (and say in a second column what was missing), or drop the "
+            "row.",
         )
     return np.asarray(numbers)
 
@@ -170,7 +200,10 @@ def _integers(
         if not exact.all():
             at = int(np.argmin(exact))
             raise refused(
-                feature.name, f"holds {numbers[at]!r}", rows[at], f"of {feature.dtype}"
+                feature.name,
+                f"holds {shown(numbers[at])}",
+                rows[at],
+                f"of {feature.dtype}",
             )
     if pd.api.types.is_unsigned_integer_dtype(values):
         refuse_big(values, feature.name, rows)
@@ -182,22 +215,27 @@ def refuse_big(values: Any, name: str, rows: np.ndarray) -> None:
     big = (values > _LARGEST).fillna(False).to_numpy(bool)
     if big.any():
         at = int(np.argmax(big))
-        raise ValueError(
-            f"Column {name!r} holds {values.iloc[at]} in row {rows[at]}, which is "
-            "beyond the integers of 64 bits with a sign; store the column as text."
+        raise RowError(
+            f"Column {name!r} holds {values.iloc[at]}",
+            rows[at],
+            ", which is beyond the integers of 64 bits with a sign; store the column "
+            "as text.",
         )
 
 
 def _not_a_number(name: str) -> Callable[[int, str], ValueError]:
-    return lambda row, what: ValueError(
-        f"Column {name!r} must hold numbers, but {what} in row {row}; correct it, or "
-        "leave the cell empty where it is missing."
+    return lambda row, what: RowError(
+        f"Column {name!r} must hold numbers, but {what}",
+        row,
+        "; correct it, or leave the cell empty where it is missing.",
     )
 
 
-def refused(name: str, what: str, row: int, wanted: str) -> ValueError:
+def refused(name: str, what: str, row: int, wanted: str) -> RowError:
     """Returns the error of a column that holds what its feature can't."""
-    return ValueError(
-        f"Column {name!r} {what} in row {row}, but the spec makes it a column "
-        f"{wanted}; convert the column or change the feature's dtype and shape."
+    return RowError(
+        f"Column {name!r} {what}",
+        row,
+        f", but the spec makes it a column {wanted}; convert the column or change the "
+        "feature's dtype and shape.",
     )

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import io
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import pandas as pd
-import pyarrow as pa
-import pyarrow.csv
+from tfdistill.data.csv_rows import CsvRows, as_text, undamaged
+from tfdistill.data.row_errors import RowError
 
-__all__ = ["read_csv"]
+__all__ = ["headed_rows", "opened", "read_csv", "rows_by_line"]
 
 _SEPARATORS = (",", ";", "\t")
-_BLOCK = 1 << 24
-"""Bytes that are parsed at once; a row has to fit into them."""
+_OTHERS = {
+    b"\x1f\x8b": "it is compressed, once more than its name says; unpack it",
+    b"PK\x03\x04": "it is a zip archive or an Excel file; unpack it, or save it as CSV",
+    b"PAR1": "it is a Parquet file; name it .parquet",
+    b"\xff\xfe": "it is UTF-16 or UTF-32; save it as UTF-8",
+    b"\xfe\xff": "it is UTF-16; save it as UTF-8",
+}
+"""How files begin that are no CSV, and what to do about them."""
 
 
 def read_csv(
@@ -36,7 +42,7 @@ def read_csv(
 
     Raises:
         ValueError: If a row has more or fewer fields than the header, a name repeats, a
-            quote is not closed, or the file is no UTF-8.
+            quote is not closed, or the file is damaged or no UTF-8.
 
     Example:
         >>> import tempfile
@@ -45,96 +51,125 @@ def read_csv(
         >>> read_csv(path).fillna("?").to_numpy().tolist()
         [['007', '31'], ['7', '?']]
     """
-    path = Path(path)
-    separator = {r"\t": "\t"}.get(str(separator), separator)
-    if separator is not None and len(separator) != 1:
-        raise ValueError(f"A separator is one character, got {separator!r}.")
+    return headed_rows(opened(path), separator, wanted).read()
+
+
+@contextlib.contextmanager
+def rows_by_line(
+    path: str | Path, *, separator: str | None = None, wanted: Collection[str] = ()
+) -> Iterator[None]:
+    r"""Lets errors of a frame's rows name the lines of the CSV file it was read from.
+
+    Lines are what an editor shows: from 1, the header among them. Rows of any other
+    file stay as they are, counted from 0.
+
+    Args:
+        path: The file, all of whose rows are in the frame, in order.
+        separator: As for `read_csv`.
+        wanted: As for `read_csv`.
+
+    Raises:
+        ValueError: In place of a `RowError`.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "mine.csv"
+        >>> _ = path.write_text('name,age\n"two\nlines",31\n\nAda,x\n')
+        >>> with rows_by_line(path):
+        ...     raise RowError("There is no number", 1, ".")
+        Traceback (most recent call last):
+        ValueError: There is no number in line 5.
+    """
     try:
-        header = _header(path)
-        if separator is None:
-            separator = max(_SEPARATORS, key=lambda s: _fits(header, s, wanted))
-        names = _fields(header, separator)
-        table = _parsed(path, names, separator)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"it is not UTF-8 ({error}); save it as UTF-8") from error
-    return table.to_pandas(types_mapper={pa.string(): pd.StringDtype("pyarrow")}.get)
+        yield
+    except RowError as error:
+        if not Path(path).name.endswith((".csv", ".csv.gz")):
+            raise
+        line = headed_rows(opened(path), separator, wanted).line(error.row)
+        raise ValueError(error.in_line(line)) from error
 
 
-def _opened(path: Path) -> BinaryIO:
-    if path.suffix == ".gz":
-        return io.BufferedReader(gzip.open(path))
-    return open(path, "rb")
+def opened(path: str | Path) -> Callable[[], io.BufferedReader]:
+    """Returns what opens a file anew; one whose name ends in .gz is unpacked.
+
+    Args:
+        path: The file.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "mine.csv.gz"
+        >>> _ = path.write_bytes(gzip.compress(b"a,b"))
+        >>> opened(path)().read()
+        b'a,b'
+    """
+    if Path(path).suffix == ".gz":
+        return lambda: io.BufferedReader(gzip.open(path))
+    return lambda: open(path, "rb")
 
 
-def _text(file: BinaryIO) -> io.TextIOWrapper:
-    return io.TextIOWrapper(file, "utf-8-sig", newline="")
+def headed_rows(
+    opened: Callable[[], io.BufferedReader],
+    separator: str | None = None,
+    wanted: Collection[str] = (),
+) -> CsvRows:
+    """Looks at the header of a file.
+
+    Args:
+        opened: Opens the file anew, unpacked.
+        separator: As for `read_csv`.
+        wanted: As for `read_csv`.
+
+    Returns:
+        The file's rows, which are not read yet.
+
+    Raises:
+        ValueError: If there is no header, a name repeats, or it is no CSV at all.
+
+    Example:
+        >>> headed_rows(lambda: io.BufferedReader(io.BytesIO(b"zip;age"))).names
+        ['zip', 'age']
+    """
+    with undamaged(opened):
+        _refuse_others(opened)
+        header = _header(opened)
+    if separator is None:
+        separator = max(_SEPARATORS, key=lambda s: _fits(header, s, wanted))
+    separator = {r"\t": "\t"}.get(separator, separator)
+    if len(separator) != 1:
+        raise ValueError(f"a separator is one character, got {separator!r}")
+    names = _split(header, separator)
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"its first line, the header, has {repeated} more than once")
+    return CsvRows(opened, names, separator)
 
 
-def _header(path: Path) -> str:
+def _refuse_others(opened: Callable[[], io.BufferedReader]) -> None:
+    with opened() as file:
+        begin = file.read(4)
+    for mark, problem in _OTHERS.items():
+        if begin.startswith(mark):
+            raise ValueError(problem)
+
+
+def _header(opened: Callable[[], io.BufferedReader]) -> str:
     """The first line that is not empty; in quotes it may go over several."""
-    with _opened(path) as file, _text(file) as lines:
+    with opened() as file, as_text(file) as lines:
         header = ""
         for line in lines:
             header += line if header or line.strip() else ""
+            if "\0" in header:
+                raise ValueError("it holds NUL bytes, so it is no text of UTF-8")
             if header and header.count('"') % 2 == 0:
                 return header
     raise ValueError("it has no header")
 
 
-def _fields(header: str, separator: str) -> list[str]:
-    names = next(csv.reader([header], delimiter=separator))
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise ValueError(f"its header has {repeated} more than once")
-    return names
-
-
 def _fits(header: str, separator: str, wanted: Collection[str]) -> tuple[int, int]:
     """How many of the wanted names, and how many at all, a separator gives."""
-    names = set(next(csv.reader([header], delimiter=separator)))
+    names = set(_split(header, separator))
     return len(names & set(wanted)), len(names)
 
 
-def _parsed(path: Path, names: list[str], separator: str) -> Any:
-    try:
-        with _opened(path) as file:
-            table = pyarrow.csv.read_csv(
-                file,
-                read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK),
-                parse_options=pyarrow.csv.ParseOptions(
-                    delimiter=separator, newlines_in_values=True
-                ),
-                convert_options=pyarrow.csv.ConvertOptions(
-                    column_types=dict.fromkeys(names, pa.string()),
-                    null_values=[""],
-                    strings_can_be_null=True,
-                ),
-            )
-    except pa.ArrowInvalid as error:
-        found = _first_fault(path, len(names), separator)
-        raise ValueError(found or str(error)) from error
-    if table.num_rows and "\n" in (table[-1][-1].as_py() or ""):
-        found = _first_fault(path, len(names), separator)  # an open quote takes all
-        if found:
-            raise ValueError(found)
-    return table
-
-
-def _first_fault(path: Path, fields: int, separator: str) -> str | None:
-    """Says in which line a row begins that is malformed; None if there is none."""
-    line = 1
-    with _opened(path) as file, _text(file) as lines:
-        rows = csv.reader(lines, delimiter=separator, strict=True)
-        try:
-            for row in rows:
-                if row and len(row) != fields:
-                    return (
-                        f"line {line} has {len(row)} fields and the header {fields}: "
-                        f"{separator.join(row)[:80]!r}. Correct the line, put values "
-                        f"with {separator!r} into double quotes, or give another "
-                        "separator"
-                    )
-                line = rows.line_num + 1
-        except csv.Error as error:
-            return f"the row that begins in line {line} is malformed: {error}"
-    return None
+def _split(header: str, separator: str) -> list[str]:
+    return next(csv.reader(io.StringIO(header, newline=""), delimiter=separator))

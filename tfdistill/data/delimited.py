@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import gzip
-from collections.abc import Mapping
+import io
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from tfdistill.data.csv_files import headed_rows
+from tfdistill.data.csv_rows import CsvRows
 from tfdistill.data.movielens import Expected
+from tfdistill.data.row_errors import RowError
+from tfdistill.data.text_numbers import parsed
 from tfdistill.files import read_as
 
-__all__ = ["check_file", "check_size", "read_interactions"]
+__all__ = ["check_file", "check_size", "read_columns", "read_interactions"]
 
 
 def check_file(path: str | Path, data_set: str, file_name: str) -> None:
@@ -38,7 +43,7 @@ def check_file(path: str | Path, data_set: str, file_name: str) -> None:
 
 
 def read_interactions(
-    file: IO[bytes] | gzip.GzipFile,
+    opened: Callable[[], io.BufferedReader],
     source: str,
     columns: Mapping[str, str],
     expected: Expected,
@@ -49,7 +54,7 @@ def read_interactions(
     r"""Reads the interactions of a public data set.
 
     Args:
-        file: The open file, unpacked.
+        opened: Opens the file anew, unpacked.
         source: What the file is called in errors.
         columns: Dtype by column, in the order of the file; `user_id` and `item_id` are
             two of them. A header's own names are not used.
@@ -64,9 +69,8 @@ def read_interactions(
         ValueError: If the file is corrupt, truncated or of another format.
 
     Example:
-        >>> import io
         >>> read_interactions(
-        ...     io.BytesIO(b"7,3,0.5\n"), "mine.csv",
+        ...     lambda: io.BufferedReader(io.BytesIO(b"7,3,0.5\n")), "mine.csv",
         ...     {"user_id": "int64", "item_id": "int64", "watch_ratio": "float32"},
         ...     Expected(rows=2, users=1, items=2), separator=",", header=False,
         ... )  # doctest: +ELLIPSIS
@@ -75,24 +79,70 @@ def read_interactions(
     """
     what = f"a table of {', '.join(columns)}"
     with read_as(source, what, remedy="Fetch the file again."):
-        frame = pd.read_csv(
-            file,
-            sep=separator,
-            header=0 if header else None,
-            keep_default_na=False,
-        )
-        if frame.shape[1] != len(columns):
-            raise ValueError(
-                f"expected the {len(columns)} columns {list(columns)}, got "
-                f"{frame.shape[1]}"
-            )
-        frame = frame.set_axis(list(columns), axis=1)
-        huge = [name for name in frame if frame[name].dtype.kind == "u"]
-        if huge:  # a cast would wrap them around
-            raise ValueError(f"the columns {huge} have numbers of 2**63 or more")
-        frame = frame.astype(dict(columns))
+        frame = read_columns(opened, columns, separator=separator, header=header)
     check_size(frame, source, expected)
     return frame
+
+
+def read_columns(
+    opened: Callable[[], io.BufferedReader],
+    columns: Mapping[str, str],
+    *,
+    separator: str,
+    header: bool,
+) -> pd.DataFrame:
+    r"""Reads a delimited file of columns that are known, as exactly as `read_csv`.
+
+    Args:
+        opened: As for `read_interactions`, as are the arguments below.
+        columns: Dtype by column: `"int64"`, `"float32"` or `"str"`.
+        separator: Stands between two fields.
+        header: Whether the first line holds names.
+
+    Returns:
+        A frame with these columns.
+
+    Raises:
+        ValueError: If the file has other columns, or a value is not of its dtype.
+
+    Example:
+        >>> read_columns(lambda: io.BufferedReader(io.BytesIO(b"7,x\n")),
+        ...              {"user_id": "int64", "item_id": "int64"}, separator=",",
+        ...              header=False)
+        Traceback (most recent call last):
+        ValueError: column 'item_id' holds 'x' in line 1; int64 belongs there
+    """
+    rows = (
+        headed_rows(opened, separator)
+        if header
+        else CsvRows(opened, list(columns), separator, headed=False)
+    )
+    if len(rows.names) != len(columns):
+        raise ValueError(
+            f"expected the {len(columns)} columns {list(columns)}, got "
+            f"{len(rows.names)}"
+        )
+    texts = rows.read().set_axis(list(columns), axis=1)
+    try:
+        return pd.DataFrame(
+            {name: _typed(texts[name], name, dtype) for name, dtype in columns.items()}
+        )
+    except RowError as error:
+        raise ValueError(error.in_line(rows.line(error.row))) from error
+
+
+def _typed(texts: Any, name: str, dtype: str) -> Any:
+    if dtype == "str":
+        return texts.fillna("").astype("str")
+
+    def refuse(row: int, what: str) -> RowError:
+        return RowError(f"column {name!r} {what}", row, f"; {dtype} belongs there")
+
+    found = parsed(texts, "int64" if dtype == "int64" else "float64", refuse)
+    missing = found.isna().to_numpy()
+    if missing.any():
+        raise refuse(int(np.argmax(missing)), "has no value")
+    return found.to_numpy(dtype)
 
 
 def check_size(frame: pd.DataFrame, source: str, expected: Expected) -> None:

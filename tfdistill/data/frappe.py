@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import zipfile
 from pathlib import Path
 
@@ -67,10 +68,14 @@ def load_frappe(
     """
     check_file(path, "Frappe", "Mobile_Frappe.zip")
     what = f"an archive with {_MEMBER!r}"
-    with contextlib.ExitStack() as opened:
+    with contextlib.ExitStack() as stack:
         with read_as(path, what, remedy="Fetch the file again."):
-            archive = opened.enter_context(zipfile.ZipFile(path))
-            file = opened.enter_context(archive.open(_MEMBER))
+            archive = stack.enter_context(zipfile.ZipFile(path))
+            archive.open(_MEMBER).close()
+
+        def opened() -> io.BufferedReader:
+            return io.BufferedReader(archive.open(_MEMBER))  # type: ignore[arg-type]
+
         return read_interactions(
-            file, str(path), _COLUMNS, expected, separator="\t", header=True
+            opened, str(path), _COLUMNS, expected, separator="\t", header=True
         )

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from tfdistill.data.requests import PairSet, Requests
+from tfdistill.data.pair_set import PairSet
+from tfdistill.data.requests import Requests
 from tfdistill.data.spec import Feature, FeatureSpec, Table
+from tfdistill.data.splits import per_user_temporal_split
 
 __all__ = ["ImplicitFeedback"]
+
+_LAST = 50  # so many of a user's last items are kept
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -24,6 +31,8 @@ class ImplicitFeedback:
         test: What is reported.
         last: int32 `[U, H]`, each user's last training items, the newest first and -1
             padded, for teachers that read a sequence; None where there is no order.
+        user_ids: `[U]`, what a request calls each user; by default its number.
+        item_ids: `[I]`, what a request calls each item; by default its row.
 
     Raises:
         ValueError: If the parts are about different catalogues, or a user has no
@@ -42,6 +51,8 @@ class ImplicitFeedback:
     valid: PairSet
     test: PairSet
     last: np.ndarray | None = None
+    user_ids: np.ndarray | None = None
+    item_ids: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         sizes = [part.num_items for part in (self.train, self.valid, self.test)]
@@ -70,38 +81,46 @@ class ImplicitFeedback:
 
     @property
     def users(self) -> dict[str, np.ndarray]:
-        """The features of the users: their number, and `last` as their `history`."""
-        users = {"user_id": np.arange(self.num_users)}
+        """The features of the users: their ids, and `last` as their `history`."""
+        users = {"user_id": _ids(self.user_ids, self.num_users)}
         if self.last is not None:
-            users["history"] = self.last.astype(np.int64)
+            users["history"] = self._histories(self.last)
         return users
 
     @property
     def items(self) -> dict[str, np.ndarray]:
-        """The features of the items: their number, `[I]`."""
-        return {"item_id": np.arange(self.num_items)}
+        """The features of the items: their ids, `[I]`."""
+        return {"item_id": _ids(self.item_ids, self.num_items)}
 
     def spec(self, dim: int) -> FeatureSpec:
-        """Returns the features: numbers, and the last items where there is an order.
+        """Returns the features: ids, and the last items where there is an order.
 
         Args:
             dim: Width of a user's and of an item's vector.
         """
-        history: tuple[Feature, ...] = ()
+        users, items = self.users["user_id"], self.items["item_id"]
+        features = [
+            Feature("user_id", "categorical", "user", "user", dtype=_dtype(users)),
+            Feature("item_id", "categorical", "item", "item", dtype=_dtype(items)),
+        ]
         if self.last is not None:
             shape = self.last.shape[1:]
-            history = (Feature("history", "categorical", "user", "item", shape),)
+            features.insert(
+                1,
+                Feature("history", "categorical", "user", "item", shape, _dtype(items)),
+            )
         return FeatureSpec(
+            tuple(features),
             (
-                Feature("user_id", "categorical", "user", table="user"),
-                *history,
-                Feature("item_id", "categorical", "item", table="item"),
-            ),
-            (
-                Table("user", dim, size=self.num_users),
-                Table("item", dim, size=self.num_items),
+                _table("user", dim, self.user_ids, self.num_users),
+                _table("item", dim, self.item_ids, self.num_items),
             ),
         )
+
+    def _histories(self, rows: np.ndarray) -> np.ndarray:
+        """The ids of catalogue rows, -1 or empty where padded."""
+        ids = self.items["item_id"]
+        return np.where(rows >= 0, ids[rows], -1 if ids.dtype.kind == "i" else "")
 
     def seen(self, part: str) -> PairSet:
         """Returns the pairs that must not be recommended in a part.
@@ -111,11 +130,7 @@ class ImplicitFeedback:
         """
         if part == "valid":
             return self.train
-        return PairSet(
-            np.concatenate([self.train.group, self.valid.group]),
-            np.concatenate([self.train.item, self.valid.item]),
-            self.num_items,
-        )
+        return self.train.union(self.valid)
 
     def requests(self, part: str) -> Requests:
         """Returns a part as one request for each of its users: all items, label 1.
@@ -136,7 +151,7 @@ class ImplicitFeedback:
         """Returns examples for a sequence model: what was taken before, what next.
 
         Returns:
-            Histories int64 `[E, H]`, newest first and -1 padded, and the pairs of an
+            Histories `[E, H]`, newest first and padded, and the pairs of an
             example and its next item: users and pairs for `RecallBatches`.
 
         Raises:
@@ -159,6 +174,88 @@ class ImplicitFeedback:
         padded = np.pad(self.last, [(0, 0), (0, width)], constant_values=-1)
         user, place = np.nonzero(self.last[:, 1:] >= 0)
         columns = place[:, np.newaxis] + 1 + np.arange(width)
-        histories = padded[user[:, np.newaxis], columns].astype(np.int64)
+        histories = self._histories(padded[user[:, np.newaxis], columns])
         pairs = PairSet(np.arange(len(user)), self.last[user, place], self.num_items)
         return histories, pairs
+
+    @classmethod
+    def from_frame(
+        cls,
+        name: str,
+        frame: Any,
+        *,
+        core: int = 1,
+        valid: float = 0.1,
+        test: float = 0.1,
+    ) -> ImplicitFeedback:
+        """Splits interactions with times: each user's last ones are valid and test.
+
+        Args:
+            name: Name of the data set.
+            frame: A pandas frame with the columns user_id, item_id and timestamp; a
+                pair that repeats counts where it is first.
+            core: Users and items with fewer pairs are left out.
+            valid: Share of a user's pairs.
+            test: Share of a user's pairs.
+
+        Raises:
+            ValueError: If nothing is left, or a part is empty.
+        """
+        frame = frame.sort_values("timestamp", kind="stable")
+        frame = frame.drop_duplicates(["user_id", "item_id"])
+        size = -1
+        while size != len(frame):
+            size = len(frame)
+            for column in ("user_id", "item_id"):
+                counts = frame[column].map(frame[column].value_counts())
+                frame = frame[counts >= core]
+        split = per_user_temporal_split(frame, valid=valid, test=test)
+        return cls.from_parts(name, list(split.parts.values()))
+
+    @classmethod
+    def from_parts(cls, name: str, parts: Sequence[Any]) -> ImplicitFeedback:
+        """Numbers the users of training and all items, and keeps the order in time.
+
+        Args:
+            name: Name of the data set.
+            parts: Frames of train, valid and test with user_id and item_id; with a
+                timestamp each is in its order.
+        """
+        frame = pd.concat(parts)
+        users, items = np.unique(parts[0]["user_id"]), np.unique(frame["item_id"])
+        numbered = []
+        for part in parts:
+            warm = part[part["user_id"].isin(users)]
+            user, item = warm["user_id"].to_numpy(), warm["item_id"].to_numpy()
+            numbered.append(
+                (np.searchsorted(users, user), np.searchsorted(items, item))
+            )
+        train, valid, test = (PairSet(*pair, len(items)) for pair in numbered)
+        last = _newest(*numbered[0], len(users)) if "timestamp" in frame else None
+        return cls(name, len(users), train, valid, test, last, users, items)
+
+
+def _newest(user: np.ndarray, item: np.ndarray, num_users: int) -> np.ndarray:
+    """Each user's last items `[U, _LAST]`, newest first, of pairs in time order."""
+    order = np.argsort(user[::-1], kind="stable")
+    user, item = user[::-1][order], item[::-1][order]
+    place = np.arange(len(user)) - np.searchsorted(user, user)
+    last = np.full((num_users, _LAST), -1, np.int32)
+    kept = place < _LAST
+    last[user[kept], place[kept]] = item[kept]
+    return last
+
+
+def _ids(ids: np.ndarray | None, size: int) -> np.ndarray:
+    return np.arange(size) if ids is None else ids
+
+
+def _dtype(ids: np.ndarray) -> str:
+    return "int64" if ids.dtype.kind == "i" else "string"
+
+
+def _table(name: str, dim: int, ids: np.ndarray | None, size: int) -> Table:
+    """Rows by number, or by the ids as a vocabulary."""
+    if ids is None:
+        return Table(name, dim, size=size)
+    return Table(name, dim, "vocabulary", tuple(ids.tolist()))

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from tfdistill.arrays import read_arrays
-from tfdistill.data.delimited import check_file, check_size
+from tfdistill.data.csv_files import opened
+from tfdistill.data.delimited import check_file, check_size, read_columns
 from tfdistill.data.implicit import ImplicitFeedback
 from tfdistill.data.movielens import Expected
-from tfdistill.data.requests import PairSet
-from tfdistill.data.splits import per_user_temporal_split
 from tfdistill.files import read_as
 
 __all__ = [
@@ -179,7 +178,6 @@ def load_online_retail(
 
 
 _REMEDY = "Fetch the file again."
-_LAST = 50  # so many of a user's last items are kept
 
 
 def _read_each(
@@ -199,10 +197,8 @@ def _read_each(
 
 
 def _read_tsv(path: Path) -> pd.DataFrame:
-    frame = pd.read_csv(path, sep="\t")
-    if frame.shape[1] != 2:
-        raise ValueError(f"expected 2 columns, got {frame.shape[1]}")
-    return frame.set_axis(["user_id", "item_id"], axis=1).astype("int64")
+    columns = {"user_id": "int64", "item_id": "int64"}
+    return read_columns(opened(path), columns, separator="\t", header=True)
 
 
 def _read_adjacency(path: Path) -> pd.DataFrame:
@@ -223,46 +219,17 @@ def _timed(
 ) -> ImplicitFeedback:
     """Splits what has times, after leaving out rare users and items."""
     check_size(frame, source, expected)
-    frame = frame.sort_values("timestamp", kind="stable")
-    frame = frame.drop_duplicates(["user_id", "item_id"])
-    size = -1
-    while size != len(frame):
-        size = len(frame)
-        for column in ("user_id", "item_id"):
-            counts = frame[column].map(frame[column].value_counts())
-            frame = frame[counts >= core]
-    parts = per_user_temporal_split(frame).parts
-    return _numbered(name, list(parts.values()), source, None)
+    return _by_number(ImplicitFeedback.from_frame(name, frame, core=core))
 
 
 def _numbered(
-    name: str,
-    parts: Sequence[pd.DataFrame],
-    source: str,
-    expected: Expected | None,
+    name: str, parts: Sequence[pd.DataFrame], source: str, expected: Expected
 ) -> ImplicitFeedback:
-    """Numbers the users of training and all items, and keeps the order in time."""
-    frame = pd.concat(parts)
-    if expected is not None:
-        check_size(frame, source, expected)
-    users = np.unique(parts[0]["user_id"])
-    items = np.unique(frame["item_id"])
-    numbered = []
-    for part in parts:
-        warm = part[part["user_id"].isin(users)]
-        user, item = warm["user_id"].to_numpy(), warm["item_id"].to_numpy()
-        numbered.append((np.searchsorted(users, user), np.searchsorted(items, item)))
-    train, valid, test = (PairSet(*pair, len(items)) for pair in numbered)
-    last = _newest(*numbered[0], len(users)) if "timestamp" in frame else None
-    return ImplicitFeedback(name, len(users), train, valid, test, last)
+    """Parts that came with the data, users and items by number."""
+    check_size(pd.concat(parts), source, expected)
+    return _by_number(ImplicitFeedback.from_parts(name, parts))
 
 
-def _newest(user: np.ndarray, item: np.ndarray, num_users: int) -> np.ndarray:
-    """Each user's last items `[U, _LAST]`, newest first, of pairs in time order."""
-    order = np.argsort(user[::-1], kind="stable")
-    user, item = user[::-1][order], item[::-1][order]
-    place = np.arange(len(user)) - np.searchsorted(user, user)
-    last = np.full((num_users, _LAST), -1, np.int32)
-    kept = place < _LAST
-    last[user[kept], place[kept]] = item[kept]
-    return last
+def _by_number(data: ImplicitFeedback) -> ImplicitFeedback:
+    """Users and items go by their rows, as in the published experiments."""
+    return dataclasses.replace(data, user_ids=None, item_ids=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 from pathlib import Path
 
 import pandas as pd
@@ -46,7 +47,10 @@ def load_kuairec(
         Gao et al., KuaiRec: A Fully-observed Dataset, CIKM 2022, arXiv:2202.10842.
     """
     check_file(path, "KuaiRec", "exposures.csv.gz")
-    with gzip.open(path) as file:
-        return read_interactions(
-            file, str(path), _COLUMNS, expected, separator=",", header=False
-        )
+
+    def opened() -> io.BufferedReader:
+        return io.BufferedReader(gzip.open(path))  # whatever it is called
+
+    return read_interactions(
+        opened, str(path), _COLUMNS, expected, separator=",", header=False
+    )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfdistill.data.requests import PairSet, Requests
+from tfdistill.data.pair_set import PairSet
+from tfdistill.data.requests import Requests
 
 __all__ = ["log_share"]
 

@@ -10,19 +10,22 @@ import numpy as np
 import pandas as pd
 
 from tfdistill.data.columns import (
+    codes,
     feature_values,
     labels,
     numbers,
-    refuse_big,
     require_columns,
 )
 from tfdistill.data.csv_files import read_csv
+from tfdistill.data.parquet_files import read_parquet
 from tfdistill.data.requests import Requests
+from tfdistill.data.row_errors import RowError
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.data.times import instants
+from tfdistill.documents import shown
 from tfdistill.files import read_as
 
-__all__ = ["read_frame", "requests_from_frame", "split_requests"]
+__all__ = ["read_frame", "read_table", "requests_from_frame", "split_requests"]
 
 _CELLS = 10_000_000
 """Cells of padded lists that are never too many."""
@@ -71,6 +74,37 @@ def read_frame(
         >>> read_frame(path, spec).to_numpy().tolist()
         [['0170', ['a', 'b']], ['2011', []]]
     """
+    frame = read_table(path, spec.names, separator=separator)
+    for feature in spec.features if Path(path).suffix != ".parquet" else ():
+        if feature.shape:
+            frame[feature.name] = _split(frame[feature.name], value_separator)
+    return frame
+
+
+def read_table(
+    path: str | Path, columns: Sequence[str], *, separator: str | None = None
+) -> Any:
+    """Reads a file that has some columns; every cell of a CSV file stays text.
+
+    Args:
+        path: A `.parquet`, `.csv` or `.csv.gz` file.
+        columns: Names that it must have; other columns are read too.
+        separator: As for `read_frame`.
+
+    Returns:
+        A pandas frame.
+
+    Raises:
+        ValueError: As for `read_frame`.
+
+    Example:
+        >>> import os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "scores.csv")
+        >>> with open(path, "w") as file:
+        ...     print("user,logit", "007,0.5", sep=os.linesep, file=file)
+        >>> read_table(path, ["user", "logit"]).values.tolist()
+        [['007', '0.5']]
+    """
     path = Path(path)
     if not path.exists():
         raise ValueError(
@@ -85,14 +119,16 @@ def read_frame(
         )
     with read_as(path, kind):
         frame = (
-            pd.read_parquet(path)
+            read_parquet(path)
             if kind == "Parquet"
-            else read_csv(path, separator=separator, wanted=spec.names)
+            else read_csv(path, separator=separator, wanted=columns)
         )
-        require_columns(frame, spec.names)
-        for feature in spec.features if kind == "CSV" else ():
-            if feature.shape:
-                frame[feature.name] = _split(frame[feature.name], value_separator)
+        if kind == "CSV" and frame.shape[1] == 1 < len(columns):
+            raise ValueError(
+                "no comma, semicolon or tab stands between the names of its header "
+                f"{shown(frame.columns[0])}; give --separator (separator=)"
+            )
+        require_columns(frame, columns)
     return frame
 
 
@@ -173,7 +209,7 @@ def requests_from_frame(
         raise ValueError("The frame has no row, so there is no request.")
     if list_size is not None and list_size < 1:
         raise ValueError(f"list_size must be at least 1, got {list_size}.")
-    code, keys = _codes(frame, request)
+    code, keys = codes(frame, request)
     if time is not None:
         when = instants(frame[time], time, time_format)
         code, keys = _in_time_order(when, code, keys)
@@ -257,19 +293,6 @@ def _split(cells: Any, separator: str) -> list[list[str]]:
     return [lists[place] for place in code]
 
 
-def _codes(frame: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers the distinct values of a column: codes `[N]` and the values."""
-    if pd.api.types.is_unsigned_integer_dtype(frame[name]):
-        refuse_big(frame[name], name, np.arange(len(frame)))
-    code, keys = pd.factorize(frame[name])
-    if (code < 0).any():
-        raise ValueError(
-            f"Column {name!r} has no value in row {np.argmax(code < 0)}; every row "
-            "needs one."
-        )
-    return code, np.asarray(keys)
-
-
 def _list_size(
     position: np.ndarray, code: np.ndarray, keys: np.ndarray, wanted: int | None
 ) -> int:
@@ -279,8 +302,9 @@ def _list_size(
     cells = len(keys) * size
     if wanted is None and cells > max(_CELLS, _PADDING * len(position)):
         most = int(np.percentile(np.bincount(code), 99))
+        request = shown(keys[code[np.argmax(position)]])
         raise ValueError(
-            f"Request {keys[code[np.argmax(position)]]!r} has {longest} impressions, "
+            f"Request {request} has {longest} impressions, "
             f"and {len(keys)} lists padded to its length would have {cells} places for "
             f"{len(position)} impressions. Give --list-size (list_size=): 99 % of the "
             f"requests have at most {most}, and of a longer one the first are kept."
@@ -297,7 +321,7 @@ def _catalogue(
         item_of = np.full(len(frame), -1, np.int64)
         item_of[row] = np.arange(len(row))
         return {name: values[row] for name, values in columns.items()}, item_of
-    item_of, keys = _codes(frame, item)
+    item_of, keys = codes(frame, item)
     items = {
         name: _one_each(values, item_of, keys, item, name)
         for name, values in columns.items()
@@ -322,7 +346,7 @@ def _groups(
     """Users int64 `[R]` of the requests, numbered by their first request."""
     if user is None:
         return np.arange(len(keys))
-    user_code, user_keys = _codes(frame, user)
+    user_code, user_keys = codes(frame, user)
     users = _one_each(user_keys[user_code], code, keys, request, user)
     return np.asarray(pd.factorize(users)[0], np.int64)
 
@@ -331,11 +355,18 @@ def _ids(keys: np.ndarray, request: str) -> np.ndarray:
     """Keys of requests as int64, or else as text."""
     if keys.dtype.kind in "iu":
         return keys.astype(np.int64)
+    undecoded = [key for key in keys if isinstance(key, bytes)]
+    if undecoded:
+        raise ValueError(
+            f"Column {request!r} holds {shown(undecoded[0])}, which is no text of "
+            "UTF-8; store it as hexadecimal text."
+        )
     ids = keys.astype(np.str_)
     if not pd.Index(ids).is_unique:
+        twice = pd.Index(ids)[pd.Index(ids).duplicated()][0]
         raise ValueError(
             f"Column {request!r} has keys of several types that are one as text, such "
-            f"as {pd.Index(ids)[pd.Index(ids).duplicated()][0]!r}; give it one type."
+            f"as {shown(twice)}; give it one type."
         )
     return ids
 
@@ -351,8 +382,10 @@ def _one_each(
         first, second = (
             np.asarray(v).tolist() for v in (result[code[row]], values[row])
         )
-        raise ValueError(
+        raise RowError(
             f"{name!r} must have one value for each {what!r}, but {what!r} = "
-            f"{keys[code[row]]} has {first!r} and, in row {row}, {second!r}."
+            f"{shown(keys[code[row]])} has {shown(first)} and,",
+            row,
+            f", {shown(second)}.",
         )
     return result

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.batching import endless_rows
-from tfdistill.data.requests import PairSet
+from tfdistill.data.pair_set import PairSet
 from tfdistill.data.teacher_lists import TeacherLists
 from tfdistill.identity import described
 

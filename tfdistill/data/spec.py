@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Optional, Union
@@ -14,7 +13,8 @@ import numpy as np
 import pydantic
 import tensorflow as tf
 
-from tfdistill.documents import Checked, Int64, Size, one_of, read
+from tfdistill.documents import Checked, Int64, Size, as_json, one_of, read
+from tfdistill.files import written_whole
 from tfdistill.names import check_name, safe_name
 
 __all__ = ["Feature", "FeatureSpec", "RESERVED_NAMES", "Table"]
@@ -336,7 +336,7 @@ class FeatureSpec(Checked):
 
     def to_json(self) -> str:
         """Returns the spec as JSON text; `from_json` reads it back to an equal spec."""
-        return json.dumps(dataclasses.asdict(self), indent=1)
+        return as_json(self)
 
     @classmethod
     def from_json(cls, text: str) -> FeatureSpec:
@@ -356,8 +356,9 @@ class FeatureSpec(Checked):
         return read(text, cls, what="a feature spec")
 
     def save(self, path: str | Path) -> None:
-        """Writes the spec as a JSON file."""
-        Path(path).write_text(self.to_json(), encoding="utf-8")
+        """Writes the spec as a JSON file: whole, or not at all."""
+        with written_whole(path) as unfinished:
+            unfinished.write_text(self.to_json(), encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> FeatureSpec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -11,12 +12,30 @@ import tensorflow as tf
 from tfdistill.data import samplers
 from tfdistill.identity import described
 
-__all__ = ["TeacherLists"]
+__all__ = ["RankedLists", "TeacherLists"]
 
 _DECIDE = (
     *("head", "num_items", "interesting", "uninteresting", "weights", "rest_weights"),
     *("scores", "user_key", "seed"),
 )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RankedLists:
+    """A teacher's best unseen items of each user: all that is kept of its scores.
+
+    Args:
+        items: int32 `[U, M]`, catalogue rows, best first, -1 padded.
+        scores: float32 `[U, M]`, their scores, -inf where padded.
+
+    Example:
+        >>> head = RankedLists(np.array([[7, -1]]), np.array([[0.5, -np.inf]]))
+        >>> head.items[head.items >= 0].tolist()
+        [7]
+    """
+
+    items: np.ndarray
+    scores: np.ndarray
 
 
 class TeacherLists:

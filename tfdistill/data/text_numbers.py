@@ -9,6 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tfdistill.documents import shown
+
 __all__ = ["is_text", "parsed"]
 
 _MISSING = ("", "NA", "NaN", "nan", "null")
@@ -74,7 +76,7 @@ def _one_by_one(texts: Any, arrow: Any, refuse: Callable[[int, str], Exception])
             found.append(parse(text))
         except ValueError as error:
             row = pc.index(coded.indices, pa.scalar(number, coded.indices.type))
-            raise refuse(row.as_py(), f"holds {text!r}{error}") from error
+            raise refuse(row.as_py(), f"holds {shown(text)}{error}") from error
     return pa.array(found, arrow).take(coded.indices)
 
 

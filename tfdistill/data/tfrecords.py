@@ -24,6 +24,10 @@ from tfdistill.files import read_as, written_whole
 __all__ = ["read_tfrecords", "write_tfrecords"]
 
 _ITEM_ROW = "item_row"
+_FRAME = 16
+"""Bytes of a record besides its data: its length and two checksums."""
+_AT_ONCE = 256
+_WRITE_AGAIN = " (counted from 0): write the file again, or only the records before"
 
 
 def write_tfrecords(
@@ -125,8 +129,8 @@ def read_tfrecords(
         ValueError: If a file is missing, compressed or of another format, or a list has
             the name of a feature or of another key of a batch. Iterating raises
             `InvalidArgumentError` if a request has no candidate, lists of different
-            lengths or a negative label, and `DataLossError` where a file is damaged or
-            cut.
+            lengths or a negative label, or where a file is damaged or cut: it names the
+            file and the record.
 
     Example:
         >>> import tempfile
@@ -144,13 +148,12 @@ def read_tfrecords(
         >>> x["price"].numpy().tolist(), y["fine"].numpy().tolist()
         ([[5.0, 3.0]], [[1.0, 0.0]])
     """
-    files = [paths] if isinstance(paths, (str, Path)) else list(paths)
-    files = [str(file) for file in files]
+    given = [paths] if isinstance(paths, (str, Path)) else paths
+    files = [str(file) for file in given]
     missing = [file for file in files if not tf.io.gfile.exists(file)]
     if missing or not files:
         raise ValueError(f"No TFRecord file at {missing or 'the given paths'}.")
-    for path in files:
-        _check_file(str(path))
+    sizes = [_checked_size(file) for file in files]
     tasks = {task: task or label for task in ("", *tasks_of(outputs).values())}
     lists = {*tasks.values(), *scores} | ({weight} if weight else set())
     clash = sorted(
@@ -161,10 +164,11 @@ def read_tfrecords(
             f"The lists or keys {clash} have names of features or of other keys of a "
             "batch; write them under names of their own."
         )
-    dataset = tf.data.TFRecordDataset(files)
+    sized = tf.data.Dataset.from_tensor_slices((files, np.array(sizes, np.int64)))
+    dataset = sized.flat_map(_whole_records)
     if repeat:
         dataset = dataset.repeat()
-    dataset = dataset.batch(batch_size, drop_remainder=repeat)
+    dataset = dataset.rebatch(batch_size, drop_remainder=repeat)
 
     def parse(serialized: tf.Tensor) -> Any:
         x, read = _parse(serialized, spec, lists, label, keys)
@@ -182,14 +186,46 @@ def read_tfrecords(
     return dataset.map(parse).prefetch(tf.data.AUTOTUNE)
 
 
-def _check_file(file: str) -> None:
-    """Refuses what does not begin with a record; an empty file has none."""
+def _checked_size(file: str) -> int:
+    """Bytes of a file; refuses one that does not begin with a record, if not empty."""
     with read_as(file, "a TFRecord file", remedy="Write it again, uncompressed."):
         with tf.io.gfile.GFile(file, "rb") as opened:
             size, head = opened.size(), opened.read(8)
-        needed = 16 + int.from_bytes(head, "little")  # length, data, two checksums
+        needed = _FRAME + int.from_bytes(head, "little")
+        if head.startswith(b"\x1f\x8b"):
+            raise ValueError("it is compressed by gzip")
         if head and needed > size:
             raise ValueError(f"its first record has {needed} bytes, the file {size}")
+    return int(size)
+
+
+def _whole_records(file: tf.Tensor, size: tf.Tensor) -> tf.data.Dataset:
+    """The records of a file in batches, and an error if they are not all of its bytes.
+
+    TensorFlow's own error names neither the file nor the record.
+    """
+    batches = tf.data.TFRecordDataset(file).ignore_errors().batch(_AT_ONCE)
+    end = tf.data.Dataset.from_tensors(tf.zeros([0], tf.string))
+
+    def counted(read: tuple[tf.Tensor, ...], records: tf.Tensor) -> Any:
+        count, place = read
+        number = tf.strings.as_string(count)
+        told = [
+            "The file ",
+            file,
+            " is damaged or cut in record ",
+            number,
+            _WRITE_AGAIN,
+        ]
+        whole = (tf.size(records) > 0) | (place == size)
+        with tf.control_dependencies(
+            [tf.debugging.Assert(whole, [tf.strings.join(told)])]
+        ):
+            taken = tf.strings.length(records) + _FRAME
+            place += tf.reduce_sum(tf.cast(taken, tf.int64))
+        return (count + tf.size(records), place), records
+
+    return batches.concatenate(end).scan((0, np.int64(0)), counted)
 
 
 def _parse(

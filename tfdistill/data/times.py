@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tfdistill.data.row_errors import RowError
 from tfdistill.data.text_numbers import is_text
+from tfdistill.documents import shown
 
 __all__ = ["instants"]
 
@@ -47,13 +49,13 @@ def instants(values: Any, name: str, time_format: str | None = None) -> np.ndarr
         [0, 1]
         >>> instants(pd.Series(["02/01/2024"]), "at")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
-        ValueError: Column 'at' holds '02/01/2024' in row 0, which could be ...
+        tfdistill...RowError: Column 'at' holds '02/01/2024' in row 0 (counted ...
     """
     missing = values.isna().to_numpy()
     if missing.any():
-        raise ValueError(
-            f"Column {name!r} has no value in row {int(np.argmax(missing))}; every row "
-            "needs a time."
+        row = int(np.argmax(missing))
+        raise RowError(
+            f"Column {name!r} has no value", row, "; every row needs a time."
         )
     if is_text(values):
         code, distinct = pd.factorize(values)
@@ -116,15 +118,18 @@ def _of_objects(values: Any, name: str) -> Any:
     aware = []
     for row, value in enumerate(values):
         if not isinstance(value, datetime.date):
-            raise ValueError(
-                f"Column {name!r} holds {value!r} in row {row}; a time is a number, a "
-                "date or text."
+            raise RowError(
+                f"Column {name!r} holds {shown(value)}",
+                row,
+                "; a time is a number, a date or text.",
             )
         aware.append(getattr(value, "tzinfo", None) is not None)
     if any(aware) and not all(aware):
-        raise ValueError(
-            f"Column {name!r} holds {values.iloc[aware.index(False)]!r} in row "
-            f"{aware.index(False)} without a zone, where others have one."
+        row = aware.index(False)
+        raise RowError(
+            f"Column {name!r} holds {shown(values.iloc[row])}",
+            row,
+            " without a zone, where others have one.",
         )
     return pd.to_datetime(values, utc=True)
 
@@ -133,7 +138,7 @@ def _numbers(values: Any, name: str) -> np.ndarray:
     found = np.asarray(values.to_numpy())
     if found.dtype.kind == "f" and not np.isfinite(found).all():
         row = int(np.argmin(np.isfinite(found)))
-        raise ValueError(f"Column {name!r} holds {found[row]} in row {row}.")
+        raise RowError(f"Column {name!r} holds {found[row]}", row, ".")
     return found
 
 
@@ -146,7 +151,8 @@ def _refuse(texts: Any, wrong: Any, name: str, why: str) -> None:
     """Refuses the first text that is wrong."""
     if wrong.any():
         at = int(np.argmax(wrong.to_numpy()))
-        raise ValueError(
-            f"Column {name!r} holds {texts.iloc[at]!r} in row {texts.index[at]}, {why}."
-            f" {_ADVICE}"
+        raise RowError(
+            f"Column {name!r} holds {shown(texts.iloc[at])}",
+            texts.index[at],
+            f", {why}. {_ADVICE}",
         )

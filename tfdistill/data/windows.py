@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from tfdistill.data.columns import numbers, require_columns
-from tfdistill.data.requests import PairSet, Requests
+from tfdistill.data.pair_set import PairSet
+from tfdistill.data.requests import Requests
 from tfdistill.data.splits import Split
 
 __all__ = ["RequestParts", "windows"]

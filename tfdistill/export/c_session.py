@@ -165,15 +165,17 @@ class Model:
     def __init__(self, library: Library, path: str, threads: int) -> None:
         self._c = library
         self._session = C.c_void_p()
-        options = C.c_void_p(library("NewSessionOptions", C.c_void_p))
-        config = bytes([0x10, threads, 0x28, threads])  # intra_op = 2, inter_op = 5
         self._graph = C.c_void_p(library("NewGraph", C.c_void_p))
+        options = C.c_void_p(library("NewSessionOptions", C.c_void_p))
+        count = _varint(threads)
+        config = b"\x10" + count + b"\x28" + count  # intra_op = 2, inter_op = 5
         meta = library("NewBuffer", C.POINTER(C.c_void_p * 3))
         tags = (C.c_char_p * 1)(b"serve")
         load = (options, None, path.encode(), tags, 1, self._graph, meta)
         try:
             with library.status() as status:
-                library("SetConfig", None, options, config, C.c_size_t(4), status)
+                size = C.c_size_t(len(config))
+                library("SetConfig", None, options, config, size, status)
                 start = library("LoadSessionFromSavedModel", C.c_void_p, *load, status)
             self._session = C.c_void_p(start)
             data, length = meta.contents[0], meta.contents[1]
@@ -261,7 +263,9 @@ class Model:
         found = self._c(
             "GraphOperationByName", C.c_void_p, self._graph, operation.encode()
         )
-        return _Output(found, int(index))
+        if not found:  # to run it would end the process
+            raise Failure(5, f"The graph has no tensor {tensor.place!r}.")
+        return _Output(found, int(index or 0))
 
 
 def _difference(wanted: _Tensor, number: int, shape: Sequence[int]) -> str:
@@ -281,6 +285,15 @@ def _difference(wanted: _Tensor, number: int, shape: Sequence[int]) -> str:
     if 0 in got and math.prod(size or 1 for size in got) > _EMPTY:
         return f"has no values and so must be small, got the shape {got}"
     return ""
+
+
+def _varint(value: int) -> bytes:
+    """A number as a protocol buffer has it."""
+    low = []
+    while value > 0x7F:
+        low.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*low, value])
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, Any]]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tfdistill import _keras
 from tfdistill.data.spec import FeatureSpec
+from tfdistill.documents import as_json
 from tfdistill.export.examples import (
     candidate_examples,
     drawn_like,
@@ -142,7 +143,7 @@ def ranker_servable(
         difference,
         forbidden,
     )
-    files = {"packing.json": json.dumps(packing(spec), indent=1)}
+    files = {"packing.json": as_json(packing(spec))}
     return dataclasses.replace(servable, files=files)
 
 
@@ -165,7 +166,7 @@ def _of_scores(model: tf.keras.Model, output: str | None) -> tf.keras.Model:
     """The model of the outputs to serve, by the names that they have there."""
     outputs = outputs_of(model)
     if output is not None or len(outputs) == 1:
-        return tf.keras.Model(
+        return _keras.functional(
             model.input, {_SCORES: one_output(model, output).output}, name=model.name
         )
     wrong = {n: tuple(x.shape) for n, x in outputs.items() if len(x.shape) != 2}
@@ -175,7 +176,7 @@ def _of_scores(model: tf.keras.Model, output: str | None) -> tf.keras.Model:
             f"other shapes: {wrong}; name the one to serve as output=, of "
             f"{sorted(outputs)}."
         )
-    return tf.keras.Model(model.input, outputs, name=model.name)
+    return _keras.functional(model.input, outputs, name=model.name)
 
 
 def _scores(

@@ -97,7 +97,8 @@ def recall_servable(
         ...     ),
         ...     tables=(Table("item", dim=4, size=9),),
         ... )
-        >>> network = joint_network(spec, {"recall": Net(TwoTower((8,)), spec.names)})
+        >>> towers = Net(TwoTower((8,)), spec.names, task="recall")
+        >>> network = joint_network(spec, {"recall": towers})
         >>> query, item = (
         ...     network.part("recall", output=f"recall_{tower}", scope=scope)
         ...     for tower, scope in (("query", "user"), ("item", "item"))

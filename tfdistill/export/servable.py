@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import tensorflow as tf
 
 from tfdistill import _keras
 from tfdistill.data.spec import FeatureSpec
+from tfdistill.documents import as_json
 from tfdistill.export.cost import ParameterCount, parameters
 from tfdistill.export.guards import refuse_forbidden
 from tfdistill.export.index import IndexReport
@@ -99,7 +99,7 @@ def servable_of(
     count = parameters(*(m for m in models if isinstance(m, tf.keras.Model)))
     files = {}
     if index is not None:
-        files["index.json"] = json.dumps(dataclasses.asdict(index), indent=1)
+        files["index.json"] = as_json(index)
     return Servable(
         signatures,
         (*variables, *lookups),
@@ -134,7 +134,7 @@ def one_output(model: tf.keras.Model, name: str | None = None) -> tf.keras.Model
             f"Model {model.name!r} has the outputs {sorted(outputs)}; name the one to "
             f"serve, got output={name!r}."
         )
-    return tf.keras.Model(model.input, outputs[name], name=model.name)
+    return _keras.functional(model.input, outputs[name], name=model.name)
 
 
 def outputs_of(model: tf.keras.Model) -> dict[str, Any]:

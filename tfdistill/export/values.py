@@ -12,6 +12,9 @@ __all__ = ["leaving", "refuse_values"]
 
 _WINDOW = 8
 """Neighbouring values that are compared as one."""
+_ALIKE = 1
+"""So many pairs of a window may be equal: few values, such as those of gains that are
+all about 1, meet by chance."""
 _ENOUGH = 4
 """So many windows in common are no chance."""
 _SMALLEST = 16
@@ -66,7 +69,7 @@ def refuse_values(
     Compared are runs of 8 neighbouring values, along the rows and down the columns, by
     magnitude and in the precision of bfloat16. So a weight is found as a constant, as a
     clone, cast to another type, negated, transposed, cut to some rows or columns, or
-    as a part of something larger. Runs with a zero or of equal values count for
+    as a part of something larger. Runs with a zero or of few values count for
     nothing, and neither do weights of less than 16 values or the statistics of a
     normalisation, which are the data's.
 
@@ -154,7 +157,7 @@ def _magnitudes(values: np.ndarray) -> np.ndarray:
 
 
 def _keys(bits: np.ndarray) -> np.ndarray:
-    """A number for each window of a line in which enough differs and nothing is 0."""
+    """A number for each window of a line in which almost all differs, and no 0 is."""
     count = len(bits) - _WINDOW + 1
     if count < 1:
         return np.zeros(0, np.uint64)
@@ -162,7 +165,9 @@ def _keys(bits: np.ndarray) -> np.ndarray:
     for place, factor in enumerate(_FACTORS):
         keys += bits[place : place + count].astype(np.uint64) * np.uint64(factor)
     zeros = np.concatenate([[0], np.cumsum(bits == 0)])
-    steps = np.concatenate([[0], np.cumsum(bits[1:] != bits[:-1])])
     some = zeros[_WINDOW:] == zeros[:-_WINDOW]
-    differs = steps[_WINDOW - 1 :] - steps[:count] >= _WINDOW // 2
-    return keys[some & differs]
+    alike = np.zeros(count, np.int64)
+    for apart in range(1, _WINDOW):
+        equal = np.concatenate([[0], np.cumsum(bits[apart:] == bits[:-apart])])
+        alike += equal[_WINDOW - apart :] - equal[:count]
+    return keys[some & (alike <= _ALIKE)]

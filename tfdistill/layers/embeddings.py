@@ -277,8 +277,8 @@ def embed_features(
         ...     spec.keras_inputs(),
         ...     {"teacher": ["user_id", "item_id"], "fine": ["item_id"]},
         ... )
-        >>> vectors["item_id"].shape
-        TensorShape([None, None, 4])
+        >>> tuple(vectors["item_id"].shape)
+        (None, None, 4)
     """
     groups = audiences(embeddings.spec, uses)
     missing = sorted({name for group in groups for name in group} - set(inputs))

@@ -51,7 +51,7 @@ def restricted(models: Sequence[tf.keras.Model]) -> list[tf.keras.Model]:
             copies[id(layer)] = layer.restrict(names.intersection(layer.spec.names))
         return copies[id(layer)]
 
-    clones = [tf.keras.models.clone_model(m, clone_function=replace) for m in models]
+    clones = [_keras.clone_model(model, replace) for model in models]
     for layer in (layer for clone in clones for layer in _keras.layers_of(clone)):
         if isinstance(layer, FeatureEmbeddings) and layer not in copies.values():
             raise ValueError(
@@ -94,7 +94,7 @@ def standalone(model: tf.keras.Model) -> tf.keras.Model:
         (1010, 8)
     """
     small = restricted([model])[0]
-    copy = tf.keras.models.clone_model(small)
+    copy = _keras.clone_model(small)
     copy.set_weights(small.get_weights())
     return copy
 

@@ -302,8 +302,8 @@ def folded_mlp(
 
     Example:
         >>> user, item = tf.keras.Input([4]), tf.keras.Input([None, 6])
-        >>> folded_mlp(user, item, (16, 8), name="fine")[-1].shape
-        TensorShape([None, None, 8])
+        >>> tuple(folded_mlp(user, item, (16, 8), name="fine")[-1].shape)
+        (None, None, 8)
     """
     if input_dropout or input_normalization is not None:
         raise ValueError(

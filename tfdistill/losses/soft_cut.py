@@ -33,7 +33,8 @@ def soft_top_k(
 
     Returns:
         float32 `[..., L]`: the probability is its sigmoid. 16, without gradient, in
-        lists of no more than k items, which all stay; of no meaning where not valid.
+        lists of no more than k items, which all stay, and -16 for a score of -inf,
+        which never does; of no meaning where not valid.
 
     Example:
         >>> valid = tf.constant([True, True, True, False])
@@ -49,7 +50,9 @@ def soft_top_k(
         Wang et al., Learning cascade ranking as one network, arXiv:2503.09492, which
         also compares ICC.
     """
-    scores = tf.where(valid, scores, 0.0) / checks.positive("temperature", temperature)
+    temperature = checks.positive("temperature", temperature)
+    valid &= tf.not_equal(scores, float("-inf"))  # NaN stays what it is
+    scores = tf.where(valid, scores, 0.0) / temperature
     fixed = tf.stop_gradient(scores)
 
     def expected(cut: tf.Tensor) -> tf.Tensor:
@@ -73,4 +76,5 @@ def soft_top_k(
     # Adds 0, and the derivative of the cut.
     cut += tf.reduce_sum(share * (scores - fixed), axis=-1, keepdims=True)
     count = tf.math.count_nonzero(valid, axis=-1, keepdims=True)
-    return tf.where(count > k, scores - cut, _CERTAIN)
+    stays = tf.where(count > k, scores - cut, _CERTAIN)
+    return tf.where(valid, stays, -_CERTAIN)

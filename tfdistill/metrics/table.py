@@ -22,6 +22,7 @@ class Metric:
         target: What is best: inf (the higher the better), -inf (the lower), or a value
             to be near to.
         digits: Digits after the point.
+        undefined: When it has no value, NaN.
 
     Example:
         >>> Metric("AUC", "order", digits=3).show(0.71234)
@@ -32,6 +33,7 @@ class Metric:
     text: str
     target: float = float("inf")
     digits: int = 4
+    undefined: str = "there is nothing to judge"
 
     def gain(self, value: float, over: float) -> float:
         """Returns how much better `value` is than `over`: above 0 means better.
@@ -63,25 +65,65 @@ class Metric:
 
 
 _LOWER = -float("inf")
+_UNLABELLED = "no impression has a label and a score"
+_NO_CLICK = "no label is above 0"
+_NO_RELEVANT = "no user has a relevant item"
+_NO_LIST = "no list has items to compare"
 
 METRICS = {
-    "auc": Metric("AUC", "chance that a clicked item scores above an unclicked one"),
-    "gauc": Metric("GAUC", "AUC inside each user's impressions, averaged by them"),
-    "log_loss": Metric("Log loss", "nats per impression, from logits", _LOWER),
-    "ndcg": Metric("NDCG@{k}", "relevant items in the first {k}, early ones more"),
-    "mrr": Metric("MRR", "one over the first relevant item's place"),
-    "recall": Metric("Recall@{k}", "share of the relevant items in the first {k}"),
-    "calibration": Metric(
-        "Pred / CTR", "mean predicted click probability over the true rate", 1.0, 3
+    "auc": Metric(
+        "AUC",
+        "chance that a clicked item scores above an unclicked one",
+        undefined="all labels are alike",
     ),
-    "ece": Metric("ECE", "gap of prediction and CTR in ten bins of equal mass", _LOWER),
-    "spearman": Metric("Spearman", "rank correlation with the teacher per list"),
+    "gauc": Metric(
+        "GAUC",
+        "AUC inside each user's impressions, averaged by them",
+        undefined="no user has labels of both kinds",
+    ),
+    "log_loss": Metric(
+        "Log loss", "nats per impression, from logits", _LOWER, undefined=_UNLABELLED
+    ),
+    "ndcg": Metric(
+        "NDCG@{k}",
+        "relevant items in the first {k}, early ones more",
+        undefined=_NO_CLICK,
+    ),
+    "mrr": Metric(
+        "MRR", "one over the first relevant item's place", undefined=_NO_CLICK
+    ),
+    "recall": Metric(
+        "Recall@{k}",
+        "share of the relevant items in the first {k}",
+        undefined=_NO_RELEVANT,
+    ),
+    "calibration": Metric(
+        "Pred / CTR",
+        "mean predicted click probability over the true rate",
+        1.0,
+        3,
+        undefined=_NO_CLICK,
+    ),
+    "ece": Metric(
+        "ECE",
+        "gap of prediction and CTR in ten bins of equal mass",
+        _LOWER,
+        undefined=_UNLABELLED,
+    ),
+    "spearman": Metric(
+        "Spearman", "rank correlation with the teacher per list", undefined=_NO_LIST
+    ),
     "top_overlap": Metric(
-        "Top-{k} overlap", "share of the teacher's first {k} in the student's", digits=3
+        "Top-{k} overlap",
+        "share of the teacher's first {k} in the student's",
+        digits=3,
+        undefined=_NO_LIST,
     ),
     "logit_rmse": Metric("Logit RMSE", "distance from the teacher's logits", _LOWER, 3),
     "survival": Metric(
-        "Survival", "share of all relevant items still there after the stage"
+        "Survival",
+        "share of all relevant items still there after the stage",
+        undefined=_NO_RELEVANT,
     ),
     "overlap": Metric(
         "Overlap",

@@ -11,7 +11,7 @@ from tfdistill.models.ensemble import gated_ensemble
 from tfdistill.models.factorization import DeepFm, Fm, Linear
 from tfdistill.models.inputs import NetInputs
 from tfdistill.models.interaction import AutoInt, FiBiNet, SeNetDnn, XDeepFm
-from tfdistill.models.joint import JointNetwork, Net, joint_network
+from tfdistill.models.joint import JointNetwork, Net, Task, joint_network
 from tfdistill.models.multi_task import Mmoe
 from tfdistill.models.sequential import BehaviourTransformer, Din, SequenceTower
 from tfdistill.models.sharing import Representation
@@ -35,6 +35,7 @@ __all__ = [
     "Representation",
     "SeNetDnn",
     "SequenceTower",
+    "Task",
     "TwoTower",
     "XDeepFm",
     "gated_ensemble",

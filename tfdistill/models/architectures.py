@@ -82,8 +82,8 @@ class DcnV2:
         >>> net = DcnV2(cross_layers=2, units=(32, 16))
         >>> user, item = tf.keras.Input([4]), tf.keras.Input([None, 6])
         >>> out = net(NetInputs({"u": user}, {"i": item}), name="teacher")
-        >>> out["teacher_hidden"].shape
-        TensorShape([None, None, 16])
+        >>> tuple(out["teacher_hidden"].shape)
+        (None, None, 16)
 
     Reference:
         Wang et al., DCN V2, WWW 2021, arXiv:2008.13535.

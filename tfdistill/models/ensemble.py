@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfdistill import _keras
 from tfdistill.layers.extraction import standalone
 from tfdistill.models.inputs import layer_names
 from tfdistill.names import safe_name
@@ -131,7 +132,7 @@ def gated_ensemble(
         outputs = member({name: inputs[name] for name in member.input}, training=False)
         logits.extend(outputs.values())
     mixed = LogitGate(units, name="ensemble", dtype="float32")(logits)
-    return tf.keras.Model(inputs, {"ensemble": mixed}, name="ensemble")
+    return _keras.functional(inputs, {"ensemble": mixed}, name="ensemble")
 
 
 def _frozen(teacher: tf.keras.Model, name: str) -> tf.keras.Model:
@@ -144,7 +145,7 @@ def _frozen(teacher: tf.keras.Model, name: str) -> tf.keras.Model:
             "`tf.keras.Model(model.input, {name: model.output[name]})`."
         )
     copy = standalone(teacher)
-    frozen = tf.keras.Model(copy.input, copy.output, name=name)
+    frozen = _keras.functional(copy.input, copy.output, name=name)
     frozen.trainable = False
     return frozen
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Literal, get_args
 
 import tensorflow as tf
 
+from tfdistill import _keras
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.layers.embeddings import FeatureEmbeddings
 from tfdistill.layers.towers import SqueezeLast
@@ -15,7 +17,10 @@ from tfdistill.models.inputs import layer_names
 from tfdistill.models.sharing import Representation, Sharing
 from tfdistill.names import check_name, renamed, safe_name
 
-__all__ = ["JointNetwork", "Net", "joint_network"]
+__all__ = ["JointNetwork", "Net", "Task", "joint_network"]
+
+Task = Literal["ranking", "recall"]
+"""What a net is for: to order a list by labels, or to find items of the catalogue."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,15 +30,47 @@ class Net:
     Args:
         architecture: For example `Dnn(units=(64, 32))`.
         features: Names of the features that it reads, of both sides.
+        task: `"ranking"`: it learns from the labels of lists. `"recall"`: it learns by
+            its transfers, is judged over the whole catalogue and served as a query and
+            an item tower, so its architecture gives `name_query` and `name_item`, as
+            `TwoTower` does.
+
+    Raises:
+        ValueError: If there is no such task.
 
     Example:
-        >>> from tfdistill.models import Dnn
+        >>> from tfdistill.models import Dnn, TwoTower
         >>> Net(Dnn(units=(64, 32)), ("age", "item_id")).scores("fine")
         {'fine': ''}
+        >>> Net(TwoTower(), ("age", "item_id"), task="recall").task
+        'recall'
     """
 
     architecture: Architecture
     features: tuple[str, ...]
+    task: Task = "ranking"
+
+    def __post_init__(self) -> None:
+        if self.task not in get_args(Task):
+            raise ValueError(
+                f"Net: task must be one of {list(get_args(Task))}, got {self.task!r}."
+            )
+
+    def require(self, task: Task, what: str) -> None:
+        """Refuses a net that is for something else.
+
+        Args:
+            task: What it should be for.
+            what: What needs it, for the error.
+
+        Raises:
+            ValueError: If it has another task.
+        """
+        if self.task != task:
+            raise ValueError(
+                f"{what} needs a net for {task}, got one for {self.task}: say "
+                f"Net(..., task={task!r})."
+            )
 
     def scores(self, name: str) -> dict[str, str]:
         """Returns the task of each output that scores, `""` where there is one only.
@@ -92,7 +129,7 @@ class JointNetwork:
         inputs = {f.name: self.model.input[f.name] for f in features}
         outputs = {output: self.model.output[output] for output in wanted}
         try:
-            return tf.keras.Model(inputs, outputs, name=safe_name(output or name))
+            return _keras.functional(inputs, outputs, name=safe_name(output or name))
         except ValueError as error:
             raise ValueError(
                 f"The output {wanted[0]!r} needs more than the features "
@@ -198,11 +235,14 @@ def joint_network(
         inner = safe_name(name)
         found = net.architecture(read, name=inner)
         _add(outputs, renamed(found, inner, name), name)
+        if net.task == "recall":
+            towers = (f"{name}_query", f"{name}_item")
+            _check_outputs(outputs, towers, f"net {name!r} of task 'recall'")
     for name in auxiliary:
         _add(outputs, _auxiliary(outputs, name), name)
     for student, teacher in hints:
         _add(outputs, _hint(outputs, student, teacher), student)
-    model = tf.keras.Model(inputs, outputs)
+    model = _keras.functional(inputs, outputs)
     return JointNetwork(model, spec, dict(nets), sharings[""].embeddings)
 
 

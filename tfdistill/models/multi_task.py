@@ -22,7 +22,7 @@ class Mmoe:
     `z_t = w_t . h_t(sum_e g_te(x) f_e(x))` with `g_t = softmax(W_t x + b_t)`, experts
     f_e, towers h_t and `x = [u | i]`; experts and gates are folded. As a teacher its
     logits and towers teach students task by task; with one expert of few units it is a
-    small multi-task student (shared bottom: the gates are then 1).
+    small multi-task student (shared bottom: there is nothing to choose, and no gate).
 
     Args:
         tasks: Names of the tasks.
@@ -78,14 +78,22 @@ class Mmoe:
         outputs: dict[str, tf.Tensor] = {}
         for task in self.tasks:
             label = f"{name}_{safe_name(task)}"
-            gates = FoldedDense(
-                self.experts,
-                "softmax",
-                kernel_regularizer=regularizer,
-                name=f"{label}_gates",
-            )(sides)
-            mixed = GatedSum(name=f"{label}_mixture")((gates, experts))
+            mixed = self._mixed(experts, sides, label)
             layers = mlp(mixed, self.tower, name=label, **options)[1:]
             found = ranker_outputs(layers[-1], layers, label)
             outputs.update(renamed(found, label, f"{name}_{task}"))
         return outputs
+
+    def _mixed(
+        self, experts: list[tf.Tensor], sides: tuple[tf.Tensor, tf.Tensor], label: str
+    ) -> tf.Tensor:
+        """The experts as a task's gate mixes them; one alone needs no gate."""
+        if len(experts) == 1:
+            return experts[0]
+        gates = FoldedDense(
+            self.experts,
+            "softmax",
+            kernel_regularizer=kernel_l2(self.l2),
+            name=f"{label}_gates",
+        )(sides)
+        return GatedSum(name=f"{label}_mixture")((gates, experts))

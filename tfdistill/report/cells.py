@@ -133,10 +133,10 @@ def plain(values: Sequence[float | None]) -> str:
     """Returns the mean of what is there, with its spread over several seeds, as text.
 
     Example:
-        >>> plain([0.25, 0.75]), plain([None]), plain([1234])
+        >>> plain([0.25, 0.75]), plain([None, math.nan]), plain([1234])
         ('0.5000 ± 0.3536', '-', '1,234')
     """
-    present = [value for value in values if value is not None]
+    present = [v for v in values if v is not None and not math.isnan(v)]
     if not present:
         return "-"
     middle = mean(present)

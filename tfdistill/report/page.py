@@ -50,7 +50,6 @@ def write_report(results: Results, directory: Path) -> Path:
         'report.html'
     """
     directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
     drawn = {
         _LATENCY: plots.latency_plot(results),
         _CASCADE: plots.cascade_plot(results.cascades),

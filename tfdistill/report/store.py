@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import math
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from tfdistill.documents import read
+from tfdistill.documents import as_json, read
 from tfdistill.files import written_whole
 from tfdistill.report.schema import Results
 
 
 def to_json(results: Results) -> str:
     """Returns the results as JSON text, with null for NaN."""
-    plain = _nan_to_none(dataclasses.asdict(results))
-    return json.dumps(plain, indent=1, allow_nan=False)
+    return as_json(results)
 
 
 def from_json(text: str) -> Results:
@@ -44,11 +38,3 @@ def write_whole(path: Path, content: bytes) -> None:
     """Writes a file beside its place and renames it: nobody sees half of it."""
     with written_whole(path) as unfinished:
         unfinished.write_bytes(content)
-
-
-def _nan_to_none(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _nan_to_none(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_nan_to_none(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

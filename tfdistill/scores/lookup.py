@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import filelock
 import numpy as np
 import tensorflow as tf
 
+from tfdistill.files import flush, flush_all, folder_beside
 from tfdistill.scores.distinct import twice
 from tfdistill.scores.joining import Coverage, check_keys, check_values
 from tfdistill.scores.keys import (
@@ -56,6 +56,7 @@ class ScoreLookup:
             another dtype.
 
     Example:
+        >>> import tempfile
         >>> from tfdistill.scores import score_batches
         >>> batches = [{"user": np.array([1, 2]), "item": np.array([[5, 6], [5, 7]])}]
         >>> store = score_batches(
@@ -155,16 +156,15 @@ def _make(store: ScoreStore, folder: Path) -> None:
 
 
 def _make_anew(store: ScoreStore, folder: Path, stamp: str, digest: str) -> None:
-    prefix = f".{folder.name}-sorting-"
-    for left in folder.parent.glob(f"{prefix}*"):  # a killed process's
-        shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=prefix) as beside:
-        made = Path(beside) / "made"
+    with folder_beside(folder.parent, f".{folder.name}-sorting-") as beside:
+        made = beside / "made"
         made.mkdir()
-        _sort(store, Path(beside), made)
+        _sort(store, beside, made)
         (made / stamp).write_text(digest)
+        flush_all(made)
         shutil.rmtree(folder, ignore_errors=True)
         made.rename(folder)
+        flush(folder.parent)
 
 
 def _sort(store: ScoreStore, temporary: Path, made: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -11,11 +10,11 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 import pydantic
 
-from tfdistill.documents import STRICT, Int64, Size, one_of, read
+from tfdistill.documents import STRICT, Checked, Int64, Size, as_json, one_of, read
 from tfdistill.files import plain_name, written_whole
 from tfdistill.identity import require_same
 
-__all__ = ["ANEW", "KINDS", "Column", "Manifest", "Shard"]
+__all__ = ["ANEW", "FINGERPRINT", "KINDS", "SOURCE", "Column", "Manifest", "Shard"]
 
 KINDS = ("scores", "embeddings", "lists")
 """What a store holds for each key: numbers, vectors, or a list of best items."""
@@ -24,6 +23,9 @@ ANEW = (
     "Use what it was begun with, or begin anew: in another folder, or delete this one."
 )
 """What to do about a store that others' scores would be put into."""
+
+FINGERPRINT, SOURCE = "teacher_fingerprint", "teacher_source"
+"""What an identity says of the teacher; where it comes from is only told."""
 
 _NAME = "manifest.json"
 _REMEDY = "Restore it, or score again into an empty folder."
@@ -56,7 +58,7 @@ class Column:
 
 
 @dataclasses.dataclass(frozen=True)
-class Shard:
+class Shard(Checked):
     """One file of a store.
 
     Args:
@@ -67,20 +69,20 @@ class Shard:
             identity has none of all data.
 
     Raises:
-        ValueError: If the name leaves the store's folder.
+        ValueError: If a field is not what its annotation says, such as a name that
+            leaves the store's folder.
 
     Example:
-        >>> Shard("shard-00000.parquet", 10, "ab12").rows
-        10
+        >>> Shard("../shard-00000.parquet", 10, 64 * "0")
+        Traceback (most recent call last):
+        ValueError: Shard '../shard-00000.parquet': name is refused: a file's name must
+        be a plain one inside its folder, got '../shard-00000.parquet'.
     """
 
-    name: str
+    name: Annotated[str, pydantic.AfterValidator(plain_name)]
     rows: Size
     sha256: Annotated[str, pydantic.Field(pattern="^[0-9a-f]{64}$")]
     features: str = ""
-
-    def __post_init__(self) -> None:
-        plain_name(self.name)
 
     @classmethod
     def load(cls, path: Path) -> Shard:
@@ -160,14 +162,19 @@ class Manifest:
         Raises:
             ValueError: If anything of them differs; it names what, from what to what.
         """
+        what = f"The store in {str(where)!r}"
+        saved, current = self._settings(), wanted._settings()
+        (was, its), (now, other) = (
+            (settings.pop(FINGERPRINT, None), settings.pop(SOURCE, "not told which"))
+            for settings in (saved, current)
+        )
         # A function's fingerprint is its scores of some of the data: those come first.
-        for last in ("teacher_fingerprint", None):
-            saved, current = (
-                {name: value for name, value in m._settings().items() if name != last}
-                for m in (self, wanted)
+        require_same(saved, current, what=what, anew=ANEW)
+        if was != now:
+            raise ValueError(
+                f"{what} was begun with another teacher, or with other weights of it: "
+                f"{FINGERPRINT} was {was!r} ({its}) and is {now!r} ({other}). {ANEW}"
             )
-            what = f"The store in {str(where)!r}"
-            require_same(saved, current, what=what, anew=ANEW)
 
     def _settings(self) -> dict[str, Any]:
         """All that decides what is stored, on one level."""
@@ -178,9 +185,8 @@ class Manifest:
 
     def save(self, directory: Path) -> None:
         """Writes `manifest.json`, whole or not at all."""
-        text = json.dumps(dataclasses.asdict(self), indent=1)
         with written_whole(directory / _NAME) as unfinished:
-            unfinished.write_text(text, encoding="utf-8")
+            unfinished.write_text(as_json(self), encoding="utf-8")
 
     @classmethod
     def load(cls, directory: Path) -> Manifest | None:

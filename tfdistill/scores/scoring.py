@@ -15,6 +15,7 @@ from tfdistill.data.requests import Requests
 from tfdistill.files import locked
 from tfdistill.identity import fingerprint
 from tfdistill.metrics.retrieval import BlockScores, Pairs, top_k
+from tfdistill.scores.manifest import FINGERPRINT, SOURCE
 from tfdistill.scores.rows import (
     ITEM,
     REQUEST_KEYS,
@@ -29,7 +30,11 @@ from tfdistill.scores.rows import (
 from tfdistill.scores.shards import Columns
 from tfdistill.scores.store import ScoreStore
 from tfdistill.scores.writer import StoreWriter
-from tfdistill.trainers.teachers import teacher_fingerprint, told_fingerprint
+from tfdistill.trainers.teachers import (
+    teacher_fingerprint,
+    teacher_source,
+    told_fingerprint,
+)
 
 __all__ = ["score_batches", "score_top_k", "stream_identity"]
 
@@ -232,7 +237,8 @@ def score_top_k(
                     "items": fingerprint(items),
                     "seen": fingerprint([seen.user, seen.item]),
                 },
-                "teacher_fingerprint": teacher_fingerprint(score, _spread(len(users))),
+                FINGERPRINT: teacher_fingerprint(score, _spread(len(users))),
+                SOURCE: teacher_source(score),
             },
         )
         return _write_missing(
@@ -256,7 +262,8 @@ def stream_identity(first: Batch, teacher: Scorer) -> dict[str, Any]:
     """
     return {
         "data": {"first_batch": ReadBatches([first]).read().fingerprint},
-        "teacher_fingerprint": teacher_fingerprint(teacher, features_of(first)),
+        FINGERPRINT: teacher_fingerprint(teacher, features_of(first)),
+        SOURCE: teacher_source(teacher),
     }
 
 
@@ -275,7 +282,8 @@ def _requests_identity(requests: Requests, teacher: Scorer) -> dict[str, Any]:
             "ids": fingerprint(requests.ids),
             "logged": fingerprint(requests.scores),
         },
-        "teacher_fingerprint": told,
+        FINGERPRINT: told,
+        SOURCE: teacher_source(teacher),
     }
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tfdistill.documents import as_json
 from tfdistill.files import written_whole
 from tfdistill.scores.distinct import require_distinct, twice
 from tfdistill.scores.keys import hashes, identities, repeated
@@ -155,7 +155,7 @@ class StoreWriter:
         with written_whole(self._hash_file(name)) as unfinished:
             hashed.tofile(unfinished)
         with written_whole(self._record(name)) as unfinished:
-            unfinished.write_text(json.dumps(dataclasses.asdict(shard)))
+            unfinished.write_text(as_json(shard, indent=None), encoding="utf-8")
         self._written[name] = shard
 
     def describe(self, columns: Columns) -> None:
@@ -250,7 +250,6 @@ class StoreWriter:
                 f"A store of {self._described.kind} takes values of {rank} axes per "
                 f"key, got {ranks}."
             )
-        self.directory.mkdir(parents=True, exist_ok=True)
         self._clean()  # records of a store whose manifest was deleted
         described.save(self.directory)
         self._found = described

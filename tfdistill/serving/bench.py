@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from tfdistill import documents
 from tfdistill.export.c_loader import arrays, timed
 from tfdistill.files import written_whole
 from tfdistill.serving.models import newest_version, signature_defs, warm_up_requests
@@ -139,10 +139,11 @@ def as_json(timings: Sequence[Timing]) -> str:
         timings: What `bench` returned.
 
     Example:
+        >>> import json
         >>> json.loads(as_json([Timing("fine", "packed", 1, 0.1, 0.2, 9.0)]))[0]["p50"]
         0.1
     """
-    return json.dumps([dataclasses.asdict(timing) for timing in timings], indent=1)
+    return documents.as_json(list(timings))
 
 
 def plot(timings: Sequence[Timing], path: str | Path) -> None:

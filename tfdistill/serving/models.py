@@ -16,6 +16,7 @@ from tensorflow_serving.apis import (  # type: ignore[import-untyped]
 )
 
 from tfdistill.export.c_loader import Failure, Model, loaded
+from tfdistill.files import read_as
 from tfdistill.serving.messages import records_of, to_wire
 
 __all__ = [
@@ -72,12 +73,12 @@ class Versions:
     def renew(self) -> None:
         """Serves the version that is the newest now, an older one if it was removed.
 
-        One that can't be served is reported, and tried again when its files change. An
-        emptied folder leaves what is served.
+        One that can't be served is reported, and tried again when its files change. A
+        folder that is empty or can't be read leaves what is served.
         """
         try:
             folder = newest_version(self._path)
-        except ValueError:
+        except (OSError, ValueError):
             return
         if folder == self.current.folder:
             return
@@ -169,15 +170,19 @@ def warm_up_requests(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
     Yields:
         The signature and its inputs, in the form that `Model.answer` takes.
+
+    Raises:
+        ValueError: If the file is damaged.
     """
     file = folder / "assets.extra" / "tf_serving_warmup_requests"
     if not file.is_file():
         return
-    for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
-        log = prediction_log_pb2.PredictionLog.FromString(record)
-        request = getattr(log, log.WhichOneof("log_type")).request
-        if hasattr(request, "inputs"):
-            inputs = {name: to_wire(name, x) for name, x in request.inputs.items()}
-        else:
-            inputs = {"inputs": records_of(request.input)}
-        yield request.model_spec.signature_name, inputs
+    with read_as(file, "warm-up requests", remedy="Export the model again."):
+        for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
+            log = prediction_log_pb2.PredictionLog.FromString(record)
+            request = getattr(log, log.WhichOneof("log_type")).request
+            if hasattr(request, "inputs"):
+                inputs = {name: to_wire(name, x) for name, x in request.inputs.items()}
+            else:
+                inputs = {"inputs": records_of(request.input)}
+            yield request.model_spec.signature_name, inputs

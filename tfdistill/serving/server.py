@@ -104,18 +104,21 @@ class _Health(health.HealthServicer):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
+        self._changing = threading.Lock()
         self._watchers: list[grpc.ServicerContext] = []
         self.set(_SERVICE, health_pb2.HealthCheckResponse.SERVING)
 
     def Watch(self, request: Any, context: Any, *answer: Any) -> Any:
         """Tells the status now and whenever it changes."""
-        self._watchers = [x for x in self._watchers if x.is_active()] + [context]
+        with self._changing:
+            self._watchers = [x for x in self._watchers if x.is_active()] + [context]
         return super().Watch(request, context, *answer)
 
     def leave(self) -> None:
         """Ends what watches."""
-        for context in self._watchers:
-            context.cancel()
+        with self._changing:
+            for context in self._watchers:
+                context.cancel()
 
 
 @contextlib.contextmanager

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 from scipy.linalg import lapack
 
-from tfdistill.data.requests import PairSet
+from tfdistill.data.implicit import ImplicitFeedback
+from tfdistill.data.pair_set import PairSet
+from tfdistill.data.teacher_lists import RankedLists
 from tfdistill.identity import fingerprint
-from tfdistill.metrics.retrieval import Pairs, retrieval_ndcg, top_k
+from tfdistill.metrics.retrieval import Pairs, retrieval_ndcg, scored_top_k, top_k
 
 __all__ = ["Ease", "tuned_ease"]
 
@@ -89,6 +92,36 @@ class Ease:
             self._diagonal = ((1.0 - self._explained()) / l2).astype(np.float32)
         else:
             self._diagonal = self._inverse.diagonal().copy()
+
+    @classmethod
+    def tuned(cls, interactions: ImplicitFeedback, **options: Any) -> Ease:
+        """Fits it with the penalty that is best on validation: `tuned_ease`.
+
+        Args:
+            interactions: What users took, such as `problem.interactions`.
+            **options: Further arguments of `tuned_ease`.
+
+        Returns:
+            The model.
+        """
+        model, _ = tuned_ease(
+            interactions.train,
+            interactions.valid,
+            interactions.num_users,
+            recent=interactions.last,
+            **options,
+        )
+        return model
+
+    def lists(self, size: int) -> RankedLists:
+        """Returns the best items of each user that are not among the training pairs.
+
+        Args:
+            size: How many items of each user, 500 as a rule.
+        """
+        user, item = self._x.nonzero()
+        seen = Pairs(user.astype(np.int64), item.astype(np.int64))
+        return RankedLists(*scored_top_k(self, self._x.shape[0], size, seen=seen))
 
     @property
     def fingerprint(self) -> str:

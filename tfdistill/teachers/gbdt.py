@@ -39,6 +39,7 @@ class GbdtTeacher:
     Args:
         columns: How features become columns.
         booster: The trees, a `lightgbm.Booster`.
+        source: Where they come from, in words.
 
     Example:
         >>> from tfdistill.data.spec import Feature, Table
@@ -64,6 +65,7 @@ class GbdtTeacher:
 
     columns: Columns
     booster: Any
+    source: str = "boosted trees"
 
     @classmethod
     def fit(
@@ -196,7 +198,7 @@ class GbdtTeacher:
                     f"the trees split {booster.num_feature()} columns, the features "
                     f"give {width}"
                 )
-        return cls(columns, booster)
+        return cls(columns, booster, f"the trees in {str(path)!r}")
 
 
 def _columns(arrays: Mapping[str, np.ndarray]) -> Columns:

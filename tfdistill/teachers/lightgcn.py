@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.implicit import ImplicitFeedback
+from tfdistill.data.pair_set import PairSet
 from tfdistill.data.recall_batches import RecallBatches
-from tfdistill.data.requests import PairSet
 from tfdistill.layers import SharedDot
 from tfdistill.losses import MinMax, RelevanceCrossEntropy
 from tfdistill.metrics.retrieval import Pairs, dot_scores, retrieval_ndcg, top_k

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfdistill.data.requests import PairScorer
 from tfdistill.identity import fingerprint
-from tfdistill.trainers.teachers import told_fingerprint
+from tfdistill.trainers.teachers import teacher_source, told_fingerprint
 from tfdistill.types import Signals, needed
 
 __all__ = ["PairTeacher"]
@@ -49,6 +49,11 @@ class PairTeacher:
         """Changes with the scorer and what it reads; None if the scorer can't tell."""
         told = told_fingerprint(self._scorer)
         return told and fingerprint([told, self._users, self._items])
+
+    @property
+    def source(self) -> str:
+        """The scorer, in words."""
+        return teacher_source(self._scorer)
 
     def __call__(self, features: Mapping[str, Any]) -> Signals:
         """Returns `"score"` float32 `[B, L]`, NaN where the batch's `mask` is False."""

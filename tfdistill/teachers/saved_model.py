@@ -36,6 +36,7 @@ class SavedModelTeacher:
     Attributes:
         fingerprint: Changes with any byte of graph, variables and assets, and with
             signature, signals and inputs.
+        source: Where it lies, in words.
 
     Raises:
         ValueError: If there is no SavedModel, or it lacks the signature or an output.
@@ -86,11 +87,7 @@ class SavedModelTeacher:
         self.signals = dict(signals)
         arguments = self._function.structured_input_signature[1]
         self._arguments = {
-            x.name if x.name and safe_name(x.name, [x.name]) == key else key: (
-                key,
-                x.dtype,
-            )
-            for key, x in arguments.items()
+            _column(key, spec): (key, spec.dtype) for key, spec in arguments.items()
         }
         self._sources = {name: inputs.get(name, name) for name in self._arguments}
         unknown = sorted(set(inputs) - set(self._arguments))
@@ -100,6 +97,7 @@ class SavedModelTeacher:
                 f"{sorted(self._arguments)}."
             )
         read = dict(_digests(str(path)))
+        self.source = f"the SavedModel in {str(path)!r}"
         self.fingerprint = fingerprint([read, signature, self.signals, self._sources])
 
     def __call__(self, features: Mapping[str, Any]) -> Signals:

@@ -7,6 +7,7 @@ from tfdistill.trainers.callbacks import (
 )
 from tfdistill.trainers.derived import Derived, Kept, Survival
 from tfdistill.trainers.distiller import Distiller
+from tfdistill.trainers.existing import distill
 from tfdistill.trainers.fit import fit
 from tfdistill.trainers.teachers import EnsembleTeacher, FrozenTeacher, LoggedTeacher
 from tfdistill.trainers.transfer import Schedule, Transfer
@@ -24,5 +25,6 @@ __all__ = [
     "SubmodelEarlyStopping",
     "Survival",
     "Transfer",
+    "distill",
     "fit",
 ]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import math
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfdistill import _keras
+from tfdistill import _keras, _keras_fit
 from tfdistill.files import flush, plain_name, read_as, written_whole
 from tfdistill.identity import require_same
 from tfdistill.trainers.run import shapes_of, state_attributes
@@ -107,7 +109,7 @@ class Backup(tf.keras.callbacks.Callback):
         if self.resumes:
             self._restore()
         epoch, self._step = self.position
-        _keras.resume_at(self.model, epoch, self._step, self.start_step)
+        _keras_fit.resume_at(self.model, epoch, self._step, self.start_step)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Put back the metrics of an epoch that goes on; Keras has just reset them."""
@@ -172,18 +174,20 @@ class Backup(tf.keras.callbacks.Callback):
         """Removes former checkpoints, and what a killed process wrote of one."""
         own = None if path is None else Path(path).name
         for left in self._directory.glob(f"{_NAME}-*"):
-            if left.name.partition(".")[0] == own:
+            ours = re.fullmatch(rf"({_NAME}-\d+)(\..*|_temp)", left.name)
+            if not ours or left.name.startswith(f"{own}."):
                 continue
             if left.is_dir() and not left.is_symlink():
                 shutil.rmtree(left)
             else:
                 left.unlink()
 
-    def compare(self, model: tf.keras.Model) -> None:
-        """Refuses to go on with another run.
+    def compare(self, model: tf.keras.Model, epochs: int) -> None:
+        """Refuses to go on with another run, or with one that was trained longer.
 
         Args:
             model: The model, as it is before anything is restored.
+            epochs: Epochs that are asked for, in total.
         """
         if not self.resumes:
             return
@@ -196,8 +200,17 @@ class Backup(tf.keras.callbacks.Callback):
                 for name, value in current["optimizer"].items()
             }
         # Layers repeat by number what a recipe has by name: they come last.
-        self._require({**saved, "layers": None}, {**current, "layers": None})
+        last = {"layers": None, "wiring": None}
+        self._require({**saved, **last}, {**current, **last})
         self._require(saved, current)
+        if self.start_step > epochs * self._steps_per_epoch:
+            done = self.start_step / self._steps_per_epoch
+            raise ValueError(
+                f"The run in {str(self._directory)!r} has been trained for {done:g} "
+                f"epochs, and its weights are of no earlier one. Received: "
+                f"epochs={epochs}. Ask for {math.ceil(done)} or more, or give the "
+                "shorter run another folder."
+            )
 
     def _require(self, saved: Mapping[str, Any], current: Mapping[str, Any]) -> None:
         require_same(
@@ -300,12 +313,11 @@ def _read(directory: str | os.PathLike[str], run: _RunState) -> str | None:
             f"whose backups tfdistill {__version__} can't go on with: finish it "
             "with the version that began it, or delete this folder to begin anew."
         )
-    if run.value["keras"] != _keras.VERSION:
-        raise ValueError(
-            f"The run in {os.fspath(directory)!r} was begun with Keras "
-            f"{run.value['keras']}, and `tf.keras` is Keras {_keras.VERSION} here: go "
-            "on with the other one, or delete this folder to begin anew."
-        )
+    _keras.check_writer(
+        run.value.get("keras", "2"),
+        f"The run in {os.fspath(directory)!r} was begun",
+        "delete this folder to begin anew",
+    )
     return path
 
 

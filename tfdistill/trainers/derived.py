@@ -20,7 +20,7 @@ class Derived(Protocol):
 
     In the `Distiller` its value has a name that a transfer can give as its source or
     target, or where it names a feature, such as its mask. Write your own as a frozen
-    dataclass: its `repr` tells a resumed run whether it is the same. A `.keras` file of
+    dataclass: its fields tell a resumed run whether it is the same. A `.keras` file of
     the `Distiller` holds it if it has `get_config` and `from_config` and is registered.
     """
 

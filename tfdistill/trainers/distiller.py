@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from tfdistill import _keras
+from tfdistill import _keras, _keras_fit
 from tfdistill.identity import described
 from tfdistill.trainers import stored
 from tfdistill.trainers.derived import Derived
@@ -18,7 +18,7 @@ __all__ = ["Distiller"]
 
 
 @tf.keras.utils.register_keras_serializable(package="tfdistill")
-class Distiller(_keras.BuiltModel, tf.keras.Model):
+class Distiller(_keras_fit.BuiltModel, tf.keras.Model):
     """Trains a student, or a teacher and its students jointly, in one `fit`.
 
     `L = sum_o L_o(y_o, z_o) + sum_t weight_t(step) * loss_t(source_t -> target_t)`
@@ -176,7 +176,7 @@ class Distiller(_keras.BuiltModel, tf.keras.Model):
             config: What `get_compile_config` gave.
         """
         self.compile(**tf.keras.utils.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
+        self.build_optimizer()
 
     def get_config(self) -> dict[str, Any]:
         """Returns what `from_config` makes the Distiller of, without a frozen teacher.
@@ -217,6 +217,7 @@ class Distiller(_keras.BuiltModel, tf.keras.Model):
             ValueError: If it is another format, or a part can't be read back.
         """
         stored.check_path(filepath)
+        tf.keras.utils.serialize_keras_object(self)  # or Keras 3 leaves half a file
         super().save(filepath, *args, **kwargs)
 
     def call(self, inputs: Any, training: bool | None = None) -> TensorDict:
@@ -336,20 +337,18 @@ class Distiller(_keras.BuiltModel, tf.keras.Model):
             return None
         if len(self.outputs_by_name) == 1 and not isinstance(given, Mapping):
             return {self.outputs_by_name[0]: given}
+        if not isinstance(given, Mapping):
+            raise ValueError(
+                f"Distiller: {what} must be given by output name, a dict with keys "
+                f"among {self.outputs_by_name}; got {type(given).__name__}."
+            )
         self._check_outputs(what, given)
         return given
 
-    def _check_outputs(self, what: str, given: Any) -> None:
-        """Rejects names that are not outputs, and structures without names."""
+    def _check_outputs(self, what: str, names: Iterable[str]) -> None:
+        """Rejects names that are not outputs."""
         outputs = self.outputs_by_name
-        if isinstance(given, (str, tf.Tensor)) or not isinstance(
-            given, (Mapping, list)
-        ):
-            raise ValueError(
-                f"Distiller: {what} must be given by output name, a dict with keys "
-                f"among {outputs}; got {type(given).__name__}."
-            )
-        unknown = sorted(set(given) - set(outputs))
+        unknown = sorted(set(names) - set(outputs))
         if unknown:
             raise ValueError(
                 f"Distiller: {what} {unknown} is no output of the network; its outputs "

@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfdistill import _keras
+from tfdistill import _keras, _keras_fit
 from tfdistill.files import locked
 from tfdistill.trainers.backup import Backup
 from tfdistill.trainers.callbacks import Evaluation
@@ -58,18 +58,20 @@ def fit(
 
     A run that has finished keeps its backup: run again, the program gets the final
     weights and the whole history back and trains nothing; with more `epochs` it goes
-    on, unless it was stopped at an epoch's end, as by `EarlyStopping`. An epoch that
-    was cut short, as by `TerminateOnNaN`, is not kept: it starts again from the last
-    checkpoint within it, or from its beginning. One process writes to a directory; a
-    second one is refused while the first one lives.
+    on, unless it was stopped at an epoch's end, as by `EarlyStopping`; with fewer than
+    it was trained for it is refused. An epoch that was cut short, as by
+    `TerminateOnNaN`, is not kept: it starts again from the last checkpoint within it,
+    or from its beginning. One process writes to a directory; a second one is refused
+    while the first one lives.
 
     **The same run.** A checkpoint holds what its run was begun with: losses, transfers,
-    the optimizer's settings with the learning rate, layers, callbacks, the data, the
-    teacher and `config`. What differs later is refused by name, before any training;
-    only `epochs`, `save_every` and `verbose` may change. Batches that have an
-    `identity`, JSON values, are known by it, ours by all of their data; of any other
-    function the first eight batches and some later ones are compared, so give what
-    stands for its files in `config`. To begin anew, delete the directory.
+    the optimizer's settings with the learning rate, layers and what each is called on,
+    callbacks, the data, the teacher and `config`. What differs later is refused by
+    name, before any training; only `epochs`, `save_every` and `verbose` may change.
+    Batches that have an `identity`, JSON values, are known by it, ours by all of their
+    data; of any other function the first eight batches and some later ones are
+    compared, so give what stands for its files in `config`. To begin anew, delete the
+    directory.
 
     Args:
         model: A compiled `tf.keras.Model`, such as a `Distiller`.
@@ -92,8 +94,8 @@ def fit(
     Raises:
         ValueError: If a number is out of range, `save_every` or `config` is given
             without `backup_dir`, `batches` gives a finite dataset, Keras'
-            `BackupAndRestore` is among the callbacks, the backup is another run's, or
-            another process writes to it.
+            `BackupAndRestore` is among the callbacks, the backup is another run's or a
+            longer one's, or another process writes to it.
 
     Example:
         >>> def batches(start_step):
@@ -115,7 +117,7 @@ def fit(
     """
     _check(steps_per_epoch=steps_per_epoch, epochs=epochs, save_every=save_every)
     _check_resuming(callbacks, backup_dir, save_every, config)
-    _keras.check_executions(model, steps_per_epoch)
+    _keras_fit.check_fit(model, steps_per_epoch)
     callbacks = [*sorted(callbacks, key=_rank), tf.keras.callbacks.History()]
     train = functools.partial(
         _train, model, batches, steps_per_epoch, epochs, validation_data, verbose
@@ -139,7 +141,7 @@ def fit(
             steps_per_epoch=steps_per_epoch,
             save_every=save_every,
         )
-        backup.compare(model)
+        backup.compare(model, epochs)
         return train([*callbacks, backup], backup.start_step)
 
 
@@ -158,7 +160,7 @@ def _train(
     if start_step and model.optimizer.iterations.numpy() != start_step:
         model.evaluate(dataset, steps=1, verbose=0)  # makes every variable and metric
         model.test_function = None  # or evaluation would keep a trace that fits both
-    _keras.begin_within(model, start_step % steps_per_epoch)
+    _keras_fit.begin_within(model, start_step % steps_per_epoch)
     try:
         return model.fit(
             dataset,
@@ -170,7 +172,7 @@ def _train(
             verbose=verbose,
         )
     finally:
-        _keras.without_position(model)
+        _keras_fit.without_position(model)
 
 
 def _json(config: Mapping[str, Any]) -> Any:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import collections
 import itertools
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfdistill import _keras
@@ -110,12 +112,13 @@ def identity_of(
         "loss_weights": _keras.loss_weights_of(model),
         "seeds": _seeds(model),
         "layers": [_layer(layer) for layer in _layers(model)],
+        "wiring": _wiring(getattr(model, "network", model)),
         **getattr(model, "identity", {}),
         "config": config,
     }
     teacher = getattr(model, "teacher", None) if hasattr(model, "identity") else None
     if teacher is not None:
-        features, *_ = next(iter(batches(0)))
+        features, *_ = tf.keras.utils.unpack_x_y_sample_weight(next(iter(batches(0))))
         found["teacher"] = teacher_fingerprint(teacher, features)
     described_: dict[str, Any] = described(found)
     return described_
@@ -164,6 +167,9 @@ def _callback(callback: tf.keras.callbacks.Callback) -> dict[str, Any] | None:
 def _optimizer(optimizer: Any) -> dict[str, Any]:
     """Its settings by dotted name; how it is compiled depends on the machine."""
     settings = flat(described(optimizer))
+    for key, value in settings.items():
+        if key.rpartition(".")[2] == "learning_rate" and isinstance(value, float):
+            settings[key] = described(np.float32(value))  # as Keras keeps it
     other = ("jit_compile", "name")
     return {k: v for k, v in settings.items() if k.rpartition(".")[2] not in other}
 
@@ -193,4 +199,54 @@ def _layer(layer: tf.keras.layers.Layer) -> dict[str, Any]:
         return {k: kept(v) for k, v in value.items() if k not in _NO_SETTINGS}
 
     settings: dict[str, Any] = kept(described(layer))
+    if isinstance(layer, tf.keras.layers.Lambda):  # Keras writes where it stands, too
+        settings["function"] = described(layer.function)
     return settings
+
+
+def _wiring(model: tf.keras.Model) -> dict[str, Any] | None:
+    """What each layer of a functional model is called on; None of any other model."""
+    if not _keras.input_names(model):
+        return None
+    try:
+        config = model.get_config()
+    except (NotImplementedError, TypeError, ValueError):  # of a layer that has none
+        return None
+    return _calls(config)
+
+
+def _calls(config: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The calls in a model's configuration, and those in the models that it calls.
+
+    Layers go by their number and inputs by their keys: names are counted in a process.
+    """
+    inputs = config.get("input_layers")
+    if inputs is None:
+        return None
+    read = [x for x in tf.nest.flatten(inputs) if isinstance(x, str)]
+    keys = sorted(inputs) if isinstance(inputs, Mapping) else range(len(read))
+    names = {name: f"input {key}" for name, key in zip(read, keys)}
+    layers = [layer for layer in config["layers"] if layer["name"] not in names]
+    names.update({layer["name"]: f"layer {n}" for n, layer in enumerate(layers)})
+
+    def named(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            own = value.get("config")
+            if isinstance(own, Mapping) and "keras_history" in own:
+                return named(own["keras_history"])  # the rest is shapes
+            return {key: named(entry) for key, entry in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [named(entry) for entry in value]
+        return names.get(value, value) if isinstance(value, str) else value
+
+    def text(value: Any) -> str:
+        return json.dumps(named(value), sort_keys=True, default=described)
+
+    found: dict[str, Any] = {"outputs": text(config["output_layers"])}
+    for layer in layers:
+        called = f"{names[layer['name']]}, {layer['class_name']}"
+        found[called] = text(layer["inbound_nodes"])
+        inner = _calls(layer["config"])
+        if inner is not None:
+            found[f"{called}, inside"] = inner
+    return found

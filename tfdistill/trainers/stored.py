@@ -10,6 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfdistill import _keras
 from tfdistill.types import Signals, Teacher
 
 __all__ = [
@@ -81,7 +82,7 @@ def packed(
         "derived": [list(pair) for pair in derived],
         "teacher": teacher,
     }
-    config: dict[str, Any] = {"name": name}
+    config: dict[str, Any] = {"name": name, "keras": _keras.VERSION}
     for what, part in parts.items():
         with _named(what):
             found = tf.keras.utils.serialize_keras_object(part)
@@ -111,7 +112,17 @@ def unpacked(
     Args:
         config: The configuration.
         custom_objects: As in `tf.keras.models.load_model`.
+
+    Raises:
+        ValueError: If the other Keras wrote it: their networks differ as files.
     """
+    config = dict(config)
+    _keras.check_writer(
+        config.pop("keras", "2"),
+        "This Distiller was saved",
+        "save its weights there, `distiller.network.save_weights('x.weights.h5')`, "
+        "which both read",
+    )
     parts = {key: _read(value, custom_objects) for key, value in config.items()}
     return {**parts, "derived": dict(parts["derived"])}
 
@@ -119,7 +130,8 @@ def unpacked(
 def _read(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
     """Makes what a configuration describes, and leaves it whole; Keras 3 empties it."""
     config = copy.deepcopy(config)
-    return tf.keras.utils.deserialize_keras_object(config, custom_objects)
+    with _keras.inputs_by_feature():
+        return tf.keras.utils.deserialize_keras_object(config, custom_objects)
 
 
 def check_path(filepath: Any) -> None:

@@ -19,6 +19,7 @@ __all__ = [
     "FrozenTeacher",
     "LoggedTeacher",
     "teacher_fingerprint",
+    "teacher_source",
     "told_fingerprint",
 ]
 
@@ -65,6 +66,11 @@ class FrozenTeacher:
         """Changes with the model and the signals; None if the model can't tell."""
         told = told_fingerprint(self.model)
         return told and fingerprint([told, self.signals])
+
+    @property
+    def source(self) -> str:
+        """The model, in words."""
+        return teacher_source(self.model)
 
     def __call__(self, features: Any) -> Signals:
         """Returns the model's signals for a batch, float32 and without gradient."""
@@ -144,6 +150,11 @@ class LoggedTeacher:
         """Changes with the keys; what is stored under them is data."""
         return fingerprint(self.keys)
 
+    @property
+    def source(self) -> str:
+        """The columns, in words."""
+        return f"the stored scores {sorted(self.keys.values())}"
+
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments, which are the whole teacher."""
         return {"keys": self.keys}
@@ -221,6 +232,11 @@ class EnsembleTeacher:
         told = [told_fingerprint(teacher) for teacher in self.teachers]
         return None if None in told else fingerprint([told, self.weights])
 
+    @property
+    def source(self) -> str:
+        """The teachers, in words."""
+        return f"an ensemble of {', '.join(map(teacher_source, self.teachers))}"
+
     def __call__(self, features: Any) -> Signals:
         """Returns the weighted mean of each signal."""
         signals = [teacher(features) for teacher in self.teachers]
@@ -288,6 +304,32 @@ def told_fingerprint(teacher: Any) -> str | None:
         return own
     config = _config(teacher)
     return None if config is None else fingerprint([config, _variables(teacher)])
+
+
+def teacher_source(teacher: Any) -> str:
+    """Says in words which model or file a teacher's scores come from.
+
+    Args:
+        teacher: A teacher, a model or any function; its `source`, if that is a text, is
+            what it says of itself.
+
+    Returns:
+        The words, for errors; they tell a teacher from no other.
+
+    Example:
+        >>> teacher_source(LoggedTeacher({"score": "gbdt"}))
+        "the stored scores ['gbdt']"
+        >>> teacher_source(FrozenTeacher(tf.keras.Sequential(name="big")))
+        "the Keras model 'big'"
+    """
+    teacher = getattr(teacher, "python_function", teacher)
+    own = getattr(teacher, "source", None)
+    if isinstance(own, str):
+        return own
+    if isinstance(teacher, tf.keras.layers.Layer):
+        return f"the Keras model {teacher.name!r}"
+    name = getattr(teacher, "__qualname__", None)
+    return f"the function {name!r}" if name else f"a {type(teacher).__name__}"
 
 
 def _variables(teacher: Any) -> list[np.ndarray]:

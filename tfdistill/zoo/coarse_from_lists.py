@@ -29,8 +29,8 @@ import numpy as np
 from tfdistill.data.requests import Requests
 from tfdistill.losses import DistillationLoss, ListSoftmaxKL
 from tfdistill.models import Net
+from tfdistill.study.recipe import Recipe
 from tfdistill.zoo.ranking_pair import pair_transfer, rankers
-from tfdistill.zoo.recipe import Recipe
 
 __all__ = ["recipe", "with_recalled"]
 

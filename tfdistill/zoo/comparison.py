@@ -26,21 +26,18 @@ from tfdistill.report import (
     Stage,
     over_seeds,
 )
-from tfdistill.zoo.judge import (
-    RECALL_CUT,
+from tfdistill.study.judge import (
     CatalogueJudge,
-    DotRanker,
-    Ranker,
-    Recaller,
 )
-from tfdistill.zoo.recipe import PRIMARY, TrainedNet
+from tfdistill.study.recipe import PRIMARY
+from tfdistill.study.trained import TrainedNet
+from tfdistill.zoo.unified_cascade import STAGES
 
 __all__ = [
     "Sizes",
     "calibrations",
     "cascade_sets",
     "cascades",
-    "ranker_of",
     "stages",
     "three_models",
 ]
@@ -102,9 +99,9 @@ def stages(
         three_models(
             stage,
             functools.partial(judged, stage),
-            PRIMARY["recall" if stage == "recall" else "ranking"],
+            PRIMARY[distilled[0][stage].task],
         )
-        for stage in ("recall", *_RANKERS)
+        for stage in STAGES
     ]
 
 
@@ -153,7 +150,7 @@ def cascades(
         with the seed's own teacher.
     """
     cuts = {"recall": sizes.recall, "coarse": sizes.coarse, "fine": sizes.page}
-    best = [judge.best(ranker_of(n, "teacher", judge), sizes.recall) for n in distilled]
+    best = [nets["teacher"].top(judge, sizes.recall) for nets in distilled]
     runs: dict[str, list[Sets]] = {
         TEACHER: [{name: top[:, :cut] for name, cut in cuts.items()} for top in best],
         ALONE: [cascade_sets(judge, nets, sizes) for nets in alone],
@@ -186,12 +183,12 @@ def calibrations(
     found = []
     for stage in _RANKERS:
         nets = (
-            (TEACHER, distilled["teacher"], "teacher"),
-            (ALONE, alone[stage], stage),
-            (DISTILLED, distilled[stage], stage),
+            (TEACHER, distilled["teacher"]),
+            (ALONE, alone[stage]),
+            (DISTILLED, distilled[stage]),
         )
-        for model, net, output in nets:
-            bins = judge.calibration(judge.logits(net.models[output])[output])
+        for model, net in nets:
+            bins = judge.calibration(net.logits(judge))
             found.append(
                 CalibrationBins(
                     stage,
@@ -205,21 +202,12 @@ def calibrations(
 
 
 def _judged(judge: CatalogueJudge, nets: Nets) -> dict[str, dict[str, float]]:
-    """All metrics of each net by its stage; the teacher's on every stage's task."""
-    found = {}
-    for name, net in nets.items():
-        if name == "recall":
-            found[name] = judge.recall(_recaller(nets, name, judge))
-            continue
-        metrics = judge.ranking(judge.logits(net.models[name])[name])
-        if name == "teacher":
-            found.update({f"teacher_{stage}": metrics for stage in _RANKERS})
-            top = judge.best(ranker_of(nets, name, judge), RECALL_CUT)
-            found["teacher_recall"] = retrieval_summary(
-                top, judge.relevant, judge.popular
-            )
-        else:
-            found[name] = metrics
+    """All metrics of each net by its name; the teacher's on every student's task."""
+    found = {name: net.metrics(judge) for name, net in nets.items()}
+    if "teacher" in nets:
+        teacher, tasks = nets["teacher"], {nets[stage].task for stage in STAGES}
+        at = {task: teacher.metrics(judge, task) for task in tasks}
+        found.update({f"teacher_{stage}": at[nets[stage].task] for stage in STAGES})
     return found
 
 
@@ -235,27 +223,7 @@ def cascade_sets(judge: CatalogueJudge, nets: Nets, sizes: Sizes) -> Sets:
         What each stage keeps, int32 `[U, kept]`, best first.
     """
     rerankers = [
-        Reranker(name, judge.for_users(ranker_of(nets, name, judge)), keep)
+        Reranker(name, judge.for_users(nets[name].ranker(judge.requests)), keep)
         for name, keep in (("coarse", sizes.coarse), ("fine", sizes.page))
     ]
-    recalled = judge.recalled(_recaller(nets, "recall", judge), sizes.recall)
-    return run_cascade(recalled, rerankers)
-
-
-def ranker_of(nets: Nets, name: str, judge: CatalogueJudge) -> Ranker | DotRanker:
-    """Returns a trained net as a ranker of the catalogue.
-
-    Args:
-        nets: The nets by name.
-        name: Name of a net; a two-tower one ranks by its products.
-        judge: The judge of the part whose users are ranked for.
-    """
-    models = nets[name].models
-    if name in models:
-        return Ranker(models[name], judge.requests)
-    return DotRanker(_recaller(nets, name, judge))
-
-
-def _recaller(nets: Nets, name: str, judge: CatalogueJudge) -> Recaller:
-    models = nets[name].models
-    return Recaller(models["query"], models["item"], judge.requests)
+    return run_cascade(nets["recall"].top(judge, sizes.recall), rerankers)

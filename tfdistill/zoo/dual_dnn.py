@@ -17,8 +17,8 @@ from collections.abc import Sequence
 
 from tfdistill.losses import Hint, SigmoidSoftLabel
 from tfdistill.models import Representation
+from tfdistill.study.recipe import Recipe
 from tfdistill.zoo.ranking_pair import Pair, pair_transfer
-from tfdistill.zoo.recipe import Recipe
 
 __all__ = ["REPRESENTATION", "fine_tuned", "recipe"]
 

@@ -38,10 +38,12 @@ from tfdistill.models import (
     gated_ensemble,
 )
 from tfdistill.optimizers import LazyAdam
+from tfdistill.study.judge import ListJudge
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.trained import TrainedNet, TrainedRanker
+from tfdistill.study.training import train
 from tfdistill.trainers import Distiller, FrozenTeacher, fit
-from tfdistill.zoo.judge import ListJudge
 from tfdistill.zoo.ranking_pair import Pair, rankers
-from tfdistill.zoo.recipe import Recipe, TrainedNet, train
 
 __all__ = ["ARCHITECTURES", "REPRESENTATION", "run", "teachers"]
 
@@ -134,11 +136,11 @@ def run(
         nets = train_one(recipe, directory=directory / name, seed=place)
         (trained[name],) = nets.values()
     models = [model for net in trained.values() for model in net.models.values()]
-    ensemble = _gated(models, student, gate_on, directory / "ensemble", seed)
+    ensemble = _gated(models, spec, student, gate_on, directory / "ensemble", seed)
     students = train_one(
         student,
         directory=directory / "student",
-        teacher=FrozenTeacher(ensemble.models["ensemble"], {"score": "ensemble"}),
+        teacher=FrozenTeacher(ensemble.model, {"score": "ensemble"}),
         seed=seed,
     )
     return {**trained, "ensemble": ensemble, **students}
@@ -146,16 +148,17 @@ def run(
 
 def _gated(
     models: Sequence[tf.keras.Model],
+    spec: FeatureSpec,
     student: Recipe,
     requests: Requests | None,
     directory: Path,
     seed: int,
-) -> TrainedNet:
+) -> TrainedRanker:
     """The ensemble, its gate trained on labels with the settings of the student."""
     tf.keras.utils.set_random_seed(seed)
     ensemble = gated_ensemble(models)
     if requests is None:
-        return TrainedNet({"ensemble": ensemble}, {})
+        return TrainedRanker({"ensemble": ensemble}, spec, {})
     distiller = Distiller(ensemble)
     distiller.compile(
         LazyAdam(student.learning_rate), loss={"ensemble": SigmoidCrossEntropy()}
@@ -175,4 +178,4 @@ def _gated(
         },
         verbose=0,
     ).history
-    return TrainedNet({"ensemble": ensemble}, history)
+    return TrainedRanker({"ensemble": ensemble}, spec, history)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
@@ -22,9 +21,9 @@ from tfdistill.export import (
     recall_servable,
 )
 from tfdistill.metrics import FunnelPoint, RequestCost, retrieval_ndcg, sweep
-from tfdistill.zoo.judge import CatalogueJudge, Ranker, Recaller
-from tfdistill.zoo.recipe import TrainedNet
-from tfdistill.zoo.serving import mflops_of, request_of
+from tfdistill.study.judge import CatalogueJudge
+from tfdistill.study.trained import TrainedNet, TrainedRanker, TrainedRecall
+from tfdistill.zoo.serving import request_of
 
 __all__ = ["QUALITY", "Funnel", "swept"]
 
@@ -46,12 +45,15 @@ class Funnel:
 
     Example:
         >>> from tfdistill.metrics import size_grid
-        >>> Funnel(TrainedNet({}, {}), {}, size_grid([10, 50])).sizes
+        >>> from tfdistill.data.spec import Feature
+        >>> spec = FeatureSpec((Feature("age", "numeric", "user"),))
+        >>> recall = TrainedRecall({}, spec, {})
+        >>> Funnel(recall, {}, size_grid([10, 50])).sizes
         [(10,), (50,)]
     """
 
-    recall: TrainedNet
-    rankers: Mapping[str, TrainedNet]
+    recall: TrainedRecall
+    rankers: Mapping[str, TrainedRanker]
     sizes: Sequence[tuple[int, ...]]
 
     @property
@@ -73,11 +75,11 @@ class Funnel:
 
     def mflops(self, catalogue: int) -> dict[tuple[int, ...], float]:
         """Operations of one request, in millions, at each of the sizes."""
-        nets = [self.recall, *self.rankers.values()]
+        nets: list[TrainedNet] = [self.recall, *self.rankers.values()]
 
         @functools.cache
         def counted(place: int, gets: int) -> float:
-            return mflops_of(nets[place], catalogue, gets)
+            return nets[place].mflops(catalogue, gets)
 
         return {
             kept: sum(counted(place, n) for place, n in enumerate((0, *kept[:-1])))
@@ -118,10 +120,8 @@ def swept(
     measured = _latencies(funnels, requests, spec, out, rounds)
     curves = {}
     for name, funnel in funnels.items():
-        towers = funnel.recall.models
-        recaller = Recaller(towers["query"], towers["item"], requests)
         scorers = {
-            stage: judge.for_users(Ranker(_only(net), requests))
+            stage: judge.for_users(net.ranker(requests))
             for stage, net in funnel.rankers.items()
         }
         costs = {
@@ -129,7 +129,7 @@ def swept(
             for kept, mflops in funnel.mflops(requests.num_items).items()
         }
         curves[name] = sweep(
-            judge.recalled(recaller, funnel.widest[0]),
+            funnel.recall.top(judge, funnel.widest[0]),
             scorers,
             funnel.sizes,
             quality=quality or ndcg,
@@ -177,7 +177,7 @@ def _servable(funnel: Funnel, requests: Requests, spec: FeatureSpec) -> Servable
     if not others:
         return recall_servable(query, item, spec, items, ids, k=first, example=example)
     stages = [
-        RankingStage(name, _only(net), keep)
+        RankingStage(name, net.model, keep)
         for (name, net), keep in zip(funnel.rankers.items(), others)
     ]
     return cascade_servable(
@@ -195,8 +195,3 @@ def _servable(funnel: Funnel, requests: Requests, spec: FeatureSpec) -> Servable
 
 def _label(name: str, kept: Sequence[int]) -> str:
     return f"{name} {kept}"
-
-
-def _only(net: TrainedNet) -> tf.keras.Model:
-    (model,) = net.models.values()
-    return model

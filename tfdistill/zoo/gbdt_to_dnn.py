@@ -27,10 +27,12 @@ from pathlib import Path
 from tfdistill.data.requests import PairScorer, Requests
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.models import Fm, Linear, Net, Representation
+from tfdistill.study.judge import ListJudge
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.trained import TrainedNet
+from tfdistill.study.training import train
 from tfdistill.trainers import LoggedTeacher
-from tfdistill.zoo.judge import ListJudge
 from tfdistill.zoo.ranking_pair import Pair, rankers
-from tfdistill.zoo.recipe import Recipe, TrainedNet, train
 
 __all__ = ["SCORE", "incumbents", "run"]
 

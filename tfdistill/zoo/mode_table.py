@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from tfdistill.documents import as_json
 from tfdistill.files import written_whole
 from tfdistill.report.cells import plain
+from tfdistill.study.problem import Problem as StudyProblem
+from tfdistill.study.rounds import Candidates
+from tfdistill.study.ways import WAYS, train
 from tfdistill.zoo.comparison import Sizes
 from tfdistill.zoo.quickstart import Problem
-from tfdistill.zoo.rounds import Candidates
-from tfdistill.zoo.training_modes import (
-    MODES,
-    judged,
-    shown_sets,
-    student_parameters,
-    train_mode,
-)
+from tfdistill.zoo.training_modes import judged, shown_sets, student_parameters
 from tfdistill.zoo.unified_cascade import default_nets, recipe
 
 __all__ = ["ROWS", "compare", "mode_table"]
@@ -47,7 +43,7 @@ def compare(
     problem: Problem,
     out: Path,
     *,
-    modes: Sequence[str] = MODES,
+    modes: Sequence[str] = WAYS,
     seeds: Sequence[int] = (0,),
     tiny: bool = False,
     console: Console | None = None,
@@ -59,7 +55,7 @@ def compare(
     Args:
         problem: What `make_problem` gave.
         out: Folder of the run: checkpoints and `cascade.json`.
-        modes: Some of `MODES`.
+        modes: Some of `WAYS`.
         seeds: Seeds of the training.
         tiny: Two epochs only: it shows the way, not the quality.
         console: Where progress and the table are printed.
@@ -80,27 +76,31 @@ def compare(
         f"requests, whatever the way; {problem.parts.train.num_items:,} items -> "
         f"{sizes.recall} recalled -> {sizes.coarse} -> {sizes.page} shown."
     )
+    test = problem.judges["test"]
+    study = StudyProblem(
+        problem.spec,
+        problem.parts.train,
+        problem.judges["valid"],
+        test,
+        problem.parts.known,
+    )
     found: dict[str, list[Values]] = {mode: [] for mode in modes}
     for seed in seeds:
         for mode in modes:
-            trained = train_mode(
-                mode,
+            trained = train(
                 unified,
-                problem.spec,
-                problem.parts.train,
-                problem.judges["valid"],
+                study,
                 out / f"seed-{seed}",
-                known=problem.parts.known,
+                training=mode,
                 seed=seed,
                 console=console,
             )
-            test = problem.judges["test"]
             values = judged(test, shown_sets(test, trained, sizes), sizes)
-            count = student_parameters(mode, nets, problem.spec)
+            count = student_parameters(mode, unified, problem.spec)
             found[mode].append({**values, "student parameters": count})
     console.print(mode_table(found))
     with written_whole(out / "cascade.json") as file:
-        file.write_text(json.dumps(found, indent=1), encoding="utf-8")
+        file.write_text(as_json(found), encoding="utf-8")
     return found
 
 

@@ -28,9 +28,9 @@ import tensorflow as tf
 
 from tfdistill.losses import Hint, ListSoftmaxKL, SigmoidSoftLabel
 from tfdistill.models import CoarseTwoTower, DcnV2, Dnn, Net, TwoTower
+from tfdistill.study.recipe import Recipe
 from tfdistill.trainers import Transfer
 from tfdistill.zoo.recall_from_logits import softmax_transfer
-from tfdistill.zoo.recipe import Recipe
 
 __all__ = ["STAGES", "alone", "joint"]
 
@@ -53,7 +53,9 @@ NETS = {
         DcnV2(cross_layers=2, units=(256, 128), dropout=0.2),
         ("user_id", *PROFILE, "zip", "history", *ITEM),
     ),
-    "recall": Net(TwoTower(units=(), dim=32), ("user_id", *PROFILE, *ITEM)),
+    "recall": Net(
+        TwoTower(units=(), dim=32), ("user_id", *PROFILE, *ITEM), task="recall"
+    ),
     "coarse": Net(
         CoarseTwoTower(units=(32,), dim=16, interaction=8),
         (*PROFILE, "history", *ITEM),

@@ -21,8 +21,8 @@ from collections.abc import Mapping
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.losses import DistillationLoss, SigmoidSoftLabel
 from tfdistill.models import Mmoe, Net
+from tfdistill.study.recipe import Recipe
 from tfdistill.zoo.ranking_pair import Pair, pair_transfer
-from tfdistill.zoo.recipe import Recipe
 
 __all__ = ["default_pair", "recipe"]
 

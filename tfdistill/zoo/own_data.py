@@ -23,16 +23,17 @@ from tfdistill.report import (
     print_tables,
     write_report,
 )
+from tfdistill.study.impressions import Impressions
+from tfdistill.study.judge import ListJudge
+from tfdistill.study.progress import train_seeds
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.trained import TrainedNet
+from tfdistill.study.validation import measurable
 from tfdistill.zoo import dual_dnn, ranking_pair, rocket
 from tfdistill.zoo.comparison import three_models
-from tfdistill.zoo.impressions import Impressions
-from tfdistill.zoo.judge import ListJudge
 from tfdistill.zoo.machine import hardware, versions
-from tfdistill.zoo.progress import train_seeds
 from tfdistill.zoo.ranking_pair import Pair, default_pair
-from tfdistill.zoo.recipe import Recipe, TrainedNet
 from tfdistill.zoo.serving import exported, served_costs
-from tfdistill.zoo.validation import measurable
 
 __all__ = ["METHODS", "distill"]
 
@@ -112,8 +113,7 @@ def _stage(
     def judged(part: str, model: str) -> list[dict[str, float]]:
         judge, net = judges[part], "teacher" if model == TEACHER else "fine"
         run = ALONE if model == ALONE else DISTILLED
-        models = [seed[run][net].models[net] for seed in runs]
-        return [judge.ranking(judge.logits(model)[net]) for model in models]
+        return [seed[run][net].metrics(judge) for seed in runs]
 
     return three_models("fine", judged, primary)
 

@@ -19,8 +19,8 @@ import tensorflow as tf
 
 from tfdistill.losses import SigmoidSoftLabel
 from tfdistill.models import Net
+from tfdistill.study.recipe import Recipe
 from tfdistill.zoo.ranking_pair import pair_transfer, rankers
-from tfdistill.zoo.recipe import Recipe
 
 __all__ = ["recipe"]
 

@@ -23,12 +23,14 @@ from tfdistill.data.windows import RequestParts
 from tfdistill.metrics import head_items
 from tfdistill.report import ALONE, DISTILLED, Data, Part, Results, write_report
 from tfdistill.report.terminal import print_tables
+from tfdistill.study.judge import CatalogueJudge
+from tfdistill.study.progress import EpochProgress
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.trained import TrainedNet
+from tfdistill.study.training import train
 from tfdistill.zoo import movielens_cascade as zoo
 from tfdistill.zoo.comparison import Sizes, calibrations, cascades, stages
-from tfdistill.zoo.judge import CatalogueJudge
 from tfdistill.zoo.machine import hardware, versions
-from tfdistill.zoo.progress import EpochProgress
-from tfdistill.zoo.recipe import Recipe, TrainedNet, train
 from tfdistill.zoo.serving import exported, served_costs
 
 __all__ = ["Problem", "make_problem", "quickstart"]

@@ -25,8 +25,8 @@ from collections.abc import Collection, Mapping
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.losses import DistillationLoss, Hint, SigmoidSoftLabel
 from tfdistill.models import DcnV2, Dnn, Net
+from tfdistill.study.recipe import Recipe
 from tfdistill.trainers import Schedule, Transfer
-from tfdistill.zoo.recipe import Recipe
 
 __all__ = [
     "Pair",

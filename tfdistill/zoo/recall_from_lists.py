@@ -13,12 +13,9 @@ CiteULike, 5 seeds, width 20; docs/recall.md has all rows and MovieLens-1M:
 The teacher scores the whole catalogue once (`scored_top_k`), and its best unseen items
 of each user are all that is kept:
 
-    teacher, _ = tuned_ease(data.train, data.valid, data.num_users)
-    head, scores = scored_top_k(teacher, data.num_users, 500, seen=seen)
-    form = FORMS["RRD"]
-    student = recipe(matrix_factorisation(), form)
-    batches = list_batches(data, student, form, head, scores)
-    train_on(batches, student, data.spec(20), judge, directory, teacher=SIGNALS)
+    problem = Problem.from_interactions(clicks, user=..., item=..., time=..., dim=20)
+    lists = Ease.tuned(problem.interactions).lists(500)
+    nets = train(list_student(lists), problem, directory)
 """
 
 from __future__ import annotations
@@ -32,7 +29,7 @@ import numpy as np
 from tfdistill.data.implicit import ImplicitFeedback
 from tfdistill.data.recall_batches import RecallBatches
 from tfdistill.data.samplers import rank_weights, with_perplexity
-from tfdistill.data.teacher_lists import TeacherLists
+from tfdistill.data.teacher_lists import RankedLists, TeacherLists
 from tfdistill.losses import (
     BPR,
     ApproxNDCG,
@@ -48,8 +45,9 @@ from tfdistill.losses import (
     TopKSoftLabel,
 )
 from tfdistill.models import Net, TwoTower
+from tfdistill.study.problem import Problem
+from tfdistill.study.recipe import Recipe
 from tfdistill.trainers import LoggedTeacher, Transfer
-from tfdistill.zoo.recipe import Recipe
 
 __all__ = [
     "BASES",
@@ -63,6 +61,7 @@ __all__ = [
     "alone",
     "hinted",
     "list_batches",
+    "list_student",
     "matrix_factorisation",
     "recipe",
 ]
@@ -169,20 +168,22 @@ def matrix_factorisation(shared: int = BASES["softmax"].shared) -> Net:
         >>> matrix_factorisation().features
         ('user_id', 'item_id')
     """
-    return Net(TwoTower(units=(), dim=None, shared=shared), ("user_id", "item_id"))
+    towers = TwoTower(units=(), dim=None, shared=shared)
+    return Net(towers, ("user_id", "item_id"), task="recall")
 
 
 def alone(net: Net, base: Base = BASES["softmax"]) -> Recipe:
     """Returns the recipe of a student without a teacher, under `LABELS`: the baseline.
 
     Args:
-        net: A net of `TwoTower(shared=base.shared)`, with any features.
+        net: A net for recall of `TwoTower(shared=base.shared)`, of any features.
         base: The loss on the labels.
 
     Example:
         >>> [t.name for t in alone(matrix_factorisation()).transfers]
         ['labels']
     """
+    net.require("recall", "recall_from_lists")
     return Recipe(
         nets={STUDENT: net},
         transfers=(Transfer("labels", "label", STUDENT, base.loss),),
@@ -201,7 +202,7 @@ def recipe(net: Net, form: Form = FORMS["RRD"]) -> Recipe:
     `L = L_labels + weight * sum of L_form(list and drawn items)`.
 
     Args:
-        net: A net of `TwoTower(shared=form.base.shared)`, with any features.
+        net: A net for recall of `TwoTower(shared=form.base.shared)`, of any features.
         form: How it learns from a list.
 
     Example:
@@ -215,6 +216,56 @@ def recipe(net: Net, form: Form = FORMS["RRD"]) -> Recipe:
     )
     return dataclasses.replace(  # a list leaves less to fit by heart
         plain, transfers=(*plain.transfers, *lists), rows_l2=1e-4
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ListSource:
+    """Makes the batches of a problem's interactions with a teacher's lists.
+
+    Args:
+        form: The form of the recipe.
+        lists: The lists.
+    """
+
+    form: Form
+    lists: RankedLists
+
+    def __call__(self, problem: Problem, recipe: Recipe, seed: int) -> RecallBatches:
+        """Returns the batches."""
+        data, lists = problem.interactions, self.lists
+        return list_batches(
+            data, recipe, self.form, lists.items, lists.scores, seed=seed
+        )
+
+
+def list_student(
+    lists: RankedLists, form: Form | str = "RRD", *, net: Net | None = None
+) -> Recipe:
+    """Returns the recipe of a recall student that is taught by a teacher's lists.
+
+    Args:
+        lists: The teacher's, such as `Ease.tuned(problem.interactions).lists(500)`.
+        form: How it learns from a list, or its name in `FORMS`.
+        net: A net for recall of `TwoTower(shared=form.base.shared)`; by default one
+            that knows nothing but ids.
+
+    Returns:
+        What `train(recipe, problem, directory)` takes, for a problem of interactions;
+        `training="independent"` trains the same student from labels alone.
+
+    Example:
+        >>> lists = RankedLists(np.array([[3, 4]]), np.array([[2.0, 1.0]]))
+        >>> list_student(lists).students
+        ('recall',)
+    """
+    if isinstance(form, str):
+        if form not in FORMS:
+            raise ValueError(f"form must be one of {list(FORMS)}, got {form!r}.")
+        form = FORMS[form]
+    made = recipe(net or matrix_factorisation(form.base.shared), form)
+    return dataclasses.replace(
+        made, source=ListSource(form, lists), logged=SIGNALS, hard=("labels",)
     )
 
 

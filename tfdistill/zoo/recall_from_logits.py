@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from tfdistill.losses import DistillationLoss, InBatchSoftmax, ListSoftmaxKL
 from tfdistill.models import Net
+from tfdistill.study.recipe import Recipe
 from tfdistill.trainers import Schedule, Transfer
 from tfdistill.zoo.ranking_pair import pair_transfer
-from tfdistill.zoo.recipe import Recipe
 
 __all__ = ["recipe", "softmax_transfer"]
 
@@ -57,7 +57,7 @@ def recipe(
     `recipe(net).only("recall")` is the baseline without the teacher.
 
     Args:
-        net: A `TwoTower` of any features.
+        net: A net for recall, such as a `TwoTower` of any features.
         loss: How the list is compared; `ListSoftmaxKL()` by default.
         weight: Weight of the transfer, constant or a schedule of the step.
         negatives: Drawn items per request; a logged teacher has no score for them, and
@@ -65,10 +65,12 @@ def recipe(
 
     Example:
         >>> from tfdistill.models import TwoTower
-        >>> student = recipe(Net(TwoTower((32,), dim=16), ("age", "item_id")))
+        >>> towers = Net(TwoTower((32,), dim=16), ("age", "item_id"), task="recall")
+        >>> student = recipe(towers)
         >>> [transfer.name for transfer in student.transfers]
         ['recall_softmax', 'recall_list']
     """
+    net.require("recall", "recall_from_logits")
     listed = pair_transfer(
         "recall_list", "score", "recall", loss or ListSoftmaxKL(), weight=weight
     )

@@ -21,9 +21,9 @@ import dataclasses
 
 from tfdistill.losses import DistillationLoss, LogitMSE
 from tfdistill.models import Representation
+from tfdistill.study.recipe import Recipe
 from tfdistill.trainers import Schedule
 from tfdistill.zoo.ranking_pair import Pair, pair_transfer
-from tfdistill.zoo.recipe import Recipe
 
 __all__ = ["recipe"]
 

@@ -10,7 +10,7 @@ learn from, and it can be served itself where a transformer per request is affor
     teacher, data = recipe(), load_movielens_positives("data/ml-1m")
     net = train_on(prefix_batches(data, teacher), teacher, data.spec(64), judge,
                    directory, teacher=recall_from_lists.LABELS)["recall"]
-    towers = Recaller(net.models["query"], net.models["item"], data.requests("train"))
+    towers = net.recaller(data.requests("train"))
     scores = dot_scores(towers.queries(np.arange(data.num_users)), towers.items())
 """
 
@@ -20,8 +20,8 @@ import dataclasses
 
 from tfdistill.data import ImplicitFeedback, RecallBatches
 from tfdistill.models import Net, SequenceTower
+from tfdistill.study.recipe import Recipe
 from tfdistill.zoo.recall_from_lists import BASES, alone
-from tfdistill.zoo.recipe import Recipe
 
 __all__ = ["prefix_batches", "recipe"]
 
@@ -39,7 +39,7 @@ def recipe(tower: SequenceTower | None = None) -> Recipe:
     shared = BASES["softmax"].shared
     tower = dataclasses.replace(tower or SequenceTower(), shared=shared)
     return dataclasses.replace(
-        alone(Net(tower, ("history", "item_id"))),
+        alone(Net(tower, ("history", "item_id"), task="recall")),
         epochs=8,
         learning_rate=2e-3,
         rows_l2=0.0,

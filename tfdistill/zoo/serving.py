@@ -2,35 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from tfdistill import documents
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.export import (
     RankingStage,
     Servable,
     cascade_servable,
-    flops,
     latency,
     parameters,
     publish,
-    ranker_servable,
-    recall_servable,
 )
+from tfdistill.files import written_whole
+from tfdistill.identity import fingerprint
 from tfdistill.report import Cost, Export
+from tfdistill.study.trained import Catalogue, TrainedNet
 from tfdistill.zoo.comparison import Sizes
-from tfdistill.zoo.recipe import TrainedNet
+from tfdistill.zoo.machine import versions
 
-__all__ = ["CASCADE", "exported", "mflops_of", "request_of", "served_costs"]
+__all__ = [
+    "CASCADE",
+    "exported",
+    "published_once",
+    "request_of",
+    "served_costs",
+]
 
 CANDIDATES = 500
 """Candidates of one request when latency and FLOPs are measured."""
 
 CASCADE = "cascade"
 """Name of the model that makes a page of a user."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Published(documents.Checked):
+    """What a run has published last, and what it was made of."""
+
+    source: str
+    exports: documents.Several[Export]
+
+
+def published_once(
+    folder: Path,
+    source: Mapping[str, Any],
+    servables: Callable[[], Mapping[str | Path, Servable]],
+) -> list[Export]:
+    """Publishes models, unless the folder's newest versions were made of the same.
+
+    So a command that is run again trains nothing and publishes nothing: a server has
+    nothing to load, and a store of the teacher's scores goes on.
+
+    Args:
+        folder: Where the models' directories are; `published.json` lies there too.
+        source: JSON values and arrays that decide what is served.
+        servables: Makes the models by directory, within `folder` or the folder itself.
+
+    Returns:
+        What was exported and how it was checked, now or then.
+    """
+    digest = fingerprint([source, versions()])
+    record = folder / "published.json"
+    if record.exists():
+        last = documents.read(
+            record,
+            _Published,
+            what="what a run has published",
+            remedy="Delete it: the models are published anew.",
+        )
+        paths = [folder / export.path for export in last.exports]
+        if last.source == digest and all(path.is_dir() for path in paths):
+            return [
+                dataclasses.replace(export, path=str(path))
+                for export, path in zip(last.exports, paths)
+            ]
+    exports = [
+        Export(Path(d).name, r.path, r.process, r.max_difference)
+        for d, r in publish(servables()).items()
+    ]
+    inside = [
+        dataclasses.replace(export, path=os.path.relpath(export.path, folder))
+        for export in exports
+    ]
+    with written_whole(record) as unfinished:
+        unfinished.write_text(
+            documents.as_json(_Published(digest, inside)), encoding="utf-8"
+        )
+    return exports
 
 
 def exported(
@@ -41,6 +107,8 @@ def exported(
     sizes: Sizes | None = None,
 ) -> tuple[list[Export], dict[str, Path]]:
     """Publishes every net as a SavedModel, all checked in one fresh process.
+
+    A run that is unchanged keeps what it has published: `published_once`.
 
     Args:
         spec: The features.
@@ -53,39 +121,43 @@ def exported(
         What was exported and how it was checked, and the folder of each net and of the
         cascade. The teacher is among them only to be measured beside its students.
     """
-    example = request_of(requests, 0, 20)
-    teacher = nets["teacher"].models["teacher"]
-    servables: dict[str | Path, Servable] = {}
-    for name, net in nets.items():
-        if name == "recall":
-            servables[out / "serving" / name] = recall_servable(
-                net.models["query"],
-                net.models["item"],
-                spec,
-                requests.items,
-                requests.items["item_id"],
-                k=min(100, requests.num_items),
-                forbidden=[teacher],
-                example=example,
-            )
-        else:
-            servables[out / "serving" / name] = ranker_servable(
-                net.models[name],
-                spec,
-                forbidden=[] if name == "teacher" else [teacher],
-                allow_privileged=name == "teacher",
-                example=example,
-            )
+    source = {
+        "spec": spec.to_json(),
+        "nets": {name: net.fingerprint for name, net in nets.items()},
+        "items": dict(requests.items),
+        "sizes": sizes and dataclasses.asdict(sizes),
+    }
+    exports = published_once(
+        out / "serving", source, lambda: _servables(spec, requests, nets, out, sizes)
+    )
+    return exports, {export.name: Path(export.path) for export in exports}
+
+
+def _servables(
+    spec: FeatureSpec,
+    requests: Requests,
+    nets: Mapping[str, TrainedNet],
+    out: Path,
+    sizes: Sizes | None,
+) -> dict[str | Path, Servable]:
+    """The models of all nets and of the cascade by directory."""
+    example, teacher = request_of(requests, 0, 20), nets["teacher"]
+    items = requests.items
+    catalogue = Catalogue(items["item_id"], items) if requests.catalogue else None
+    servables: dict[str | Path, Servable] = {
+        out / "serving" / name: net.servable(
+            catalogue,
+            example=example,
+            forbidden=[] if net is teacher else teacher.models.values(),
+            allow_privileged=net is teacher,
+        )
+        for name, net in nets.items()
+    }
     if sizes:
         servables[out / "serving" / CASCADE] = _cascade(
             spec, requests, nets, sizes, example
         )
-    reports = publish(servables)
-    exports = [
-        Export(Path(d).name, r.path, r.process, r.max_difference)
-        for d, r in reports.items()
-    ]
-    return exports, {Path(d).name: Path(r.path) for d, r in reports.items()}
+    return servables
 
 
 def _cascade(
@@ -106,7 +178,7 @@ def _cascade(
         requests.items,
         requests.items["item_id"],
         recall=min(sizes.recall, every),
-        forbidden=[nets["teacher"].models["teacher"]],
+        forbidden=nets["teacher"].models.values(),
         example=example,
     )
 
@@ -134,12 +206,12 @@ def served_costs(
     measured = latency(paths, sent, baseline="teacher", threads=1)
     models = {name: tuple(net.models.values()) for name, net in nets.items()}
     size = requests.num_items
-    mflops = {name: mflops_of(net, size, CANDIDATES) for name, net in nets.items()}
+    mflops = {name: net.mflops(size, CANDIDATES) for name, net in nets.items()}
     if sizes:
         candidates = {"recall": size, "coarse": sizes.recall, "fine": sizes.coarse}
         models[CASCADE] = tuple(m for stage in candidates for m in models[stage])
         mflops[CASCADE] = sum(
-            mflops_of(nets[s], size, n) for s, n in candidates.items()
+            nets[stage].mflops(size, n) for stage, n in candidates.items()
         )
     costs = []
     for name, served in models.items():
@@ -154,25 +226,6 @@ def served_costs(
             )
         )
     return costs
-
-
-def mflops_of(net: TrainedNet, catalogue: int, candidates: int) -> float:
-    """Counts a net's operations of one request.
-
-    Args:
-        net: A ranker, or recall's towers.
-        catalogue: Number of items that recall compares the query with.
-        candidates: Number of items that a ranker scores.
-
-    Returns:
-        MFLOP.
-    """
-    if "query" not in net.models:
-        (model,) = net.models.values()
-        return flops(model, list_size=candidates)
-    query = net.models["query"]
-    (vector,) = query.outputs
-    return flops(query) + 2e-6 * catalogue * vector.shape[-1]
 
 
 def request_of(requests: Requests, row: int, candidates: int) -> dict[str, np.ndarray]:

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 
 from tfdistill.losses import BPR, LogitMSE, SigmoidCrossEntropy, TopKSoftLabel
+from tfdistill.study.recipe import Recipe
 from tfdistill.trainers import Derived, Kept, Schedule, Survival, Transfer
-from tfdistill.zoo.recipe import Recipe
 
 __all__ = ["StageObjective", "cascade_survival", "next_stage_teaching"]
 

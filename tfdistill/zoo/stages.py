@@ -7,8 +7,8 @@ click`; every step prints the command of the next one.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Collection, Mapping, Sequence
+from math import isnan
 from pathlib import Path
 
 import numpy as np
@@ -19,21 +19,23 @@ from tfdistill.data.batching import RequestBatches
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.data.summary import DataSummary
-from tfdistill.export import Servable, publish, ranker_servable
+from tfdistill.documents import as_json
+from tfdistill.export import Servable
 from tfdistill.files import written_whole
-from tfdistill.metrics import ranking_summary
+from tfdistill.metrics import metric, ranking_summary
 from tfdistill.report import ALONE, DISTILLED
 from tfdistill.report.cells import plain
 from tfdistill.scores import ScoreStore, join_requests, score_batches
+from tfdistill.study.impressions import Impressions
+from tfdistill.study.judge import ListJudge
+from tfdistill.study.progress import train_seeds, train_shown
+from tfdistill.study.trained import TrainedNet
 from tfdistill.teachers import GbdtTeacher, PairTeacher, SavedModelTeacher
 from tfdistill.trainers import LoggedTeacher
 from tfdistill.types import Teacher
 from tfdistill.zoo import ranking_pair
-from tfdistill.zoo.impressions import Impressions
-from tfdistill.zoo.judge import ListJudge
-from tfdistill.zoo.progress import train_seeds, train_shown
 from tfdistill.zoo.ranking_pair import default_pair
-from tfdistill.zoo.recipe import TrainedNet
+from tfdistill.zoo.serving import published_once
 
 __all__ = ["KINDS", "distill", "evaluate", "score", "train_teacher"]
 
@@ -71,11 +73,10 @@ def train_teacher(
     console = console or Console()
     requests, summary = data.read(console=console)
     parts = data.parts(requests)
-    out.mkdir(parents=True, exist_ok=True)
-    _keep(summary, out)
     if kind == "trees":
         trees = GbdtTeacher.fit(data.spec, parts["train"], parts["valid"])
         trees.save(out / "trees.npz")
+        _keep(summary, out)
         return out / "trees.npz"
     recipe = dataclasses.replace(
         ranking_pair.teacher(default_pair(data.spec)), epochs=epochs
@@ -83,7 +84,15 @@ def train_teacher(
     nets = train_shown(
         "teacher", recipe, data.spec, parts, out / "training", console=console
     )
-    return _published(data.spec, {out / "serving": nets["teacher"]})[0]
+    _keep(summary, out)
+    serving = out / "serving"
+    (path,) = _published(
+        data.spec,
+        serving,
+        {serving: nets["teacher"]},
+        allow_privileged=True,
+    )
+    return path
 
 
 def score(
@@ -98,6 +107,7 @@ def score(
     version: str = "1",
     dtype: str = "float32",
     file_format: str = "parquet",
+    console: Console | None = None,
 ) -> ScoreStore:
     """Scores all impressions once, and stores the scores by request and item.
 
@@ -118,6 +128,8 @@ def score(
         version: The teacher's version.
         dtype: As for `score_batches`.
         file_format: As for `score_batches`.
+        console: Where it is printed what the data look like; `data.json` beside the
+            scores has it too.
 
     Returns:
         The store.
@@ -131,13 +143,14 @@ def score(
             "Give either a teacher (a SavedModel or a file of trees) or a column of "
             f"scores, got {teacher} and {column}."
         )
-    requests, _ = data.read([column] if column else ())
+    console = console or Console()
+    requests, summary = data.read([column] if column else (), console=console)
     scorer = (
         LoggedTeacher({_SIGNAL: column})
         if column
         else _loaded(Path(str(teacher)), signature, data.spec)
     )
-    return score_batches(
+    store = score_batches(
         requests,
         scorer,
         out,
@@ -147,6 +160,8 @@ def score(
         dtype=dtype,
         file_format=file_format,
     )
+    _keep(summary, out)
+    return store
 
 
 def distill(
@@ -188,8 +203,6 @@ def distill(
             f"The store in {str(scores)!r} has no score of any training impression; "
             "was it made of this table?"
         )
-    out.mkdir(parents=True, exist_ok=True)
-    _keep(summary, out)
     pair = default_pair(data.spec, without=without)
     recipes = {
         DISTILLED: dataclasses.replace(ranking_pair.two_stage(pair), epochs=epochs),
@@ -204,15 +217,16 @@ def distill(
         console=console,
         teachers={DISTILLED: LoggedTeacher({_SIGNAL: "stored"})},
     )
+    _keep(summary, out)
     judge = ListJudge(parts["test"])
     _print(
-        {name: [_judged(judge, run[name]) for run in runs] for name in recipes}, console
+        {n: [run[n]["fine"].metrics(judge) for run in runs] for n in recipes}, console
     )
     students = {
         out / "serving" / name.replace(" ", "-"): nets["fine"]
         for name, nets in runs[-1].items()
     }
-    return _published(data.spec, students)
+    return _published(data.spec, out / "serving", students)
 
 
 def evaluate(
@@ -229,12 +243,20 @@ def evaluate(
         data: The impressions.
         models: Folders of SavedModels of rankers.
         scores: Folder of a teacher's store; it is judged where it has a score.
-        out: File to write the numbers to, as JSON.
+        out: File to write the numbers to, as JSON; null is what is not defined.
         console: Where the table is printed.
 
     Returns:
         All metrics of `ranking_summary` by model.
+
+    Raises:
+        ValueError: If there is nothing to judge, or a model gives NaN.
     """
+    if not models and scores is None:
+        raise ValueError(
+            "There is nothing to judge: give SavedModels (--model), the scores of a "
+            "teacher (--scores), or both."
+        )
     console = console or Console()
     requests, _ = data.read(console=console)
     test = data.parts(requests)["test"]
@@ -247,31 +269,41 @@ def evaluate(
             test, scored.scores["stored"]
         )
     for path in models:
-        judged[str(path)] = _metrics(test, _logits(SavedModelTeacher(path), test))
+        judged[str(path)] = _metrics(test, _logits(path, test))
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(out) as unfinished:
-            unfinished.write_text(json.dumps(judged, indent=1))
+            unfinished.write_text(as_json(judged), encoding="utf-8")
     _print({name: [values] for name, values in judged.items()}, console)
     return judged
 
 
 def _keep(summary: DataSummary, out: Path) -> None:
-    """Writes what the data looked like beside what is made of it."""
+    """Writes what the data looked like beside what was made of it.
+
+    After that: a run that is refused, for its data, must not describe the former one's.
+    """
     with written_whole(out / "data.json") as unfinished:
-        unfinished.write_text(json.dumps(dataclasses.asdict(summary), indent=1))
+        unfinished.write_text(as_json(summary), encoding="utf-8")
 
 
-def _published(spec: FeatureSpec, nets: Mapping[Path, TrainedNet]) -> list[Path]:
+def _published(
+    spec: FeatureSpec,
+    folder: Path,
+    nets: Mapping[Path, TrainedNet],
+    *,
+    allow_privileged: bool = False,
+) -> list[Path]:
     """Writes SavedModels that another process has loaded and compared."""
-    servables: dict[str | Path, Servable] = {}
-    for path, net in nets.items():
-        (model,) = net.models.values()
-        servables[path] = ranker_servable(
-            model, spec, allow_privileged="teacher" in net.models
-        )
-    reports = publish(servables)
-    return [Path(report.path) for report in reports.values()]
+
+    def servables() -> dict[str | Path, Servable]:
+        return {
+            path: net.servable(allow_privileged=allow_privileged)
+            for path, net in nets.items()
+        }
+
+    fingerprints = {str(p.relative_to(folder)): n.fingerprint for p, n in nets.items()}
+    source = {"spec": spec.to_json(), "nets": fingerprints}
+    return [Path(e.path) for e in published_once(folder, source, servables)]
 
 
 def _name(teacher: Path) -> str:
@@ -292,10 +324,18 @@ def _loaded(path: Path, signature: str, spec: FeatureSpec) -> Teacher:
     return PairTeacher(GbdtTeacher.load(path), users=users, items=items)
 
 
-def _logits(teacher: Teacher, requests: Requests) -> np.ndarray:
-    """Logits `[R, L]` of a ranker."""
+def _logits(path: Path, requests: Requests) -> np.ndarray:
+    """Logits `[R, L]` of a ranker's SavedModel; one that gives NaN is refused."""
+    teacher = SavedModelTeacher(path)
     batches = RequestBatches(requests, batch_size=256).once()
-    return np.concatenate([teacher(x)[_SIGNAL].numpy() for x, _, _ in batches])
+    logits = np.concatenate([teacher(x)[_SIGNAL].numpy() for x, _, _ in batches])
+    wrong = int(np.isnan(logits[requests.candidates >= 0]).sum())
+    if wrong:
+        raise ValueError(
+            f"The model in {str(path)!r} gives NaN for {wrong} impressions of the test "
+            "part; metrics of the others would not be the model's."
+        )
+    return logits
 
 
 def _metrics(requests: Requests, logits: np.ndarray) -> dict[str, float]:
@@ -304,23 +344,23 @@ def _metrics(requests: Requests, logits: np.ndarray) -> dict[str, float]:
     return ranking_summary(labels, logits, requests.group, mask=known)
 
 
-def _judged(judge: ListJudge, nets: Mapping[str, TrainedNet]) -> dict[str, float]:
-    """The metrics of a student."""
-    (logits,) = judge.logits(nets["fine"].models["fine"]).values()
-    return judge.ranking(logits)
-
-
 def _print(
     judged: Mapping[str, Sequence[Mapping[str, float]]], console: Console
 ) -> None:
     """Prints a row for each model: what its seeds have, or their mean and spread."""
     table = Table(title="Test part")
     table.add_column("model", overflow="fold")
-    metrics = list(next(iter(judged.values()), [{}])[0])
-    for metric in metrics:
-        table.add_column(metric, justify="right")
+    columns = list(next(iter(judged.values()), [{}])[0])
+    for column in columns:
+        table.add_column(column, justify="right")
     for name, runs in judged.items():
-        table.add_row(
-            name, *(plain([run[metric] for run in runs]) for metric in metrics)
-        )
+        table.add_row(name, *(plain([run[c] for run in runs]) for c in columns))
     console.print(table)
+    for column in columns:
+        without = [
+            n for n, runs in judged.items() if any(isnan(r[column]) for r in runs)
+        ]
+        if without:
+            told, of = metric(column), ", ".join(without)
+            text = f"{told.label} is not defined for {of}: {told.undefined}."
+            console.print(text, markup=False)

@@ -1,123 +1,37 @@
-"""Four ways to train the same stages on an equal budget, and what each one gives."""
+"""What each way of training the same stages gives: pages, survivals, weights."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 
-from tfdistill.data.requests import PairSet, Requests
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.export import parameters
 from tfdistill.metrics import cascade_summary, rerank, retrieval_summary
 from tfdistill.models import joint_network
-from tfdistill.trainers import FrozenTeacher
-from tfdistill.zoo.comparison import Sizes, cascade_sets, ranker_of
-from tfdistill.zoo.frozen_cascade import students, trained_teacher
-from tfdistill.zoo.judge import CatalogueJudge
-from tfdistill.zoo.progress import EpochProgress
-from tfdistill.zoo.recipe import Recipe, TrainedNet, train
-from tfdistill.zoo.unified_cascade import STAGES, Nets
+from tfdistill.study.judge import CatalogueJudge
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.trained import TrainedNet
+from tfdistill.study.ways import together
+from tfdistill.zoo.comparison import Sizes, cascade_sets
+from tfdistill.zoo.unified_cascade import STAGES
 
-__all__ = ["MODES", "judged", "shown_sets", "student_parameters", "train_mode"]
-
-MODES = ("joint", "frozen", "distilled", "independent")
-"""How the stages are trained.
-
-- joint: the teacher and the three students in one fit;
-- frozen: the teacher first, then the three students in one pass;
-- distilled: the teacher first, then each student in a training of its own;
-- independent: each student in a training of its own, from labels alone.
-
-The students of the first two share tables.
-"""
+__all__ = ["judged", "shown_sets", "student_parameters"]
 
 
-def train_mode(
-    mode: str,
-    unified: Recipe,
-    spec: FeatureSpec,
-    requests: Requests,
-    judge: CatalogueJudge,
-    directory: Path,
-    *,
-    known: PairSet | None = None,
-    seed: int = 0,
-    console: Console | None = None,
-) -> dict[str, TrainedNet]:
-    """Trains the stages in one of the ways, each student for as many steps.
-
-    Run again with the same directory it goes on where it stopped; `"frozen"` and
-    `"distilled"` have the same teacher, which is trained once.
+def student_parameters(training: str, recipe: Recipe, spec: FeatureSpec) -> int:
+    """Counts the weights of the students; what they share counts once.
 
     Args:
-        mode: One of `MODES`.
-        unified: What `unified_cascade.recipe` returned, for `"joint"`; the recipes of
-            the other ways are made of it, with the same nets, batches and settings.
-        spec: As for `train`, and so are the other arguments.
-        requests: The training requests.
-        judge: Validation.
-        directory: Where checkpoints are kept.
-        known: Training pairs.
-        seed: The seed.
-        console: Where progress is printed.
-
-    Returns:
-        The nets by name; `"independent"` has no teacher.
-
-    Raises:
-        ValueError: If there is no such mode.
-    """
-    if mode not in MODES:
-        raise ValueError(f"The training must be one of {MODES}, got {mode!r}.")
-
-    def trained(
-        name: str, recipe: Recipe, teacher: FrozenTeacher | None = None
-    ) -> dict[str, TrainedNet]:
-        label = f"seed {seed}, {name}"
-        with EpochProgress(label, recipe, console or Console(quiet=True)) as progress:
-            return train(
-                recipe,
-                spec,
-                requests,
-                judge,
-                directory / name.replace(" ", "-"),
-                known=known,
-                teacher=teacher,
-                seed=seed,
-                callbacks=(progress,),
-            )
-
-    if mode == "joint":
-        return trained("joint", unified)
-    nets: dict[str, TrainedNet] = {}
-    if mode == "independent":
-        for stage in STAGES:
-            nets.update(trained(f"{stage} alone", unified.only(stage)))
-        return nets
-    first = unified.only("teacher")
-    nets.update(trained("teacher", first))
-    teacher = trained_teacher(first, spec, directory / "teacher")
-    for stages in _groups(mode):
-        name = " ".join((*stages, "under the teacher"))
-        nets.update(trained(name, students(unified, teacher, stages), teacher))
-    return nets
-
-
-def student_parameters(mode: str, nets: Nets, spec: FeatureSpec) -> int:
-    """Counts the weights of the three students; what they share counts once.
-
-    Args:
-        mode: One of `MODES`.
-        nets: The nets by name.
+        training: One of `WAYS`.
+        recipe: What was trained.
         spec: The features.
     """
     networks = [
-        joint_network(spec, {stage: nets[stage] for stage in stages})
-        for stages in _groups(mode)
+        joint_network(spec, {name: recipe.nets[name] for name in students})
+        for students in together(recipe, training)
     ]
     counts = [parameters(network.model) for network in networks]
     return sum(count.tables + count.rest for count in counts)
@@ -146,10 +60,12 @@ def shown_sets(
     """
     sets = dict(cascade_sets(judge, nets, sizes))
     if "teacher" in nets:
-        teacher = ranker_of(nets, "teacher", judge)
-        sets["teacher"] = judge.best(teacher, sizes.recall) if best is None else best
+        teacher = nets["teacher"]
+        sets["teacher"] = teacher.top(judge, sizes.recall) if best is None else best
         sets["teacher over recall"] = rerank(
-            sets["recall"], judge.for_users(teacher), sizes.page
+            sets["recall"],
+            judge.for_users(teacher.ranker(judge.requests)),
+            sizes.page,
         )
     return sets
 
@@ -186,9 +102,3 @@ def judged(
     for stage, values in kept.items():
         found.update({f"{stage}/{metric}": value for metric, value in values.items()})
     return {name: value for name, value in found.items() if not math.isnan(value)}
-
-
-def _groups(mode: str) -> list[tuple[str, ...]]:
-    """The students that share tables in a mode."""
-    together = mode in ("joint", "frozen")
-    return [STAGES] if together else [(stage,) for stage in STAGES]

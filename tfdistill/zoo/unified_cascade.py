@@ -1,4 +1,4 @@
-"""One teacher and three students of your own features, all trained in one fit.
+"""One teacher and three students of your own features, in one fit or one after other.
 
 Run: `tfdistill cascade --data-dir DIR --training joint`.
 
@@ -6,8 +6,10 @@ Run: `tfdistill cascade --data-dir DIR --training joint`.
 
     unified: movielens-1m/independent/seed-0..4 page/ndcg@10 = 0.2034 ± 0.0059
     unified: movielens-1m/joint/seed-0..4 page/ndcg@10 = 0.2111 ± 0.0078
+    unified: movielens-1m/frozen/seed-0..4 page/ndcg@10 = 0.2068 ± 0.0054
     unified: citeulike/independent/seed-0..4 page/ndcg@10 = 0.0195 ± 0.0017
     unified: citeulike/joint/seed-0..4 page/ndcg@10 = 0.0589 ± 0.0010
+    unified: citeulike/frozen/seed-0..4 page/ndcg@10 = 0.0613 ± 0.0018
     unified: simulator-20k/independent/seed-0..4 page/regret = 0.5953 ± 0.0173
     unified: simulator-20k/joint, recall_hard .1/seed-0..4 page/regret = 0.1856 ± 0.0407
 """
@@ -16,19 +18,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
 
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.losses import Hint, ListSoftmaxKL, SigmoidSoftLabel
 from tfdistill.models import CoarseTwoTower, DcnV2, Dnn, Net, TwoTower
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.rounds import Candidates
 from tfdistill.trainers import Schedule
 from tfdistill.zoo.ranking_pair import pair_transfer
 from tfdistill.zoo.recall_from_logits import softmax_transfer
-from tfdistill.zoo.recipe import Recipe
-from tfdistill.zoo.rounds import Candidates
 
-__all__ = ["STAGES", "Nets", "default_nets", "recipe"]
+__all__ = ["STAGES", "Nets", "cascade", "default_nets", "recipe"]
 
 STAGES = ("recall", "coarse", "fine")
 """The students, in the order in which a request passes them."""
@@ -63,10 +66,20 @@ def default_nets(spec: FeatureSpec) -> dict[str, Net]:
         "teacher": Net(
             DcnV2(cross_layers=2, units=(256, 128), dropout=0.2), spec.names
         ),
-        "recall": Net(TwoTower(units=(), dim=32), served.names),
+        "recall": Net(TwoTower(units=(), dim=32), served.names, task="recall"),
         "coarse": Net(CoarseTwoTower((32,), dim=16, interaction=8), served.names),
         "fine": Net(Dnn(units=(32, 16)), served.names),
     }
+
+
+def cascade(spec: FeatureSpec, **options: Any) -> Recipe:
+    """Returns the recipe of a teacher and three students of your features.
+
+    Args:
+        spec: The features: `default_nets` makes the nets of them.
+        **options: As for `recipe`.
+    """
+    return recipe(default_nets(spec), **options)
 
 
 def recipe(
@@ -93,10 +106,10 @@ def recipe(
     - coarse: `hard BCE(y, z_c) + soft (BCE(sigmoid(z_t), z_c) + KL(...))`;
     - fine: the same, and `hint ||W h_f - h_t||^2`.
 
-    A teacher that is a `TwoTower` learns by recall's softmax, to the last epoch. Its
-    products are no log odds, so it teaches the order of the lists alone, without their
-    positives, which it knows by heart: take one, with wide tables, where nothing is
-    known but ids, which a ranker hardly learns from labels.
+    A teacher for recall, such as a `TwoTower`, learns by recall's softmax, to the last
+    epoch. Its products are no log odds, so it teaches the order of the lists alone,
+    without their positives, which it was trained on: take one, with wide tables, where
+    nothing is known but ids, which a ranker hardly learns from labels.
 
     Args:
         nets: The nets, such as `default_nets(spec)`.
@@ -124,15 +137,21 @@ def recipe(
     weight: Schedule = soft
     if warm_up:
         weight = tf.keras.optimizers.schedules.PolynomialDecay(0.0, warm_up, soft)
+    nets["recall"].require("recall", "The net 'recall' of a unified cascade")
     score, order = SigmoidSoftLabel(), ListSoftmaxKL()
+    recall = softmax_transfer("recall", recall_hard, every=every_positive)
+    orders = {
+        stage: pair_transfer(f"{stage}_list", "teacher", stage, order, weight=weight)
+        for stage in STAGES
+    }
     made = Recipe(
         nets=nets,
         transfers=(
-            softmax_transfer("recall", recall_hard, every=every_positive),
-            pair_transfer("recall_list", "teacher", "recall", order, weight=weight),
-            pair_transfer("coarse_list", "teacher", "coarse", order, weight=weight),
+            recall,
+            orders["recall"],
+            orders["coarse"],
             pair_transfer("coarse_soft", "teacher", "coarse", score, weight=weight),
-            pair_transfer("fine_list", "teacher", "fine", order, weight=weight),
+            orders["fine"],
             pair_transfer("fine_soft", "teacher", "fine", score, weight=weight),
             pair_transfer(
                 "fine_hint", "teacher_hidden", "fine_hidden_hint", Hint(), weight=hint
@@ -149,18 +168,10 @@ def recipe(
         learning_rate=3e-3,
         rows_l2=1e-4,
     )
-    return _by_order(made, every_positive) if made.task("teacher") == "recall" else made
-
-
-def _by_order(made: Recipe, every: bool) -> Recipe:
-    """The recipe under a two-tower teacher, without what its log odds would teach."""
-    softmax = (t for t in made.transfers if t.name == "recall_softmax")
-    orders = (
-        dataclasses.replace(transfer, without=transfer.target)
-        for transfer in made.transfers
-        if transfer.name.endswith("_list")
-    )
-    own = softmax_transfer("teacher", every=every)
+    if nets["teacher"].task == "ranking":
+        return made
+    own = softmax_transfer("teacher", every=every_positive)
+    unknown = (dataclasses.replace(t, without=t.target) for t in orders.values())
     return dataclasses.replace(
-        made, transfers=(own, *softmax, *orders), hints=(), stops_early=()
+        made, transfers=(own, recall, *unknown), hints=(), stops_early=()
     )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 
 from tfdistill.data.columns import require_binary
+from tfdistill.data.csv_files import rows_by_line
 from tfdistill.data.readers import read_frame, requests_from_frame, split_requests
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
@@ -28,7 +32,7 @@ class Impressions:
     """Where the impressions are, and which columns say what.
 
     Args:
-        table: Parquet or CSV file with one row per impression.
+        table: Parquet or CSV file with one row per impression, or a pandas frame.
         spec: The features.
         request: Column that tells the requests apart.
         label: Column of the labels, 0 or 1.
@@ -38,9 +42,10 @@ class Impressions:
         time_format: Format of a time that is text, where that is not ISO 8601.
         list_size: How many impressions of a request to keep, the first ones.
         separator: Stands between the fields of a CSV file; by default it is found out.
+        item: Column of the item; by default each impression is an item of its own.
     """
 
-    table: Path
+    table: Path | pd.DataFrame
     spec: FeatureSpec
     request: str
     label: str
@@ -49,6 +54,7 @@ class Impressions:
     time_format: str | None = None
     list_size: int | None = None
     separator: str | None = None
+    item: str | None = None
 
     def read(
         self, scores: Sequence[str] = (), *, console: Console | None = None
@@ -66,14 +72,22 @@ class Impressions:
             ValueError: If the table does not fit the spec, or a feature has not one
                 value that means something.
         """
-        frame = read_frame(self.table, self.spec, separator=self.separator)
-        with read_as(self.table, "impressions of this spec"):
+        frame: Any = self.table
+        with contextlib.ExitStack() as stack:
+            if isinstance(self.table, Path):
+                path, separator = self.table, self.separator
+                frame = read_frame(path, self.spec, separator=separator)
+                stack.enter_context(read_as(path, "impressions of this spec"))
+                stack.enter_context(
+                    rows_by_line(path, separator=separator, wanted=self.spec.names)
+                )
             requests = requests_from_frame(
                 frame,
                 self.spec,
                 request=self.request,
                 label=self.label,
                 user=self.user,
+                item=self.item,
                 time=self.time,
                 time_format=self.time_format,
                 list_size=self.list_size,

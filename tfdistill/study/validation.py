@@ -5,22 +5,17 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
+from tfdistill import _keras
 from tfdistill.data.requests import Requests
 from tfdistill.models import JointNetwork
-from tfdistill.zoo.judge import CatalogueJudge, ListJudge, Recaller
+from tfdistill.study.judge import CatalogueJudge, ListJudge, Recaller
+from tfdistill.study.recipe import PRIMARY, Recipe
 
-if TYPE_CHECKING:
-    from tfdistill.zoo.recipe import Recipe
-
-__all__ = ["PRIMARY", "TOWERS", "Validation", "measurable", "recaller_of"]
-
-PRIMARY = {"recall": "ndcg@10", "ranking": "gauc"}
-"""The validation metric that chooses the epoch of a net, by what the net does."""
+__all__ = ["TOWERS", "Validation", "measurable", "recaller_of"]
 
 TOWERS = (("query", "user"), ("item", "item"))
 """The outputs of a recall net, and the side that each depends on."""
@@ -69,7 +64,7 @@ class Validation:
             if any(feature in net.features for net in nets)
         }
         outputs = {name: network.model.output[name] for name in recipe.labelled}
-        self._rankers = tf.keras.Model(inputs, outputs) if outputs else None
+        self._rankers = _keras.functional(inputs, outputs) if outputs else None
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -12,11 +12,12 @@ import tensorflow as tf
 
 from tfdistill.arrays import read_array
 from tfdistill.data.batching import RequestBatches
-from tfdistill.data.requests import PairSet, Requests
+from tfdistill.data.pair_set import PairSet
+from tfdistill.data.requests import Requests
 from tfdistill.files import written_whole
 from tfdistill.identity import described
 from tfdistill.metrics import Pairs, dot_scores, top_k
-from tfdistill.zoo.judge import Recaller
+from tfdistill.study.judge import Recaller
 
 __all__ = ["Batches", "Candidates", "Rounds"]
 
@@ -134,10 +135,15 @@ class Rounds:
     def ends(self, recaller: Recaller | None) -> Iterator[int]:
         """Yields the epoch at which each round ends, when its pools are there.
 
+        A round whose successor has its pools is over, and left out.
+
         Args:
             recaller: The net that is trained for recall, as it is at the time.
         """
-        for round_ in range(-(-self._epochs // self._candidates.epochs)):
+        last = (self._epochs - 1) // self._candidates.epochs
+        for round_ in range(last + 1):
+            if round_ < last and self._path(round_ + 1).exists():
+                continue
             self._pool(round_, recaller)
             yield min((round_ + 1) * self._candidates.epochs, self._epochs)
 
@@ -151,10 +157,9 @@ class Rounds:
         path = self._path(round_)
         if not path.exists():
             made = self._drawn(round_) if recaller is None else self._recalled(recaller)
-            path.parent.mkdir(parents=True, exist_ok=True)
             with written_whole(path) as file, open(file, "wb") as stream:
                 np.save(stream, made)
-        remedy = "Delete it: the run makes it anew."
+        remedy = f"Delete the folder {str(self._directory)!r} to begin anew."
         return read_array(path, what="the pools of a round", remedy=remedy)
 
     def _drawn(self, round_: int) -> np.ndarray:

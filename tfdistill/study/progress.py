@@ -14,10 +14,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.metrics import metric
+from tfdistill.study.judge import ListJudge
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.trained import TrainedNet
+from tfdistill.study.training import train
+from tfdistill.study.validation import measurable
 from tfdistill.types import Teacher
-from tfdistill.zoo.judge import ListJudge
-from tfdistill.zoo.recipe import Recipe, TrainedNet, train
-from tfdistill.zoo.validation import measurable
 
 __all__ = ["EpochProgress", "train_seeds", "train_shown"]
 

@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.batching import RequestBatches
-from tfdistill.data.requests import PairSet, Requests
+from tfdistill.data.pair_set import PairSet
+from tfdistill.data.requests import Requests
 from tfdistill.identity import described
 from tfdistill.metrics import (
     Pairs,

@@ -1,0 +1,91 @@
+"""Writes the tables of docs/keras.md from the finished runs.
+
+python benchmarks/settings_table.py
+"""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pages
+import store
+
+PAGE = pathlib.Path(__file__).parents[1] / "docs" / "keras.md"
+NAME = "settings"
+SETTINGS = ("a", "b", "c")
+ROWS = {
+    "recall, NDCG@10": "recall/{}/ndcg@10",
+    "coarse ranking, GAUC": "coarse/{}/gauc",
+    "fine ranking, GAUC": "fine/{}/gauc",
+}
+MODELS = ("teacher", "student alone", "student distilled")
+
+
+def table(part: str) -> str:
+    """The table of a part of the page: `values`, `start` or `quickstart`."""
+    made: Mapping[str, Callable[[], list[list[str]]]] = {
+        "values": _values,
+        "start": _start,
+        "quickstart": _quickstart,
+    }
+    head, *rows = made[part]()
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _values() -> list[list[str]]:
+    runs = store.finished("settings_values")
+    kinds = list(runs["b/1"]["kinds"])
+    rows = [["", "arrays", "b", "c"]]
+    for kind in kinds:
+        found = [runs[f"{setting}/1"]["kinds"][kind] for setting in ("b", "c")]
+        differences = [f"{one['difference']:.1e}" for one in found]
+        rows.append([kind, str(found[0]["arrays"]), *differences])
+    return rows
+
+
+def _start() -> list[list[str]]:
+    runs = store.finished("settings_training")
+    chosen = {s: runs[f"{s}/one-start"] for s in SETTINGS}
+    rows = [["", *SETTINGS]]
+    for epoch in (0, 9, 19):
+        losses = [f"{run['loss'][epoch]:.4f}" for run in chosen.values()]
+        rows.append([f"loss of epoch {epoch + 1}", *losses])
+    for metric in chosen["a"]["valid"]:
+        values = [f"{run['valid'][metric]:.4f}" for run in chosen.values()]
+        rows.append([f"`{metric}`", *values])
+    return rows
+
+
+def _quickstart() -> list[list[str]]:
+    runs = store.finished("settings_training")
+    rows = [["", "seeds of a", "b, seed 0", "c, seed 0", "seeds of c"]]
+    for label, metric in ROWS.items():
+        for model in MODELS:
+            rows.append([f"{label}, {model}", *_cells(runs, metric.format(model))])
+    return rows
+
+
+def _cells(runs: Mapping[str, Any], metric: str) -> list[str]:
+    """Mean and spread where there are seeds, and the value of one."""
+    found = {
+        setting: [
+            run["test"][metric]
+            for name, run in runs.items()
+            if name.startswith(f"{setting}/seed-")
+        ]
+        for setting in SETTINGS
+    }
+    one = [f"{found[s][0]:.4f}" if found[s] else "" for s in ("b", "c")]
+    return [store.mean(found["a"]), *one, store.mean(found["c"])]
+
+
+def main() -> None:
+    """Writes the tables."""
+    pages.renew(PAGE, NAME, table)
+
+
+if __name__ == "__main__":
+    main()

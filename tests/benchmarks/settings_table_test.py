@@ -1,0 +1,23 @@
+"""The tables of docs/keras.md are those of the finished runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+import pages  # noqa: E402
+import settings_table  # noqa: E402
+import store  # noqa: E402
+
+
+def test_the_page_shows_what_was_measured():
+    page = settings_table.PAGE.read_text(encoding="utf-8")
+    assert page.count(f"<!-- {settings_table.NAME}: ") == 3
+    assert pages.renewed(page, settings_table.NAME, settings_table.table) == page
+
+
+def test_losses_and_gradients_agree_to_1e_5():
+    for run in store.finished("settings_values").values():
+        assert all(kind["difference"] < 1e-5 for kind in run["kinds"].values())

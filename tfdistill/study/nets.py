@@ -1,0 +1,165 @@
+"""The nets of one training, and the cascade that they make."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+import numpy as np
+
+from tfdistill.export import RankingStage, Servable, cascade_servable
+from tfdistill.metrics import (
+    Reranker,
+    retrieval_summary,
+    run_cascade,
+)
+from tfdistill.study.judge import CatalogueJudge
+from tfdistill.study.trained import (
+    Catalogue,
+    TrainedNet,
+    TrainedRanker,
+    TrainedRecall,
+)
+
+__all__ = ["Cascade", "Nets"]
+
+
+class Nets(Mapping[str, TrainedNet]):
+    """Trained nets by name.
+
+    Args:
+        nets: The nets.
+        students: Names of those that are served, in the order of their stages.
+    """
+
+    def __init__(
+        self, nets: Mapping[str, TrainedNet], students: tuple[str, ...] = ()
+    ) -> None:
+        self._nets, self.students = dict(nets), students or tuple(nets)
+
+    def __getitem__(self, name: str) -> TrainedNet:
+        return self._nets[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._nets)
+
+    def __len__(self) -> int:
+        return len(self._nets)
+
+    def cascade(self, *, page: int = 10, **keep: int) -> Cascade:
+        """Returns the students one after the other: a recall net, then rankers.
+
+        Args:
+            page: How many items the last one shows.
+            **keep: How many items each one before it keeps, by name and in order.
+
+        Raises:
+            ValueError: If not exactly one student is left to be the last stage, the
+                first is no recall net or a later one no ranker, or a stage keeps more
+                than the one before it.
+
+        Example:
+            ```python
+            nets.cascade(recall=500, coarse=100, page=10)
+            ```
+        """
+        last = [name for name in self.students if name not in keep]
+        if len(last) != 1 or not set(keep) < set(self.students):
+            raise ValueError(
+                f"Cascade: say what each of the students {list(self.students)} but the "
+                f"last keeps, got {keep}; `page` is what the last one shows."
+            )
+        return Cascade({n: self[n] for n in (*keep, *last)}, (*keep.values(), page))
+
+
+@dataclasses.dataclass(frozen=True)
+class Cascade:
+    """From the whole catalogue to a page: a recall net, and the rankers after it.
+
+    Args:
+        nets: The stages in order, by name.
+        keep: How many items each keeps; the last one's are the page.
+
+    Raises:
+        ValueError: If the stages or the numbers don't follow on each other.
+    """
+
+    nets: Mapping[str, TrainedNet]
+    keep: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        tasks = [net.task for net in self.nets.values()]
+        if tasks != ["recall", *["ranking"] * (len(tasks) - 1)]:
+            raise ValueError(
+                "Cascade: the first net must be for recall and the others for ranking, "
+                f"got {dict(zip(self.nets, tasks))}."
+            )
+        if list(self.keep) != sorted(self.keep, reverse=True) or min(self.keep) < 1:
+            raise ValueError(
+                "Cascade: each stage keeps at most as many items as the one before it, "
+                f"and at least 1, got {dict(zip(self.nets, self.keep))}."
+            )
+
+    @property
+    def recall(self) -> TrainedRecall:
+        """The first stage."""
+        return cast(TrainedRecall, next(iter(self.nets.values())))
+
+    @property
+    def rankers(self) -> dict[str, TrainedRanker]:
+        """The later stages."""
+        return cast("dict[str, TrainedRanker]", dict(list(self.nets.items())[1:]))
+
+    def kept(self, judge: CatalogueJudge) -> dict[str, np.ndarray]:
+        """Runs it for every judged user.
+
+        Args:
+            judge: The judge.
+
+        Returns:
+            Item rows int32 `[U, kept]` of each stage, best first.
+        """
+        first, *later = self.keep
+        rerankers = [
+            Reranker(name, judge.for_users(net.ranker(judge.requests)), keep)
+            for (name, net), keep in zip(self.rankers.items(), later)
+        ]
+        return dict(run_cascade(self.recall.top(judge, first), rerankers))
+
+    def metrics(self, judge: CatalogueJudge) -> dict[str, float]:
+        """Returns the metrics of the page.
+
+        Args:
+            judge: The judge.
+        """
+        *_, page = self.kept(judge).values()
+        cuts = (self.keep[-1],)
+        return retrieval_summary(page, judge.relevant, judge.popular, cuts=cuts)
+
+    def servable(self, catalogue: Catalogue | None = None, **options: Any) -> Servable:
+        """Returns the stages as one model that takes a user and gives a page.
+
+        Args:
+            catalogue: The items.
+            **options: Further arguments of `cascade_servable`.
+        """
+        if catalogue is None:
+            raise ValueError(
+                "A cascade is served with its catalogue: give `catalogue`, such as "
+                "problem.items."
+            )
+        first, *later = (min(keep, len(catalogue.ids)) for keep in self.keep)
+        return cascade_servable(
+            self.recall.models["query"],
+            self.recall.models["item"],
+            [
+                RankingStage(name, net.model, keep)
+                for (name, net), keep in zip(self.rankers.items(), later)
+            ],
+            self.recall.spec,
+            catalogue.features,
+            catalogue.ids,
+            recall=first,
+            **options,
+        )

@@ -1,0 +1,254 @@
+"""A problem: what nets are trained on, what they are judged by, and the catalogue."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+
+from tfdistill.data.columns import codes, require_columns
+from tfdistill.data.csv_files import rows_by_line
+from tfdistill.data.implicit import ImplicitFeedback
+from tfdistill.data.pair_set import PairSet
+from tfdistill.data.readers import read_table
+from tfdistill.data.requests import Requests
+from tfdistill.data.spec import FeatureSpec
+from tfdistill.data.times import instants
+from tfdistill.files import read_as
+from tfdistill.metrics import head_items
+from tfdistill.study.impressions import Impressions
+from tfdistill.study.judge import CatalogueJudge, ListJudge
+from tfdistill.study.trained import Catalogue
+
+__all__ = ["Problem"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Problem:
+    """What nets are trained on and judged by.
+
+    Args:
+        spec: The features.
+        train: The training requests.
+        valid: The judge that chooses each net's epoch.
+        test: The judge for what is reported.
+        known: Training pairs, which are drawn as no negatives.
+        item_ids: `[I]`, what the items are called.
+        feedback: The interactions, where the problem was made of them alone.
+    """
+
+    spec: FeatureSpec
+    train: Requests
+    valid: ListJudge
+    test: ListJudge
+    known: PairSet | None = None
+    item_ids: np.ndarray | None = None
+    feedback: ImplicitFeedback | None = None
+
+    @property
+    def items(self) -> Catalogue:
+        """The catalogue: what recall is exported with.
+
+        Raises:
+            ValueError: If each impression is an item of its own.
+        """
+        self.train.require_catalogue("The catalogue of a problem")
+        if self.item_ids is None:
+            raise ValueError("This problem was made without `item_ids`; give them.")
+        return Catalogue(self.item_ids, self.train.items)
+
+    @property
+    def interactions(self) -> ImplicitFeedback:
+        """The interactions, for teachers of the catalogue and their lists.
+
+        Raises:
+            ValueError: If the problem was made of impressions.
+        """
+        if self.feedback is None:
+            raise ValueError(
+                "Teachers that rank the catalogue, and students of their lists, learn "
+                "from interactions: make the problem by Problem.from_interactions(...) "
+                "of the impressions that were clicked."
+            )
+        return self.feedback
+
+    @classmethod
+    def from_impressions(
+        cls,
+        table: str | Path | Any,
+        spec: FeatureSpec,
+        *,
+        request: str,
+        label: str,
+        item: str | None = None,
+        user: str | None = None,
+        time: str | None = None,
+        time_format: str | None = None,
+        list_size: int | None = None,
+        separator: str | None = None,
+        console: Console | None = None,
+    ) -> Problem:
+        """Makes a problem of impressions: who was shown what, and what was clicked.
+
+        The requests are split 80 / 10 / 10 %, by time if there is one.
+
+        Args:
+            table: A Parquet or CSV file, or a pandas frame, one row per impression.
+            spec: The features.
+            request: Column that tells the requests apart.
+            label: Column of the labels, 0 or 1.
+            item: Column of the item: recall, cascades and drawn negatives need it.
+            user: Column of the user; by default every request is another user's.
+            time: Column of the time; without it the split is random.
+            time_format: Format of a time that is text and not ISO 8601.
+            list_size: How many impressions of a request to keep, the first ones.
+            separator: Stands between the fields of a CSV file.
+            console: Where the summary of the data is printed; nowhere by default.
+
+        Returns:
+            The problem. Recall is judged by the clicks of each user's later requests.
+
+        Raises:
+            ValueError: If the table does not fit the spec.
+
+        Example:
+            >>> import pandas as pd
+            >>> from tfdistill import Feature
+            >>> frame = pd.DataFrame({
+            ...     "request": np.arange(60) // 3, "price": np.arange(60.0) % 7,
+            ...     "click": (np.arange(60) % 7 < 2).astype(int)})
+            >>> spec = FeatureSpec((Feature("price", "numeric", "item"),))
+            >>> problem = Problem.from_impressions(
+            ...     frame, spec, request="request", label="click")
+            >>> problem.train.num_requests, problem.test.requests.num_requests
+            (16, 2)
+        """
+        data = Impressions(
+            Path(table) if isinstance(table, (str, Path)) else table,
+            spec,
+            request,
+            label,
+            user,
+            time,
+            time_format,
+            list_size,
+            separator,
+            item,
+        )
+        requests, _ = data.read(console=console)
+        parts = data.parts(requests)
+        ids = None if item is None else requests.items.get(item)
+        return cls.from_parts(spec, parts, item_ids=ids)
+
+    @classmethod
+    def from_parts(
+        cls,
+        spec: FeatureSpec,
+        parts: Mapping[str, Requests],
+        *,
+        item_ids: np.ndarray | None = None,
+    ) -> Problem:
+        """Makes a problem of requests that are split already.
+
+        Args:
+            spec: The features.
+            parts: Requests of `"train"`, `"valid"` and `"test"`, over one catalogue.
+            item_ids: `[I]`, what the items are called.
+        """
+        train, valid, test = (parts[name] for name in ("train", "valid", "test"))
+        if not train.catalogue:
+            return cls(spec, train, ListJudge(valid), ListJudge(test))
+        clicked, later = PairSet.positives(train), PairSet.positives(valid)
+        head = head_items(np.bincount(clicked.item, minlength=train.num_items))
+        return cls(
+            spec,
+            train,
+            CatalogueJudge(valid, clicked, head),
+            CatalogueJudge(test, clicked.union(later), head),
+            PairSet.shown(train),
+            item_ids,
+        )
+
+    @classmethod
+    def from_interactions(
+        cls,
+        table: str | Path | Any,
+        *,
+        user: str,
+        item: str,
+        time: str,
+        time_format: str | None = None,
+        dim: int = 32,
+        core: int = 1,
+        separator: str | None = None,
+    ) -> Problem:
+        """Makes a problem of interactions alone: who took what, and when.
+
+        Of each user the last tenth is test, the tenth before it valid. The features are
+        the ids, and each user's last items.
+
+        Args:
+            table: A Parquet or CSV file, or a pandas frame, one row per interaction.
+            user: Column of the user.
+            item: Column of the item.
+            time: Column of the time.
+            time_format: Format of a time that is text and not ISO 8601.
+            dim: Width of a user's and of an item's vector.
+            core: Users and items with fewer interactions are left out.
+            separator: Stands between the fields of a CSV file.
+
+        Returns:
+            The problem: every interaction is a positive, and what was taken before is
+            not recommended again.
+
+        Raises:
+            ValueError: If a column is missing or a value is none.
+        """
+        frame = _interactions(table, user, item, time, time_format, separator)
+        data = ImplicitFeedback.from_frame("interactions", frame, core=core)
+        head = head_items(data.popularity)
+        valid, test = (
+            CatalogueJudge(data.requests(part), data.seen(part), head)
+            for part in ("valid", "test")
+        )
+        return cls(
+            data.spec(dim),
+            data.requests("train"),
+            valid,
+            test,
+            data.train,
+            data.item_ids,
+            data,
+        )
+
+
+def _interactions(
+    table: Any,
+    user: str,
+    item: str,
+    time: str,
+    time_format: str | None,
+    separator: str | None,
+) -> pd.DataFrame:
+    """The three columns under the names that splits know."""
+    columns = (user, item, time)
+    with contextlib.ExitStack() as stack:
+        if isinstance(table, (str, Path)):
+            path = Path(table)
+            table = read_table(path, columns, separator=separator)
+            stack.enter_context(read_as(path, "interactions"))
+            stack.enter_context(rows_by_line(path, separator=separator, wanted=columns))
+        require_columns(table, columns)
+        keys = {
+            name: codes(table, column)
+            for name, column in (("user_id", user), ("item_id", item))
+        }
+        when = instants(table[time], time, time_format)
+    values = {name: distinct[code] for name, (code, distinct) in keys.items()}
+    return pd.DataFrame({**values, "timestamp": when})

@@ -1,0 +1,255 @@
+"""Recipe: nets, transfers and settings of one training."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tfdistill.data.spec import FeatureSpec
+from tfdistill.identity import described
+from tfdistill.metrics import metric
+from tfdistill.models import (
+    JointNetwork,
+    Net,
+    Representation,
+    joint_network,
+)
+from tfdistill.study.rounds import Batches, Candidates
+from tfdistill.trainers import (
+    Derived,
+    FrozenTeacher,
+    LoggedTeacher,
+    Schedule,
+    Transfer,
+)
+
+__all__ = ["PRIMARY", "Recipe"]
+
+PRIMARY: Mapping[str, str] = {"recall": "ndcg@10", "ranking": "gauc"}
+"""The validation metric that chooses the epoch of a net, by what the net does."""
+
+Source = Callable[[Any, Any, int], Batches]
+"""Makes the batches of a problem, for a recipe and a seed."""
+
+_LATE = 10**9  # a step after every warm-up
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Everything that makes one training, besides the data and the seed.
+
+    Args:
+        nets: By name. Those of the task `"recall"` learn by their transfers, rankers
+            from the labels too.
+        transfers: The terms of distillation, and recall's loss.
+        derived: See `Distiller`.
+        loss_weights: Factors of the hard losses by output; 1 where not given, and at 0
+            an output learns from its transfers alone.
+        hints: See `joint_network`.
+        auxiliary: See `joint_network`.
+        booster: See `joint_network`.
+        shared_gradient: See `joint_network`.
+        own_tables: See `joint_network`.
+        representation: See `joint_network`.
+        stops_early: Nets with tables of their own that stop after the first epoch that
+            is no better, and teach with their best weights: `SubmodelEarlyStopping`.
+        frozen_tables: Whether the tables keep the values that they start with, as when
+            a trained student is fine-tuned on a recent window.
+        epochs: Passes over the requests.
+        batch_size: Requests in a batch.
+        negatives: Sampled items per request.
+        label_negatives: Whether their label is 0; False leaves them to the teacher.
+        candidates: What the recall net finds for the lists while it is trained.
+        learning_rate: Of `LazyAdam`.
+        annealed: Whether it falls to 0 by a cosine over the epochs.
+        rows_l2: L2 on the gathered rows of the tables.
+        chosen_by: The validation metric that chooses a ranker's epoch. Where the
+            validation lists do not define it, AUC or log loss does: see `measurable`.
+        source: Makes the batches of a problem; by default its training requests, with
+            drawn negatives. They have an identity of their own.
+        logged: The teacher whose signals these batches carry.
+        hard: Names of the transfers that are hard losses, from labels among these
+            signals: a net alone keeps them.
+    """
+
+    nets: Mapping[str, Net]
+    transfers: tuple[Transfer, ...] = ()
+    derived: Mapping[str, Derived] = dataclasses.field(default_factory=dict)
+    loss_weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    hints: tuple[tuple[str, str | int], ...] = ()
+    auxiliary: tuple[str, ...] = ()
+    booster: str | None = None
+    shared_gradient: str | tuple[str, ...] = "both"
+    own_tables: tuple[str, ...] = ()
+    representation: Representation | None = None
+    stops_early: tuple[str, ...] = ()
+    frozen_tables: bool = False
+    epochs: int = 12
+    batch_size: int = 64
+    negatives: int = 20
+    label_negatives: bool = True
+    candidates: Candidates | None = None
+    learning_rate: float = 1e-3
+    annealed: bool = False
+    rows_l2: float = 0.0
+    chosen_by: str = PRIMARY["ranking"]
+    source: Source | None = None
+    logged: LoggedTeacher | None = None
+    hard: tuple[str, ...] = ()
+
+    @property
+    def rankers(self) -> tuple[str, ...]:
+        """Names of the nets that learn from the labels."""
+        return tuple(n for n, net in self.nets.items() if net.task == "ranking")
+
+    @property
+    def recallers(self) -> tuple[str, ...]:
+        """Names of the nets that are trained for recall."""
+        return tuple(n for n, net in self.nets.items() if net.task == "recall")
+
+    @property
+    def labelled(self) -> dict[str, str]:
+        """The task of each output that learns from labels, `""` for the main one."""
+        return {
+            output: task
+            for name in self.rankers
+            for output, task in self.nets[name].scores(name).items()
+        }
+
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        """Names of the nets that teach another one."""
+        pairs = [
+            (self.owner(t.source or ""), self.owner(t.target)) for t in self.transfers
+        ]
+        return tuple(n for n in self.nets if any(n == a != b for a, b in pairs))
+
+    @property
+    def students(self) -> tuple[str, ...]:
+        """Names of the nets that teach no other one."""
+        return tuple(name for name in self.nets if name not in self.teachers)
+
+    def owner(self, output: str) -> str:
+        """The net that an output is of: `"fine"` has `"fine_hidden_hint"`."""
+        owners = [n for n in self.nets if output == n or output.startswith(f"{n}_")]
+        return max(owners, key=len, default="")
+
+    def judged_by(self, name: str) -> str:
+        """The metric that chooses a net's epoch."""
+        return PRIMARY["recall"] if self.nets[name].task == "recall" else self.chosen_by
+
+    def monitor(self, name: str) -> str:
+        """Name in the logs of the metric that chooses a net's epoch."""
+        return f"val_{name}_{self.judged_by(name)}"
+
+    def mode(self, name: str) -> str:
+        """Whether the epoch with the `"max"` or the `"min"` of it is chosen."""
+        return "max" if metric(self.judged_by(name)).gain(1.0, over=0.0) > 0 else "min"
+
+    def settings(self) -> dict[str, Any]:
+        """Returns what identifies a run of this recipe; more epochs may follow.
+
+        Not where the learning rate depends on how many there are.
+        """
+        elsewhere = ("source", "logged")  # the batches and the teacher tell it
+        fields = {
+            f.name: getattr(self, f.name)
+            for f in dataclasses.fields(self)
+            if f.name not in elsewhere
+        }
+        if not self.annealed:
+            del fields["epochs"]
+        found: dict[str, Any] = described(fields)
+        return found
+
+    def only(self, name: str) -> Recipe:
+        """Returns the recipe of one net alone, otherwise the same: the baseline.
+
+        It keeps the transfers between the net's own outputs, which are hard losses such
+        as recall's, unless they need a derived signal, and the features, widths, steps
+        and way of choosing the epoch.
+        """
+        if name not in self.nets:
+            raise ValueError(f"The recipe has no net {name!r}, only {list(self.nets)}.")
+        own = ("", "_query", "_item", "_hidden")
+        outputs = {f"{name}{ending}" for ending in own}
+
+        def alone(transfer: Transfer) -> bool:
+            taught = {transfer.source or transfer.target, transfer.target} <= outputs
+            hard = transfer.name in self.hard and transfer.target in outputs
+            return hard or (taught and not transfer.signals & set(self.derived))
+
+        return dataclasses.replace(
+            self,
+            nets={name: self.nets[name]},
+            transfers=tuple(filter(alone, self.transfers)),
+            derived={},
+            loss_weights={},
+            hints=(),
+            auxiliary=(),
+            booster=None,
+            shared_gradient="both",
+            own_tables=(),
+            stops_early=(),
+            label_negatives=True,
+            candidates=self.candidates if self.nets[name].task == "recall" else None,
+        )
+
+    def under(self, teacher: FrozenTeacher, students: Sequence[str]) -> Recipe:
+        """Returns the recipe of students under a trained teacher, which stays as it is.
+
+        They share tables among themselves, and those that read them behind a block
+        still do, unless all others are gone. A weight that warms up has its last value
+        from the start, as this teacher has learned already.
+
+        Args:
+            teacher: The teacher; its signals are named as the outputs of the network,
+                as `taught_by` gives them. Give it to the training, too.
+            students: Names of the students; each on its own shares nothing.
+        """
+
+        def kept(output: str) -> bool:
+            return self.owner(output) in students
+
+        shared = self.shared_gradient
+        blocked = () if isinstance(shared, str) else tuple(filter(kept, shared))
+        outputs = teacher.model.output
+        return dataclasses.replace(
+            self,
+            nets={name: self.nets[name] for name in students},
+            transfers=tuple(
+                dataclasses.replace(transfer, weight=_last(transfer.weight))
+                for transfer in self.transfers
+                if kept(transfer.target)
+            ),
+            loss_weights={n: w for n, w in self.loss_weights.items() if kept(n)},
+            hints=tuple(
+                (name, outputs[layer].shape[-1] if layer in outputs else layer)
+                for name, layer in self.hints
+                if kept(name)
+            ),
+            auxiliary=tuple(filter(kept, self.auxiliary)),
+            booster=None,
+            shared_gradient=blocked if 0 < len(blocked) < len(students) else "both",
+            own_tables=(),
+            stops_early=(),
+        )
+
+    def network(self, spec: FeatureSpec) -> JointNetwork:
+        """Builds the recipe's network over the features of a spec."""
+        return joint_network(
+            spec,
+            self.nets,
+            booster=self.booster,
+            shared_gradient=self.shared_gradient,
+            own_tables=self.own_tables,
+            representation=self.representation,
+            hints=self.hints,
+            auxiliary=self.auxiliary,
+        )
+
+
+def _last(weight: Schedule) -> float:
+    """The value that a schedule comes to."""
+    return float(weight(_LATE) if callable(weight) else weight)
