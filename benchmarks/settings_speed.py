@@ -57,7 +57,8 @@ def networks(data_dir: pathlib.Path | None) -> dict[str, Any]:
     joint = Distiller(recipe.network(problem.spec).model, recipe.transfers)
     hard = {output: SigmoidCrossEntropy() for output in recipe.labelled}
     optimizer = LazyAdam(recipe.learning_rate, rows_l2=recipe.rows_l2)
-    joint.compile(optimizer, loss=hard)
+    shares = {output: recipe.loss_weights.get(output, 1.0) for output in hard}
+    joint.compile(optimizer, loss=hard, loss_weights=shares)
     alone = joint_network(problem.spec, {"teacher": zoo.NETS["teacher"]})
     teacher = Distiller(alone.model, ())
     teacher.compile("adam", loss={"teacher": SigmoidCrossEntropy()})

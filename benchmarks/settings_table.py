@@ -24,11 +24,12 @@ MODELS = ("teacher", "student alone", "student distilled")
 
 
 def table(part: str) -> str:
-    """The table of a part of the page: `values`, `start` or `quickstart`."""
+    """The table of a part: `values`, `start`, `quickstart` or `speed`."""
     made: Mapping[str, Callable[[], list[list[str]]]] = {
         "values": _values,
         "start": _start,
         "quickstart": _quickstart,
+        "speed": _speed,
     }
     head, *rows = made[part]()
     lines = [head, ["---"] * len(head), *rows]
@@ -80,6 +81,18 @@ def _cells(runs: Mapping[str, Any], metric: str) -> list[str]:
     }
     one = [f"{found[s][0]:.4f}" if found[s] else "" for s in ("b", "c")]
     return [store.mean(found["a"]), *one, store.mean(found["c"])]
+
+
+def _speed() -> list[list[str]]:
+    *_, run = store.finished("settings_speed").values()
+    rows = [["network, setting", "CPU ms", "over a", "wall ms", "over a"]]
+    for step in run["steps"]:
+        times = []
+        for clock in ("cpu", "wall"):
+            times.append(f"{step[f'{clock}_ms']:.2f}")
+            times.append(f"{step[f'{clock}_ratio']:.3f}")
+        rows.append([f"{step['network']}, {step['setting']}", *times])
+    return rows
 
 
 def main() -> None:

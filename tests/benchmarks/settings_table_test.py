@@ -14,10 +14,17 @@ import store  # noqa: E402
 
 def test_the_page_shows_what_was_measured():
     page = settings_table.PAGE.read_text(encoding="utf-8")
-    assert page.count(f"<!-- {settings_table.NAME}: ") == 3
+    assert page.count(f"<!-- {settings_table.NAME}: ") == 4
     assert pages.renewed(page, settings_table.NAME, settings_table.table) == page
 
 
 def test_losses_and_gradients_agree_to_1e_5():
     for run in store.finished("settings_values").values():
         assert all(kind["difference"] < 1e-5 for kind in run["kinds"].values())
+
+
+def test_no_setting_takes_a_tenth_longer():
+    """The page says so of the newest run."""
+    *_, run = store.finished("settings_speed").values()
+    assert all(step["cpu_ratio"] < 1.1 for step in run["steps"])
+    assert all(step["wall_ratio"] < 1.1 for step in run["steps"])

@@ -134,3 +134,14 @@ def test_several_steps_per_execution_on_several_replicas(train, two_replicas):
     else:
         train(model, data, 4)
         assert int(model.optimizer.iterations.numpy()) == 8
+
+
+@pytest.mark.parametrize("asked", [None, True])
+def test_xla_is_used_where_it_is_asked_for(asked, monkeypatch):
+    """Keras 3 alone turns it on wherever there is a GPU."""
+    devices = [*tf.config.list_physical_devices(), tf.config.PhysicalDevice("g", "GPU")]
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: devices)
+    x = tf.keras.Input([4])
+    model = Distiller(tf.keras.Model(x, tf.keras.layers.Dense(1)(x)), [])
+    model.compile("sgd", "mse", **({} if asked is None else {"jit_compile": asked}))
+    assert bool(model.jit_compile) == bool(asked)

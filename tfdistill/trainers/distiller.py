@@ -154,8 +154,10 @@ class Distiller(_keras_fit.BuiltModel, tf.keras.Model):
             metrics: Metrics by output.
             loss_weights: Factors by output.
             weighted_metrics: Metrics by output that use the sample weights.
-            **kwargs: Further arguments of `tf.keras.Model.compile`.
+            **kwargs: Further arguments of `tf.keras.Model.compile`. XLA is off unless
+                `jit_compile` is True: Keras 3 alone would turn it on with a GPU.
         """
+        kwargs.setdefault("jit_compile", False)
         by_output = {
             "loss": loss,
             "metrics": metrics,
