@@ -136,6 +136,24 @@ def test_a_cascade_is_published_as_one_model(problem, tmp_path):
     assert len(set(shown)) == 5 and set(shown) <= {f"sku-{n}" for n in range(ITEMS)}
 
 
+def test_a_cascade_of_nets_that_were_trained_apart_is_published_too(problem, tmp_path):
+    """Its rankers read features that its recall net does not."""
+    recipe = td.zoo.cascade(problem.spec)
+    ids = dataclasses.replace(recipe.nets["recall"], features=("user", "sku"))
+    recipe = dataclasses.replace(recipe, nets={**recipe.nets, "recall": ids})
+    nets = td.train(
+        small(recipe, 1),
+        problem,
+        tmp_path / "run",
+        training="independent",
+        console=QUIET,
+    )
+    page = nets.cascade(recall=30, coarse=20, page=5)
+    report = td.publish(page, tmp_path / "page", catalogue=problem.items)
+    served = tf.saved_model.load(report.path).signatures["serving_default"]
+    assert set(served.structured_input_signature[1]) == {"user", "segment"}
+
+
 def test_recall_from_the_lists_of_a_strong_teacher(tmp_path):
     rng = np.random.default_rng(1)
     rows = [

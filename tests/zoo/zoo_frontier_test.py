@@ -26,7 +26,7 @@ def nets() -> dict[str, TrainedNet]:
             "teacher": Net(Dnn((64, 64)), SPEC.names),
         },
     )
-    return {name: taken_out(network, name, {}) for name in network.nets}
+    return {name: taken_out(network, name, SPEC, {}) for name in network.nets}
 
 
 def test_every_funnel_is_judged_and_served_at_all_sizes(nets, tmp_path):

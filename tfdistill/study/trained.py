@@ -56,7 +56,7 @@ class TrainedNet(abc.ABC):
 
     Args:
         models: The Keras models that serve it, by name.
-        spec: The features of the training; it reads some of them.
+        spec: All features of the problem; it reads some of them.
         history: The training's logs, a value for each epoch.
     """
 
@@ -134,12 +134,10 @@ class TrainedRanker(TrainedNet):
 
     task = "ranking"
 
-    @classmethod
-    def of(
-        cls, network: JointNetwork, name: str, history: Mapping[str, list[float]]
-    ) -> TrainedRanker:
-        """Takes it out of the network that it was trained in."""
-        return cls({name: standalone(network.part(name))}, network.spec, history)
+    @staticmethod
+    def taken_out(network: JointNetwork, name: str) -> dict[str, tf.keras.Model]:
+        """Returns the model that serves it, independent of the network."""
+        return {name: standalone(network.part(name))}
 
     @property
     def model(self) -> tf.keras.Model:
@@ -173,16 +171,13 @@ class TrainedRecall(TrainedNet):
 
     task = "recall"
 
-    @classmethod
-    def of(
-        cls, network: JointNetwork, name: str, history: Mapping[str, list[float]]
-    ) -> TrainedRecall:
-        """Takes it out of the network that it was trained in."""
-        towers = {
+    @staticmethod
+    def taken_out(network: JointNetwork, name: str) -> dict[str, tf.keras.Model]:
+        """Returns the towers that serve it, independent of the network."""
+        return {
             side: standalone(network.part(name, output=f"{name}_{side}", scope=scope))
             for side, scope in TOWERS
         }
-        return cls(towers, network.spec, history)
 
     def recaller(self, requests: Requests) -> Recaller:
         """Returns its vectors for the requests' users and the catalogue."""
@@ -233,13 +228,19 @@ _KINDS: dict[Task, type[TrainedRanker] | type[TrainedRecall]] = {
 
 
 def taken_out(
-    network: JointNetwork, name: str, history: Mapping[str, list[float]]
+    network: JointNetwork,
+    name: str,
+    spec: FeatureSpec,
+    history: Mapping[str, list[float]],
 ) -> TrainedNet:
     """Returns a net of a network, independent of it.
 
     Args:
         network: The network.
         name: The net.
+        spec: All features of the problem: those of a network are what its own nets
+            read, and a cascade has nets of several networks.
         history: The training's logs.
     """
-    return _KINDS[network.nets[name].task].of(network, name, history)
+    kind = _KINDS[network.nets[name].task]
+    return kind(kind.taken_out(network, name), spec, history)

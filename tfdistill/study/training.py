@@ -17,20 +17,14 @@ from tfdistill.data.spec import FeatureSpec
 from tfdistill.files import locked
 from tfdistill.layers import FeatureEmbeddings
 from tfdistill.losses import SigmoidCrossEntropy
-from tfdistill.models import (
-    JointNetwork,
-)
+from tfdistill.models import JointNetwork
 from tfdistill.names import safe_name
 from tfdistill.optimizers import LazyAdam
 from tfdistill.study.judge import ListJudge
 from tfdistill.study.recipe import Recipe
 from tfdistill.study.rounds import Batches, Rounds
 from tfdistill.study.trained import TrainedNet, taken_out
-from tfdistill.study.validation import (
-    Validation,
-    measurable,
-    recaller_of,
-)
+from tfdistill.study.validation import Validation, measurable, recaller_of
 from tfdistill.study.weights import copy_weights
 from tfdistill.trainers import (
     Distiller,
@@ -228,7 +222,7 @@ def train_on(
             ).history
         for name, checkpoint in best.items():
             checkpoint.restore()
-            trained[name] = taken_out(network, name, history)
+            trained[name] = taken_out(network, name, spec, history)
     return trained
 
 
