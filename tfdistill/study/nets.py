@@ -9,11 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from tfdistill.export import RankingStage, Servable, cascade_servable
-from tfdistill.metrics import (
-    Reranker,
-    retrieval_summary,
-    run_cascade,
-)
+from tfdistill.metrics import Reranker, retrieval_summary, run_cascade
 from tfdistill.study.judge import CatalogueJudge
 from tfdistill.study.trained import (
     Catalogue,
@@ -125,7 +121,7 @@ class Cascade:
             Reranker(name, judge.for_users(net.ranker(judge.requests)), keep)
             for (name, net), keep in zip(self.rankers.items(), later)
         ]
-        return dict(run_cascade(self.recall.top(judge, first), rerankers))
+        return run_cascade(self.recall.top(judge, first), rerankers)
 
     def metrics(self, judge: CatalogueJudge) -> dict[str, float]:
         """Returns the metrics of the page.

@@ -8,12 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from tfdistill.metrics import (
-    Reranker,
-    cascade_summary,
-    retrieval_summary,
-    run_cascade,
-)
+from tfdistill.metrics import cascade_summary, retrieval_summary
 from tfdistill.report import (
     ALONE,
     DISTILLED,
@@ -26,9 +21,8 @@ from tfdistill.report import (
     Stage,
     over_seeds,
 )
-from tfdistill.study.judge import (
-    CatalogueJudge,
-)
+from tfdistill.study import nets as trained_nets
+from tfdistill.study.judge import CatalogueJudge
 from tfdistill.study.recipe import PRIMARY
 from tfdistill.study.trained import TrainedNet
 from tfdistill.zoo.unified_cascade import STAGES
@@ -67,6 +61,15 @@ class Sizes:
     def fitting(cls, num_items: int) -> Sizes:
         """Returns the usual sizes, 500 -> 100 -> 10 for catalogues of 3,000 or more."""
         return cls(500, 100) if num_items >= 3000 else cls()
+
+    def cascade(self, nets: Nets) -> trained_nets.Cascade:
+        """Returns the students one after the other.
+
+        Args:
+            nets: The students by stage, and any others.
+        """
+        stages = {stage: nets[stage] for stage in STAGES}
+        return trained_nets.Cascade(stages, (self.recall, self.coarse, self.page))
 
 
 def stages(
@@ -222,8 +225,4 @@ def cascade_sets(judge: CatalogueJudge, nets: Nets, sizes: Sizes) -> Sets:
     Returns:
         What each stage keeps, int32 `[U, kept]`, best first.
     """
-    rerankers = [
-        Reranker(name, judge.for_users(nets[name].ranker(judge.requests)), keep)
-        for name, keep in (("coarse", sizes.coarse), ("fine", sizes.page))
-    ]
-    return run_cascade(nets["recall"].top(judge, sizes.recall), rerankers)
+    return sizes.cascade(nets).kept(judge)

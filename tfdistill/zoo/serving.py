@@ -14,9 +14,7 @@ from tfdistill import documents
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.export import (
-    RankingStage,
     Servable,
-    cascade_servable,
     latency,
     parameters,
     publish,
@@ -128,13 +126,12 @@ def exported(
         "sizes": sizes and dataclasses.asdict(sizes),
     }
     exports = published_once(
-        out / "serving", source, lambda: _servables(spec, requests, nets, out, sizes)
+        out / "serving", source, lambda: _servables(requests, nets, out, sizes)
     )
     return exports, {export.name: Path(export.path) for export in exports}
 
 
 def _servables(
-    spec: FeatureSpec,
     requests: Requests,
     nets: Mapping[str, TrainedNet],
     out: Path,
@@ -154,33 +151,10 @@ def _servables(
         for name, net in nets.items()
     }
     if sizes:
-        servables[out / "serving" / CASCADE] = _cascade(
-            spec, requests, nets, sizes, example
+        servables[out / "serving" / CASCADE] = sizes.cascade(nets).servable(
+            catalogue, example=example, forbidden=teacher.models.values()
         )
     return servables
-
-
-def _cascade(
-    spec: FeatureSpec,
-    requests: Requests,
-    nets: Mapping[str, TrainedNet],
-    sizes: Sizes,
-    example: Mapping[str, np.ndarray],
-) -> Servable:
-    """The students as one model."""
-    every = requests.num_items
-    kept = {"coarse": min(sizes.coarse, every), "fine": min(sizes.page, every)}
-    return cascade_servable(
-        nets["recall"].models["query"],
-        nets["recall"].models["item"],
-        [RankingStage(name, nets[name].models[name], n) for name, n in kept.items()],
-        spec,
-        requests.items,
-        requests.items["item_id"],
-        recall=min(sizes.recall, every),
-        forbidden=nets["teacher"].models.values(),
-        example=example,
-    )
 
 
 def served_costs(
