@@ -59,17 +59,18 @@ class PairSet:
     @classmethod
     def positives(cls, requests: Requests) -> PairSet:
         """Returns the pairs of a user and a candidate with a label above 0."""
-        requests.require_catalogue("PairSet.positives")
-        row, position = np.nonzero((requests.labels > 0) & (requests.candidates >= 0))
-        return cls(
-            requests.group[row], requests.candidates[row, position], requests.num_items
-        )
+        return cls._of(requests, requests.labels > 0, "PairSet.positives")
 
     @classmethod
     def shown(cls, requests: Requests) -> PairSet:
         """Returns the pairs of a user and any candidate, whatever the label."""
-        requests.require_catalogue("PairSet.shown")
-        row, position = np.nonzero(requests.candidates >= 0)
+        return cls._of(requests, True, "PairSet.shown")
+
+    @classmethod
+    def _of(cls, requests: Requests, chosen: Any, what: str) -> PairSet:
+        """The pairs of a user and a candidate that is chosen, bool `[R, L]`."""
+        requests.require_catalogue(what)
+        row, position = np.nonzero((requests.candidates >= 0) & chosen)
         return cls(
             requests.group[row], requests.candidates[row, position], requests.num_items
         )

@@ -56,11 +56,16 @@ class Problem:
         """The catalogue: what recall is exported with.
 
         Raises:
-            ValueError: If each impression is an item of its own.
+            ValueError: If each impression is an item of its own, or what the items are
+                called is not known.
         """
         self.train.require_catalogue("The catalogue of a problem")
         if self.item_ids is None:
-            raise ValueError("This problem was made without `item_ids`; give them.")
+            raise ValueError(
+                "The items of this problem have no ids to be served under: make the "
+                "column of the item a feature of the spec, or give `item_ids` to "
+                "Problem.from_parts."
+            )
         return Catalogue(self.item_ids, self.train.items)
 
     @property

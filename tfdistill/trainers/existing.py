@@ -77,16 +77,14 @@ def distill(
     if not (isinstance(soft, (int, float)) and math.isfinite(soft) and 0 <= soft <= 1):
         raise ValueError(f"distill: soft must be from 0 to 1, got {soft!r}.")
     found, as_label = _loss(loss)
+    if not found.get_config().get("from_logits"):
+        as_label = tf.identity
     taught = FrozenTeacher(teacher)
 
     def mixed(x: Any, y: Any, *weight: Any) -> Any:
         (target,) = taught(x).values()
-        if getattr(found, "from_logits", False) or found.get_config().get(
-            "from_logits"
-        ):
-            target = as_label(target)
         y = tf.cast(y, tf.float32)
-        target = _shaped(target, y)
+        target = _shaped(as_label(target), y)
         return (x, (1.0 - soft) * y + soft * target, *weight)
 
     student.compile(optimizer, loss=found)
