@@ -11,13 +11,11 @@ import tensorflow as tf
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tfdistill.data.requests import Requests
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.metrics import metric
-from tfdistill.study.judge import ListJudge
+from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe
 from tfdistill.study.trained import TrainedNet
-from tfdistill.study.training import train
+from tfdistill.study.training import request_batches, train_on
 from tfdistill.study.validation import measurable
 from tfdistill.types import Teacher
 
@@ -89,45 +87,49 @@ class EpochProgress(tf.keras.callbacks.Callback):
 def train_shown(
     name: str,
     recipe: Recipe,
-    spec: FeatureSpec,
-    parts: Mapping[str, Requests],
+    problem: Problem,
     directory: Path,
     *,
     console: Console,
     teacher: Teacher | None = None,
     seed: int = 0,
 ) -> dict[str, TrainedNet]:
-    """Trains a recipe of rankers under a bar; `"valid"` chooses the epoch.
+    """Trains a recipe on a problem under a bar.
 
     Args:
         name: What is trained, for the bar.
-        recipe: As for `train`.
-        spec: As for `train`.
-        parts: Requests of `"train"` and `"valid"`.
-        directory: As for `train`.
+        recipe: What to train.
+        problem: The data.
+        directory: Where checkpoints are kept.
         console: Where to print.
-        teacher: As for `train`.
+        teacher: A teacher that is not trained; by default what the recipe's batches
+            carry.
         seed: As for `train`.
 
     Returns:
         The nets by name.
     """
-    judge = ListJudge(parts["valid"])
     chosen = recipe.chosen_by
-    recipe = measurable(recipe, judge)
+    recipe = measurable(recipe, problem.valid)
     if recipe.chosen_by != chosen:
         console.print(
             f"Validation has no {metric(chosen).label}, which needs a user with labels "
             f"of both kinds: {metric(recipe.chosen_by).label} chooses the epoch."
         )
+    if recipe.source is not None:
+        batches = recipe.source(problem, recipe, seed)
+    else:
+        batches = request_batches(
+            recipe, problem.train, directory, known=problem.known, seed=seed
+        )
     with EpochProgress(f"seed {seed}, {name}", recipe, console) as progress:
-        return train(
+        return train_on(
+            batches,
             recipe,
-            spec,
-            parts["train"],
-            judge,
+            problem.spec,
+            problem.valid,
             directory,
-            teacher=teacher,
+            teacher=teacher or recipe.logged,
             seed=seed,
             callbacks=(progress,),
         )
@@ -135,8 +137,7 @@ def train_shown(
 
 def train_seeds(
     recipes: Mapping[str, Recipe],
-    spec: FeatureSpec,
-    parts: Mapping[str, Requests],
+    problem: Problem,
     out: Path,
     *,
     seeds: Sequence[int],
@@ -147,8 +148,7 @@ def train_seeds(
 
     Args:
         recipes: The recipes by name.
-        spec: As for `train`.
-        parts: As for `train_shown`.
+        problem: The data.
         out: Folder of the run.
         seeds: The seeds.
         console: Where to print.
@@ -162,8 +162,7 @@ def train_seeds(
             name: train_shown(
                 name,
                 recipe,
-                spec,
-                parts,
+                problem,
                 out / f"seed-{seed}" / name.replace(" ", "-"),
                 console=console,
                 teacher=(teachers or {}).get(name),

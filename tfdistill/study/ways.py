@@ -15,16 +15,10 @@ from tfdistill.data.spec import FeatureSpec
 from tfdistill.identity import require_same
 from tfdistill.study.nets import Nets
 from tfdistill.study.problem import Problem
-from tfdistill.study.progress import EpochProgress
+from tfdistill.study.progress import train_shown
 from tfdistill.study.recipe import Recipe
 from tfdistill.study.trained import TrainedNet
-from tfdistill.study.training import (
-    BACKUP,
-    request_batches,
-    train_on,
-    weights_file,
-)
-from tfdistill.study.validation import measurable
+from tfdistill.study.training import BACKUP, weights_file
 from tfdistill.trainers import FrozenTeacher
 from tfdistill.trainers.backup import begun_with
 from tfdistill.types import Teacher
@@ -80,7 +74,11 @@ def train(
         raise ValueError(f"The training must be one of {WAYS}, got {training!r}.")
     folder = Path(directory)
     run = functools.partial(
-        _shown, problem=problem, directory=folder, seed=seed, console=console
+        _shown,
+        problem=problem,
+        directory=folder,
+        seed=seed,
+        console=console or Console(),
     )
     if training == "joint":
         return Nets(run("joint", recipe, teacher), recipe.students)
@@ -159,25 +157,15 @@ def _shown(
     problem: Problem,
     directory: Path,
     seed: int,
-    console: Console | None,
+    console: Console,
 ) -> dict[str, TrainedNet]:
     """One training, in a folder of its own and with one line of progress."""
-    recipe = measurable(recipe, problem.valid)
-    label, folder = f"seed {seed}, {name}", directory / name.replace(" ", "-")
-    if recipe.source is not None:
-        batches = recipe.source(problem, recipe, seed)
-    else:
-        batches = request_batches(
-            recipe, problem.train, folder, known=problem.known, seed=seed
-        )
-    with EpochProgress(label, recipe, console or Console()) as progress:
-        return train_on(
-            batches,
-            recipe,
-            problem.spec,
-            problem.valid,
-            folder,
-            teacher=teacher or recipe.logged,
-            seed=seed,
-            callbacks=(progress,),
-        )
+    return train_shown(
+        name,
+        recipe,
+        problem,
+        directory / name.replace(" ", "-"),
+        console=console,
+        teacher=teacher,
+        seed=seed,
+    )

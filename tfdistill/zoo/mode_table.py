@@ -11,7 +11,6 @@ from rich.table import Table
 from tfdistill.documents import as_json
 from tfdistill.files import written_whole
 from tfdistill.report.cells import plain
-from tfdistill.study.problem import Problem as StudyProblem
 from tfdistill.study.rounds import Candidates
 from tfdistill.study.ways import WAYS, train
 from tfdistill.zoo.comparison import Sizes
@@ -77,19 +76,12 @@ def compare(
         f"{sizes.recall} recalled -> {sizes.coarse} -> {sizes.page} shown."
     )
     test = problem.judges["test"]
-    study = StudyProblem(
-        problem.spec,
-        problem.parts.train,
-        problem.judges["valid"],
-        test,
-        problem.parts.known,
-    )
     found: dict[str, list[Values]] = {mode: [] for mode in modes}
     for seed in seeds:
         for mode in modes:
             trained = train(
                 unified,
-                study,
+                problem.study,
                 out / f"seed-{seed}",
                 training=mode,
                 seed=seed,

@@ -25,6 +25,7 @@ from tfdistill.report import (
 )
 from tfdistill.study.impressions import Impressions
 from tfdistill.study.judge import ListJudge
+from tfdistill.study.problem import Problem
 from tfdistill.study.progress import train_seeds
 from tfdistill.study.recipe import Recipe
 from tfdistill.study.trained import TrainedNet
@@ -81,10 +82,11 @@ def distill(
     spec, table = data.spec, data.table
     parts = data.parts(requests)
     recipe = METHODS[method](default_pair(spec, without=without))
-    judges = {name: ListJudge(parts[name]) for name in ("valid", "test")}
+    problem = Problem.from_parts(spec, parts)
+    judges = {"valid": problem.valid, "test": problem.test}
     recipe = dataclasses.replace(recipe, epochs=epochs)
     recipes = {DISTILLED: recipe, ALONE: recipe.only("fine")}
-    runs = train_seeds(recipes, spec, parts, out, seeds=seeds, console=console)
+    runs = train_seeds(recipes, problem, out, seeds=seeds, console=console)
     nets = runs[-1][DISTILLED]
     exports, paths = exported(spec, parts["test"], nets, out)
     results = Results(

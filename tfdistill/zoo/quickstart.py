@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from tfdistill import study
 from tfdistill.data.movielens import MovieLens
 from tfdistill.data.movielens_features import (
     movielens_requests,
@@ -24,10 +25,9 @@ from tfdistill.metrics import head_items
 from tfdistill.report import ALONE, DISTILLED, Data, Part, Results, write_report
 from tfdistill.report.terminal import print_tables
 from tfdistill.study.judge import CatalogueJudge
-from tfdistill.study.progress import EpochProgress
+from tfdistill.study.progress import train_shown
 from tfdistill.study.recipe import Recipe
 from tfdistill.study.trained import TrainedNet
-from tfdistill.study.training import train
 from tfdistill.zoo import movielens_cascade as zoo
 from tfdistill.zoo.comparison import Sizes, calibrations, cascades, stages
 from tfdistill.zoo.machine import hardware, versions
@@ -59,6 +59,14 @@ class Problem:
     parts: RequestParts
     spec: FeatureSpec
     judges: Mapping[str, CatalogueJudge]
+
+    @property
+    def study(self) -> study.Problem:
+        """The same as trainings take it."""
+        parts, judges = self.parts, self.judges
+        return study.Problem(
+            self.spec, parts.train, judges["valid"], judges["test"], parts.known
+        )
 
 
 def make_problem(data: MovieLens, *, tiny: bool = False) -> Problem:
@@ -143,18 +151,10 @@ def _train_seed(
     """Trains all nets jointly, then each student alone, from one seed."""
 
     def trained(name: str, recipe: Recipe) -> dict[str, TrainedNet]:
-        label = f"seed {seed}, {name}"
-        with EpochProgress(label, recipe, console) as progress:
-            return train(
-                recipe,
-                problem.spec,
-                problem.parts.train,
-                problem.judges["valid"],
-                out / f"seed-{seed}" / name.replace(" ", "-"),
-                known=problem.parts.known,
-                seed=seed,
-                callbacks=(progress,),
-            )
+        folder = out / f"seed-{seed}" / name.replace(" ", "-")
+        return train_shown(
+            name, recipe, problem.study, folder, console=console, seed=seed
+        )
 
     joint = trained("joint", zoo.joint(tiny))
     alone = {}

@@ -27,7 +27,7 @@ from tfdistill.report import ALONE, DISTILLED
 from tfdistill.report.cells import plain
 from tfdistill.scores import ScoreStore, join_requests, score_batches
 from tfdistill.study.impressions import Impressions
-from tfdistill.study.judge import ListJudge
+from tfdistill.study.problem import Problem
 from tfdistill.study.progress import train_seeds, train_shown
 from tfdistill.study.trained import TrainedNet
 from tfdistill.teachers import GbdtTeacher, PairTeacher, SavedModelTeacher
@@ -81,9 +81,8 @@ def train_teacher(
     recipe = dataclasses.replace(
         ranking_pair.teacher(default_pair(data.spec)), epochs=epochs
     )
-    nets = train_shown(
-        "teacher", recipe, data.spec, parts, out / "training", console=console
-    )
+    problem = Problem.from_parts(data.spec, parts)
+    nets = train_shown("teacher", recipe, problem, out / "training", console=console)
     _keep(summary, out)
     serving = out / "serving"
     (path,) = _published(
@@ -208,25 +207,25 @@ def distill(
         DISTILLED: dataclasses.replace(ranking_pair.two_stage(pair), epochs=epochs),
         ALONE: dataclasses.replace(ranking_pair.alone(pair), epochs=epochs),
     }
+    problem = Problem.from_parts(data.spec, parts)
     runs = train_seeds(
         recipes,
-        data.spec,
-        parts,
+        problem,
         out,
         seeds=seeds,
         console=console,
         teachers={DISTILLED: LoggedTeacher({_SIGNAL: "stored"})},
     )
     _keep(summary, out)
-    judge = ListJudge(parts["test"])
     _print(
-        {n: [run[n]["fine"].metrics(judge) for run in runs] for n in recipes}, console
+        {n: [run[n]["fine"].metrics(problem.test) for run in runs] for n in recipes},
+        console,
     )
-    students = {
+    last = {
         out / "serving" / name.replace(" ", "-"): nets["fine"]
         for name, nets in runs[-1].items()
     }
-    return _published(data.spec, out / "serving", students)
+    return _published(data.spec, out / "serving", last)
 
 
 def evaluate(
