@@ -218,7 +218,7 @@ def command(name):
 def _packages(setting, extras):
     """Yields what pip is called with, by the name that is shown."""
     old, legacy = setting.tensorflow in ("2.15", "oldest"), setting.keras == "2"
-    extras = list(extras) + (["tfrs"] if legacy else [])
+    extras = list(extras) + (["tfrs"] if legacy else ["keras-rs"])
     extras += ["ranking"] if old else ["keras2"] if legacy else []
     target = ROOT + ("[{}]".format(",".join(extras)) if extras else "")
     tensorflow = "tensorflow" + _bounds(setting.tensorflow)

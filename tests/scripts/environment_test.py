@@ -179,7 +179,7 @@ def test_installing_shows_one_line_a_step_and_keeps_the_log(
     assert "lines of pip" not in shown and shown.count("done") == 4
     assert "50 lines of pip" in (bin_folder.parent / "install.log").read_text()
     calls = (tmp_path / "calls").read_text()
-    assert "[dev] tensorflow>=2.19,<2.22" in calls and "--no-deps" in calls
+    assert "[dev,keras-rs] tensorflow>=2.19,<2.22" in calls and "--no-deps" in calls
 
     environment.environment(setting, ["dev"])  # nothing more to do
     assert (tmp_path / "calls").read_text() == calls
