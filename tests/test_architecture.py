@@ -18,7 +18,7 @@ EVERY = sorted(
 # A part of the package may import these parts, or modules of parts, and itself.
 FRONT = {
     *("data", "export", "report", "scores", "serving", "teachers", "trainers"),
-    *("study", "version", "zoo"),
+    *("jobs", "study", "version", "zoo"),
 }
 MAY_IMPORT = {
     "_keras": set(),
@@ -54,9 +54,12 @@ MAY_IMPORT = {
         *("trainers", "types"),
     },
     "zoo": {
-        *("arrays", "documents", "files", "identity", "layers", "losses", "metrics"),
-        *("models", "names", "optimizers", "study", "types"),
-        *FRONT,
+        *("data", "identity", "losses", "models", "optimizers", "study", "trainers"),
+    },
+    "jobs": {
+        *("data", "documents", "export", "files", "identity", "metrics", "models"),
+        *("report", "scores", "study", "teachers", "trainers", "types", "version"),
+        "zoo",
     },
     "commands": FRONT | {"files", "serving"},
     "cli": {"commands", "files", "version"},

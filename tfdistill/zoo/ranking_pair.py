@@ -26,7 +26,7 @@ from tfdistill.data.spec import FeatureSpec
 from tfdistill.losses import DistillationLoss, Hint, SigmoidSoftLabel
 from tfdistill.models import DcnV2, Dnn, Net
 from tfdistill.study.recipe import Recipe
-from tfdistill.trainers import Schedule, Transfer
+from tfdistill.trainers import LoggedTeacher, Schedule, Transfer
 
 __all__ = [
     "Pair",
@@ -122,12 +122,13 @@ def two_stage(
     weight: float = 1.0,
     hard: float = 0.3,
     unlabelled: int = 0,
+    stored: str | None = None,
 ) -> Recipe:
     """Returns the recipe of the student under a trained teacher: the second stage.
 
     Give `train` a teacher with the signal `"score"`, such as
-    `FrozenTeacher(model, {"score": "teacher"})` or, for scores that were stored with
-    the requests, `LoggedTeacher({"score": "gbdt"})`.
+    `FrozenTeacher(model, {"score": "teacher"})`, or say where the requests have its
+    scores.
 
     Args:
         pair: The two nets.
@@ -137,7 +138,8 @@ def two_stage(
         hard: Weight of the labels; 0 where the student lacks features of the teacher
             and the labels would teach it what it can't know.
         unlabelled: Drawn pairs per request that only the teacher scores (UKDSL,
-            arXiv:2502.06834); a logged teacher has no score for them.
+            arXiv:2502.06834); stored scores have none for them.
+        stored: Name of the teacher's scores, among those of the requests.
     """
     transfer = pair_transfer(
         "fine_soft", "score", "fine", loss or SigmoidSoftLabel(), weight=weight
@@ -148,6 +150,7 @@ def two_stage(
         loss_weights={"fine": hard},
         negatives=unlabelled,
         label_negatives=False,
+        logged=None if stored is None else LoggedTeacher({"score": stored}),
     )
 
 

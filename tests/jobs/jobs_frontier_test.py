@@ -7,12 +7,12 @@ import pytest
 from zoo_fixture import SPEC, requests
 
 from tfdistill.data.pair_set import PairSet
+from tfdistill.jobs.frontier import Funnel, swept
 from tfdistill.metrics import retrieval_ndcg, run_cascade, size_grid
 from tfdistill.metrics.cascade import Reranker
 from tfdistill.models import Dnn, Net, TwoTower, joint_network
 from tfdistill.study.judge import CatalogueJudge
 from tfdistill.study.trained import TrainedNet, taken_out
-from tfdistill.zoo.frontier import Funnel, swept
 
 
 @pytest.fixture(scope="module")
