@@ -26,7 +26,6 @@ from recall_table import NAME, table
 
 from tfdistill.data import ImplicitFeedback, RecallBatches, implicit_sets
 from tfdistill.metrics import (
-    Pairs,
     dot_scores,
     head_items,
     retrieval_summary,
@@ -34,6 +33,7 @@ from tfdistill.metrics import (
     top_k,
 )
 from tfdistill.metrics.retrieval import BlockScores
+from tfdistill.pairs import Pairs
 from tfdistill.study.judge import CatalogueJudge
 from tfdistill.study.recipe import Recipe
 from tfdistill.study.training import train_on
@@ -220,8 +220,8 @@ class Bench:
         data, score = self.data, self.teacher(teacher)
 
         def best() -> dict[str, np.ndarray]:
-            seen = Pairs(data.train.group, data.train.item)
-            head, scores = scored_top_k(score, data.num_users, LIST, seen=seen)
+            users = data.num_users
+            head, scores = scored_top_k(score, users, LIST, seen=data.train)
             return {"head": head, "scores": scores}
 
         asked = score(np.arange(min(4, data.num_users)))  # the teacher, by its scores
@@ -255,13 +255,10 @@ class Bench:
 
     def judged(self, score: BlockScores) -> dict[str, float]:
         """All metrics on the test part."""
-        seen, relevant = (
-            Pairs(part.group, part.item)
-            for part in (self.data.seen("test"), self.data.test)
-        )
-        top = top_k(score, self.data.num_users, 50, seen=seen)
-        values = retrieval_summary(top, relevant, self.head)
-        values.update(self.sampled(score, relevant))
+        data = self.data
+        top = top_k(score, data.num_users, 50, seen=data.seen("test"))
+        values = retrieval_summary(top, data.test, self.head)
+        values.update(self.sampled(score, data.test))
         return {name: round(float(value), 6) for name, value in values.items()}
 
     def sampled(self, score: BlockScores, relevant: Pairs) -> dict[str, float]:
@@ -271,8 +268,7 @@ class Bench:
             rows = np.arange(begin, min(begin + 256, self.data.num_users))
             scores = score(rows)
             drawn = np.take_along_axis(scores, self.negatives[rows], axis=1)
-            low, high = np.searchsorted(relevant.user, [begin, begin + 256])
-            user, item = relevant.user[low:high] - begin, relevant.item[low:high]
+            user, item = relevant.between(begin, begin + 256)
             own = scores[user, item][:, np.newaxis]
             other = self.negatives[rows][user] != item[:, np.newaxis]
             ranks.append(((drawn[user] >= own) & other).sum(axis=1))

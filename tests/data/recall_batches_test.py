@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdistill.data import PairSet
 from tfdistill.data.recall_batches import RecallBatches
 from tfdistill.data.teacher_lists import TeacherLists
+from tfdistill.pairs import Pairs
 
 USERS, ITEMS = 6, 15
-PAIRS = PairSet([0, 0, 0, 1, 2, 3, 3, 4, 5], [0, 1, 2, 3, 4, 5, 6, 7, 8], ITEMS)
+PAIRS = Pairs([0, 0, 0, 1, 2, 3, 3, 4, 5], [0, 1, 2, 3, 4, 5, 6, 7, 8], ITEMS)
 HEAD = np.array(
     [[9, 10, 3], [9, 11, -1], [0, 1, 2], [12, 13, 14], [1, 2, 3], [9, 0, 1]]
 )
@@ -35,7 +35,7 @@ def take(dataset, count):
 
 
 def test_what_a_batch_holds():
-    known = {u: set(PAIRS.item[PAIRS.group == u].tolist()) for u in range(USERS)}
+    known = {u: set(PAIRS.item[PAIRS.user == u].tolist()) for u in range(USERS)}
     lists = TeacherLists(HEAD, ITEMS, interesting=2)
     for x in take(batches(lists=lists)(), 8):
         assert x["item_id"].shape == (3, 2 + 2 + 4)
@@ -111,6 +111,6 @@ def test_a_user_without_pairs_is_refused():
         RecallBatches(
             {"user_id": np.arange(3)},
             {"item_id": np.arange(9)},
-            PairSet([0, 2], [1, 1], 9),
+            Pairs([0, 2], [1, 1], 9),
             batch_size=1,
         )

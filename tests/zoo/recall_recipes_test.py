@@ -9,9 +9,10 @@ import pytest
 import tensorflow as tf
 from zoo_fixture import SPEC, requests
 
-from tfdistill.data import ImplicitFeedback, PairSet
-from tfdistill.metrics import Pairs, head_items, scored_top_k
+from tfdistill.data import ImplicitFeedback
+from tfdistill.metrics import head_items, scored_top_k
 from tfdistill.models import Net, SequenceTower, TwoTower
+from tfdistill.pairs import Pairs
 from tfdistill.study.judge import CatalogueJudge
 from tfdistill.study.training import train, train_on
 from tfdistill.zoo import recall_from_lists as lists
@@ -37,14 +38,14 @@ def data() -> ImplicitFeedback:
         "low rank",
         USERS,
         *(
-            PairSet(np.repeat(users, part.shape[1]), part.ravel(), ITEMS)
+            Pairs(np.repeat(users, part.shape[1]), part.ravel(), ITEMS)
             for part in parts
         ),
     )
 
 
 def teacher_lists(data, size=30):
-    seen = Pairs(data.train.group, data.train.item)
+    seen = data.train
     return scored_top_k(lambda rows: TEACHER[rows], USERS, size, seen=seen)
 
 
@@ -194,7 +195,7 @@ def test_a_sequence_model_learns_what_comes_next(tmp_path):
     data = ImplicitFeedback(
         "rounds",
         users,
-        *(PairSet(np.repeat(rows, p.shape[1]), p.ravel(), items) for p in parts),
+        *(Pairs(np.repeat(rows, p.shape[1]), p.ravel(), items) for p in parts),
         last=sequences[:, 5::-1].astype(np.int32),
     )
     recipe = sequence_recall.recipe(SequenceTower(blocks=1, dropout=0.0))
@@ -218,7 +219,7 @@ def test_logits_teach_a_two_tower_net(tmp_path):
     recipe = dataclasses.replace(
         logits.recipe(net, negatives=4), epochs=4, batch_size=8, learning_rate=1e-2
     )
-    seen = PairSet.positives(requests(1))
+    seen = requests(1).positives()
     found = train(
         recipe,
         SPEC,

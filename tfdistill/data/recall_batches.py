@@ -10,9 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.batching import endless_rows
-from tfdistill.data.pair_set import PairSet
 from tfdistill.data.teacher_lists import TeacherLists
 from tfdistill.identity import described
+from tfdistill.pairs import Pairs
 
 __all__ = ["RecallBatches"]
 
@@ -60,7 +60,7 @@ class RecallBatches:
     Example:
         >>> batches = RecallBatches(
         ...     {"user_id": np.arange(2)}, {"item_id": np.arange(9)},
-        ...     PairSet([0, 1], [4, 5], 9), batch_size=2, positives=1, shared=3,
+        ...     Pairs([0, 1], [4, 5], 9), batch_size=2, positives=1, shared=3,
         ... )
         >>> x, _, _ = next(iter(batches()))
         >>> x["item_id"].shape, x["label"].shape
@@ -75,7 +75,7 @@ class RecallBatches:
         self,
         users: Mapping[str, np.ndarray],
         items: Mapping[str, np.ndarray],
-        pairs: PairSet,
+        pairs: Pairs,
         *,
         batch_size: int,
         positives: int = 16,
@@ -97,7 +97,7 @@ class RecallBatches:
                 f"{pairs.num_items} items; lower `shared` or `batch_size`."
             )
         self.num_users = len(next(iter(users.values())))
-        counts = np.bincount(pairs.group, minlength=self.num_users)
+        counts = pairs.per_user(self.num_users)
         if len(counts) > self.num_users or not counts.all():
             raise ValueError(
                 f"RecallBatches: the users 0 .. {self.num_users - 1} must all have a "

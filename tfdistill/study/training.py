@@ -11,7 +11,6 @@ from typing import Any
 import tensorflow as tf
 
 from tfdistill.data.batching import RequestBatches
-from tfdistill.data.pair_set import PairSet
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.files import locked
@@ -20,6 +19,7 @@ from tfdistill.losses import SigmoidCrossEntropy
 from tfdistill.models import JointNetwork
 from tfdistill.names import safe_name
 from tfdistill.optimizers import LazyAdam
+from tfdistill.pairs import Pairs
 from tfdistill.study.judge import ListJudge
 from tfdistill.study.recipe import Recipe
 from tfdistill.study.rounds import Batches, Rounds
@@ -48,7 +48,7 @@ def train(
     judge: ListJudge,
     directory: Path,
     *,
-    known: PairSet | None = None,
+    known: Pairs | None = None,
     teacher: Teacher | None = None,
     start: Mapping[str, TrainedNet] | None = None,
     seed: int = 0,
@@ -103,7 +103,7 @@ def request_batches(
     requests: Requests,
     directory: Path,
     *,
-    known: PairSet | None = None,
+    known: Pairs | None = None,
     seed: int = 0,
 ) -> Batches:
     """Returns a recipe's batches of requests, in rounds where recall finds candidates.

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
 from tfdistill import study
@@ -82,8 +81,7 @@ def make_problem(data: MovieLens, *, tiny: bool = False) -> Problem:
     if tiny:
         data = _first_users(data, _TINY_USERS)
     parts = movielens_requests(data, movielens_split(data), negatives=10)
-    counts = np.bincount(parts.known.item, minlength=parts.train.num_items)
-    head = head_items(counts)
+    head = head_items(parts.known.per_item())
     judges = {
         part: CatalogueJudge(getattr(parts, part), parts.before(part), head)
         for part in ("valid", "test")

@@ -323,8 +323,8 @@ def list_batches(
         seed: Seed of the order and of the draws.
 
     Example:
-        >>> from tfdistill.data import PairSet
-        >>> pairs = [PairSet([0, 1], items, 9) for items in ([0, 1], [1, 0], [2, 2])]
+        >>> from tfdistill.pairs import Pairs
+        >>> pairs = [Pairs([0, 1], items, 9) for items in ([0, 1], [1, 0], [2, 2])]
         >>> data = ImplicitFeedback("mine", 2, *pairs)
         >>> form = Form((PlackettLuce(topk=2),), interesting=2, base=Base(BPR(), 2, 1))
         >>> recipe_ = recipe(matrix_factorisation(shared=1), form)

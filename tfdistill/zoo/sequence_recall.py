@@ -57,8 +57,8 @@ def prefix_batches(
         seed: Seed of the order and of the draws.
 
     Example:
-        >>> from tfdistill.data import PairSet
-        >>> pairs = PairSet([0, 0, 0], [0, 1, 2], 9)
+        >>> from tfdistill.pairs import Pairs
+        >>> pairs = Pairs([0, 0, 0], [0, 1, 2], 9)
         >>> last = np.array([[2, 1, 0]])
         >>> data = ImplicitFeedback("mine", 1, pairs, pairs, pairs, last)
         >>> small = dataclasses.replace(recipe(), batch_size=2)
