@@ -40,7 +40,6 @@ from tfdistill.study.training import train_on
 from tfdistill.teachers.ease import Ease, tuned_ease
 from tfdistill.teachers.fusion import fused_scores
 from tfdistill.teachers.lightgcn import lightgcn_vectors
-from tfdistill.trainers import LoggedTeacher
 from tfdistill.zoo import recall_from_lists as zoo
 from tfdistill.zoo import sequence_recall
 
@@ -128,7 +127,7 @@ class Bench:
         """Trains a student: its vectors, and NDCG@10 on validation."""
         row = ROWS[name]
         net = zoo.matrix_factorisation(row.base.shared)
-        form, signals = row.form, zoo.LABELS if row.form is None else zoo.SIGNALS
+        form = row.form
         vectors = self.vectors(row.hint) if row.hint else None
         if form is None:
             recipe, lists = zoo.alone(net, row.base), (None, None)
@@ -136,7 +135,7 @@ class Bench:
             form = dataclasses.replace(form, weight=form.weight * trial.weight)
             recipe, lists = zoo.recipe(net, form), self.lists(row.teacher)
         if vectors is not None:
-            recipe, signals = zoo.hinted(recipe, vectors[1].shape[1]), zoo.VECTORS
+            recipe = zoo.hinted(recipe, vectors[1].shape[1])
         recipe = dataclasses.replace(
             recipe,
             learning_rate=trial.learning_rate,
@@ -150,7 +149,6 @@ class Bench:
             recipe,
             f"{name.replace(' ', '-')}/{number}/seed-{seed}",
             row.width or self.dim,
-            signals,
             seed,
         )
 
@@ -160,7 +158,6 @@ class Bench:
         recipe: Recipe,
         folder: str,
         dim: int,
-        signals: LoggedTeacher,
         seed: int,
     ) -> tuple[Vectors, float]:
         """Trains a two-tower net: its vectors, and NDCG@10 on validation."""
@@ -170,7 +167,6 @@ class Bench:
             self.data.spec(dim),
             self.validation,
             self.work / folder,
-            teacher=signals,
             seed=seed,
         )[zoo.STUDENT]
         recaller = net.recaller(self.data.requests("train"))
@@ -196,7 +192,7 @@ class Bench:
             return self.trained(WIDE, self.best(WIDE), 0)[0]
         recipe = sequence_recall.recipe()
         batches = sequence_recall.prefix_batches(self.data, recipe)
-        return self.fitted(batches, recipe, "SASRec", 64, zoo.LABELS, 0)[0]
+        return self.fitted(batches, recipe, "SASRec", 64, 0)[0]
 
     @functools.cache  # noqa: B019, a bench lives as long as the process
     def ease(self, in_order: bool) -> Ease:

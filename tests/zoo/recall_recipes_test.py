@@ -77,7 +77,6 @@ def trained(data, recipe, folder, form=None, seed=0):
         data.spec(4),
         judge(data),
         folder,
-        teacher=lists.LABELS if form is None else lists.SIGNALS,
         seed=seed,
     )[lists.STUDENT]
 
@@ -119,7 +118,6 @@ def test_a_hinted_student_learns_the_teachers_vectors(data, tmp_path):
             data.spec(4),
             judge(data),
             tmp_path / str(weight),
-            teacher=lists.VECTORS,
         )[lists.STUDENT]
         recaller = net.recaller(data.requests("train"))
         learned = recaller.queries(np.arange(USERS)), recaller.items()
@@ -163,7 +161,6 @@ def test_a_killed_training_of_lists_goes_on_bit_by_bit(data, tmp_path):
             data.spec(4),
             judge(data),
             folder,
-            teacher=lists.SIGNALS,
             callbacks=callbacks,
         )[lists.STUDENT]
 
@@ -209,7 +206,6 @@ def test_a_sequence_model_learns_what_comes_next(tmp_path):
         data.spec(8),
         judge(data),
         tmp_path,
-        teacher=lists.LABELS,
     )[lists.STUDENT]
     assert max(found.history["val_recall_ndcg@10"]) > 0.9
 

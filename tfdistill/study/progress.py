@@ -129,7 +129,7 @@ def train_shown(
             problem.spec,
             problem.valid,
             directory,
-            teacher=teacher or recipe.logged,
+            teacher=teacher,
             seed=seed,
             callbacks=(progress,),
         )

@@ -19,7 +19,6 @@ from tfdistill.study.rounds import Batches, Candidates
 from tfdistill.trainers import (
     Derived,
     FrozenTeacher,
-    LoggedTeacher,
     Schedule,
     Transfer,
 )
@@ -68,9 +67,8 @@ class Recipe:
             validation lists do not define it, AUC or log loss does: see `measurable`.
         source: Makes the batches of a problem; by default its training requests, with
             drawn negatives. They have an identity of their own.
-        logged: The teacher whose signals these batches carry.
-        hard: Names of the transfers that are hard losses, from labels among these
-            signals: a net alone keeps them.
+        stored: Features of the batches that teach, where there is no other teacher: its
+            scores or vectors, NaN where it has none.
     """
 
     nets: Mapping[str, Net]
@@ -95,8 +93,7 @@ class Recipe:
     rows_l2: float = 0.0
     chosen_by: str = PRIMARY["ranking"]
     source: Source | None = None
-    logged: LoggedTeacher | None = None
-    hard: tuple[str, ...] = ()
+    stored: tuple[str, ...] = ()
 
     @property
     def rankers(self) -> tuple[str, ...]:
@@ -152,12 +149,8 @@ class Recipe:
 
         Not where the learning rate depends on how many there are.
         """
-        elsewhere = ("source", "logged")  # the batches and the teacher tell it
-        fields = {
-            f.name: getattr(self, f.name)
-            for f in dataclasses.fields(self)
-            if f.name not in elsewhere
-        }
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        del fields["source"]  # the batches tell it
         if not self.annealed:
             del fields["epochs"]
         found: dict[str, Any] = described(fields)
@@ -177,8 +170,7 @@ class Recipe:
 
         def alone(transfer: Transfer) -> bool:
             taught = {transfer.source or transfer.target, transfer.target} <= outputs
-            hard = transfer.name in self.hard and transfer.target in outputs
-            return hard or (taught and not transfer.signals & set(self.derived))
+            return taught and not transfer.signals & set(self.derived)
 
         return dataclasses.replace(
             self,
@@ -193,6 +185,7 @@ class Recipe:
             own_tables=(),
             stops_early=(),
             label_negatives=True,
+            stored=(),
             candidates=self.candidates if self.nets[name].task == "recall" else None,
         )
 

@@ -29,6 +29,7 @@ from tfdistill.study.weights import copy_weights
 from tfdistill.trainers import (
     Distiller,
     Evaluation,
+    LoggedTeacher,
     SubmodelCheckpoint,
     SubmodelEarlyStopping,
     fit,
@@ -68,7 +69,8 @@ def train(
         judge: Validation; it chooses the epoch of each net.
         directory: Where checkpoints are kept.
         known: Training pairs, which are no negatives.
-        teacher: A teacher that is not trained, for transfers from its signals.
+        teacher: A teacher that is not trained, for transfers from its signals; by
+            default what the batches store of one: `Recipe.stored`.
         start: Trained rankers whose weights the nets of this name start with, to
             fine-tune what `recipe.only(name)` describes.
         seed: Seed of the weights, the batches, the negatives and the dropout.
@@ -246,6 +248,8 @@ def _compiled(
     recipe: Recipe, network: JointNetwork, teacher: Teacher | None, steps: int
 ) -> Distiller:
     """The network under the recipe's losses, transfers and optimiser."""
+    if teacher is None and recipe.stored:
+        teacher = LoggedTeacher({name: name for name in recipe.stored})
     distiller = Distiller(
         network.model, recipe.transfers, derived=recipe.derived, teacher=teacher
     )

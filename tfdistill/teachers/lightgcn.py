@@ -17,7 +17,6 @@ from tfdistill.pairs import Pairs
 from tfdistill.trainers import (
     Distiller,
     Evaluation,
-    LoggedTeacher,
     SubmodelCheckpoint,
     Transfer,
     fit,
@@ -144,11 +143,8 @@ def lightgcn_vectors(
     scores = SharedDot(shared)(vectors((user, item)))
     model = tf.keras.Model({"user_id": user, "item_id": item}, {"score": scores})
     softmax = RelevanceCrossEntropy(MinMax(top=1.0))
-    trained = Distiller(
-        model,
-        [Transfer("labels", "label", "score", softmax)],
-        teacher=LoggedTeacher({"label": "label"}),
-    )
+    labels = Transfer("labels", None, "score", softmax, labels="score", weights="score")
+    trained = Distiller(model, [labels])
     trained.compile(tf.keras.optimizers.Adam(learning_rate))
     batches = RecallBatches(
         data.users,
@@ -156,6 +152,7 @@ def lightgcn_vectors(
         data.train,
         batch_size=batch_size,
         shared=shared,
+        output="score",
         seed=seed,
     )
 
