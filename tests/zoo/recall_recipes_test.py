@@ -10,6 +10,7 @@ import tensorflow as tf
 from zoo_fixture import SPEC, requests
 
 from tfdistill.data import ImplicitFeedback
+from tfdistill.data.teacher_lists import RankedLists
 from tfdistill.metrics import head_items, scored_top_k
 from tfdistill.models import Net, SequenceTower, TwoTower
 from tfdistill.pairs import Pairs
@@ -131,6 +132,13 @@ def test_a_student_alone_trains(data, base, tmp_path):
     recipe = small(lists.alone(lists.matrix_factorisation(), lists.BASES[base]), 3)
     history = trained(data, recipe, tmp_path).history
     assert history["transfer_labels"][-1] < history["transfer_labels"][0]
+
+
+def test_a_student_of_lists_keeps_its_labels_and_nothing_of_the_teacher_when_alone():
+    taught = lists.list_student(RankedLists(*np.zeros((2, 1, 1))), "RRD")
+    assert taught.stored == ("list_score",)
+    alone = taught.only(lists.STUDENT)
+    assert [t.name for t in alone.transfers] == ["labels"] and not alone.stored
 
 
 def test_lists_teach_more_than_few_labels(data, tmp_path):
