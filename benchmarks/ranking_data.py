@@ -16,7 +16,6 @@ import pandas as pd
 from tfdistill.data import (
     Feature,
     FeatureSpec,
-    PairSet,
     RequestParts,
     Requests,
     Split,
@@ -30,6 +29,7 @@ from tfdistill.data import (
     windows,
 )
 from tfdistill.data.frappe import FRAPPE_CONTEXT
+from tfdistill.pairs import Pairs
 
 LIST_SIZE = 20
 HISTORY = 20
@@ -60,14 +60,9 @@ class RankingProblem:
     calibrated: bool = True
 
     @property
-    def known(self) -> PairSet:
+    def known(self) -> Pairs:
         """All training pairs: an unlabelled candidate to score is none of them."""
-        row, place = np.nonzero(self.train.candidates >= 0)
-        return PairSet(
-            self.train.group[row],
-            self.train.candidates[row, place],
-            self.train.num_items,
-        )
+        return self.train.shown()
 
 
 def movielens_1m(
@@ -158,7 +153,7 @@ def frappe(path: pathlib.Path, *, seed: int = 0, dim: int = 16) -> RankingProble
     users |= {name: logs[name].to_numpy(str) for name in FRAPPE_CONTEXT}
     item_ids, item = np.unique(logs["item_id"], return_inverse=True)
     moment = logs.groupby(list(users)).ngroup().to_numpy()[:, np.newaxis]
-    used = PairSet(moment[:, 0], item, len(item_ids))
+    used = Pairs(moment[:, 0], item, len(item_ids))
     rng = np.random.default_rng(seed)
     drawn = rng.integers(len(item_ids), size=(len(logs), 2))
     while (clash := used.contains(moment, drawn)).any():

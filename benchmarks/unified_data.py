@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from tfdistill.zoo.quickstart import make_problem
 
 from tfdistill.data import (
     FeatureSpec,
-    PairSet,
     Requests,
     SimulatorConfig,
     Split,
@@ -26,11 +26,11 @@ from tfdistill.data.spec import Feature, Table
 from tfdistill.data.synthetic import Oracle
 from tfdistill.metrics import dot_scores, head_items, regret, top_k
 from tfdistill.models import CoarseTwoTower, DeepFm, Net, TwoTower
+from tfdistill.pairs import Pairs
 from tfdistill.study.judge import CatalogueJudge
 from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe
 from tfdistill.study.rounds import Candidates
-from tfdistill.zoo.quickstart import make_problem
 from tfdistill.zoo.unified_cascade import Nets, default_nets, recipe
 
 USERS = 2000  # of MovieLens-1M: all that have test ratings, and the first others
@@ -63,7 +63,7 @@ class CascadeProblem:
 
     spec: FeatureSpec
     train: Requests
-    known: PairSet
+    known: Pairs
     judges: Mapping[str, CatalogueJudge]
     epochs: int = 8
     oracle: Oracle | None = None
@@ -160,7 +160,7 @@ def citeulike(data_dir: pathlib.Path) -> CascadeProblem:
     data = load_citeulike(data_dir / "citeulike")
     frames = [
         pd.DataFrame(
-            {"user_id": pairs.group, "item_id": pairs.item, "rating": 5.0}
+            {"user_id": pairs.user, "item_id": pairs.item, "rating": 5.0}
         ).assign(timestamp=lambda frame: np.arange(len(frame)))
         for pairs in (data.train, data.valid, data.test)
     ]
@@ -251,7 +251,7 @@ def simulated(
     size = train.num_items
     shown = train.candidates[train.candidates >= 0]
     head = head_items(np.bincount(shown, minlength=size))
-    nothing = PairSet(np.zeros(0, int), np.zeros(0, int), size)
+    nothing = Pairs([], [], size)
     parts = dict(some_users(test, valid, judged))
     random = clicked(simulation.oracle, parts["valid"], explored) if explored else None
     judges = {
@@ -261,20 +261,20 @@ def simulated(
     return CascadeProblem(
         simulation.spec,
         train,
-        PairSet.positives(train),
+        train.positives(),
         judges,
         epochs=epochs,
         oracle=simulation.oracle,
     )
 
 
-def clicked(oracle: Oracle, requests: Requests, shown: int) -> PairSet:
+def clicked(oracle: Oracle, requests: Requests, shown: int) -> Pairs:
     """What the requests' users click of so many items that are drawn for each."""
     rng, users = np.random.default_rng(0), np.unique(requests.group)
     items = rng.integers(0, requests.num_items, (len(users), shown))
     click = oracle.click_probability(users[:, np.newaxis], items)
     row, place = np.nonzero(rng.random(items.shape) < click)
-    return PairSet(users[row], items[row, place], requests.num_items)
+    return Pairs(users[row], items[row, place], requests.num_items)
 
 
 def some_users(

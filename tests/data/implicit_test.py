@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tfdistill.data import PairSet
 from tfdistill.data.implicit import ImplicitFeedback
 from tfdistill.data.implicit_sets import (
     load_citeulike,
@@ -15,6 +14,7 @@ from tfdistill.data.implicit_sets import (
     load_online_retail,
 )
 from tfdistill.data.movielens import Expected
+from tfdistill.pairs import Pairs
 
 TSV = {
     "train": "user\titem\n0\t0\n0\t3\n1\t3\n1\t2\n",
@@ -30,8 +30,8 @@ def write_tsv(folder, **changed):
     return folder
 
 
-def pairs(part: PairSet) -> list[tuple[int, int]]:
-    return list(zip(part.group.tolist(), part.item.tolist()))
+def pairs(part: Pairs) -> list[tuple[int, int]]:
+    return list(zip(part.user.tolist(), part.item.tolist()))
 
 
 def test_citeulike_numbers_all_items_of_the_catalogue(tmp_path):
@@ -144,7 +144,7 @@ def test_rare_items_are_left_out(tmp_path):
 
 
 def test_parts_must_fit_each_other():
-    one, other = PairSet([0], [1], 4), PairSet([0], [1], 5)
+    one, other = Pairs([0], [1], 4), Pairs([0], [1], 5)
     with pytest.raises(ValueError, match=r"mine: train, valid .* got \[4, 5, 4\]"):
         ImplicitFeedback("mine", 1, one, other, one)
     with pytest.raises(ValueError, match="users 0 .. 1 must all have training pairs"):
@@ -152,7 +152,7 @@ def test_parts_must_fit_each_other():
 
 
 def test_next_items_are_examples_of_a_sequence_model():
-    pairs = PairSet([0, 0, 0, 1], [3, 1, 2, 0], 4)
+    pairs = Pairs([0, 0, 0, 1], [3, 1, 2, 0], 4)
     last = np.array([[2, 3, 1], [0, -1, -1]])  # the newest first
     data = ImplicitFeedback("mine", 2, pairs, pairs, pairs, last)
     histories, after = data.next_items()

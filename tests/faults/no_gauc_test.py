@@ -7,8 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tfdistill.data import Feature, FeatureSpec, PairSet, Requests, Table
+from tfdistill.data import Feature, FeatureSpec, Requests, Table
 from tfdistill.models import Dnn, Net, TwoTower
+from tfdistill.pairs import Pairs
 from tfdistill.study.judge import CatalogueJudge, ListJudge
 from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe
@@ -134,5 +135,5 @@ def test_recall_without_a_relevant_item_is_refused_before_training(tmp_path):
         epochs=1,
     )
     nothing = labelled(PART, np.zeros_like(PART.labels))
-    judge = CatalogueJudge(nothing, PairSet([0], [0], 30), np.zeros(30, bool))
+    judge = CatalogueJudge(nothing, Pairs([0], [0], 30), np.zeros(30, bool))
     refused(recipe, judge, "no user of the validation part", tmp_path / "run")

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from zoo_fixture import SPEC, requests
 
-from tfdistill.data.pair_set import PairSet
 from tfdistill.jobs.frontier import Funnel, swept
 from tfdistill.metrics import retrieval_ndcg, run_cascade, size_grid
 from tfdistill.metrics.cascade import Reranker
 from tfdistill.models import Dnn, Net, TwoTower, joint_network
+from tfdistill.pairs import Pairs
 from tfdistill.study.judge import CatalogueJudge
 from tfdistill.study.trained import TrainedNet, taken_out
 
@@ -31,7 +31,7 @@ def nets() -> dict[str, TrainedNet]:
 
 def test_every_funnel_is_judged_and_served_at_all_sizes(nets, tmp_path):
     part = requests()
-    seen = PairSet(np.zeros(0, int), np.zeros(0, int), 30)
+    seen = Pairs([], [], 30)
     judge = CatalogueJudge(part, seen, np.arange(30) < 6)
     fine = {"fine": nets["fine"]}
     funnels = {
@@ -64,9 +64,7 @@ def test_every_funnel_is_judged_and_served_at_all_sizes(nets, tmp_path):
 
 
 def test_a_funnel_is_judged_by_any_quality_of_its_pages(nets, tmp_path):
-    judge = CatalogueJudge(
-        requests(), PairSet(np.zeros(0, int), np.zeros(0, int), 30), np.arange(30) < 6
-    )
+    judge = CatalogueJudge(requests(), Pairs([], [], 30), np.arange(30) < 6)
     funnels = {"recall alone": Funnel(nets["recall"], {}, size_grid([10]))}
     curves = swept(
         funnels, judge, SPEC, tmp_path, quality=lambda page: page.sum(), rounds=1
@@ -76,10 +74,10 @@ def test_a_funnel_is_judged_by_any_quality_of_its_pages(nets, tmp_path):
 
 
 def test_clicks_of_random_traffic_may_say_what_is_relevant():
-    nothing, head = PairSet(np.zeros(0, int), np.zeros(0, int), 30), np.arange(30) < 6
+    nothing, head = Pairs([], [], 30), np.arange(30) < 6
     part = requests()
     user, other = np.unique(part.group)[1], part.group.max() + 1
-    clicks = PairSet([user, user, other], [4, 29, 2], 30)
+    clicks = Pairs([user, user, other], [4, 29, 2], 30)
     judge = CatalogueJudge(part, nothing, head, relevant=clicks)
     assert judge.relevant.user.tolist() == [1, 1]
     assert judge.relevant.item.tolist() == [4, 29]
@@ -89,4 +87,4 @@ def test_clicks_of_random_traffic_may_say_what_is_relevant():
     by_labels = CatalogueJudge(part, nothing, head)
     np.testing.assert_array_equal(by_labels.labels()[0], judge.labels()[0])
     with pytest.raises(ValueError, match="none of the 1 relevant pairs"):
-        CatalogueJudge(part, nothing, head, relevant=PairSet([other], [2], 30))
+        CatalogueJudge(part, nothing, head, relevant=Pairs([other], [2], 30))

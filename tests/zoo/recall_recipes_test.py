@@ -9,9 +9,11 @@ import pytest
 import tensorflow as tf
 from zoo_fixture import SPEC, requests
 
-from tfdistill.data import ImplicitFeedback, PairSet
-from tfdistill.metrics import Pairs, head_items, scored_top_k
+from tfdistill.data import ImplicitFeedback
+from tfdistill.data.teacher_lists import RankedLists
+from tfdistill.metrics import head_items, scored_top_k
 from tfdistill.models import Net, SequenceTower, TwoTower
+from tfdistill.pairs import Pairs
 from tfdistill.study.judge import CatalogueJudge
 from tfdistill.study.problem import Problem
 from tfdistill.study.ways import train
@@ -38,14 +40,14 @@ def data() -> ImplicitFeedback:
         "low rank",
         USERS,
         *(
-            PairSet(np.repeat(users, part.shape[1]), part.ravel(), ITEMS)
+            Pairs(np.repeat(users, part.shape[1]), part.ravel(), ITEMS)
             for part in parts
         ),
     )
 
 
 def teacher_lists(data, size=30):
-    seen = Pairs(data.train.group, data.train.item)
+    seen = data.train
     return scored_top_k(lambda rows: TEACHER[rows], USERS, size, seen=seen)
 
 
@@ -84,7 +86,6 @@ def trained(data, recipe, folder, form=None, seed=0):
         data.spec(4),
         judge(data),
         folder,
-        teacher=lists.LABELS if form is None else lists.SIGNALS,
         seed=seed,
     )[lists.STUDENT]
 
@@ -126,7 +127,6 @@ def test_a_hinted_student_learns_the_teachers_vectors(data, tmp_path):
             data.spec(4),
             judge(data),
             tmp_path / str(weight),
-            teacher=lists.VECTORS,
         )[lists.STUDENT]
         recaller = net.recaller(data.requests("train"))
         learned = recaller.queries(np.arange(USERS)), recaller.items()
@@ -140,6 +140,13 @@ def test_a_student_alone_trains(data, base, tmp_path):
     recipe = small(lists.alone(lists.matrix_factorisation(), lists.BASES[base]), 3)
     history = trained(data, recipe, tmp_path).history
     assert history["transfer_labels"][-1] < history["transfer_labels"][0]
+
+
+def test_a_student_of_lists_keeps_its_labels_and_nothing_of_the_teacher_when_alone():
+    taught = lists.list_student(RankedLists(*np.zeros((2, 1, 1))), "RRD")
+    assert taught.stored == ("list_score",)
+    alone = taught.only(lists.STUDENT)
+    assert [t.name for t in alone.transfers] == ["labels"] and not alone.stored
 
 
 def test_lists_teach_more_than_few_labels(data, tmp_path):
@@ -170,7 +177,6 @@ def test_a_killed_training_of_lists_goes_on_bit_by_bit(data, tmp_path):
             data.spec(4),
             judge(data),
             folder,
-            teacher=lists.SIGNALS,
             callbacks=callbacks,
         )[lists.STUDENT]
 
@@ -202,7 +208,7 @@ def test_a_sequence_model_learns_what_comes_next(tmp_path):
     data = ImplicitFeedback(
         "rounds",
         users,
-        *(PairSet(np.repeat(rows, p.shape[1]), p.ravel(), items) for p in parts),
+        *(Pairs(np.repeat(rows, p.shape[1]), p.ravel(), items) for p in parts),
         last=sequences[:, 5::-1].astype(np.int32),
     )
     recipe = sequence_recall.recipe(SequenceTower(blocks=1, dropout=0.0))
@@ -216,7 +222,6 @@ def test_a_sequence_model_learns_what_comes_next(tmp_path):
         data.spec(8),
         judge(data),
         tmp_path,
-        teacher=lists.LABELS,
     )[lists.STUDENT]
     assert max(found.history["val_recall_ndcg@10"]) > 0.9
 
@@ -226,7 +231,7 @@ def test_logits_teach_a_two_tower_net(tmp_path):
     recipe = dataclasses.replace(
         logits.recipe(net, negatives=4), epochs=4, batch_size=8, learning_rate=1e-2
     )
-    seen = PairSet.positives(requests(1))
+    seen = requests(1).positives()
     judge = CatalogueJudge(requests(), seen, head_items(np.arange(30)))
     found = train(
         recipe,

@@ -78,7 +78,7 @@ def test_a_pool_holds_what_recall_returns_without_what_the_user_knows(parts, tmp
     pool = np.load(tmp_path / "pool-1.npy")
     assert pool.shape == (40, 6) and pool.dtype == np.int32
     for user, items in enumerate(pool):
-        own = parts.known.item[parts.known.group == user]
+        own = parts.known.item[parts.known.user == user]
         best = np.setdiff1d(np.arange(60), own)[::-1][:6]
         np.testing.assert_array_equal(items, best)
     x, _, _ = next(iter(made(0)))

@@ -21,7 +21,6 @@ from tfdistill.data.movielens_features import (
     movielens_spec,
     movielens_split,
 )
-from tfdistill.data.pair_set import PairSet
 from tfdistill.data.readers import read_frame, requests_from_frame, split_requests
 from tfdistill.data.recall_batches import RecallBatches
 from tfdistill.data.requests import Requests
@@ -57,7 +56,6 @@ __all__ = [
     "ImplicitFeedback",
     "MovieLens",
     "Oracle",
-    "PairSet",
     "RecallBatches",
     "RequestBatches",
     "RequestParts",

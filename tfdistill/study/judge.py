@@ -9,11 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.batching import RequestBatches
-from tfdistill.data.pair_set import PairSet
 from tfdistill.data.requests import Requests
 from tfdistill.identity import described
 from tfdistill.metrics import (
-    Pairs,
     Reliability,
     dot_scores,
     ranking_summary,
@@ -21,6 +19,7 @@ from tfdistill.metrics import (
     retrieval_summary,
     top_k,
 )
+from tfdistill.pairs import Pairs
 
 __all__ = [
     "RECALL_CUT",
@@ -224,19 +223,19 @@ class CatalogueJudge(ListJudge):
     def __init__(
         self,
         requests: Requests,
-        seen: PairSet,
+        seen: Pairs,
         head: np.ndarray,
         *,
-        relevant: PairSet | None = None,
+        relevant: Pairs | None = None,
     ) -> None:
         requests.require_catalogue("CatalogueJudge")
         super().__init__(requests, head)
         self.popular = head
         users, self.first = np.unique(requests.group, return_index=True)
-        self.seen = _of_users(users, seen)
-        found = PairSet.positives(requests) if relevant is None else relevant
-        self.relevant = _of_users(users, found)
-        if relevant is not None and not self.relevant.user.size:
+        self.seen = seen.among(users)
+        found = requests.positives() if relevant is None else relevant
+        self.relevant = found.among(users)
+        if relevant is not None and not len(self.relevant):
             raise ValueError(
                 f"CatalogueJudge: none of the {len(relevant)} relevant pairs is of one "
                 f"of the {len(users)} users of the requests, as numbered in `group`."
@@ -285,12 +284,6 @@ class CatalogueJudge(ListJudge):
     ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
         """Returns the ranker as a function of judged users and candidates."""
         return lambda users, candidates: ranker(self.first[users], candidates)
-
-
-def _of_users(users: np.ndarray, pairs: PairSet) -> Pairs:
-    """The pairs of the users in a sorted list, by their places in it."""
-    kept = np.isin(pairs.group, users)
-    return Pairs(np.searchsorted(users, pairs.group[kept]), pairs.item[kept])
 
 
 def _only(outputs: Mapping[str, tf.Tensor]) -> np.ndarray:

@@ -15,7 +15,6 @@ from rich.console import Console
 from tfdistill.data.columns import codes, require_columns
 from tfdistill.data.csv_files import rows_by_line
 from tfdistill.data.implicit import ImplicitFeedback
-from tfdistill.data.pair_set import PairSet
 from tfdistill.data.readers import read_table
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
@@ -24,6 +23,7 @@ from tfdistill.data.times import instants
 from tfdistill.data.windows import RequestParts
 from tfdistill.files import read_as
 from tfdistill.metrics import head_items
+from tfdistill.pairs import Pairs
 from tfdistill.report import Data
 from tfdistill.study.about import about
 from tfdistill.study.impressions import Impressions, table_name
@@ -54,7 +54,7 @@ class Problem:
     train: Requests
     valid: ListJudge
     test: ListJudge
-    known: PairSet | None = None
+    known: Pairs | None = None
     item_ids: np.ndarray | None = None
     feedback: ImplicitFeedback | None = None
     described: Data | None = None
@@ -207,14 +207,14 @@ class Problem:
         train, valid, test = (parts[name] for name in ("train", "valid", "test"))
         if not train.catalogue:
             return cls(spec, train, ListJudge(valid), ListJudge(test))
-        clicked, later = PairSet.positives(train), PairSet.positives(valid)
-        head = head_items(np.bincount(clicked.item, minlength=train.num_items))
+        clicked, later = train.positives(), valid.positives()
+        head = head_items(clicked.per_item())
         return cls(
             spec,
             train,
             CatalogueJudge(valid, clicked, head),
             CatalogueJudge(test, clicked.union(later), head),
-            PairSet.shown(train),
+            train.shown(),
             item_ids,
         )
 

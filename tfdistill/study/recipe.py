@@ -19,7 +19,6 @@ from tfdistill.study.rounds import Batches, Candidates
 from tfdistill.trainers import (
     Derived,
     FrozenTeacher,
-    LoggedTeacher,
     Schedule,
     Transfer,
 )
@@ -69,9 +68,8 @@ class Recipe:
             many trials.
         source: Makes the batches of a problem; by default its training requests, with
             drawn negatives. They have an identity of their own.
-        logged: The teacher whose signals these batches carry.
-        hard: Names of the transfers that are hard losses, from labels among these
-            signals: a net alone keeps them.
+        stored: Features of the batches that teach, where there is no other teacher: its
+            scores or vectors, NaN where it has none.
     """
 
     nets: Mapping[str, Net]
@@ -96,8 +94,7 @@ class Recipe:
     chosen_by: str = PRIMARY["ranking"]
     alone: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     source: Source | None = None
-    logged: LoggedTeacher | None = None
-    hard: tuple[str, ...] = ()
+    stored: tuple[str, ...] = ()
 
     @property
     def rankers(self) -> tuple[str, ...]:
@@ -153,12 +150,9 @@ class Recipe:
 
         Not where the learning rate depends on how many there are.
         """
-        elsewhere = ("source", "logged", "alone")  # what is trained tells it
-        fields = {
-            f.name: getattr(self, f.name)
-            for f in dataclasses.fields(self)
-            if f.name not in elsewhere
-        }
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        for elsewhere in ("source", "alone"):  # what is trained tells it
+            del fields[elsewhere]
         if not self.annealed:
             del fields["epochs"]
         found: dict[str, Any] = described(fields)
@@ -178,8 +172,7 @@ class Recipe:
 
         def kept(transfer: Transfer) -> bool:
             taught = {transfer.source or transfer.target, transfer.target} <= outputs
-            hard = transfer.name in self.hard and transfer.target in outputs
-            return hard or (taught and not transfer.signals & set(self.derived))
+            return taught and not transfer.signals & set(self.derived)
 
         settings: dict[str, Any] = {
             "nets": {name: self.nets[name]},
@@ -192,6 +185,7 @@ class Recipe:
             "own_tables": (),
             "stops_early": (),
             "label_negatives": True,
+            "stored": (),
             "candidates": self.candidates if self.nets[name].task == "recall" else None,
             "alone": {},
         }

@@ -26,6 +26,7 @@ from tfdistill.study.weights import copy_weights
 from tfdistill.trainers import (
     Distiller,
     Evaluation,
+    LoggedTeacher,
     SubmodelCheckpoint,
     SubmodelEarlyStopping,
     fit,
@@ -177,6 +178,8 @@ def _compiled(
     recipe: Recipe, network: JointNetwork, teacher: Teacher | None, steps: int
 ) -> Distiller:
     """The network under the recipe's losses, transfers and optimiser."""
+    if teacher is None and recipe.stored:
+        teacher = LoggedTeacher({name: name for name in recipe.stored})
     distiller = Distiller(
         network.model, recipe.transfers, derived=recipe.derived, teacher=teacher
     )

@@ -65,7 +65,7 @@ def train(
         directory: Folder of the run.
         training: One of `WAYS`.
         teacher: A teacher that is not trained, for transfers from its signals; by
-            default what the recipe's batches carry.
+            default what the batches store of one: `Recipe.stored`.
         start: Trained rankers whose weights the nets of this name start with, to
             fine-tune what `recipe.only(name)` describes.
         seed: Seed of the weights, the batches, the drawn items and the dropout.
@@ -90,7 +90,7 @@ def train(
             part,
             problem,
             folder / label.replace(" ", "-"),
-            teacher=under or part.logged,
+            teacher=under,
             start=start or {},
             seed=seed,
             console=console or Console(),

@@ -26,7 +26,7 @@ from tfdistill.data.spec import FeatureSpec
 from tfdistill.losses import DistillationLoss, Hint, SigmoidSoftLabel
 from tfdistill.models import DcnV2, Dnn, Net
 from tfdistill.study.recipe import Recipe
-from tfdistill.trainers import LoggedTeacher, Schedule, Transfer
+from tfdistill.trainers import Schedule, Transfer
 
 __all__ = [
     "Pair",
@@ -141,16 +141,15 @@ def two_stage(
             arXiv:2502.06834); stored scores have none for them.
         stored: Name of the teacher's scores, among those of the requests.
     """
-    transfer = pair_transfer(
-        "fine_soft", "score", "fine", loss or SigmoidSoftLabel(), weight=weight
-    )
+    loss, source = loss or SigmoidSoftLabel(), stored or "score"
+    transfer = pair_transfer("fine_soft", source, "fine", loss, weight=weight)
     return dataclasses.replace(
         alone(pair),
         transfers=(transfer,),
         loss_weights={"fine": hard},
         negatives=unlabelled,
         label_negatives=False,
-        logged=None if stored is None else LoggedTeacher({"score": stored}),
+        stored=(stored,) if stored else (),
     )
 
 

@@ -47,15 +47,12 @@ from tfdistill.losses import (
 from tfdistill.models import Net, TwoTower
 from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe
-from tfdistill.trainers import LoggedTeacher, Transfer
+from tfdistill.trainers import Transfer
 
 __all__ = [
     "BASES",
     "FORMS",
-    "LABELS",
-    "SIGNALS",
     "STUDENT",
-    "VECTORS",
     "Base",
     "Form",
     "alone",
@@ -69,19 +66,7 @@ __all__ = [
 STUDENT = "recall"
 """Name of the student."""
 
-LABELS = LoggedTeacher({"label": "label"})
-"""What a student alone learns from: the labels in its batches."""
-
-SIGNALS = LoggedTeacher({"label": "label", "list_score": "list_score"})
-"""What a taught student learns from: the labels and the lists in its batches."""
-
 _SIDES = ("query", "item")
-
-VECTORS = LoggedTeacher(
-    {**SIGNALS.keys, **{f"{s}_vector": f"{s}_vector" for s in _SIDES}}
-)
-"""What a hinted student learns from: the teacher's vectors, too."""
-
 
 PASSES = 10
 """Passes over the users in an epoch of these recipes."""
@@ -173,7 +158,7 @@ def matrix_factorisation(shared: int = BASES["softmax"].shared) -> Net:
 
 
 def alone(net: Net, base: Base = BASES["softmax"]) -> Recipe:
-    """Returns the recipe of a student without a teacher, under `LABELS`: the baseline.
+    """Returns the recipe of a student without a teacher: the baseline.
 
     Args:
         net: A net for recall of `TwoTower(shared=base.shared)`, of any features.
@@ -186,7 +171,11 @@ def alone(net: Net, base: Base = BASES["softmax"]) -> Recipe:
     net.require("recall", "recall_from_lists")
     return Recipe(
         nets={STUDENT: net},
-        transfers=(Transfer("labels", "label", STUDENT, base.loss),),
+        transfers=(
+            Transfer(
+                "labels", None, STUDENT, base.loss, labels=STUDENT, weights=STUDENT
+            ),
+        ),
         epochs=15,
         batch_size=base.batch_size,
         negatives=base.shared,
@@ -197,7 +186,7 @@ def alone(net: Net, base: Base = BASES["softmax"]) -> Recipe:
 
 
 def recipe(net: Net, form: Form = FORMS["RRD"]) -> Recipe:
-    """Returns the recipe of a student of ranking lists, under `SIGNALS`.
+    """Returns the recipe of a student of ranking lists.
 
     `L = L_labels + weight * sum of L_form(list and drawn items)`.
 
@@ -214,8 +203,11 @@ def recipe(net: Net, form: Form = FORMS["RRD"]) -> Recipe:
         Transfer(f"lists_{number}", "list_score", STUDENT, loss, form.weight)
         for number, loss in enumerate(form.losses)
     )
-    return dataclasses.replace(  # a list leaves less to fit by heart
-        plain, transfers=(*plain.transfers, *lists), rows_l2=1e-4
+    return dataclasses.replace(
+        plain,
+        transfers=(*plain.transfers, *lists),
+        stored=("list_score",),
+        rows_l2=1e-4,  # a list leaves less to fit by heart
     )
 
 
@@ -264,18 +256,15 @@ def list_student(
             raise ValueError(f"form must be one of {list(FORMS)}, got {form!r}.")
         form = FORMS[form]
     made = recipe(net or matrix_factorisation(form.base.shared), form)
-    return dataclasses.replace(
-        made, source=ListSource(form, lists), logged=SIGNALS, hard=("labels",)
-    )
+    return dataclasses.replace(made, source=ListSource(form, lists))
 
 
 def hinted(recipe: Recipe, width: int, *, weight: float = 1.0) -> Recipe:
     """Returns the recipe of a student that also learns a teacher's vectors.
 
-    `L + weight * (1/2 ||W_u q_s - q_t||^2 + 1/2 ||W_i v_s - v_t||^2)`, under `VECTORS`
-    and batches with `vectors`. The projections `W` are not served. Use it under a
-    two-tower teacher: lists teach what comes first, vectors how users and items lie to
-    each other.
+    `L + weight * (1/2 ||W_u q_s - q_t||^2 + 1/2 ||W_i v_s - v_t||^2)`, on batches with
+    `vectors`. The projections `W` are not served. Use it under a two-tower teacher:
+    lists teach what comes first, vectors how users and items lie to each other.
 
     Args:
         recipe: From `recipe`.
@@ -290,12 +279,16 @@ def hinted(recipe: Recipe, width: int, *, weight: float = 1.0) -> Recipe:
         Romero et al., FitNets, arXiv:1412.6550; Kang et al., DE-RRD, arXiv:2012.04357.
     """
     hints = tuple((f"{STUDENT}_{side}", width) for side in _SIDES)
+    vectors = tuple(f"{side}_vector" for side in _SIDES)
     transfers = (
-        Transfer(f"{side}_hint", f"{side}_vector", f"{output}_hint", Hint(), weight)
-        for side, (output, _) in zip(_SIDES, hints)
+        Transfer(f"{side}_hint", vector, f"{output}_hint", Hint(), weight)
+        for side, vector, (output, _) in zip(_SIDES, vectors, hints)
     )
     return dataclasses.replace(
-        recipe, hints=hints, transfers=(*recipe.transfers, *transfers)
+        recipe,
+        hints=hints,
+        transfers=(*recipe.transfers, *transfers),
+        stored=(*recipe.stored, *vectors),
     )
 
 
@@ -323,8 +316,8 @@ def list_batches(
         seed: Seed of the order and of the draws.
 
     Example:
-        >>> from tfdistill.data import PairSet
-        >>> pairs = [PairSet([0, 1], items, 9) for items in ([0, 1], [1, 0], [2, 2])]
+        >>> from tfdistill.pairs import Pairs
+        >>> pairs = [Pairs([0, 1], items, 9) for items in ([0, 1], [1, 0], [2, 2])]
         >>> data = ImplicitFeedback("mine", 2, *pairs)
         >>> form = Form((PlackettLuce(topk=2),), interesting=2, base=Base(BPR(), 2, 1))
         >>> recipe_ = recipe(matrix_factorisation(shared=1), form)

@@ -9,7 +9,7 @@ learn from, and it can be served itself where a transformer per request is affor
 
     teacher, data = recipe(), load_movielens_positives("data/ml-1m")
     net = train_on(prefix_batches(data, teacher), teacher, data.spec(64), judge,
-                   directory, teacher=recall_from_lists.LABELS)["recall"]
+                   directory)["recall"]
     towers = net.recaller(data.requests("train"))
     scores = dot_scores(towers.queries(np.arange(data.num_users)), towers.items())
 """
@@ -27,7 +27,7 @@ __all__ = ["prefix_batches", "recipe"]
 
 
 def recipe(tower: SequenceTower | None = None) -> Recipe:
-    """Returns the recipe, for `train_on` under `recall_from_lists.LABELS`.
+    """Returns the recipe, for `train_on` and `prefix_batches`.
 
     Args:
         tower: The net; two blocks with two heads by default.
@@ -57,8 +57,8 @@ def prefix_batches(
         seed: Seed of the order and of the draws.
 
     Example:
-        >>> from tfdistill.data import PairSet
-        >>> pairs = PairSet([0, 0, 0], [0, 1, 2], 9)
+        >>> from tfdistill.pairs import Pairs
+        >>> pairs = Pairs([0, 0, 0], [0, 1, 2], 9)
         >>> last = np.array([[2, 1, 0]])
         >>> data = ImplicitFeedback("mine", 1, pairs, pairs, pairs, last)
         >>> small = dataclasses.replace(recipe(), batch_size=2)
