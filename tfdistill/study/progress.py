@@ -120,7 +120,12 @@ def train_shown(
         batches = recipe.source(problem, recipe, seed)
     else:
         batches = request_batches(
-            recipe, problem.train, directory, known=problem.known, seed=seed
+            recipe,
+            problem.train,
+            directory,
+            known=problem.known,
+            teacher=teacher,
+            seed=seed,
         )
     with EpochProgress(f"seed {seed}, {name}", recipe, console) as progress:
         return train_on(

@@ -83,7 +83,9 @@ def train(
             that stops early shares tables, the directory has another run, or another
             process trains there.
     """
-    batches = request_batches(recipe, requests, directory, known=known, seed=seed)
+    batches = request_batches(
+        recipe, requests, directory, known=known, teacher=teacher, seed=seed
+    )
     return train_on(
         batches,
         recipe,
@@ -104,6 +106,7 @@ def request_batches(
     directory: Path,
     *,
     known: PairSet | None = None,
+    teacher: Teacher | None = None,
     seed: int = 0,
 ) -> Batches:
     """Returns a recipe's batches of requests, in rounds where recall finds candidates.
@@ -113,9 +116,13 @@ def request_batches(
         requests: The training requests.
         directory: As for `train`.
         known: As for `train`.
+        teacher: As for `train`: it may read any pair feature.
         seed: As for `train`.
     """
-    read = {name for net in recipe.nets.values() for name in net.features}
+    pairs = {name for net in recipe.nets.values() for name in net.features}
+    if teacher is not None:
+        draws = recipe.negatives or recipe.candidates
+        pairs |= set(requests.pair_sources if draws else requests.listed_pairs)
     make = functools.partial(
         RequestBatches,
         requests,
@@ -125,7 +132,7 @@ def request_batches(
         known=known,
         outputs={**recipe.labelled, **dict.fromkeys(recipe.recallers, "")},
         label_negatives=recipe.label_negatives,
-        pairs=read & set(requests.listed_pairs),
+        pairs=pairs & set(requests.listed_pairs),
     )
     if recipe.candidates is None:
         batches: Batches = make()
