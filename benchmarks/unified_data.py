@@ -202,7 +202,7 @@ def citeulike(data_dir: pathlib.Path) -> CascadeProblem:
         options={
             "every_positive": True,
             "warm_up": 0,
-            "shared_gradient": ("coarse", "fine"),
+            "blocked": ("coarse", "fine"),
             "candidates": Candidates(per_list=10, epochs=5),
         },
         settings={

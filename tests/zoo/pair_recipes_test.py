@@ -58,17 +58,15 @@ JOINT = {
     "joint": ranking_pair.joint(PAIR),
     "rocket": rocket.recipe(PAIR),
     "rocket, representation": rocket.recipe(PAIR, representation=SHARED),
-    "rocket, booster only": rocket.recipe(
-        PAIR, shared_gradient="booster_only", representation=SHARED
-    ),
+    "rocket, blocked": rocket.recipe(PAIR, blocked=("fine",), representation=SHARED),
     "dual-DNN": dual_dnn.recipe(PAIR),
     "privileged": privileged_coarse.recipe(TEACHER, COARSE, warm_up=1),
     "multi-task": multi_task.recipe(TWO_TASKS, hard={"like": 0.7}),
 }
 OPEN = {
-    "rocket, open": rocket.recipe(PAIR, gradient_block=False),
-    "rocket, open, booster only": rocket.recipe(
-        PAIR, gradient_block=False, shared_gradient="booster_only"
+    "rocket, open": rocket.recipe(PAIR, teacher_gradient=True),
+    "rocket, open, blocked": rocket.recipe(
+        PAIR, teacher_gradient=True, blocked=("fine",)
     ),
 }
 UNDER_A_TEACHER = {
@@ -175,7 +173,7 @@ SHARED_PARTS = {
     "joint": {"embeddings"},
     "rocket": {"embeddings"},
     "rocket, representation": {"embeddings", "representation"},
-    "rocket, booster only": set(),
+    "rocket, blocked": set(),
     "dual-DNN": set(),
     "privileged": {"embeddings"},
     "multi-task": {"embeddings"},
@@ -184,7 +182,7 @@ SHARED_PARTS = {
 
 @pytest.mark.parametrize("name", JOINT)
 def test_what_the_student_learns_from_is_exactly_zero_for_the_booster(name):
-    """Hints and the student's labels; under booster_only the shared layers too."""
+    """Hints and the student's labels; behind a block the shared layers too."""
     recipe = JOINT[name]
     student = [output for output in recipe.labelled if "teacher" not in output]
     assert reached(recipe, ()) == {"student", *SHARED_PARTS[name]}

@@ -104,7 +104,7 @@ def test_a_run_is_identified_by_all_of_its_transfers():
             {"weight": 0.5},
             {"weight": decay(1.0, 10, 0.5)},
             {"weight": decay(1.0, 20, 0.5)},
-            {"hint_gradient": True},
+            {"teacher_gradient": True},
         )
     ]
     runs = [

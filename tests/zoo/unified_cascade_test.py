@@ -64,8 +64,7 @@ def test_each_stage_has_its_form():
 
 def test_the_teacher_shares_tables_if_that_is_asked_for():
     apart = recipe(NETS)
-    shared = recipe(NETS, own_tables=(), shared_gradient="booster_only")
-    assert (apart.booster, shared.booster) == (None, "teacher")
+    shared = recipe(NETS, own_tables=(), blocked=STAGES)
     for made, sets in ((apart, 2), (shared, 1)):
         names = {
             _keras.path_of(weight).split("/")[0]
@@ -91,13 +90,13 @@ def test_students_of_a_frozen_teacher_keep_their_terms_without_the_warm_up():
 
 
 def test_students_of_a_frozen_teacher_read_tables_behind_the_same_block():
-    unified = recipe(NETS, shared_gradient=("coarse", "fine"))
+    unified = recipe(NETS, blocked=("coarse", "fine"))
     teacher = frozen_teacher()
-    assert unified.under(teacher, STAGES).shared_gradient == ("coarse", "fine")
-    assert unified.under(teacher, ["recall", "fine"]).shared_gradient == ("fine",)
-    assert unified.under(teacher, ["coarse", "fine"]).shared_gradient == "both"
-    assert unified.under(teacher, ["fine"]).shared_gradient == "both"
-    assert recipe(NETS).under(teacher, STAGES).shared_gradient == "both"
+    assert unified.under(teacher, STAGES).blocked == ("coarse", "fine")
+    assert unified.under(teacher, ["recall", "fine"]).blocked == ("fine",)
+    assert unified.under(teacher, ["coarse", "fine"]).blocked == ()
+    assert unified.under(teacher, ["fine"]).blocked == ()
+    assert recipe(NETS).under(teacher, STAGES).blocked == ()
 
 
 def test_all_positives_of_a_list_teach_recall_if_that_is_asked_for():

@@ -48,8 +48,7 @@ class Recipe:
             an output learns from its transfers alone.
         hints: See `joint_network`.
         auxiliary: See `joint_network`.
-        booster: See `joint_network`.
-        shared_gradient: See `joint_network`.
+        blocked: See `joint_network`.
         own_tables: See `joint_network`.
         representation: See `joint_network`.
         stops_early: Nets with tables of their own that stop after the first epoch that
@@ -79,8 +78,7 @@ class Recipe:
     loss_weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
     hints: tuple[tuple[str, str | int], ...] = ()
     auxiliary: tuple[str, ...] = ()
-    booster: str | None = None
-    shared_gradient: str | tuple[str, ...] = "both"
+    blocked: tuple[str, ...] = ()
     own_tables: tuple[str, ...] = ()
     representation: Representation | None = None
     stops_early: tuple[str, ...] = ()
@@ -188,8 +186,7 @@ class Recipe:
             loss_weights={},
             hints=(),
             auxiliary=(),
-            booster=None,
-            shared_gradient="both",
+            blocked=(),
             own_tables=(),
             stops_early=(),
             label_negatives=True,
@@ -212,8 +209,7 @@ class Recipe:
         def kept(output: str) -> bool:
             return self.owner(output) in students
 
-        shared = self.shared_gradient
-        blocked = () if isinstance(shared, str) else tuple(filter(kept, shared))
+        blocked = tuple(filter(kept, self.blocked))
         outputs = teacher.model.output
         return dataclasses.replace(
             self,
@@ -230,8 +226,7 @@ class Recipe:
                 if kept(name)
             ),
             auxiliary=tuple(filter(kept, self.auxiliary)),
-            booster=None,
-            shared_gradient=blocked if 0 < len(blocked) < len(students) else "both",
+            blocked=blocked if len(blocked) < len(students) else (),
             own_tables=(),
             stops_early=(),
         )
@@ -241,8 +236,7 @@ class Recipe:
         return joint_network(
             spec,
             self.nets,
-            booster=self.booster,
-            shared_gradient=self.shared_gradient,
+            blocked=self.blocked,
             own_tables=self.own_tables,
             representation=self.representation,
             hints=self.hints,

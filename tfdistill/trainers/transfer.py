@@ -51,7 +51,7 @@ class Transfer:
         inputs: For further keywords of the loss, the keys of the features.
         overrides: For arguments of the loss that follow a schedule (such as the
             temperature), the schedules.
-        hint_gradient: Whether the gradient reaches a source of the network too.
+        teacher_gradient: Whether the gradient reaches a source of the network too.
 
     Example:
         >>> from tfdistill.losses import SigmoidSoftLabel
@@ -76,7 +76,7 @@ class Transfer:
     labels: str | None = None
     inputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
     overrides: Mapping[str, Schedule] = dataclasses.field(default_factory=dict)
-    hint_gradient: bool = False
+    teacher_gradient: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.loss, DistillationLoss):
@@ -195,7 +195,7 @@ class Transfer:
             labels=given,
             mask=functools.reduce(tf.logical_and, masks) if masks else None,
             weights=self.weights and self._find_weights(weights, features),
-            teacher_gradient=self.hint_gradient or None,
+            teacher_gradient=self.teacher_gradient or None,
             **found,
             **scheduled,
         )

@@ -74,8 +74,7 @@ def recipe(
         transfers=(on_the_fly, *transfers),
         loss_weights={"fine": hard},
         hints=hints,
-        booster="teacher",
-        shared_gradient="booster_only",
+        blocked=("fine",),
         representation=representation,
     )
 

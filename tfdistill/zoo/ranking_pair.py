@@ -189,7 +189,7 @@ def pair_transfer(
     loss: DistillationLoss,
     *,
     weight: Schedule = 1.0,
-    hint_gradient: bool = False,
+    teacher_gradient: bool = False,
 ) -> Transfer:
     """Returns a transfer on all unmasked pairs, labelled or not, by their weight.
 
@@ -199,7 +199,7 @@ def pair_transfer(
         target: As for `Transfer`.
         loss: As for `Transfer`.
         weight: As for `Transfer`.
-        hint_gradient: As for `Transfer`.
+        teacher_gradient: As for `Transfer`.
     """
     return Transfer(
         name,
@@ -209,5 +209,5 @@ def pair_transfer(
         weight=weight,
         mask="mask",
         weights="pair_weight",
-        hint_gradient=hint_gradient,
+        teacher_gradient=teacher_gradient,
     )

@@ -87,7 +87,7 @@ def recipe(
     *,
     candidates: Candidates | None = CANDIDATES,
     own_tables: tuple[str, ...] = ("teacher",),
-    shared_gradient: str | tuple[str, ...] = "both",
+    blocked: tuple[str, ...] = (),
     warm_up: int = 200,
     soft: float = 1.0,
     hard: float = 0.3,
@@ -117,10 +117,10 @@ def recipe(
         own_tables: Which nets share no tables; by default the students share theirs,
             and the teacher has its own and stops at its best epoch. Students that read
             a teacher's tables behind a block, `own_tables=()` and
-            `shared_gradient="booster_only"`, do well where it knows users and items by
+            `blocked=STAGES`, do well where it knows users and items by
             their ids only, and badly where it has better features; where all nets train
             the same tables, the teacher ranks worse.
-        shared_gradient: As for `joint_network`; a teacher that shares is the booster.
+        blocked: As for `joint_network`.
         warm_up: Steps in which `soft` grows from 0, while the teacher has not learned.
         soft: Weight of what the teacher's logits teach.
         hard: Weight of the rankers' labels.
@@ -159,8 +159,7 @@ def recipe(
         ),
         loss_weights={"coarse": hard, "fine": hard},
         hints=(("fine_hidden", "teacher_hidden"),),
-        booster=None if "teacher" in own_tables else "teacher",
-        shared_gradient=shared_gradient,
+        blocked=blocked,
         own_tables=own_tables,
         stops_early=tuple(name for name in own_tables if name == "teacher"),
         candidates=candidates,
