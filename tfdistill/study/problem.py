@@ -254,7 +254,18 @@ class Problem:
             ValueError: If a column is missing or a value is none.
         """
         frame = _interactions(table, user, item, time, time_format, separator)
-        data = ImplicitFeedback.from_frame("interactions", frame, core=core)
+        name = f"Interactions of {table_name(table)}."
+        data = ImplicitFeedback.from_frame(name, frame, core=core)
+        return cls.from_feedback(data, dim=dim)
+
+    @classmethod
+    def from_feedback(cls, data: ImplicitFeedback, *, dim: int = 32) -> Problem:
+        """Makes a problem of interactions that are split already.
+
+        Args:
+            data: The interactions, such as those of a public set.
+            dim: Width of a user's and of an item's vector.
+        """
         head = head_items(data.popularity)
         valid, test = (
             CatalogueJudge(data.requests(part), data.seen(part), head)
@@ -269,9 +280,8 @@ class Problem:
             data.item_ids,
             data,
         )
-        source = f"Interactions of {table_name(table)}."
-        split = "last interactions of each user, 80 / 10 / 10 %"
-        described = about(source, len(frame), split, made._parts)
+        rows = len(data.train) + len(data.valid) + len(data.test)
+        described = about(data.name, rows, "of each user's interactions", made._parts)
         return dataclasses.replace(made, described=described)
 
     @classmethod
