@@ -41,7 +41,8 @@ def networks(data_dir: pathlib.Path | None) -> dict[str, Any]:
     """The compiled models by name, and the batches of the training."""
     import tensorflow as tf
 
-    from tfdistill.data import RequestBatches, load_movielens
+    from tfdistill.data import RequestBatches
+    from tfdistill.datasets import load_movielens
     from tfdistill.losses import SigmoidCrossEntropy
     from tfdistill.models import joint_network
     from tfdistill.optimizers import LazyAdam

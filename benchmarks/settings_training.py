@@ -24,7 +24,8 @@ import settings
 import store
 
 from tfdistill import _keras
-from tfdistill.data import FeatureSpec, load_movielens
+from tfdistill.data import FeatureSpec
+from tfdistill.datasets import load_movielens
 from tfdistill.models import JointNetwork
 from tfdistill.study.recipe import Recipe
 from tfdistill.study.training import train

@@ -41,7 +41,7 @@ def quickstart(
     trained jointly; each student also alone, for comparison. Run again, it goes on
     where it stopped.
     """
-    from tfdistill.data.movielens import load_movielens
+    from tfdistill.datasets.movielens import load_movielens
     from tfdistill.zoo.quickstart import make_problem
     from tfdistill.zoo.quickstart import quickstart as run
 
@@ -74,7 +74,7 @@ def cascade(
     teacher of joint training stops at its best epoch. The table shows what a user sees
     at the end of the cascade. Run again, it goes on where it stopped.
     """
-    from tfdistill.data.movielens import load_movielens
+    from tfdistill.datasets.movielens import load_movielens
     from tfdistill.study.ways import WAYS
     from tfdistill.zoo.mode_table import compare
     from tfdistill.zoo.quickstart import make_problem

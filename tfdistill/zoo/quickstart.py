@@ -12,14 +12,14 @@ from typing import Any
 from rich.console import Console
 
 from tfdistill import study
-from tfdistill.data.movielens import MovieLens
-from tfdistill.data.movielens_features import (
+from tfdistill.data.spec import FeatureSpec
+from tfdistill.data.windows import RequestParts
+from tfdistill.datasets.movielens import MovieLens
+from tfdistill.datasets.movielens_features import (
     movielens_requests,
     movielens_spec,
     movielens_split,
 )
-from tfdistill.data.spec import FeatureSpec
-from tfdistill.data.windows import RequestParts
 from tfdistill.metrics import head_items
 from tfdistill.report import ALONE, DISTILLED, Data, Part, Results, write_report
 from tfdistill.report.terminal import print_tables

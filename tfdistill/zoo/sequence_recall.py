@@ -7,7 +7,7 @@ it recalls beside EASE, and a student of both.
 Its vectors are those of a two-tower net, so `dot_scores` gives what students of lists
 learn from, and it can be served itself where a transformer per request is affordable:
 
-    teacher, data = recipe(), load_movielens_positives("data/ml-1m")
+    teacher, data = recipe(), problem.interactions
     net = train_on(prefix_batches(data, teacher), teacher, data.spec(64), judge,
                    directory)["recall"]
     towers = net.recaller(data.requests("train"))

@@ -4,18 +4,18 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from movielens_fixture import EXPECTED, write_original
-from splits_test import interactions
 
 from tfdistill.data.batching import RequestBatches
-from tfdistill.data.movielens import MovieLens, load_movielens, load_movielens_100k
-from tfdistill.data.movielens_features import (
+from tfdistill.data.splits import fixed_test_split, global_temporal_split
+from tfdistill.datasets.movielens import MovieLens, load_movielens, load_movielens_100k
+from tfdistill.datasets.movielens_features import (
     movielens_requests,
     movielens_spec,
     movielens_split,
 )
-from tfdistill.data.splits import fixed_test_split, global_temporal_split
 
 
 @pytest.fixture
@@ -100,7 +100,15 @@ def test_further_tasks_are_columns_of_the_ratings(tiny):
 
 
 def test_one_million_interactions_take_seconds(tiny):
-    ratings = interactions(size=10**6, users=6000).drop_duplicates()
+    rng, size = np.random.default_rng(0), 10**6
+    ratings = pd.DataFrame(
+        {
+            "user_id": rng.integers(6000, size=size),
+            "item_id": rng.integers(500, size=size),
+            "rating": rng.integers(1, 6, size=size),
+            "timestamp": rng.integers(10**6, size=size),
+        }
+    ).drop_duplicates()
     users = tiny.users.sample(6000, replace=True, random_state=0)
     items = tiny.items.sample(500, replace=True, random_state=0)
     data = MovieLens(
