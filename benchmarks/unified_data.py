@@ -10,6 +10,7 @@ from typing import Any
 import extracts
 import numpy as np
 import pandas as pd
+from tfdistill.zoo.quickstart import make_problem
 
 from tfdistill.data import FeatureSpec, Requests, Split, split_requests, windows
 from tfdistill.data.spec import Feature, Table
@@ -22,7 +23,6 @@ from tfdistill.study.judge import CatalogueJudge
 from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe
 from tfdistill.study.rounds import Candidates
-from tfdistill.zoo.quickstart import make_problem
 from tfdistill.zoo.unified_cascade import Nets, default_nets, recipe
 
 USERS = 2000  # of MovieLens-1M: all that have test ratings, and the first others

@@ -17,8 +17,8 @@ EVERY = sorted(
 )
 # A part of the package may import these parts, or modules of parts, and itself.
 FRONT = {
-    *("data", "datasets", "export", "report", "scores", "serving", "study"),
-    *("teachers", "trainers", "version", "zoo"),
+    *("data", "datasets", "export", "jobs", "report", "scores", "serving"),
+    *("study", "teachers", "trainers", "version", "zoo"),
 }
 MAY_IMPORT = {
     "_keras": set(),
@@ -51,14 +51,18 @@ MAY_IMPORT = {
     "report": {"data.summary", "documents", "files", "metrics"},
     "serving": {"documents", "export", "files"},
     "study": {
-        *("arrays", "data", "export", "files", "identity", "layers", "losses"),
-        *("metrics", "models", "names", "optimizers", "pairs", "report", "teachers"),
-        *("trainers", "types"),
+        *("arrays", "data", "datasets", "export", "files", "identity", "layers"),
+        *("losses", "metrics", "models", "names", "optimizers", "pairs", "report"),
+        *("teachers", "trainers", "types"),
     },
     "zoo": {
-        *("arrays", "documents", "files", "identity", "layers", "losses", "metrics"),
-        *("models", "names", "optimizers", "pairs", "study", "types"),
-        *FRONT,
+        *("data", "identity", "losses", "models", "optimizers", "pairs", "study"),
+        "trainers",
+    },
+    "jobs": {
+        *("data", "datasets", "documents", "export", "files", "identity", "metrics"),
+        *("models", "pairs", "report", "scores", "study", "teachers", "trainers"),
+        *("types", "version", "zoo"),
     },
     "commands": FRONT | {"files", "serving"},
     "cli": {"commands", "files", "version"},

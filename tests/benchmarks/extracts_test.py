@@ -1,11 +1,14 @@
 """Loaders of the benchmarks' own extracts, on files that the test writes."""
 
 import gzip
+import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+
+from tfdistill.datasets import movielens_requests, movielens_spec, movielens_split
 
 ROOT = Path(__file__).parents[2]
 EVENTS = pd.DataFrame(
@@ -116,3 +119,16 @@ def test_movielens_1m_without_the_times_of_negatives(extracts, tmp_path, monkeyp
     assert data.users.user_id.tolist() == [1, 2]
     assert "users with timed positives only" in data.source
     assert extracts.movielens_1m(tmp_path).checksum() == data.checksum()
+
+
+def test_real_movielens_1m(extracts):
+    """Runs where TFDISTILL_DATA_DIR has the folder ml-1m."""
+    folder = Path(os.environ.get("TFDISTILL_DATA_DIR", ""), "ml-1m")
+    if "TFDISTILL_DATA_DIR" not in os.environ or not folder.is_dir():
+        pytest.skip("set TFDISTILL_DATA_DIR to a folder that has ml-1m in it")
+    data = extracts.movielens_1m(folder)
+    spec = movielens_spec(movielens_requests(data, movielens_split(data)))
+    assert len(spec.table_of(spec["genres"]).vocabulary) == 18
+    if data.test is not None:
+        assert len(data.ratings) == 904_579 and data.test.sum() == 80_298
+        assert len(data.users) == 5_398

@@ -15,7 +15,8 @@ from tfdistill.metrics import head_items, scored_top_k
 from tfdistill.models import Net, SequenceTower, TwoTower
 from tfdistill.pairs import Pairs
 from tfdistill.study.judge import CatalogueJudge
-from tfdistill.study.training import train, train_on
+from tfdistill.study.problem import Problem
+from tfdistill.study.ways import train
 from tfdistill.zoo import recall_from_lists as lists
 from tfdistill.zoo import recall_from_logits as logits
 from tfdistill.zoo import sequence_recall
@@ -68,6 +69,13 @@ def small(recipe, epochs, architecture=FACTORS):
         negatives=SHARED,
         epochs=epochs,
     )
+
+
+def train_on(batches, recipe, spec, judge, folder, **options):
+    """Trains a recipe on batches that are made already."""
+    made = dataclasses.replace(recipe, source=lambda problem, recipe, seed: batches)
+    problem = Problem(spec, judge.requests, judge, judge)
+    return train(made, problem, folder, **options)
 
 
 def trained(data, recipe, folder, form=None, seed=0):
@@ -224,11 +232,10 @@ def test_logits_teach_a_two_tower_net(tmp_path):
         logits.recipe(net, negatives=4), epochs=4, batch_size=8, learning_rate=1e-2
     )
     seen = requests(1).positives()
+    judge = CatalogueJudge(requests(), seen, head_items(np.arange(30)))
     found = train(
         recipe,
-        SPEC,
-        requests(),
-        CatalogueJudge(requests(), seen, head_items(np.arange(30))),
+        Problem(SPEC, requests(), judge, judge),
         tmp_path,
         teacher=lambda features: {"score": 2.0 * features["price"]},
     )["recall"]

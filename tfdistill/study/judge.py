@@ -139,14 +139,38 @@ class ListJudge:
                 found[name].append(values.numpy())
         return {name: np.concatenate(values) for name, values in found.items()}
 
+    def over_catalogue(self, what: str) -> CatalogueJudge:
+        """Returns the judge itself if it ranks the whole catalogue.
+
+        Args:
+            what: What needs it, for the error.
+
+        Raises:
+            ValueError: If it judges lists alone.
+        """
+        raise ValueError(
+            f"{what} is judged over the whole catalogue, which needs a CatalogueJudge, "
+            f"got {type(self).__name__}: make the problem with `item=`, the column of "
+            "the item."
+        )
+
     def labels(self, task: str = "") -> tuple[np.ndarray, np.ndarray]:
         """Returns the labels `[R, L]` of a task and where there is one."""
         labels = self.requests.tasks[task] if task else self.requests.labels
         return np.nan_to_num(labels), self._listed & ~np.isnan(labels)
 
-    def ranking(self, logits: np.ndarray, task: str = "") -> dict[str, float]:
-        """Returns all metrics of a ranker, from its logits `[R, L]` of a task."""
+    def ranking(
+        self, logits: np.ndarray, task: str = "", *, scored: Any = True
+    ) -> dict[str, float]:
+        """Returns all metrics of a ranker, from its logits `[R, L]` of a task.
+
+        Args:
+            logits: The logits.
+            task: The task.
+            scored: bool `[R, L]`, where there are logits.
+        """
         labels, mask = self.labels(task)
+        mask = mask & scored
         head = self.head
         if head is not None:
             head = head[np.maximum(self.requests.candidates, 0)]
@@ -164,10 +188,15 @@ class ListJudge:
         even = np.zeros(self.requests.labels.shape, np.float32)
         return {k for k, v in self.ranking(even, task).items() if not np.isnan(v)}
 
-    def calibration(self, logits: np.ndarray, task: str = "") -> Reliability:
-        """Returns the reliability bins of a ranker, from its logits of a task."""
-        labels, mask = self.labels(task)
-        return reliability(labels, logits, mask=mask)
+    def calibration(self, logits: np.ndarray, *, scored: Any = True) -> Reliability:
+        """Returns the reliability bins of a ranker, from its logits `[R, L]`.
+
+        Args:
+            logits: The logits.
+            scored: bool `[R, L]`, where there are logits.
+        """
+        labels, mask = self.labels()
+        return reliability(labels, logits, mask=mask & scored)
 
 
 class CatalogueJudge(ListJudge):
@@ -211,6 +240,14 @@ class CatalogueJudge(ListJudge):
                 f"CatalogueJudge: none of the {len(relevant)} relevant pairs is of one "
                 f"of the {len(users)} users of the requests, as numbered in `group`."
             )
+
+    def over_catalogue(self, what: str) -> CatalogueJudge:
+        """Returns the judge itself.
+
+        Args:
+            what: What needs it.
+        """
+        return self
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -64,6 +64,8 @@ class Recipe:
         rows_l2: L2 on the gathered rows of the tables.
         chosen_by: The validation metric that chooses a ranker's epoch. Where the
             validation lists do not define it, AUC or log loss does: see `measurable`.
+        alone: Settings that a net has instead when it is trained alone, found by as
+            many trials.
         source: Makes the batches of a problem; by default its training requests, with
             drawn negatives. They have an identity of their own.
         stored: Features of the batches that teach, where there is no other teacher: its
@@ -90,6 +92,7 @@ class Recipe:
     annealed: bool = False
     rows_l2: float = 0.0
     chosen_by: str = PRIMARY["ranking"]
+    alone: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     source: Source | None = None
     stored: tuple[str, ...] = ()
 
@@ -148,7 +151,8 @@ class Recipe:
         Not where the learning rate depends on how many there are.
         """
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        del fields["source"]  # the batches tell it
+        for elsewhere in ("source", "alone"):  # what is trained tells it
+            del fields[elsewhere]
         if not self.annealed:
             del fields["epochs"]
         found: dict[str, Any] = described(fields)
@@ -166,25 +170,26 @@ class Recipe:
         own = ("", "_query", "_item", "_hidden")
         outputs = {f"{name}{ending}" for ending in own}
 
-        def alone(transfer: Transfer) -> bool:
+        def kept(transfer: Transfer) -> bool:
             taught = {transfer.source or transfer.target, transfer.target} <= outputs
             return taught and not transfer.signals & set(self.derived)
 
-        return dataclasses.replace(
-            self,
-            nets={name: self.nets[name]},
-            transfers=tuple(filter(alone, self.transfers)),
-            derived={},
-            loss_weights={},
-            hints=(),
-            auxiliary=(),
-            blocked=(),
-            own_tables=(),
-            stops_early=(),
-            label_negatives=True,
-            stored=(),
-            candidates=self.candidates if self.nets[name].task == "recall" else None,
-        )
+        settings: dict[str, Any] = {
+            "nets": {name: self.nets[name]},
+            "transfers": tuple(filter(kept, self.transfers)),
+            "derived": {},
+            "loss_weights": {},
+            "hints": (),
+            "auxiliary": (),
+            "blocked": (),
+            "own_tables": (),
+            "stops_early": (),
+            "label_negatives": True,
+            "stored": (),
+            "candidates": self.candidates if self.nets[name].task == "recall" else None,
+            "alone": {},
+        }
+        return dataclasses.replace(self, **{**settings, **self.alone.get(name, {})})
 
     def under(self, teacher: FrozenTeacher, students: Sequence[str]) -> Recipe:
         """Returns the recipe of students under a trained teacher, which stays as it is.

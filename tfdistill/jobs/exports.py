@@ -1,4 +1,4 @@
-"""Exports the nets of the main job and measures what serving them costs."""
+"""Exports the nets of a run and measures what serving them costs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import numpy as np
 
 from tfdistill import documents
 from tfdistill.data.requests import Requests
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.export import (
     Servable,
     latency,
@@ -21,10 +20,12 @@ from tfdistill.export import (
 )
 from tfdistill.files import written_whole
 from tfdistill.identity import fingerprint
+from tfdistill.jobs.comparison import Sizes
+from tfdistill.jobs.machine import versions
 from tfdistill.report import Cost, Export
-from tfdistill.study.trained import Catalogue, TrainedNet
-from tfdistill.zoo.comparison import Sizes
-from tfdistill.zoo.machine import versions
+from tfdistill.study.nets import Nets
+from tfdistill.study.problem import Problem
+from tfdistill.study.trained import TrainedNet
 
 __all__ = [
     "CASCADE",
@@ -98,19 +99,14 @@ def published_once(
 
 
 def exported(
-    spec: FeatureSpec,
-    requests: Requests,
-    nets: Mapping[str, TrainedNet],
-    out: Path,
-    sizes: Sizes | None = None,
+    problem: Problem, nets: Nets, out: Path, sizes: Sizes | None = None
 ) -> tuple[list[Export], dict[str, Path]]:
     """Publishes every net as a SavedModel, all checked in one fresh process.
 
     A run that is unchanged keeps what it has published: `published_once`.
 
     Args:
-        spec: The features.
-        requests: Requests to check with; the index of recall holds their catalogue.
+        problem: The data; recall's index holds its items.
         nets: The trained nets.
         out: Folder of the run; models go to `out/serving/<net>/<version>`.
         sizes: What each stage of a cascade of the nets keeps; None if they are none.
@@ -120,39 +116,38 @@ def exported(
         cascade. The teacher is among them only to be measured beside its students.
     """
     source = {
-        "spec": spec.to_json(),
+        "spec": problem.spec.to_json(),
         "nets": {name: net.fingerprint for name, net in nets.items()},
-        "items": dict(requests.items),
+        "items": dict(problem.train.items),
         "sizes": sizes and dataclasses.asdict(sizes),
     }
     exports = published_once(
-        out / "serving", source, lambda: _servables(requests, nets, out, sizes)
+        out / "serving", source, lambda: _servables(problem, nets, out, sizes)
     )
     return exports, {export.name: Path(export.path) for export in exports}
 
 
 def _servables(
-    requests: Requests,
-    nets: Mapping[str, TrainedNet],
-    out: Path,
-    sizes: Sizes | None,
+    problem: Problem, nets: Nets, out: Path, sizes: Sizes | None
 ) -> dict[str | Path, Servable]:
     """The models of all nets and of the cascade by directory."""
-    example, teacher = request_of(requests, 0, 20), nets["teacher"]
-    items = requests.items
-    catalogue = Catalogue(items["item_id"], items) if requests.catalogue else None
+    example = request_of(problem.test.requests, 0, 20)
+    recalls = any(net.task == "recall" for net in nets.values())
+    catalogue = problem.items if recalls else None
+    teacher = nets.teacher
+    forbidden = () if teacher is None else tuple(teacher.models.values())
     servables: dict[str | Path, Servable] = {
         out / "serving" / name: net.servable(
             catalogue,
             example=example,
-            forbidden=[] if net is teacher else teacher.models.values(),
+            forbidden=() if net is teacher else forbidden,
             allow_privileged=net is teacher,
         )
         for name, net in nets.items()
     }
     if sizes:
         servables[out / "serving" / CASCADE] = sizes.cascade(nets).servable(
-            catalogue, example=example, forbidden=teacher.models.values()
+            catalogue, example=example, forbidden=forbidden
         )
     return servables
 
@@ -177,7 +172,7 @@ def served_costs(
     """
     rows = range(min(8, requests.num_requests))
     sent = [request_of(requests, row, CANDIDATES) for row in rows]
-    measured = latency(paths, sent, baseline="teacher", threads=1)
+    measured = latency(paths, sent, baseline=next(iter(paths)), threads=1)
     models = {name: tuple(net.models.values()) for name, net in nets.items()}
     size = requests.num_items
     mflops = {name: net.mflops(size, CANDIDATES) for name, net in nets.items()}

@@ -20,10 +20,10 @@ from tfdistill.export import (
     publish,
     recall_servable,
 )
+from tfdistill.jobs.exports import request_of
 from tfdistill.metrics import FunnelPoint, RequestCost, retrieval_ndcg, sweep
 from tfdistill.study.judge import CatalogueJudge
 from tfdistill.study.trained import TrainedNet, TrainedRanker, TrainedRecall
-from tfdistill.zoo.serving import request_of
 
 __all__ = ["QUALITY", "Funnel", "swept"]
 

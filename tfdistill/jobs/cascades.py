@@ -9,14 +9,13 @@ import numpy as np
 
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.export import parameters
+from tfdistill.jobs.comparison import Sizes
 from tfdistill.metrics import cascade_summary, rerank, retrieval_summary
 from tfdistill.models import joint_network
 from tfdistill.study.judge import CatalogueJudge
 from tfdistill.study.recipe import Recipe
 from tfdistill.study.trained import TrainedNet
 from tfdistill.study.ways import together
-from tfdistill.zoo.comparison import Sizes, cascade_sets
-from tfdistill.zoo.unified_cascade import STAGES
 
 __all__ = ["judged", "shown_sets", "student_parameters"]
 
@@ -54,11 +53,11 @@ def shown_sets(
             known: to find them it scores every item for every user.
 
     Returns:
-        Item rows, int32 `[U, kept]`, best first: what each of `STAGES` keeps,
+        Item rows, int32 `[U, kept]`, best first: what each stage keeps,
         `"teacher"`, the teacher's best of the catalogue, as many as recall returns, and
         `"teacher over recall"`, its page of what recall returned.
     """
-    sets = dict(cascade_sets(judge, nets, sizes))
+    sets = dict(sizes.cascade(nets).kept(judge))
     if "teacher" in nets:
         teacher = nets["teacher"]
         sets["teacher"] = teacher.top(judge, sizes.recall) if best is None else best
@@ -86,7 +85,7 @@ def judged(
         `survival` of the relevant items and, if there is a teacher, `overlap` with its
         best at the same cut.
     """
-    stages = {stage: sets[stage] for stage in STAGES}
+    stages = {stage: sets[stage] for stage in sizes.kept}
     teacher = {name: items for name, items in sets.items() if name not in stages}
     pages = {"page": sets["fine"], "recall alone": sets["recall"], **teacher}
     found = {

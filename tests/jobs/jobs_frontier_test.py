@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from zoo_fixture import SPEC, requests
 
+from tfdistill.jobs.frontier import Funnel, swept
 from tfdistill.metrics import retrieval_ndcg, run_cascade, size_grid
 from tfdistill.metrics.cascade import Reranker
 from tfdistill.models import Dnn, Net, TwoTower, joint_network
 from tfdistill.pairs import Pairs
 from tfdistill.study.judge import CatalogueJudge
 from tfdistill.study.trained import TrainedNet, taken_out
-from tfdistill.zoo.frontier import Funnel, swept
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,10 @@ from typer.testing import CliRunner
 from zoo_fixture import SPEC, impressions
 
 from tfdistill.cli import app
+from tfdistill.jobs import steps
+from tfdistill.jobs.own_data import distill
 from tfdistill.scores import ScoreStore
 from tfdistill.study.impressions import Impressions
-from tfdistill.zoo import stages
 
 QUIET = Console(quiet=True)
 
@@ -57,28 +58,27 @@ def test_four_commands_one_after_the_other(data, tmp_path):
     judged = json.loads((tmp_path / "judged.json").read_text())
     assert list(judged) == [
         "teacher SavedModel",
-        "runs/distill/serving/student-distilled/1",
-        "runs/distill/serving/student-alone/1",
+        "runs/distill/serving/fine/1",
     ]
-    student = tmp_path / "runs/distill/serving/student-distilled/1"
+    student = tmp_path / "runs/distill/serving/fine/1"
     assert b"dwell" not in (student / "saved_model.pb").read_bytes()
 
 
 def test_a_column_of_scores_is_a_teacher_too(data, tmp_path):
-    store = stages.score(data, tmp_path / "scores", item="item_id", column="logit")
+    store = steps.score(data, tmp_path / "scores", item="item_id", column="logit")
     frame = impressions(60).drop_duplicates(["request", "item_id"])
     assert store.manifest.rows == len(frame) - -(-len(frame) // 7)
     assert store.manifest.teacher == "logit"
-    judged = stages.evaluate(data, [], scores=tmp_path / "scores", console=QUIET)
+    judged = steps.evaluate(data, [], scores=tmp_path / "scores", console=QUIET)
     assert judged["teacher logit"]["auc"] > 0.7
 
 
 def test_students_of_several_seeds_are_shown_with_their_spread(data, tmp_path):
-    stages.score(data, tmp_path / "scores", item="item_id", column="logit")
+    steps.score(data, tmp_path / "scores", item="item_id", column="logit")
     console = Console(record=True, width=200)
     out = tmp_path / "run"
-    stages.distill(
-        data, tmp_path / "scores", out, epochs=1, seeds=range(2), console=console
+    distill(
+        data, out, scores=tmp_path / "scores", epochs=1, seeds=range(2), console=console
     )
     shown = [line for line in console.export_text().splitlines() if "±" in line]
     assert len(shown) == 2 and all(line.count("±") > 3 for line in shown)
@@ -88,72 +88,72 @@ def test_an_unchanged_run_publishes_nothing_and_its_store_goes_on(data, tmp_path
     def versions():
         return sorted(p.name for p in (tmp_path / "t/serving").glob("[0-9]*"))
 
-    first = stages.train_teacher(data, tmp_path / "t", epochs=1, console=QUIET)
-    store = stages.score(data, tmp_path / "scores", item="item_id", teacher=first)
-    again = stages.train_teacher(data, tmp_path / "t", epochs=1, console=QUIET)
+    first = steps.train_teacher(data, tmp_path / "t", epochs=1, console=QUIET)
+    store = steps.score(data, tmp_path / "scores", item="item_id", teacher=first)
+    again = steps.train_teacher(data, tmp_path / "t", epochs=1, console=QUIET)
     assert (again, versions()) == (first, ["1"])
-    kept = stages.score(data, tmp_path / "scores", item="item_id", teacher=again)
+    kept = steps.score(data, tmp_path / "scores", item="item_id", teacher=again)
     assert kept.manifest == store.manifest
 
-    longer = stages.train_teacher(data, tmp_path / "t", epochs=8, console=QUIET)
+    longer = steps.train_teacher(data, tmp_path / "t", epochs=8, console=QUIET)
     assert (longer.name, versions()) == ("2", ["1", "2"])
     shutil.rmtree(longer)
-    assert stages.train_teacher(data, tmp_path / "t", epochs=8, console=QUIET) == longer
+    assert steps.train_teacher(data, tmp_path / "t", epochs=8, console=QUIET) == longer
     kept = (tmp_path / "t/data.json").read_text()
     frame = pd.read_parquet(data.table)
     frame["click"] = 1 - frame["click"]
     frame.to_parquet(tmp_path / "other.parquet")
     other = dataclasses.replace(data, table=tmp_path / "other.parquet")
     with pytest.raises(ValueError, match="begun with other settings: data"):
-        stages.train_teacher(other, tmp_path / "t", epochs=8, console=QUIET)
+        steps.train_teacher(other, tmp_path / "t", epochs=8, console=QUIET)
     assert (tmp_path / "t/data.json").read_text() == kept  # of what was trained
     (tmp_path / "t/serving/published.json").write_text("{}")
     with pytest.raises(ValueError, match=r"published.json.*Delete it"):
-        stages.train_teacher(data, tmp_path / "t", epochs=8, console=QUIET)
+        steps.train_teacher(data, tmp_path / "t", epochs=8, console=QUIET)
 
 
 def test_trees_are_a_teacher_too(data, tmp_path):
-    trees = stages.train_teacher(data, tmp_path / "trees", kind="trees")
-    store = stages.score(data, tmp_path / "scores", item="item_id", teacher=trees)
+    trees = steps.train_teacher(data, tmp_path / "trees", kind="trees")
+    store = steps.score(data, tmp_path / "scores", item="item_id", teacher=trees)
     assert ScoreStore.open(tmp_path / "scores").manifest == store.manifest
     relative = trees.relative_to(tmp_path)  # the same teacher by another path
-    again = stages.score(data, tmp_path / "scores", item="item_id", teacher=relative)
+    again = steps.score(data, tmp_path / "scores", item="item_id", teacher=relative)
     assert again.manifest == store.manifest and store.manifest.teacher == "trees.npz"
-    judged = stages.evaluate(data, [], scores=tmp_path / "scores", console=QUIET)
+    judged = steps.evaluate(data, [], scores=tmp_path / "scores", console=QUIET)
     (metrics,) = judged.values()
     assert metrics["auc"] > 0.9  # they read the privileged feature
 
 
 def test_what_can_not_be_judged_is_refused(data, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="nothing to judge: give SavedModels"):
-        stages.evaluate(data, [], console=QUIET)
+        steps.evaluate(data, [], console=QUIET)
 
     def teacher(x):
         scores = np.zeros(x["mask"].shape, np.float32)
         scores[0, 0] = np.nan
         return {"score": tf.constant(scores)}
 
-    monkeypatch.setattr(stages, "SavedModelTeacher", lambda path: teacher)
+    monkeypatch.setattr(steps, "SavedModelTeacher", lambda path: teacher)
     with pytest.raises(ValueError, match="'m' gives NaN for 1 impressions"):
-        stages.evaluate(data, [Path("m")], console=QUIET)
+        steps.evaluate(data, [Path("m")], console=QUIET)
 
 
 def test_what_does_not_fit_is_refused(data, tmp_path):
     with pytest.raises(ValueError, match=r"kind must be one of .*, got 'forest'"):
-        stages.train_teacher(data, tmp_path / "t", kind="forest")
+        steps.train_teacher(data, tmp_path / "t", kind="forest")
     for given in ({}, {"teacher": tmp_path, "column": "logit"}):
         with pytest.raises(ValueError, match="Give either a teacher"):
-            stages.score(data, tmp_path / "scores", item="item_id", **given)
+            steps.score(data, tmp_path / "scores", item="item_id", **given)
     with pytest.raises(ValueError, match="There is no SavedModel in"):
-        stages.score(data, tmp_path / "scores", item="item_id", teacher=tmp_path)
+        steps.score(data, tmp_path / "scores", item="item_id", teacher=tmp_path)
     with pytest.raises(ValueError, match=r"no teacher at .*absent.* SavedModel"):
         absent = tmp_path / "absent"
-        stages.score(data, tmp_path / "scores", item="item_id", teacher=absent)
+        steps.score(data, tmp_path / "scores", item="item_id", teacher=absent)
     with pytest.raises(ValueError, match=r"lacks the keys \['sku'\]"):
-        stages.score(data, tmp_path / "scores", item="sku", column="logit")
-    stages.score(data, tmp_path / "scores", item="item_id", column="logit")
+        steps.score(data, tmp_path / "scores", item="sku", column="logit")
+    steps.score(data, tmp_path / "scores", item="item_id", column="logit")
     frame = impressions(60).drop_duplicates(["request", "item_id"])
     frame["request"] += 1000
     frame.to_parquet(tmp_path / "mine.parquet")
     with pytest.raises(ValueError, match="has no score of any training impression"):
-        stages.distill(data, tmp_path / "scores", tmp_path / "d", console=QUIET)
+        distill(data, tmp_path / "d", scores=tmp_path / "scores", console=QUIET)

@@ -13,8 +13,8 @@ from rich.console import Console
 from zoo_fixture import SPEC, impressions
 
 from tfdistill.data.spec import FeatureSpec
+from tfdistill.jobs.own_data import distill
 from tfdistill.study.impressions import Impressions
-from tfdistill.zoo.own_data import distill
 
 COMMAND = ["--spec", "spec.json", "--request", "request", "--label", "click"]
 

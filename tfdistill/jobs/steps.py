@@ -1,4 +1,4 @@
-"""Two stages on a user's own table, step by step: teacher, scores, student, judgement.
+"""The steps around `distill --scores`: a teacher, its stored scores, a judgement.
 
 Run: `tfdistill train-teacher mine.parquet --spec spec.json --request request --label
 click`; every step prints the command of the next one.
@@ -7,7 +7,7 @@ click`; every step prints the command of the next one.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import isnan
 from pathlib import Path
 
@@ -20,24 +20,23 @@ from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.data.summary import DataSummary
 from tfdistill.documents import as_json
-from tfdistill.export import Servable
 from tfdistill.files import written_whole
-from tfdistill.metrics import metric, ranking_summary
-from tfdistill.report import ALONE, DISTILLED
+from tfdistill.jobs.exports import published_once
+from tfdistill.metrics import metric
 from tfdistill.report.cells import plain
 from tfdistill.scores import ScoreStore, join_requests, score_batches
 from tfdistill.study.impressions import Impressions
+from tfdistill.study.judge import ListJudge
 from tfdistill.study.problem import Problem
-from tfdistill.study.progress import train_seeds, train_shown
-from tfdistill.study.trained import TrainedNet
+from tfdistill.study.trained import StoredScores
+from tfdistill.study.ways import train
 from tfdistill.teachers import GbdtTeacher, PairTeacher, SavedModelTeacher
 from tfdistill.trainers import LoggedTeacher
 from tfdistill.types import Teacher
 from tfdistill.zoo import ranking_pair
 from tfdistill.zoo.ranking_pair import default_pair
-from tfdistill.zoo.serving import published_once
 
-__all__ = ["KINDS", "distill", "evaluate", "score", "train_teacher"]
+__all__ = ["KINDS", "evaluate", "score", "train_teacher"]
 
 KINDS = ("network", "trees")
 """What can be trained as a teacher: a DCN-v2, or boosted trees."""
@@ -81,17 +80,16 @@ def train_teacher(
     recipe = dataclasses.replace(
         ranking_pair.teacher(default_pair(data.spec)), epochs=epochs
     )
-    problem = Problem.from_parts(data.spec, parts)
-    nets = train_shown("teacher", recipe, problem, out / "training", console=console)
+    problem = Problem.of(data, requests, summary)
+    nets = train(recipe, problem, out / "training", console=console)
     _keep(summary, out)
     serving = out / "serving"
-    (path,) = _published(
-        data.spec,
-        serving,
-        {serving: nets["teacher"]},
-        allow_privileged=True,
+    net = nets["teacher"]
+    source = {"spec": data.spec.to_json(), "net": net.fingerprint}
+    (export,) = published_once(
+        serving, source, lambda: {serving: net.servable(allow_privileged=True)}
     )
-    return path
+    return Path(export.path)
 
 
 def score(
@@ -163,71 +161,6 @@ def score(
     return store
 
 
-def distill(
-    data: Impressions,
-    scores: Path,
-    out: Path,
-    *,
-    without: Collection[str] = (),
-    epochs: int = 10,
-    seeds: Sequence[int] = (0,),
-    console: Console | None = None,
-) -> list[Path]:
-    """Trains a small student from stored scores and from labels, and one alone.
-
-    Args:
-        data: The impressions.
-        scores: Folder of the store.
-        out: Folder of the run.
-        without: Features that the student does without, besides privileged ones.
-        epochs: Passes over the requests.
-        seeds: Seeds of the training; the last one's students are exported.
-        console: Where progress, and how many impressions have no score, is printed.
-
-    Returns:
-        Folders of the SavedModels: the distilled student's, and the one's that was
-        trained alone.
-
-    Raises:
-        ValueError: If the store is damaged or of other keys, or has no score at all.
-    """
-    console = console or Console()
-    requests, summary = data.read(console=console)
-    parts = data.parts(requests)
-    store = ScoreStore.open(scores)
-    parts["train"], coverage = join_requests(parts["train"], store, {"score": "stored"})
-    console.print(f"Training part: {coverage}.")
-    if coverage.missing == coverage.asked:
-        raise ValueError(
-            f"The store in {str(scores)!r} has no score of any training impression; "
-            "was it made of this table?"
-        )
-    pair = default_pair(data.spec, without=without)
-    recipes = {
-        DISTILLED: dataclasses.replace(ranking_pair.two_stage(pair), epochs=epochs),
-        ALONE: dataclasses.replace(ranking_pair.alone(pair), epochs=epochs),
-    }
-    problem = Problem.from_parts(data.spec, parts)
-    runs = train_seeds(
-        recipes,
-        problem,
-        out,
-        seeds=seeds,
-        console=console,
-        teachers={DISTILLED: LoggedTeacher({_SIGNAL: "stored"})},
-    )
-    _keep(summary, out)
-    _print(
-        {n: [run[n]["fine"].metrics(problem.test) for run in runs] for n in recipes},
-        console,
-    )
-    last = {
-        out / "serving" / name.replace(" ", "-"): nets["fine"]
-        for name, nets in runs[-1].items()
-    }
-    return _published(data.spec, out / "serving", last)
-
-
 def evaluate(
     data: Impressions,
     models: Sequence[Path],
@@ -264,11 +197,10 @@ def evaluate(
         store = ScoreStore.open(scores)
         scored, coverage = join_requests(test, store, {"score": "stored"})
         console.print(f"Test part: {coverage}.")
-        judged[f"teacher {store.manifest.teacher}"] = _metrics(
-            test, scored.scores["stored"]
-        )
+        teacher = StoredScores("stored")
+        judged[f"teacher {store.manifest.teacher}"] = teacher.metrics(ListJudge(scored))
     for path in models:
-        judged[str(path)] = _metrics(test, _logits(path, test))
+        judged[str(path)] = ListJudge(test).ranking(_logits(path, test))
     if out is not None:
         with written_whole(out) as unfinished:
             unfinished.write_text(as_json(judged), encoding="utf-8")
@@ -283,26 +215,6 @@ def _keep(summary: DataSummary, out: Path) -> None:
     """
     with written_whole(out / "data.json") as unfinished:
         unfinished.write_text(as_json(summary), encoding="utf-8")
-
-
-def _published(
-    spec: FeatureSpec,
-    folder: Path,
-    nets: Mapping[Path, TrainedNet],
-    *,
-    allow_privileged: bool = False,
-) -> list[Path]:
-    """Writes SavedModels that another process has loaded and compared."""
-
-    def servables() -> dict[str | Path, Servable]:
-        return {
-            path: net.servable(allow_privileged=allow_privileged)
-            for path, net in nets.items()
-        }
-
-    fingerprints = {str(p.relative_to(folder)): n.fingerprint for p, n in nets.items()}
-    source = {"spec": spec.to_json(), "nets": fingerprints}
-    return [Path(e.path) for e in published_once(folder, source, servables)]
 
 
 def _name(teacher: Path) -> str:
@@ -335,12 +247,6 @@ def _logits(path: Path, requests: Requests) -> np.ndarray:
             "part; metrics of the others would not be the model's."
         )
     return logits
-
-
-def _metrics(requests: Requests, logits: np.ndarray) -> dict[str, float]:
-    known = (requests.candidates >= 0) & ~np.isnan(requests.labels) & ~np.isnan(logits)
-    labels, logits = np.nan_to_num(requests.labels), np.nan_to_num(logits)
-    return ranking_summary(labels, logits, requests.group, mask=known)
 
 
 def _print(

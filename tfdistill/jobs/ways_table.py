@@ -10,12 +10,12 @@ from rich.table import Table
 
 from tfdistill.documents import as_json
 from tfdistill.files import written_whole
+from tfdistill.jobs.cascades import judged, shown_sets, student_parameters
+from tfdistill.jobs.comparison import Sizes
 from tfdistill.report.cells import plain
+from tfdistill.study.problem import Problem
 from tfdistill.study.rounds import Candidates
 from tfdistill.study.ways import WAYS, train
-from tfdistill.zoo.comparison import Sizes
-from tfdistill.zoo.quickstart import Problem
-from tfdistill.zoo.training_modes import judged, shown_sets, student_parameters
 from tfdistill.zoo.unified_cascade import default_nets, recipe
 
 __all__ = ["ROWS", "compare", "mode_table"]
@@ -52,7 +52,7 @@ def compare(
     Run again with the same folder it goes on where it stopped.
 
     Args:
-        problem: What `make_problem` gave.
+        problem: What `movielens_problem` gave.
         out: Folder of the run: checkpoints and `cascade.json`.
         modes: Some of `WAYS`.
         seeds: Seeds of the training.
@@ -63,25 +63,24 @@ def compare(
         For each mode the metrics of `judged` for each seed.
     """
     console = console or Console()
-    sizes = Sizes.fitting(problem.parts.train.num_items)
+    sizes = Sizes.fitting(problem.train.num_items)
     nets = default_nets(problem.spec)
     searched = Candidates(depth=sizes.recall, epochs=1 if tiny else 2)
     unified = recipe(nets, candidates=searched, tiny=tiny)
-    console.print(problem.data.source)
-    console.print(problem.parts.split.sentence)
-    steps = -(-problem.parts.train.num_requests // unified.batch_size) * unified.epochs
+    console.print(problem.about.source, *problem.facts.values(), sep="\n")
+    steps = -(-problem.train.num_requests // unified.batch_size) * unified.epochs
     console.print(
         f"Every student is trained for {steps:,} steps of {unified.batch_size} "
-        f"requests, whatever the way; {problem.parts.train.num_items:,} items -> "
+        f"requests, whatever the way; {problem.train.num_items:,} items -> "
         f"{sizes.recall} recalled -> {sizes.coarse} -> {sizes.page} shown."
     )
-    test = problem.judges["test"]
+    test = problem.test.over_catalogue("A cascade")
     found: dict[str, list[Values]] = {mode: [] for mode in modes}
     for seed in seeds:
         for mode in modes:
             trained = train(
                 unified,
-                problem.study,
+                problem,
                 out / f"seed-{seed}",
                 training=mode,
                 seed=seed,

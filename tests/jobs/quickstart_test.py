@@ -11,24 +11,26 @@ import tensorflow as tf
 from rich.console import Console
 from zoo_fixture import movielens
 
+from tfdistill.jobs.movielens import quickstart
 from tfdistill.report import ALONE, DISTILLED, TEACHER
+from tfdistill.study.public import movielens_problem
 from tfdistill.zoo import movielens_cascade as zoo
-from tfdistill.zoo.quickstart import make_problem, quickstart
+from tfdistill.zoo.unified_cascade import STAGES
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("quickstart")
     output = io.StringIO()
-    problem = make_problem(movielens())
+    problem = movielens_problem(movielens(), tiny=True)
     console = Console(file=output, width=120)
-    results = quickstart(problem, out, seeds=(0,), tiny=True, console=console)
+    results = quickstart(movielens(), out, seeds=(0,), tiny=True, console=console)
     return out, problem, results, output.getvalue()
 
 
 def test_every_stage_has_teacher_student_alone_and_distilled(run):
     _, _, results, _ = run
-    assert [stage.name for stage in results.stages] == list(zoo.STAGES)
+    assert [stage.name for stage in results.stages] == list(STAGES)
     for stage in results.stages:
         assert [model.name for model in stage.models] == [TEACHER, ALONE, DISTILLED]
         for model in stage.models:
@@ -45,14 +47,14 @@ def test_the_run_is_reported_and_exported(run):
     for export in results.exports:
         assert export.max_difference < 1e-5
         assert (out / "serving" / export.name / "1" / "saved_model.pb").is_file()
-    assert {cost.name for cost in results.costs} == {"teacher", *zoo.STAGES, "cascade"}
+    assert {cost.name for cost in results.costs} == {"teacher", *STAGES, "cascade"}
     assert all(cost.mflops > 0 for cost in results.costs)
 
 
 def test_a_second_run_trains_nothing_and_gives_the_same(run):
     out, problem, results, _ = run
     again = quickstart(
-        problem, out, seeds=(0,), tiny=True, console=Console(file=io.StringIO())
+        movielens(), out, seeds=(0,), tiny=True, console=Console(file=io.StringIO())
     )
     for one, two in zip(results.stages, again.stages):
         assert [m.test for m in one.models] == [m.test for m in two.models]
@@ -64,11 +66,11 @@ def test_exported_recall_returns_the_films_that_the_judge_ranks_first(run):
     out, problem, _, _ = run
     loaded = tf.saved_model.load(str(out / "serving" / "recall" / "1"))
     top = loaded.signatures["serving_default"]
-    judge, users = problem.judges["test"], problem.parts.test.users
+    judge, users = problem.test, problem.test.requests.users
     names = top.structured_input_signature[1]
     request = {n: tf.constant(users[n][judge.first]) for n in names}
     ids = top(**request)["ids"].numpy()
-    items = problem.parts.test.items["item_id"]
+    items = problem.test.requests.items["item_id"]
     for user in range(len(judge.first)):
         seen = set(items[judge.seen.item[judge.seen.user == user]].tolist())
         unseen = [i for i in ids[user] if i not in seen][:3]
@@ -82,7 +84,7 @@ def test_the_exported_cascade_is_the_exported_stages(run):
         for name in ("coarse", "fine", "cascade")
     }
     served = {name: model.signatures for name, model in loaded.items()}
-    test = problem.parts.test
+    test = problem.test.requests
 
     def called(function, features):
         names = function.structured_input_signature[1]
@@ -101,9 +103,10 @@ def test_the_exported_cascade_is_the_exported_stages(run):
     np.testing.assert_array_equal(page["ids"], ids)
 
 
-@pytest.mark.parametrize("stage", zoo.STAGES)
+@pytest.mark.parametrize("stage", STAGES)
 def test_the_baseline_is_the_student_without_its_teacher(stage):
-    joint, alone = zoo.joint(), zoo.alone(stage)
+    joint = zoo.joint()
+    alone = joint.only(stage)
     assert alone.nets == {stage: joint.nets[stage]}
     assert not any("teacher" in t.source for t in alone.transfers)
     for same in ("epochs", "batch_size", "negatives", "learning_rate"):
