@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfdistill.data.batching import RequestBatches
+from tfdistill.data.requests import Requests
 from tfdistill.files import locked
 from tfdistill.layers import FeatureEmbeddings
 from tfdistill.losses import SigmoidCrossEntropy
@@ -63,7 +64,7 @@ def fit_nets(
     Returns:
         The nets by name.
     """
-    batches = _batches(recipe, problem, directory, seed)
+    batches = _batches(recipe, problem, directory, teacher, seed)
     tf.keras.utils.set_random_seed(seed)
     network = _network(recipe, problem, start)
     distiller = _compiled(recipe, network, teacher, batches.steps_per_epoch)
@@ -103,7 +104,13 @@ def fit_nets(
     return trained
 
 
-def _batches(recipe: Recipe, problem: Problem, directory: Path, seed: int) -> Batches:
+def _batches(
+    recipe: Recipe,
+    problem: Problem,
+    directory: Path,
+    teacher: Teacher | None,
+    seed: int,
+) -> Batches:
     """The recipe's own batches, or the problem's requests with drawn items.
 
     They come in rounds where recall finds candidates.
@@ -119,6 +126,7 @@ def _batches(recipe: Recipe, problem: Problem, directory: Path, seed: int) -> Ba
         known=problem.known,
         outputs={**recipe.labelled, **dict.fromkeys(recipe.recallers, "")},
         label_negatives=recipe.label_negatives,
+        pairs=_pairs_read(recipe, problem.train, teacher),
     )
     if recipe.candidates is None:
         batches: Batches = make()
@@ -132,6 +140,17 @@ def _batches(recipe: Recipe, problem: Problem, directory: Path, seed: int) -> Ba
         known=problem.known,
         seed=seed,
     )
+
+
+def _pairs_read(
+    recipe: Recipe, requests: Requests, teacher: Teacher | None
+) -> set[str]:
+    """The pair features in a batch: those of the nets, and for a teacher all."""
+    read = {name for net in recipe.nets.values() for name in net.features}
+    if teacher is not None:
+        draws = recipe.negatives or recipe.candidates
+        read |= set(requests.pair_sources if draws else requests.listed_pairs)
+    return read & set(requests.listed_pairs)
 
 
 def weights_file(name: str) -> str:
