@@ -21,8 +21,9 @@ import numpy as np
 import store
 from pages import renew, seeds
 
-from tfdistill.data import Simulation, simulate, split_requests
-from tfdistill.data.synthetic_settings import MAIN
+from tfdistill.data import split_requests
+from tfdistill.datasets import Simulation, simulate
+from tfdistill.datasets.synthetic_settings import MAIN
 from tfdistill.losses import (
     DistillationLoss,
     ListSoftmaxKL,

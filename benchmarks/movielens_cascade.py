@@ -14,7 +14,7 @@ import pathlib
 import store
 from tfdistill.zoo.quickstart import make_problem, quickstart
 
-from tfdistill.data import load_movielens
+from tfdistill.datasets import load_movielens
 from tfdistill.report import ALONE, DISTILLED, MODELS, Results
 
 NAME = "cascade"

@@ -17,7 +17,7 @@ import pathlib
 import store
 from tfdistill.zoo.quickstart import make_problem
 
-from tfdistill.data import load_movielens
+from tfdistill.datasets import load_movielens
 from tfdistill.study.training import train
 from tfdistill.zoo import movielens_cascade as zoo
 

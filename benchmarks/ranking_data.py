@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 
+import extracts
 import numpy as np
 import pandas as pd
 
@@ -20,15 +21,15 @@ from tfdistill.data import (
     Requests,
     Split,
     Table,
-    load_frappe,
-    load_kuairec,
-    load_movielens_1m,
-    movielens_requests,
-    movielens_spec,
     split_requests,
     windows,
 )
-from tfdistill.data.frappe import FRAPPE_CONTEXT
+from tfdistill.datasets import (
+    load_frappe,
+    movielens_requests,
+    movielens_spec,
+)
+from tfdistill.datasets.frappe import FRAPPE_CONTEXT
 from tfdistill.pairs import Pairs
 
 LIST_SIZE = 20
@@ -82,7 +83,7 @@ def movielens_1m(
     Returns:
         The problem.
     """
-    data = load_movielens_1m(data_dir)
+    data = extracts.movielens_1m(data_dir)
     rng = np.random.default_rng(seed)
     chosen = rng.choice(data.users["user_id"], users, replace=False)
     pairs = data.ratings[data.ratings["user_id"].isin(chosen)]
@@ -114,7 +115,7 @@ def kuairec(path: pathlib.Path, *, seed: int = 0, dim: int = 16) -> RankingProbl
     Returns:
         The problem.
     """
-    exposures = load_kuairec(path).rename(columns={"watch_ratio": "rating"})
+    exposures = extracts.kuairec(path).rename(columns={"watch_ratio": "rating"})
     rng = np.random.default_rng(seed)
     split = random_split(exposures, rng)
     ids = [{name: np.unique(exposures[name])} for name in ("user_id", "item_id")]

@@ -18,13 +18,14 @@ import functools
 import pathlib
 from collections.abc import Callable
 
+import extracts
 import numpy as np
 import store
 import tensorflow as tf
 from recall_rows import ROWS, WIDE, Row, Trial
 from recall_table import NAME, table
 
-from tfdistill.data import ImplicitFeedback, RecallBatches, implicit_sets
+from tfdistill.data import ImplicitFeedback, RecallBatches
 from tfdistill.metrics import (
     dot_scores,
     head_items,
@@ -44,14 +45,12 @@ from tfdistill.zoo import recall_from_lists as zoo
 from tfdistill.zoo import sequence_recall
 
 SETS: dict[str, Callable[[pathlib.Path], ImplicitFeedback]] = {
-    "citeulike": lambda folder: implicit_sets.load_citeulike(folder / "citeulike"),
-    "movielens-1m": lambda folder: implicit_sets.load_movielens_positives(
-        folder / "ml-1m"
-    ),
-    "online-retail": lambda folder: implicit_sets.load_online_retail(
+    "citeulike": lambda folder: extracts.citeulike(folder / "citeulike"),
+    "movielens-1m": lambda folder: extracts.movielens_positives(folder / "ml-1m"),
+    "online-retail": lambda folder: extracts.online_retail(
         folder / "online-retail" / "online_retail.npz"
     ),
-    "gowalla": lambda folder: implicit_sets.load_gowalla(folder / "gowalla"),
+    "gowalla": lambda folder: extracts.gowalla(folder / "gowalla"),
 }
 TUNED = {"online-retail": "citeulike", "gowalla": "citeulike"}
 """Sets that take the settings of another."""

@@ -25,6 +25,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import extracts
 import numpy as np
 import store
 import tensorflow as tf
@@ -33,7 +34,6 @@ from pages import renew
 
 from tfdistill.data import RequestBatches, Requests
 from tfdistill.data.implicit import ImplicitFeedback
-from tfdistill.data.implicit_sets import load_gowalla
 from tfdistill.export import ExactIndex, IvfIndex
 from tfdistill.export.k_means import k_means, nearest
 from tfdistill.metrics import dot_scores, retrieval_recall, top_k
@@ -83,7 +83,7 @@ def train(data: ImplicitFeedback) -> dict[str, Any]:
 
 def trained(folder: pathlib.Path, kept: pathlib.Path | None) -> dict[str, Any]:
     """The vectors, trained or read, and how good they are on some users."""
-    data = load_gowalla(folder / "gowalla")
+    data = extracts.gowalla(folder / "gowalla")
     make = functools.partial(train, data)
     found = make() if kept is None else store.kept(kept, data.train.fingerprint, make)
     users = np.random.default_rng(0).choice(data.num_users, 4 * QUERIES, replace=False)

@@ -7,23 +7,15 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import extracts
 import numpy as np
 import pandas as pd
 from tfdistill.zoo.quickstart import make_problem
 
-from tfdistill.data import (
-    FeatureSpec,
-    Requests,
-    SimulatorConfig,
-    Split,
-    load_movielens_1m,
-    simulate,
-    split_requests,
-    windows,
-)
-from tfdistill.data.implicit_sets import load_citeulike
+from tfdistill.data import FeatureSpec, Requests, Split, split_requests, windows
 from tfdistill.data.spec import Feature, Table
-from tfdistill.data.synthetic import Oracle
+from tfdistill.datasets import SimulatorConfig, simulate
+from tfdistill.datasets.synthetic import Oracle
 from tfdistill.metrics import dot_scores, head_items, regret, top_k
 from tfdistill.models import CoarseTwoTower, DeepFm, Net, TwoTower
 from tfdistill.pairs import Pairs
@@ -133,7 +125,7 @@ class CascadeProblem:
 
 def movielens_1m(data_dir: pathlib.Path) -> CascadeProblem:
     """2,000 users of MovieLens-1M over its whole catalogue of 3,883 films."""
-    data = load_movielens_1m(data_dir / "ml-1m")
+    data = extracts.movielens_1m(data_dir / "ml-1m")
     tested = data.users["user_id"].isin(data.ratings["user_id"][data.test])
     users = pd.concat([data.users[tested], data.users[~tested]])[:USERS]
     users = users.sort_values("user_id", ignore_index=True)
@@ -157,7 +149,7 @@ def citeulike(data_dir: pathlib.Path) -> CascadeProblem:
     factorisation machine learned next to nothing there. Rankers read recall's tables
     behind a gradient block, where they can.
     """
-    data = load_citeulike(data_dir / "citeulike")
+    data = extracts.citeulike(data_dir / "citeulike")
     frames = [
         pd.DataFrame(
             {"user_id": pairs.user, "item_id": pairs.item, "rating": 5.0}

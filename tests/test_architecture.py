@@ -17,8 +17,8 @@ EVERY = sorted(
 )
 # A part of the package may import these parts, or modules of parts, and itself.
 FRONT = {
-    *("data", "export", "report", "scores", "serving", "teachers", "trainers"),
-    *("jobs", "study", "version", "zoo"),
+    *("data", "datasets", "export", "jobs", "report", "scores", "serving"),
+    *("study", "teachers", "trainers", "version", "zoo"),
 }
 MAY_IMPORT = {
     "_keras": set(),
@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "optimizers": set(),
     "pairs": {"identity"},
     "data": {"arrays", "documents", "files", "identity", "names", "pairs", "types"},
+    "datasets": {"data", "files"},
     "losses": {"types"},
     "layers": {"types", "data.spec", "names"},
     "models": {"layers", "data.spec", "names"},
@@ -50,18 +51,18 @@ MAY_IMPORT = {
     "report": {"data.summary", "documents", "files", "metrics"},
     "serving": {"documents", "export", "files"},
     "study": {
-        *("arrays", "data", "export", "files", "identity", "layers", "losses"),
-        *("metrics", "models", "names", "optimizers", "pairs", "report", "teachers"),
-        *("trainers", "types"),
+        *("arrays", "data", "datasets", "export", "files", "identity", "layers"),
+        *("losses", "metrics", "models", "names", "optimizers", "pairs", "report"),
+        *("teachers", "trainers", "types"),
     },
     "zoo": {
         *("data", "identity", "losses", "models", "optimizers", "pairs", "study"),
         "trainers",
     },
     "jobs": {
-        *("data", "documents", "export", "files", "identity", "metrics", "models"),
-        *("pairs", "report", "scores", "study", "teachers", "trainers", "types"),
-        *("version", "zoo"),
+        *("data", "datasets", "documents", "export", "files", "identity", "metrics"),
+        *("models", "pairs", "report", "scores", "study", "teachers", "trainers"),
+        *("types", "version", "zoo"),
     },
     "commands": FRONT | {"files", "serving"},
     "cli": {"commands", "files", "version"},

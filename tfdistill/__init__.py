@@ -36,7 +36,7 @@ _LATER = {
     "publish": "tfdistill.study",
     "train": "tfdistill.study",
 }
-_ROOMS = ("losses", "models", "teachers", "zoo")
+_ROOMS = ("datasets", "losses", "models", "teachers", "zoo")
 
 
 def __getattr__(name: str) -> Any:

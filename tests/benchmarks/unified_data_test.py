@@ -73,7 +73,7 @@ def test_citeulike_becomes_lists_of_positives(unified_data, monkeypatch):
     train = Pairs(user, chosen[:, :25].ravel(), 190)
     valid, test = (Pairs(np.arange(30), chosen[:, i], 190) for i in (25, 26))
     data = ImplicitFeedback("made up", 30, train, valid, test)
-    monkeypatch.setattr(unified_data, "load_citeulike", lambda path: data)
+    monkeypatch.setattr(unified_data.extracts, "citeulike", lambda path: data)
     problem = unified_data.citeulike(Path("nowhere"))
     for stage in ("recall", "coarse", "fine"):
         assert problem.nets[stage].features == ("user_id", "item_id")

@@ -41,7 +41,7 @@ def quickstart(
     trained jointly; each student also alone, for comparison. Run again, it goes on
     where it stopped.
     """
-    from tfdistill.data.movielens import load_movielens
+    from tfdistill.datasets.movielens import load_movielens
     from tfdistill.jobs.movielens import quickstart as run
 
     data = load_movielens(data_dir)
@@ -73,7 +73,7 @@ def cascade(
     teacher of joint training stops at its best epoch. The table shows what a user sees
     at the end of the cascade. Run again, it goes on where it stopped.
     """
-    from tfdistill.data.movielens import load_movielens
+    from tfdistill.datasets.movielens import load_movielens
     from tfdistill.jobs.ways_table import compare
     from tfdistill.study.public import movielens_problem
     from tfdistill.study.ways import WAYS

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tfdistill.data.movielens import MovieLens
+from tfdistill.datasets.movielens import MovieLens
 from tfdistill.jobs.comparison import Sizes
 from tfdistill.jobs.run import run
 from tfdistill.report import Results

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from tfdistill.data.movielens import MovieLens
-from tfdistill.data.movielens_features import (
+from tfdistill.datasets.movielens import MovieLens
+from tfdistill.datasets.movielens_features import (
     movielens_requests,
     movielens_spec,
     movielens_split,

@@ -7,7 +7,7 @@ it recalls beside EASE, and a student of both.
 Its vectors are those of a two-tower net, so `dot_scores` gives what students of lists
 learn from, and it can be served itself where a transformer per request is affordable:
 
-    problem = Problem.from_feedback(load_movielens_positives("data/ml-1m"), dim=64)
+    problem = Problem.from_interactions(clicks, user=..., item=..., time=..., dim=64)
     net = train(recipe(), problem, directory)["recall"]
     data = problem.interactions
     towers = net.recaller(data.requests("train"))

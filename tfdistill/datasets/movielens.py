@@ -14,16 +14,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tfdistill.data.movielens_archives import (
+from tfdistill.datasets.movielens_archives import (
     ARCHIVES,
     Archive,
     default_cache_dir,
     obtain,
 )
-from tfdistill.data.movielens_formats import (
+from tfdistill.datasets.movielens_formats import (
     find_100k,
     read_1m,
-    read_1m_extract,
     read_100k,
 )
 from tfdistill.files import read_as
@@ -56,6 +55,25 @@ class Expected:
     users: int
     items: int
     checksum: str = ""
+
+    def check(self, source: str, rows: int, users: int, items: int) -> None:
+        """Refuses a data set of another size.
+
+        Args:
+            source: What was read, for the error.
+            rows: How many there are.
+            users: Likewise.
+            items: Likewise.
+
+        Raises:
+            ValueError: If a number differs.
+        """
+        found, wanted = (rows, users, items), (self.rows, self.users, self.items)
+        if found != wanted:
+            raise ValueError(
+                f"{source}: read {found} rows, users and items, expected {wanted}; a "
+                "file is truncated or of another data set. Fetch it again."
+            )
 
 
 EXPECTED_100K = Expected(
@@ -139,13 +157,8 @@ class MovieLens:
         Raises:
             ValueError: If something differs.
         """
-        found = (len(self.ratings), len(self.users), len(self.items))
-        wanted = (expected.rows, expected.users, expected.items)
-        if found != wanted:
-            raise ValueError(
-                f"{self.name}: read {found} ratings, users and items, expected "
-                f"{wanted}; a file is truncated or of another data set. {self.source}"
-            )
+        source = f"{self.name} ({self.source})"
+        expected.check(source, len(self.ratings), len(self.users), len(self.items))
         if expected.checksum and self.checksum() != expected.checksum:
             raise ValueError(
                 f"{self.name}: the values have checksum {self.checksum()}, expected "
@@ -220,15 +233,9 @@ def load_movielens_1m(
 ) -> MovieLens:
     """Loads MovieLens-1M from a folder that holds it.
 
-    The original layout (`ratings.dat`, `users.dat`, `movies.dat`) has the time of every
-    rating. A folder with `test_ratings.parquet` instead holds an extract with the time
-    of positives only: users with timed positives are kept, their other pairs are
-    ratings below 4 (NaN) with an imputed time, and `test` marks the rows of that file;
-    `source` says all this.
-
     Args:
-        data_dir: The folder.
-        expected: What must have been read of the original layout.
+        data_dir: The folder, with `ratings.dat`, `users.dat` and `movies.dat`.
+        expected: What must have been read.
 
     Returns:
         The data.
@@ -247,17 +254,7 @@ def load_movielens_1m(
     """
     folder = _given_folder(data_dir)
     source = f"MovieLens-1M was read from {folder}."
-    if (folder / "test_ratings.parquet").is_file():
-        frames, test = read_1m_extract(folder)
-        source += (
-            " It has users with timed positives only. The times of ratings below 4 are "
-            "unknown outside of the test part, which is the one of the source: they "
-            "were drawn among the times of the same user's positives."
-        )
-        data = MovieLens("MovieLens-1M", *frames, source=source, test=test)
-    else:
-        data = MovieLens("MovieLens-1M", *read_1m(folder), source=source)
-        data.verify(expected)
+    data = MovieLens("MovieLens-1M", *read_1m(folder), source=source).verify(expected)
     _LOGGER.info(source)
     return data
 

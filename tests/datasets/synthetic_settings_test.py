@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from tfdistill.data.synthetic import simulate
-from tfdistill.data.synthetic_settings import (
+from tfdistill.datasets.synthetic import simulate
+from tfdistill.datasets.synthetic_settings import (
     BAD_TEACHER,
     EQUAL_FEATURES_AMPLE_DATA,
     MAIN,

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from movielens_fixture import EXPECTED, write_original, write_recbole, write_zip
 
-from tfdistill.data.movielens import load_movielens_100k
-from tfdistill.data.movielens_archives import (
+from tfdistill.datasets.movielens import load_movielens_100k
+from tfdistill.datasets.movielens_archives import (
     ARCHIVES,
     Archive,
     default_cache_dir,

@@ -1,21 +1,19 @@
 import dataclasses
-import os
 import time
-from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from movielens_fixture import EXPECTED, write_original
-from splits_test import interactions
 
 from tfdistill.data.batching import RequestBatches
-from tfdistill.data.movielens import MovieLens, load_movielens, load_movielens_100k
-from tfdistill.data.movielens_features import (
+from tfdistill.data.splits import fixed_test_split, global_temporal_split
+from tfdistill.datasets.movielens import MovieLens, load_movielens_100k
+from tfdistill.datasets.movielens_features import (
     movielens_requests,
     movielens_spec,
     movielens_split,
 )
-from tfdistill.data.splits import fixed_test_split, global_temporal_split
 
 
 @pytest.fixture
@@ -100,7 +98,15 @@ def test_further_tasks_are_columns_of_the_ratings(tiny):
 
 
 def test_one_million_interactions_take_seconds(tiny):
-    ratings = interactions(size=10**6, users=6000).drop_duplicates()
+    rng, size = np.random.default_rng(0), 10**6
+    ratings = pd.DataFrame(
+        {
+            "user_id": rng.integers(6000, size=size),
+            "item_id": rng.integers(500, size=size),
+            "rating": rng.integers(1, 6, size=size),
+            "timestamp": rng.integers(10**6, size=size),
+        }
+    ).drop_duplicates()
     users = tiny.users.sample(6000, replace=True, random_state=0)
     items = tiny.items.sample(500, replace=True, random_state=0)
     data = MovieLens(
@@ -115,19 +121,3 @@ def test_one_million_interactions_take_seconds(tiny):
     parts = movielens_requests(data, split, negatives=50)
     assert time.process_time() - start < 20
     assert sum(len(p) for p in parts.interactions.values()) > 8 * 10**5
-
-
-def test_real_movielens_1m():
-    """Runs where TFDISTILL_DATA_DIR has the folder ml-1m."""
-    folder = Path(os.environ.get("TFDISTILL_DATA_DIR", ""), "ml-1m")
-    if "TFDISTILL_DATA_DIR" not in os.environ or not folder.is_dir():
-        pytest.skip("set TFDISTILL_DATA_DIR to a folder that has ml-1m in it")
-    data = load_movielens(folder)
-    split = movielens_split(data)
-    parts = movielens_requests(data, split)
-    spec = movielens_spec(parts)
-    assert len(spec.table_of(spec["genres"]).vocabulary) == 18
-    if data.test is not None:
-        assert len(data.ratings) == 904_579 and data.test.sum() == 80_298
-        assert len(data.users) == 5_398
-        assert split.counts()["test"].cold_users == 2

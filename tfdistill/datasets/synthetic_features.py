@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from tfdistill.data.spec import Feature, FeatureSpec, Table
-from tfdistill.data.synthetic_settings import SimulatorConfig
+from tfdistill.datasets.synthetic_settings import SimulatorConfig
 
 __all__ = ["feature_spec", "observed_features", "privileged_features"]
 

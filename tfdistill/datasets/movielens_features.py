@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfdistill.data.movielens import MovieLens
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.data.splits import (
@@ -16,6 +15,7 @@ from tfdistill.data.splits import (
     per_user_temporal_split,
 )
 from tfdistill.data.windows import RequestParts, windows
+from tfdistill.datasets.movielens import MovieLens
 
 __all__ = ["movielens_requests", "movielens_spec", "movielens_split"]
 

@@ -1,19 +1,17 @@
 import dataclasses
 import logging
 
-import numpy as np
 import pytest
 from movielens_fixture import (
     EXPECTED,
     RATINGS,
     write_1m,
-    write_1m_extract,
     write_original,
     write_recbole,
     write_zip,
 )
 
-from tfdistill.data.movielens import (
+from tfdistill.datasets.movielens import (
     load_movielens,
     load_movielens_1m,
     load_movielens_100k,
@@ -154,37 +152,4 @@ def test_original_movielens_1m(tmp_path):
             load_movielens(given)
     (folder / "ratings.dat").unlink()
     with pytest.raises(FileNotFoundError, match=r"ratings\.dat"):
-        load_movielens_1m(folder)
-
-
-def test_movielens_1m_without_the_times_of_negatives(tmp_path):
-    held = {(1, 5), (2, 4)}
-    data = load_movielens(write_1m_extract(tmp_path, held))
-    rows = data.ratings
-    pairs = set(zip(rows.user_id[data.test], rows.item_id[data.test]))
-    assert pairs == held
-    # user 3 has no timed positive, so none of its pairs has a label
-    truth = {(user, item): rating for user, item, rating, _ in RATINGS if user != 3}
-    assert set(zip(rows.user_id, rows.item_id)) == set(truth)
-    for row, test in zip(rows.itertuples(), data.test):
-        rating = truth[row.user_id, row.item_id]
-        if test or rating >= 4:
-            assert row.rating == rating
-        else:
-            assert np.isnan(row.rating)
-            timed = rows[(rows.user_id == row.user_id) & (rows.rating >= 4)]
-            assert row.timestamp in set(timed.timestamp)
-    assert data.users.user_id.tolist() == [1, 2]
-    assert "users with timed positives only" in data.source
-    again = load_movielens_1m(tmp_path)
-    assert again.checksum() == data.checksum()
-
-
-def test_movielens_1m_extract_with_a_broken_file(tmp_path):
-    folder = write_1m_extract(tmp_path, {(1, 5)})
-    (folder / "ratings.parquet").write_bytes(b"PAR1 no more")
-    with pytest.raises(ValueError, match=r"ratings\.parquet' can't be read as Parquet"):
-        load_movielens_1m(folder)
-    (folder / "positives_val.parquet").unlink()
-    with pytest.raises(FileNotFoundError, match=r"positives_val\.parquet' is missing"):
         load_movielens_1m(folder)

@@ -10,12 +10,12 @@ import numpy as np
 
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
-from tfdistill.data.synthetic_features import (
+from tfdistill.datasets.synthetic_features import (
     feature_spec,
     observed_features,
     privileged_features,
 )
-from tfdistill.data.synthetic_settings import SimulatorConfig
+from tfdistill.datasets.synthetic_settings import SimulatorConfig
 
 __all__ = ["Oracle", "Simulation", "simulate"]
 

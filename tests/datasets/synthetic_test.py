@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from tfdistill import metrics
-from tfdistill.data.synthetic import Oracle, simulate
-from tfdistill.data.synthetic_settings import SimulatorConfig
+from tfdistill.datasets.synthetic import Oracle, simulate
+from tfdistill.datasets.synthetic_settings import SimulatorConfig
 
 CONFIG = SimulatorConfig(users=400, items=300)
 

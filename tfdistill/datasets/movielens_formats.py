@@ -12,7 +12,7 @@ import pandas as pd
 
 from tfdistill.files import read_as
 
-__all__ = ["find_100k", "read_100k", "read_1m", "read_1m_extract"]
+__all__ = ["find_100k", "read_100k", "read_1m"]
 
 Frames = tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
 """Ratings in time order, users and items by id."""
@@ -81,11 +81,12 @@ def read_100k(folder: Any) -> Frames:
     return _ratings(ratings), _users(users), _items(items["item_id"], titles, genres)
 
 
-def read_1m(folder: Path) -> Frames:
+def read_1m(folder: Path, ratings: pd.DataFrame | None = None) -> Frames:
     """Reads MovieLens-1M in the format of GroupLens.
 
     Args:
         folder: Folder with `ratings.dat`, `users.dat` and `movies.dat`.
+        ratings: Ratings in place of those in the folder, with their columns.
 
     Returns:
         Ratings, users and items.
@@ -94,61 +95,13 @@ def read_1m(folder: Path) -> Frames:
         FileNotFoundError: If a file is missing.
         ValueError: If a file can't be parsed; the text names it.
     """
-    ratings = _ratings(_table(folder / "ratings.dat", "::", _RATINGS))
-    return (ratings, *_read_sides_1m(folder))
-
-
-def read_1m_extract(folder: Path, seed: int = 0) -> tuple[Frames, np.ndarray]:
-    """Reads the extract of MovieLens-1M that has the time of positives only.
-
-    The users with timed positives before the test part are kept, and those of the test
-    part. A pair of a kept user that is neither a positive nor in the test part was
-    rated below 4 (rating NaN); its time is drawn among the times of the same user's
-    positives before the test part.
-
-    Args:
-        folder: Folder with `positives_train.parquet`, `positives_val.parquet`,
-            `test_ratings.parquet`, `ratings.parquet`, `users.dat` and `movies.dat`.
-        seed: Seed of the drawn times.
-
-    Returns:
-        Ratings, users and items; and bool `[N]`, which ratings are of the test part.
-
-    Raises:
-        FileNotFoundError: If a file is missing.
-        ValueError: If a file can't be parsed; the text names it.
-    """
-    parts = [
-        _parquet(folder / f"{name}.parquet", ["user_id", "movie_id", *_RATINGS[2:]])
-        for name in ("positives_train", "positives_val", "test_ratings")
-    ]
-    timed = pd.concat(parts, ignore_index=True)
-    timed = timed.rename(columns={"movie_id": "item_id"})
-    timed["test"] = np.arange(len(timed)) >= len(timed) - len(parts[-1])
-    pairs = _parquet(folder / "ratings.parquet", ["userID", "movieID"])
-    rest = pd.DataFrame(pairs.to_numpy().astype(np.int64), columns=list(_RATINGS[:2]))
-    keys = [frame["user_id"] * 10**6 + frame["item_id"] for frame in (timed, rest)]
-    positives = timed[~timed["test"]].sort_values("user_id", kind="stable")
-    owners, first, count = np.unique(
-        positives["user_id"], return_index=True, return_counts=True
-    )
-    rest = rest[rest["user_id"].isin(owners) & ~keys[1].isin(keys[0])]
-    owner = np.searchsorted(owners, rest["user_id"])
-    draw = np.random.default_rng(seed).random(len(rest)) * count[owner]
-    times = positives["timestamp"].to_numpy()[first[owner] + draw.astype(np.int64)]
-    rest = rest.assign(rating=np.nan, timestamp=times, test=False)
-    ratings = _ratings(pd.concat([timed, rest], ignore_index=True))
-    users, items = _read_sides_1m(folder)
-    users = users[users["user_id"].isin(ratings["user_id"])].reset_index(drop=True)
-    test = ratings.pop("test").to_numpy()
-    return (ratings, users, items), test
-
-
-def _read_sides_1m(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    if ratings is None:
+        ratings = _table(folder / "ratings.dat", "::", _RATINGS)
     users = _table(folder / "users.dat", "::", _USERS_1M)
     items = _table(folder / "movies.dat", "::", ("item_id", "title", "genres"))
     genres = [text.split("|") for text in items["genres"]]
-    return _users(users), _items(items["item_id"], items["title"], genres)
+    items = _items(items["item_id"], items["title"], genres)
+    return _ratings(ratings), _users(users), items
 
 
 def _table(
@@ -179,14 +132,6 @@ def _table(
             f"MovieLens: {str(path)!r} has text where numbers belong, in one of "
             f"{numbers}: {error}."
         ) from error
-
-
-def _parquet(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    if not path.is_file():
-        raise FileNotFoundError(f"MovieLens: the file {str(path)!r} is missing.")
-    what = f"Parquet with the columns {list(columns)}"
-    with read_as(path, what, remedy="Fetch it again."):
-        return pd.read_parquet(path, columns=list(columns))
 
 
 def _ratings(frame: pd.DataFrame) -> pd.DataFrame:

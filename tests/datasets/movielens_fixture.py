@@ -2,10 +2,8 @@
 
 import zipfile
 
-import pandas as pd
-
-from tfdistill.data.movielens import Expected
-from tfdistill.data.movielens_formats import _GENRES_100K
+from tfdistill.datasets.movielens import Expected
+from tfdistill.datasets.movielens_formats import _GENRES_100K
 
 # id, title as in u.item, the same as RecBole cuts it, genres
 ITEMS = [
@@ -66,34 +64,11 @@ def write_recbole(folder):
 def write_1m(folder):
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "ratings.dat", "::", RATINGS)
-    _write_sides_1m(folder)
-    return folder
-
-
-def write_1m_extract(folder, test):
-    """User 3 has no timed positive; `test` holds the (user, item) of the test part."""
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_sides_1m(folder)
-    frame = pd.DataFrame(
-        RATINGS, columns=["user_id", "movie_id", "rating", "timestamp"]
-    )
-    held = [(row.user_id, row.movie_id) in test for row in frame.itertuples()]
-    held = pd.Series(held)
-    positives = frame[(frame.rating >= 4) & (frame.user_id != 3) & ~held]
-    positives[::2].to_parquet(folder / "positives_train.parquet")
-    positives[1::2].to_parquet(folder / "positives_val.parquet")
-    frame[held].to_parquet(folder / "test_ratings.parquet")
-    pairs = frame[["user_id", "movie_id"]].astype(str)
-    pairs.columns = ["userID", "movieID"]
-    pairs.to_parquet(folder / "ratings.parquet")
-    return folder
-
-
-def _write_sides_1m(folder):
     rows = [(user, gender, age, job, code) for user, age, gender, job, code in USERS]
     _write(folder / "users.dat", "::", rows)
     rows = [(item, title, "|".join(genres.split())) for item, title, _, genres in ITEMS]
     _write(folder / "movies.dat", "::", rows)
+    return folder
 
 
 def write_zip(folder, path, prefix):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import zipfile
 from pathlib import Path
 
 import pandas as pd
 
-from tfdistill.data.delimited import check_file, read_interactions
-from tfdistill.data.movielens import Expected
+from tfdistill.datasets.movielens import Expected
 from tfdistill.files import read_as
 
 __all__ = ["EXPECTED_FRAPPE", "FRAPPE_CONTEXT", "load_frappe"]
@@ -66,16 +63,22 @@ def load_frappe(
         Baltrunas et al., Frappe: Understanding the Usage and Perception of Mobile App
         Recommendations In-The-Wild, 2015, arXiv:1505.03014.
     """
-    check_file(path, "Frappe", "Mobile_Frappe.zip")
-    what = f"an archive with {_MEMBER!r}"
-    with contextlib.ExitStack() as stack:
-        with read_as(path, what, remedy="Fetch the file again."):
-            archive = stack.enter_context(zipfile.ZipFile(path))
-            archive.open(_MEMBER).close()
-
-        def opened() -> io.BufferedReader:
-            return io.BufferedReader(archive.open(_MEMBER))  # type: ignore[arg-type]
-
-        return read_interactions(
-            opened, str(path), _COLUMNS, expected, separator="\t", header=True
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f"Frappe: there is no file {str(path)!r}. Give the path of "
+            "Mobile_Frappe.zip."
         )
+    remedy = "Fetch the file again."
+    with read_as(path, f"an archive with {_MEMBER!r}", remedy=remedy):
+        with zipfile.ZipFile(path) as archive, archive.open(_MEMBER) as file:
+            frame = pd.read_csv(
+                file,
+                sep="\t",
+                header=0,
+                names=list(_COLUMNS),
+                dtype=_COLUMNS,
+                keep_default_na=False,
+            )
+    users, items = (frame[name].nunique() for name in ("user_id", "item_id"))
+    expected.check(repr(str(path)), len(frame), users, items)
+    return frame
