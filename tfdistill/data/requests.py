@@ -16,6 +16,7 @@ from tfdistill.data.checks import (
     check_feature,
     check_ids,
     check_labels,
+    check_moments,
     check_rows,
     check_scores,
     check_weights,
@@ -54,6 +55,9 @@ class Requests:
             the key under which stored scores are found, whatever part it is in.
         catalogue: False where each impression is a row of `items`, so that one item
             has many rows: nothing can be retrieved then and no negatives drawn.
+        clock: float64 `[R]`, when each request came on the clock of an
+            `InteractionLog`: what is known then came strictly before.
+        time: float64 `[R]`, the seconds; None where there is no dependable time.
 
     Raises:
         ValueError: If shapes or dtypes don't fit, a candidate is no row of `items`, a
@@ -84,6 +88,8 @@ class Requests:
     weights: np.ndarray | None = None
     ids: np.ndarray | None = None
     catalogue: bool = True
+    clock: np.ndarray | None = None
+    time: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         check_array("candidates", self.candidates, np.int32, 2)
@@ -109,6 +115,9 @@ class Requests:
             check_feature("items", name, values, self.num_items, "catalogue rows")
         if self.ids is not None:
             check_ids(self.ids, self.num_requests)
+        for field in ("clock", "time"):
+            if getattr(self, field) is not None:
+                check_moments(field, getattr(self, field), self.num_requests)
         self._check_names()
         check_candidates(self.candidates, self.num_items)
         self._check_values()
