@@ -142,7 +142,14 @@ class InteractionLog:
 
     def before(self, cut: float) -> InteractionLog:
         """Returns what is known at a cut: the rows with clock < cut."""
-        return self.select(self.clock < cut)
+        if cut not in self._cut:
+            self._cut[cut] = self.select(self.clock < cut)
+        return self._cut[cut]
+
+    @functools.cached_property
+    def _cut(self) -> dict[float, InteractionLog]:
+        """Cuts that were made: one log for one cut, so that fits of it are shared."""
+        return {}
 
     @functools.cached_property
     def positives(self) -> InteractionLog:

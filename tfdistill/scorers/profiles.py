@@ -12,42 +12,42 @@ from tfdistill.scorers.base import FittedScorer, PairScorer
 
 __all__ = ["ContentTaste", "GroupTaste", "Popular", "Rated"]
 
-DAY = 86400.0
-
 
 @dataclasses.dataclass(frozen=True)
 class Popular(PairScorer):
-    """The most popular items, in the days before the request.
+    """The most popular items, in the time before the request.
 
-    `s_j = log(1 + sum exp(-(t - t_n) / memory))` over the interactions n with j before
-    the request's time t, or `log(1 + n_j)` without a memory or without times.
+    `s_j = log(1 + sum exp(-(t - t_n) / (memory T)))` over the interactions n with j up
+    to the request's time t, T the time from the first to the last of the log; or
+    `log(1 + n_j)` without a memory or without times.
 
     Args:
-        days: Days over which an interaction's weight falls by e; None for all alike.
+        memory: Share of T over which an interaction's weight falls by e; None for all
+            alike.
 
     Example:
         >>> log = InteractionLog([0, 1], [0, 1], [0.1, 0.2], 2, 3, time=[0, 864000])
-        >>> Popular(days=10.0).fit(log)(log.histories([1], [1.0])).round(2)
+        >>> Popular(memory=1.0).fit(log)(log.histories([1], [1.0])).round(2)
         array([[0.31, 0.69, 0.  ]], dtype=float32)
     """
 
-    days: float | None = None
+    memory: float | None = None
 
     @property
     def name(self) -> str:
-        """For example `"popular, 30 days"`."""
-        return "popular" if self.days is None else f"popular, {self.days:g} days"
+        """For example `"popular, memory 0.1"`."""
+        return "popular" if self.memory is None else f"popular, memory {self.memory:g}"
 
     def fit(self, log: InteractionLog) -> FittedScorer:
         """Counts at once, or when asked, by the requests in order of time."""
         total = np.log1p(log.counts).astype(np.float32)
-        days = self.days
-        if days is None or log.time is None:
+        if self.memory is None or log.time is None or not len(log):
             return lambda histories: np.tile(total, (len(histories), 1))
         order = np.argsort(log.time, kind="stable")
         item, time = log.item[order], log.time[order]
+        memory = self.memory * max(time[-1] - time[0], 1e-9)
         return lambda histories: np.log1p(
-            _decayed(item, time, log.num_items, histories.moments, days * DAY)
+            _decayed(item, time, log.num_items, histories.moments, memory)
         ).astype(np.float32)
 
 

@@ -15,6 +15,7 @@ from rich.console import Console
 from tfdistill.data.columns import codes, require_columns
 from tfdistill.data.csv_files import rows_by_line
 from tfdistill.data.implicit import ImplicitFeedback
+from tfdistill.data.interactions import InteractionLog
 from tfdistill.data.pair_set import PairSet
 from tfdistill.data.readers import read_table
 from tfdistill.data.requests import Requests
@@ -41,6 +42,7 @@ class Problem:
         known: Training pairs, which are drawn as no negatives.
         item_ids: `[I]`, what the items are called.
         feedback: The interactions, where the problem was made of them alone.
+        log: Who took what and when, for baselines and scorers of pairs: all parts.
     """
 
     spec: FeatureSpec
@@ -50,6 +52,7 @@ class Problem:
     known: PairSet | None = None
     item_ids: np.ndarray | None = None
     feedback: ImplicitFeedback | None = None
+    log: InteractionLog | None = None
 
     @property
     def items(self) -> Catalogue:
@@ -148,8 +151,10 @@ class Problem:
         )
         requests, _ = data.read(console=console)
         parts = data.parts(requests)
-        ids = None if item is None else requests.items.get(item)
-        return cls.from_parts(spec, parts, item_ids=ids)
+        if item is None:
+            return cls.from_parts(spec, parts)
+        log = InteractionLog.of_requests(parts)
+        return cls.from_parts(spec, parts, item_ids=requests.items.get(item), log=log)
 
     @classmethod
     def from_parts(
@@ -158,6 +163,7 @@ class Problem:
         parts: Mapping[str, Requests],
         *,
         item_ids: np.ndarray | None = None,
+        log: InteractionLog | None = None,
     ) -> Problem:
         """Makes a problem of requests that are split already.
 
@@ -165,6 +171,7 @@ class Problem:
             spec: The features.
             parts: Requests of `"train"`, `"valid"` and `"test"`, over one catalogue.
             item_ids: `[I]`, what the items are called.
+            log: Who took what and when, such as `RequestParts.log`.
         """
         train, valid, test = (parts[name] for name in ("train", "valid", "test"))
         if not train.catalogue:
@@ -178,6 +185,7 @@ class Problem:
             CatalogueJudge(test, clicked.union(later), head),
             PairSet.shown(train),
             item_ids,
+            log=log,
         )
 
     @classmethod
@@ -230,6 +238,7 @@ class Problem:
             data.train,
             data.item_ids,
             data,
+            data.log,
         )
 
 

@@ -65,7 +65,12 @@ class Problem:
         """The same as trainings take it."""
         parts, judges = self.parts, self.judges
         return study.Problem(
-            self.spec, parts.train, judges["valid"], judges["test"], parts.known
+            self.spec,
+            parts.train,
+            judges["valid"],
+            judges["test"],
+            parts.known,
+            log=parts.log,
         )
 
 
