@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -104,6 +106,27 @@ def check_feature(
             raise ValueError(
                 f"Requests: {field} holds objects of type {sorted(strange)}; an object "
                 "array may hold strings only."
+            )
+
+
+def check_pairs(name: str, values: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Refuses values that can't be a pair feature of candidates `[R, L]`."""
+    check_feature("pair_features", name, values, shape[0], "requests")
+    if values.shape[:2] != shape:
+        raise ValueError(
+            f"Requests: pair_features[{name!r}] and candidates must agree in [R, L], "
+            f"got {values.shape} and {shape}."
+        )
+
+
+def check_alone(sides: Mapping[str, Iterable[str]]) -> None:
+    """Refuses a feature that is on two sides: users, items and pairs."""
+    for (one, names), (other, others) in itertools.combinations(sides.items(), 2):
+        both = sorted(set(names) & set(others))
+        if both:
+            raise ValueError(
+                f"Requests: {both} are in {one} and in {other}; a feature has one "
+                "scope, so rename one of the two."
             )
 
 

@@ -180,8 +180,8 @@ def requests_from_frame(
     Raises:
         ValueError: If a column is missing, a value does not fit its feature, a label is
             out of range, a time can't be told, a user feature changes within a request
-            (an item feature within an item), or a few very long requests would make
-            the padding of the others too large.
+            (an item feature within an item; a pair feature may in both), or a few very
+            long requests would make the padding of the others too large.
 
     Example:
         >>> import pandas as pd
@@ -222,8 +222,8 @@ def requests_from_frame(
     candidates = np.full((len(keys), size), -1, np.int32)
     candidates[code[row], position] = item_of[row]
 
-    def listed(values: np.ndarray) -> np.ndarray:
-        lists = np.full(candidates.shape, np.nan, np.float32)
+    def listed(values: np.ndarray, padding: Any = np.nan) -> np.ndarray:
+        lists = np.full((*candidates.shape, *values.shape[1:]), padding, values.dtype)
         lists[code[row], position] = values[row]
         return lists
 
@@ -241,6 +241,10 @@ def requests_from_frame(
         weights=None if weight is None else listed(numbers(frame, weight)),
         ids=_ids(keys, request),
         catalogue=item is not None,
+        pair_features={
+            f.name: listed(feature_values(frame, f), f.default)
+            for f in spec.scope("pair")
+        },
     )
 
 

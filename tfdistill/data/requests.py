@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
 from tfdistill.data.checks import (
+    check_alone,
     check_array,
     check_candidates,
     check_feature,
     check_ids,
     check_labels,
+    check_pairs,
     check_moments,
     check_rows,
     check_scores,
     check_weights,
+)
+from tfdistill.data.pair_features import (
+    ListedPairs,
+    PairSource,
+    SelectedPairs,
+    pair_values,
+    told,
 )
 from tfdistill.identity import described, fingerprint
 
@@ -55,14 +64,20 @@ class Requests:
             the key under which stored scores are found, whatever part it is in.
         catalogue: False where each impression is a row of `items`, so that one item
             has many rows: nothing can be retrieved then and no negatives drawn.
+        pair_features: Pair-scope features of the candidates by name, `[R, L, *shape]`.
+        pair_sources: Functions that compute a pair feature of any request and item, by
+            name: `source(rows [b], items [b, N])` gives `[b, N, *shape]` for rows of
+            these requests and of the catalogue. Drawn items and whole catalogues need
+            one, and listed candidates without an array have their values by it, too.
         clock: float64 `[R]`, when each request came on the clock of an
             `InteractionLog`: what is known then came strictly before.
         time: float64 `[R]`, the seconds; None where there is no dependable time.
 
     Raises:
         ValueError: If shapes or dtypes don't fit, a candidate is no row of `items`, a
-            request has no candidate, a numeric feature holds NaN, a score has the name
-            of a feature or is infinite, or a label or weight is negative or infinite.
+            request has no candidate, a numeric feature holds NaN, two features have one
+            name, a score has the name of a feature or is infinite, or a label or weight
+            is negative or infinite.
 
     Example:
         >>> requests = Requests(
@@ -76,6 +91,14 @@ class Requests:
         (2, 2, 3)
         >>> requests.select([1]).users["age"]
         array([47.], dtype=float32)
+
+        A pair feature, of any request and item:
+
+        >>> with_pairs = requests.with_pair_sources(
+        ...     {"sum": lambda rows, items: 10.0 * rows[:, np.newaxis] + items})
+        >>> with_pairs.listed_pairs["sum"]
+        array([[ 0.,  2.],
+               [11., 10.]], dtype=float32)
     """
 
     users: Mapping[str, np.ndarray]
@@ -88,6 +111,8 @@ class Requests:
     weights: np.ndarray | None = None
     ids: np.ndarray | None = None
     catalogue: bool = True
+    pair_features: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    pair_sources: Mapping[str, PairSource] = dataclasses.field(default_factory=dict)
     clock: np.ndarray | None = None
     time: np.ndarray | None = None
 
@@ -115,6 +140,8 @@ class Requests:
             check_feature("items", name, values, self.num_items, "catalogue rows")
         if self.ids is not None:
             check_ids(self.ids, self.num_requests)
+        for name, values in self.pair_features.items():
+            check_pairs(name, values, self.candidates.shape)
         for field in ("clock", "time"):
             if getattr(self, field) is not None:
                 check_moments(field, getattr(self, field), self.num_requests)
@@ -137,13 +164,9 @@ class Requests:
             yield "weights", self.weights
 
     def _check_names(self) -> None:
-        both = sorted(set(self.users) & set(self.items))
-        if both:
-            raise ValueError(
-                f"Requests: {both} are in users and in items; a feature has one scope, "
-                "so rename one of the two."
-            )
-        clash = sorted(set(self.scores) & {*self.users, *self.items})
+        sides = {"users": self.users, "items": self.items, "pairs": self.listed_pairs}
+        check_alone(sides)
+        clash = sorted(set(self.scores) & set().union(*sides.values()))
         if clash:
             raise ValueError(
                 f"Requests: the scores {clash} have the names of features; both go to "
@@ -181,10 +204,62 @@ class Requests:
         """I, the number of catalogue rows."""
         return len(next(iter(self.items.values())))
 
+    def features(self, scope: str) -> Mapping[str, np.ndarray]:
+        """Returns the features of a scope: `[R, ...]`, `[I, ...]` or `[R, L, ...]`."""
+        if scope == "pair":
+            return self.listed_pairs
+        return self.users if scope == "user" else self.items
+
+    @functools.cached_property
+    def listed_pairs(self) -> Mapping[str, np.ndarray]:
+        """Pair features of the candidates by name, `[R, L, *shape]`."""
+        return ListedPairs(self.pair_features, self.pair_sources, self.candidates)
+
+    def pair_values(
+        self, names: Iterable[str], rows: np.ndarray, items: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Returns pair features of any items, by their sources.
+
+        Args:
+            names: Names of the features.
+            rows: Rows of these requests `[b]`.
+            items: Rows of the catalogue `[b, N]`.
+
+        Returns:
+            By name, `[b, N, *shape]`.
+
+        Raises:
+            ValueError: If one has no source.
+        """
+        names = tuple(names)
+        self.require_sources("Scoring items that no list has", names)
+        return {n: pair_values(n, self.pair_sources[n], rows, items) for n in names}
+
+    def require_sources(self, what: str, names: Iterable[str]) -> None:
+        """Refuses pair features that only listed candidates have.
+
+        Args:
+            what: What needs them for other items, as the beginning of a sentence.
+            names: Names of features.
+
+        Raises:
+            ValueError: If one has no source.
+        """
+        missing = sorted(set(names) - set(self.pair_sources))
+        if missing:
+            raise ValueError(
+                f"{what} needs the pair features {missing} of items that are in no "
+                "list: give each a function, "
+                "requests.with_pair_sources({name: source}), or leave it out of the "
+                "nets."
+            )
+
     @functools.cached_property
     def identity(self) -> dict[str, Any]:
         """The fingerprint of each array, so that a difference has a name."""
-        return {f.name: described(getattr(self, f.name)) for f in fields(self)}
+        arrays = (f.name for f in fields(self) if f.name != "pair_sources")
+        found = {name: described(getattr(self, name)) for name in arrays}
+        return {**found, "pair_sources": told(self.pair_sources, self.candidates)}
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -217,10 +292,25 @@ class Requests:
             The S requests; the item features are shared, not copied.
         """
         index = np.arange(self.num_requests)[rows]
-        kept = ("items", "catalogue")
+        kept = ("items", "catalogue", "pair_sources")
         names = (f.name for f in fields(self) if f.name not in kept)
         chosen = {name: _rows_of(getattr(self, name), index) for name in names}
-        return dataclasses.replace(self, **chosen)
+        sources = {n: SelectedPairs(s, index) for n, s in self.pair_sources.items()}
+        return dataclasses.replace(self, **chosen, pair_sources=sources)
+
+    def with_pair_sources(self, sources: Mapping[str, PairSource]) -> Requests:
+        """Returns the same requests with pair features that are computed.
+
+        Args:
+            sources: By name, see `Requests`. Values that the requests had under such a
+                name are theirs no more.
+
+        Returns:
+            The requests; all else is shared, not copied.
+        """
+        kept = {n: v for n, v in self.pair_features.items() if n not in sources}
+        both = {**self.pair_sources, **sources}
+        return dataclasses.replace(self, pair_features=kept, pair_sources=both)
 
     def pairs(self) -> dict[str, np.ndarray]:
         """Returns the features of each request and candidate as one row of a table.
@@ -230,7 +320,7 @@ class Requests:
         order.
 
         Returns:
-            User and item features `[N, *shape]` of the N candidates, request by
+            User, item and pair features `[N, *shape]` of the N candidates, request by
             request and without padding.
 
         Example:
@@ -246,7 +336,8 @@ class Requests:
         """
         row, position = np.nonzero(self.candidates >= 0)
         item = self.candidates[row, position]
-        return {**_rows_of(self.users, row), **_rows_of(self.items, item)}
+        pairs = {name: v[row, position] for name, v in self.listed_pairs.items()}
+        return {**_rows_of(self.users, row), **_rows_of(self.items, item), **pairs}
 
     def with_scores(self, scores: Mapping[str, np.ndarray | PairScorer]) -> Requests:
         """Returns the same requests with a teacher's scores, beside those they have.

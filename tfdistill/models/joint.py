@@ -29,7 +29,7 @@ class Net:
 
     Args:
         architecture: For example `Dnn(units=(64, 32))`.
-        features: Names of the features that it reads, of both sides.
+        features: Names of the features that it reads, of all scopes.
         task: `"ranking"`: it learns from the labels of lists. `"recall"`: it learns by
             its transfers, is judged over the whole catalogue and served as a query and
             an item tower, so its architecture gives `name_query` and `name_item`, as
@@ -106,7 +106,7 @@ class JointNetwork:
         Args:
             name: Name of the net.
             output: Name of the output, by default all scores of the net.
-            scope: `"user"` or `"item"` for an output that depends on one side only,
+            scope: `"user"` or `"item"` for an output that depends on one scope only,
                 such as the query vector.
 
         Returns:

@@ -278,6 +278,7 @@ def _requests_identity(requests: Requests, teacher: Scorer) -> dict[str, Any]:
         "data": {
             "users": {n: fingerprint(values) for n, values in requests.users.items()},
             "items": {n: fingerprint(values) for n, values in requests.items.items()},
+            "pairs": {n: fingerprint(v) for n, v in requests.listed_pairs.items()},
             "candidates": fingerprint(requests.candidates),
             "ids": fingerprint(requests.ids),
             "logged": fingerprint(requests.scores),

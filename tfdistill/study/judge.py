@@ -42,8 +42,11 @@ class Ranker:
 
     Args:
         model: Features by name to `{output: [B, L]}`.
-        requests: Where the features of users and items are.
+        requests: Where the features of users, items and pairs are.
         output: Name of the output; by default the model's only one.
+
+    Raises:
+        ValueError: If it reads a pair feature that only listed candidates have.
     """
 
     def __init__(
@@ -52,19 +55,22 @@ class Ranker:
         self._model, self._output = model, output or next(iter(model.output))
         self._user = {k: v for k, v in requests.users.items() if k in model.input}
         self._item = {k: v for k, v in requests.items.items() if k in model.input}
-        self._num_items = requests.num_items
+        self._pairs = tuple(set(requests.listed_pairs) & set(model.input))
+        requests.require_sources("A ranker of any items", self._pairs)
+        self._requests = requests
 
     def __call__(self, rows: np.ndarray, candidates: np.ndarray) -> np.ndarray:
         """Scores candidates `[b, N]` (-1 padded) of the request rows `[b]`."""
         present = np.maximum(candidates, 0)
         features = {name: values[rows] for name, values in self._user.items()}
         features.update({name: v[present] for name, v in self._item.items()})
+        features.update(self._requests.pair_values(self._pairs, rows, present))
         return self._model(features)[self._output].numpy()
 
     def catalogue(self, rows: np.ndarray) -> np.ndarray:
         """Scores the whole catalogue `[b, I]` for the request rows `[b]`."""
-        everything = np.arange(self._num_items)
-        return self(rows, np.broadcast_to(everything, (len(rows), self._num_items)))
+        size = self._requests.num_items
+        return self(rows, np.broadcast_to(np.arange(size), (len(rows), size)))
 
 
 class Recaller:

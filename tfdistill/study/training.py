@@ -115,6 +115,7 @@ def request_batches(
         known: As for `train`.
         seed: As for `train`.
     """
+    read = {name for net in recipe.nets.values() for name in net.features}
     make = functools.partial(
         RequestBatches,
         requests,
@@ -124,6 +125,7 @@ def request_batches(
         known=known,
         outputs={**recipe.labelled, **dict.fromkeys(recipe.recallers, "")},
         label_negatives=recipe.label_negatives,
+        pairs=read & set(requests.listed_pairs),
     )
     if recipe.candidates is None:
         batches: Batches = make()

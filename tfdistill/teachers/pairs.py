@@ -26,7 +26,7 @@ class PairTeacher:
         scorer: From the features `[N, *shape]` of N pairs to scores `[N]`, such as a
             `GbdtTeacher`.
         users: Names of the features that it reads and that a request has once.
-        items: Names of those that every candidate has.
+        items: Names of those that every candidate has, of items or of pairs.
 
     Example:
         >>> teacher = PairTeacher(
