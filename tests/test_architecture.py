@@ -17,7 +17,8 @@ EVERY = sorted(
 )
 # A part of the package may import these parts, or modules of parts, and itself.
 FRONT = {
-    *("data", "export", "report", "scores", "serving", "teachers", "trainers"),
+    *("data", "export", "report", "scorers", "scores", "serving", "teachers"),
+    "trainers",
     *("study", "version", "zoo"),
 }
 MAY_IMPORT = {
@@ -53,6 +54,7 @@ MAY_IMPORT = {
         *("metrics", "models", "names", "optimizers", "report", "teachers"),
         *("trainers", "types"),
     },
+    "scorers": {"data", "identity", "metrics", "study.judge", "teachers"},
     "zoo": {
         *("arrays", "documents", "files", "identity", "layers", "losses", "metrics"),
         *("models", "names", "optimizers", "study", "types"),

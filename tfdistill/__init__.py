@@ -19,6 +19,8 @@ __all__ = [
     "Table",
     "Transfer",
     "__version__",
+    "baselines",
+    "best_simple",
     "distill",
     "evaluate",
     "publish",
@@ -29,12 +31,14 @@ _LATER = {
     "Net": "tfdistill.models",
     "Problem": "tfdistill.study",
     "Recipe": "tfdistill.study",
+    "baselines": "tfdistill.scorers",
+    "best_simple": "tfdistill.scorers",
     "distill": "tfdistill.trainers",
     "evaluate": "tfdistill.study",
     "publish": "tfdistill.study",
     "train": "tfdistill.study",
 }
-_ROOMS = ("losses", "models", "teachers", "zoo")
+_ROOMS = ("losses", "models", "scorers", "teachers", "zoo")
 
 
 def __getattr__(name: str) -> Any:

@@ -17,8 +17,8 @@ from tfdistill.data.checks import (
     check_feature,
     check_ids,
     check_labels,
-    check_pairs,
     check_moments,
+    check_pairs,
     check_rows,
     check_scores,
     check_weights,
@@ -34,7 +34,7 @@ from tfdistill.identity import described, fingerprint
 
 __all__ = ["Requests"]
 
-PairScorer = Callable[[dict[str, np.ndarray]], Any]
+RowScorer = Callable[[dict[str, np.ndarray]], Any]
 """A function from features of N pairs `[N, *shape]` to their scores `[N]`."""
 
 
@@ -339,7 +339,7 @@ class Requests:
         pairs = {name: v[row, position] for name, v in self.listed_pairs.items()}
         return {**_rows_of(self.users, row), **_rows_of(self.items, item), **pairs}
 
-    def with_scores(self, scores: Mapping[str, np.ndarray | PairScorer]) -> Requests:
+    def with_scores(self, scores: Mapping[str, np.ndarray | RowScorer]) -> Requests:
         """Returns the same requests with a teacher's scores, beside those they have.
 
         Args:
@@ -371,7 +371,7 @@ class Requests:
         }
         return dataclasses.replace(self, scores={**self.scores, **made})
 
-    def _scored(self, name: str, scorer: PairScorer) -> np.ndarray:
+    def _scored(self, name: str, scorer: RowScorer) -> np.ndarray:
         """Scores `[R, L]` by a function of pairs, NaN where padded."""
         present = self.candidates >= 0
         computed = np.asarray(scorer(self.pairs()), np.float32)

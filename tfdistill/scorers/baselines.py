@@ -15,7 +15,15 @@ from tfdistill.scorers.items import EaseScorer
 from tfdistill.scorers.profiles import Popular
 from tfdistill.study.judge import RECALL_CUT, CatalogueJudge, ListJudge
 
-__all__ = ["CHOSEN_BY", "Baseline", "Logged", "baselines", "best_simple", "of_judge"]
+__all__ = [
+    "CHOSEN_BY",
+    "Baseline",
+    "Logged",
+    "baselines",
+    "best_simple",
+    "log_of",
+    "of_judge",
+]
 
 CHOSEN_BY = "ndcg@10"
 """What chooses a baseline's settings, and the best baseline, on validation."""
@@ -135,7 +143,7 @@ def baselines(problem: Logged) -> dict[str, Baseline]:
         >>> best_simple(problem) in metrics
         True
     """
-    log = _log_of(problem)
+    log = log_of(problem)
     return {
         name: max(
             (Baseline(log, scorer) for scorer in scorers),
@@ -160,7 +168,7 @@ def best_simple(problem: Logged, found: Mapping[str, Baseline] | None = None) ->
     return max(scores, key=lambda name: scores[name])
 
 
-def _log_of(problem: Logged) -> InteractionLog:
+def log_of(problem: Logged) -> InteractionLog:
     if problem.log is None:
         raise ValueError(
             "Baselines learn from a log of interactions, which this problem has not: "

@@ -24,7 +24,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from tfdistill.data.requests import PairScorer, Requests
+from tfdistill.data.requests import Requests, RowScorer
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.models import Fm, Linear, Net, Representation
 from tfdistill.study.judge import ListJudge
@@ -65,7 +65,7 @@ def incumbents(
 
 def run(
     student: Recipe,
-    teacher: PairScorer,
+    teacher: RowScorer,
     spec: FeatureSpec,
     requests: Requests,
     judge: ListJudge,
