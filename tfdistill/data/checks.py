@@ -74,6 +74,14 @@ def check_rows(field: str, array: np.ndarray, rows: int, what: str) -> None:
         )
 
 
+def check_moments(field: str, array: np.ndarray, rows: int) -> None:
+    """Refuses what does not say of each request when it came."""
+    check_array(field, array, np.float64, 1)
+    check_rows(field, array, rows, "requests")
+    if not np.isfinite(array).all():
+        raise ValueError(f"Requests: {field} must be finite, got NaN or infinity.")
+
+
 def check_feature(
     side: str, name: str, values: np.ndarray, rows: int, what: str
 ) -> None:

@@ -17,6 +17,7 @@ from tfdistill.data.checks import (
     check_feature,
     check_ids,
     check_labels,
+    check_moments,
     check_pairs,
     check_rows,
     check_scores,
@@ -34,7 +35,7 @@ from tfdistill.pairs import Pairs
 
 __all__ = ["Requests"]
 
-PairScorer = Callable[[dict[str, np.ndarray]], Any]
+RowScorer = Callable[[dict[str, np.ndarray]], Any]
 """A function from features of N pairs `[N, *shape]` to their scores `[N]`."""
 
 
@@ -69,6 +70,9 @@ class Requests:
             name: `source(rows [b], items [b, N])` gives `[b, N, *shape]` for rows of
             these requests and of the catalogue. Drawn items and whole catalogues need
             one, and listed candidates without an array have their values by it, too.
+        clock: float64 `[R]`, when each request came on the clock of an
+            `InteractionLog`: what is known then came strictly before.
+        time: float64 `[R]`, the seconds; None where there is no dependable time.
 
     Raises:
         ValueError: If shapes or dtypes don't fit, a candidate is no row of `items`, a
@@ -110,6 +114,8 @@ class Requests:
     catalogue: bool = True
     pair_features: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     pair_sources: Mapping[str, PairSource] = dataclasses.field(default_factory=dict)
+    clock: np.ndarray | None = None
+    time: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         check_array("candidates", self.candidates, np.int32, 2)
@@ -137,6 +143,9 @@ class Requests:
             check_ids(self.ids, self.num_requests)
         for name, values in self.pair_features.items():
             check_pairs(name, values, self.candidates.shape)
+        for field in ("clock", "time"):
+            if getattr(self, field) is not None:
+                check_moments(field, getattr(self, field), self.num_requests)
         self._check_names()
         check_candidates(self.candidates, self.num_items)
         self._check_values()
@@ -345,7 +354,7 @@ class Requests:
         pairs = {name: v[row, position] for name, v in self.listed_pairs.items()}
         return {**_rows_of(self.users, row), **_rows_of(self.items, item), **pairs}
 
-    def with_scores(self, scores: Mapping[str, np.ndarray | PairScorer]) -> Requests:
+    def with_scores(self, scores: Mapping[str, np.ndarray | RowScorer]) -> Requests:
         """Returns the same requests with a teacher's scores, beside those they have.
 
         Args:
@@ -377,7 +386,7 @@ class Requests:
         }
         return dataclasses.replace(self, scores={**self.scores, **made})
 
-    def _scored(self, name: str, scorer: PairScorer) -> np.ndarray:
+    def _scored(self, name: str, scorer: RowScorer) -> np.ndarray:
         """Scores `[R, L]` by a function of pairs, NaN where padded."""
         present = self.candidates >= 0
         computed = np.asarray(scorer(self.pairs()), np.float32)

@@ -15,6 +15,7 @@ from rich.console import Console
 from tfdistill.data.columns import codes, require_columns
 from tfdistill.data.csv_files import rows_by_line
 from tfdistill.data.implicit import ImplicitFeedback
+from tfdistill.data.interactions import InteractionLog
 from tfdistill.data.readers import read_table
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
@@ -48,6 +49,7 @@ class Problem:
         described: Where the data came from and how they were split, for reports.
         facts: What a reader of reports must know besides, by its label.
         summary: What the impressions look like.
+        log: Who took what and when, for baselines and scorers of pairs: all parts.
     """
 
     spec: FeatureSpec
@@ -60,6 +62,7 @@ class Problem:
     described: Data | None = None
     facts: Mapping[str, str] = dataclasses.field(default_factory=dict)
     summary: DataSummary | None = None
+    log: InteractionLog | None = None
 
     @property
     def about(self) -> Data:
@@ -183,8 +186,9 @@ class Problem:
         """
         parts = data.parts(requests)
         ids = None if data.item is None else requests.items.get(data.item)
+        log = None if data.item is None else InteractionLog.of_requests(parts)
         return dataclasses.replace(
-            cls.from_parts(data.spec, parts, item_ids=ids),
+            cls.from_parts(data.spec, parts, item_ids=ids, log=log),
             described=about(f"Read from {data.name}.", summary.rows, data.split, parts),
             summary=summary,
         )
@@ -196,6 +200,7 @@ class Problem:
         parts: Mapping[str, Requests],
         *,
         item_ids: np.ndarray | None = None,
+        log: InteractionLog | None = None,
     ) -> Problem:
         """Makes a problem of requests that are split already.
 
@@ -203,6 +208,7 @@ class Problem:
             spec: The features.
             parts: Requests of `"train"`, `"valid"` and `"test"`, over one catalogue.
             item_ids: `[I]`, what the items are called.
+            log: Who took what and when, such as `RequestParts.log`.
         """
         train, valid, test = (parts[name] for name in ("train", "valid", "test"))
         if not train.catalogue:
@@ -216,6 +222,7 @@ class Problem:
             CatalogueJudge(test, clicked.union(later), head),
             train.shown(),
             item_ids,
+            log=log,
         )
 
     @classmethod
@@ -279,6 +286,7 @@ class Problem:
             data.train,
             data.item_ids,
             data,
+            log=data.log,
         )
         rows = len(data.train) + len(data.valid) + len(data.test)
         described = about(data.name, rows, "of each user's interactions", made._parts)
@@ -306,6 +314,7 @@ class Problem:
             test,
             parts.known,
             items["item_id"],
+            log=parts.log,
             facts={"Split": parts.split.sentence},
         )
 
