@@ -2,7 +2,7 @@
 
 from tfdistill.data.batching import RequestBatches
 from tfdistill.data.implicit import ImplicitFeedback
-from tfdistill.data.readers import read_frame, requests_from_frame, split_requests
+from tfdistill.data.readers import read_frame, requests_from_frame
 from tfdistill.data.recall_batches import RecallBatches
 from tfdistill.data.requests import Requests
 from tfdistill.data.samplers import (
@@ -21,6 +21,7 @@ from tfdistill.data.splits import (
     fixed_test_split,
     global_temporal_split,
     per_user_temporal_split,
+    split_requests,
 )
 from tfdistill.data.summary import DataSummary, FeatureShares, summarise
 from tfdistill.data.teacher_lists import TeacherLists

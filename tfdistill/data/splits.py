@@ -1,12 +1,15 @@
-"""Splits of timed interactions into train, valid and test."""
+"""Splits of timed interactions, and of requests, into train, valid and test."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from tfdistill.data.requests import Requests
 
 __all__ = [
     "PartCounts",
@@ -14,6 +17,7 @@ __all__ = [
     "fixed_test_split",
     "global_temporal_split",
     "per_user_temporal_split",
+    "split_requests",
 ]
 
 
@@ -236,6 +240,48 @@ def fixed_test_split(
         ratings,
         part,
     )
+
+
+def split_requests(
+    requests: Requests, fractions: Sequence[float], *, seed: int | None = None
+) -> list[Requests]:
+    """Splits requests into parts that share the catalogue.
+
+    Args:
+        requests: The requests, R of them, in time order for a split in time.
+        fractions: Share of each part; they add up to 1.
+        seed: Splits at random with this seed; by default the first part is the first
+            requests, and so on.
+
+    Returns:
+        One `Requests` per fraction.
+
+    Raises:
+        ValueError: If the fractions are not positive, don't add up to 1, or leave a
+            part empty.
+
+    Example:
+        >>> requests = Requests({}, {"item_id": np.arange(3)},
+        ...     candidates=np.zeros([10, 1], np.int32),
+        ...     labels=np.zeros([10, 1], np.float32), group=np.arange(10))
+        >>> [part.num_requests for part in split_requests(requests, (.8, .1, .1))]
+        [8, 1, 1]
+    """
+    if min(fractions, default=0) <= 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise ValueError(
+            f"fractions must be positive and add up to 1, got {tuple(fractions)}."
+        )
+    rows = np.arange(requests.num_requests)
+    if seed is not None:
+        rows = np.random.default_rng(seed).permutation(rows)
+    borders = np.rint(np.cumsum(fractions)[:-1] * len(rows)).astype(np.int64)
+    parts = np.split(rows, borders)
+    if min(map(len, parts)) == 0:
+        raise ValueError(
+            f"{len(rows)} requests are too few for the fractions {tuple(fractions)}: "
+            f"the parts would have {[len(part) for part in parts]} requests."
+        )
+    return [requests.select(part) for part in parts]
 
 
 def _check(ratings: pd.DataFrame, valid: float, test: float) -> None:
