@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import settings
 import store
+from tfdistill.zoo.quickstart import Problem, make_problem, quickstart
 
 from tfdistill import _keras
 from tfdistill.data import FeatureSpec
@@ -30,7 +31,6 @@ from tfdistill.models import JointNetwork
 from tfdistill.study.recipe import Recipe
 from tfdistill.study.training import train
 from tfdistill.zoo import movielens_cascade as zoo
-from tfdistill.zoo.quickstart import Problem, make_problem, quickstart
 
 NAME = "settings_training"
 START = "one-start"

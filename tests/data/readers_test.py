@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 
 from tfdistill.data.readers import read_frame, requests_from_frame
-from tfdistill.data.requests import Requests
+from tfdistill.data.requests import Requests, split_requests
 from tfdistill.data.spec import Feature, FeatureSpec, Table
-from tfdistill.data.splits import split_requests
 
 SPEC = FeatureSpec(
     features=(

@@ -46,15 +46,10 @@ def data() -> ImplicitFeedback:
     )
 
 
-def teacher_lists(data, size=30):
-    seen = data.train
-    return scored_top_k(lambda rows: TEACHER[rows], USERS, size, seen=seen)
-
-
-def judge(data, part="valid"):
-    return CatalogueJudge(
-        data.requests(part), data.seen(part), head_items(data.popularity)
-    )
+def student(data, form, **options):
+    """Of the best 30 items by the teacher."""
+    best = scored_top_k(lambda rows: TEACHER[rows], USERS, 30, seen=data.train)
+    return lists.list_student(RankedLists(*best), form, **options)
 
 
 def small(recipe, epochs, architecture=FACTORS):
@@ -71,23 +66,9 @@ def small(recipe, epochs, architecture=FACTORS):
     )
 
 
-def train_on(batches, recipe, spec, judge, folder, **options):
-    """Trains a recipe on batches that are made already."""
-    made = dataclasses.replace(recipe, source=lambda problem, recipe, seed: batches)
-    problem = Problem(spec, judge.requests, judge, judge)
-    return train(made, problem, folder, **options)
-
-
-def trained(data, recipe, folder, form=None, seed=0):
-    teacher = (None, None) if form is None else teacher_lists(data)
-    return train_on(
-        lists.list_batches(data, recipe, form, *teacher, seed=seed),
-        recipe,
-        data.spec(4),
-        judge(data),
-        folder,
-        seed=seed,
-    )[lists.STUDENT]
+def trained(data, recipe, folder, dim=4, **options):
+    problem = Problem.from_feedback(data, dim=dim)
+    return train(recipe, problem, folder, **options)[lists.STUDENT]
 
 
 def fitting(form):
@@ -98,8 +79,7 @@ def fitting(form):
 @pytest.mark.parametrize("name", lists.FORMS)
 def test_every_form_trains(data, name, tmp_path):
     form = fitting(lists.FORMS[name])
-    recipe = small(lists.recipe(lists.matrix_factorisation(), form), 2)
-    history = trained(data, recipe, tmp_path, form).history
+    history = trained(data, small(student(data, form), 2), tmp_path).history
     assert history["transfer_lists_0"][1] < history["transfer_lists_0"][0]
     assert np.isfinite(history["loss"]).all()
 
@@ -115,19 +95,10 @@ def test_a_hinted_student_learns_the_teachers_vectors(data, tmp_path):
     rng = np.random.default_rng(7)
     vectors = rng.normal(size=(USERS, 3)), rng.normal(size=(ITEMS, 3))
     form = fitting(lists.FORMS["RRD"])
-    plain = lists.recipe(lists.matrix_factorisation(), form)
     missed = {}
     for weight in (0.0, 10.0):
-        recipe = small(lists.hinted(plain, 3, weight=weight), 20)
-        net = train_on(
-            lists.list_batches(
-                data, recipe, form, *teacher_lists(data), vectors=vectors
-            ),
-            recipe,
-            data.spec(4),
-            judge(data),
-            tmp_path / str(weight),
-        )[lists.STUDENT]
+        recipe = small(student(data, form, vectors=vectors, hint=weight), 20)
+        net = trained(data, recipe, tmp_path / str(weight))
         recaller = net.recaller(data.requests("train"))
         learned = recaller.queries(np.arange(USERS)), recaller.items()
         missed[weight] = [unexplained(*two) for two in zip(vectors, learned)]
@@ -151,19 +122,16 @@ def test_a_student_of_lists_keeps_its_labels_and_nothing_of_the_teacher_when_alo
 
 def test_lists_teach_more_than_few_labels(data, tmp_path):
     form = fitting(lists.FORMS["rank-weighted"])
-    net, found = lists.matrix_factorisation(), {}
-    for name, recipe, of in (
-        ("alone", small(lists.alone(net), 4), None),
-        ("taught", small(lists.recipe(net, form), 4), form),
-    ):
-        history = trained(data, recipe, tmp_path / name, of).history
+    plain, found = lists.alone(lists.matrix_factorisation()), {}
+    for name, recipe in (("alone", plain), ("taught", student(data, form))):
+        history = trained(data, small(recipe, 4), tmp_path / name).history
         found[name] = max(history["val_recall_ndcg@10"])
     assert found["taught"] > 1.3 * found["alone"]
 
 
 def test_a_killed_training_of_lists_goes_on_bit_by_bit(data, tmp_path):
     form = fitting(lists.FORMS["RRD"])
-    recipe = small(lists.recipe(lists.matrix_factorisation(), form), 4)
+    recipe = small(student(data, form), 4)
 
     class Kill(tf.keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
@@ -171,14 +139,7 @@ def test_a_killed_training_of_lists_goes_on_bit_by_bit(data, tmp_path):
                 raise KeyboardInterrupt
 
     def run(folder, *callbacks):
-        return train_on(
-            lists.list_batches(data, recipe, form, *teacher_lists(data)),
-            recipe,
-            data.spec(4),
-            judge(data),
-            folder,
-            callbacks=callbacks,
-        )[lists.STUDENT]
+        return trained(data, recipe, folder, callbacks=callbacks)
 
     unbroken = run(tmp_path / "unbroken")
     with pytest.raises(KeyboardInterrupt):
@@ -216,13 +177,7 @@ def test_a_sequence_model_learns_what_comes_next(tmp_path):
         small(recipe, 30, recipe.nets[lists.STUDENT].architecture),
         learning_rate=2e-2,
     )
-    found = train_on(
-        sequence_recall.prefix_batches(data, recipe),
-        recipe,
-        data.spec(8),
-        judge(data),
-        tmp_path,
-    )[lists.STUDENT]
+    found = trained(data, recipe, tmp_path, dim=8)
     assert max(found.history["val_recall_ndcg@10"]) > 0.9
 
 

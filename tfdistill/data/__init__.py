@@ -4,7 +4,7 @@ from tfdistill.data.batching import RequestBatches
 from tfdistill.data.implicit import ImplicitFeedback
 from tfdistill.data.readers import read_frame, requests_from_frame
 from tfdistill.data.recall_batches import RecallBatches
-from tfdistill.data.requests import Requests
+from tfdistill.data.requests import Requests, split_requests
 from tfdistill.data.samplers import (
     discrepancy_weights,
     draw_positions,
@@ -21,7 +21,6 @@ from tfdistill.data.splits import (
     fixed_test_split,
     global_temporal_split,
     per_user_temporal_split,
-    split_requests,
 )
 from tfdistill.data.summary import DataSummary, FeatureShares, summarise
 from tfdistill.data.teacher_lists import TeacherLists

@@ -1,24 +1,26 @@
-"""Splits of timed interactions, and of requests, into train, valid and test."""
+"""Splits of timed interactions into train, valid and test."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from tfdistill.data.requests import Requests
-
 __all__ = [
+    "Order",
     "PartCounts",
     "Split",
     "fixed_test_split",
     "global_temporal_split",
     "per_user_temporal_split",
-    "split_requests",
+    "random_split",
 ]
+
+
+Order = Literal["global", "user", "drawn"]
+"""What comes before what in a split: by one time for all, by each user's, by chance."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Split:
         train: Frame with the columns user_id, item_id, rating and timestamp.
         valid: Likewise.
         test: Likewise.
+        order: What comes before what: by one time for all, by each user's own, or by
+            chance; it is the clock of the `InteractionLog`.
 
     Raises:
         ValueError: If a part is empty.
@@ -68,6 +72,7 @@ class Split:
     train: pd.DataFrame
     valid: pd.DataFrame
     test: pd.DataFrame
+    order: Order = "user"
 
     def __post_init__(self) -> None:
         for part, frame in self.parts.items():
@@ -141,6 +146,7 @@ def global_temporal_split(
         "known before it happened.",
         ratings,
         np.digitize(place, [1 - valid - test, 1 - test]),
+        "global",
     )
 
 
@@ -191,6 +197,51 @@ def per_user_temporal_split(
         "later.",
         ratings,
         np.digitize(place, [1 - valid - test, 1 - test]),
+        "user",
+    )
+
+
+def random_split(
+    ratings: pd.DataFrame, *, valid: float = 0.1, test: float = 0.1, seed: int = 0
+) -> Split:
+    """Draws the interactions of valid and test at random, pair by pair.
+
+    What a user did later is then known, so a model is judged at filling gaps, not at
+    telling what comes. Use it where there is no dependable time, or to compare with
+    work that splits so.
+
+    Args:
+        ratings: Interactions `[N]` with the columns user_id, item_id and timestamp.
+        valid: Share of the interactions that go to valid.
+        test: Share of the interactions that go to test.
+        seed: Seed of the draw.
+
+    Returns:
+        The split; its parts keep all columns of `ratings`.
+
+    Raises:
+        ValueError: If a column is missing, a share is out of range or a part is empty.
+
+    Example:
+        >>> ratings = pd.DataFrame(
+        ...     {"user_id": 1, "item_id": range(10), "timestamp": range(10)})
+        >>> split = random_split(ratings, valid=0.2, test=0.3)
+        >>> [len(part) for part in split.parts.values()]
+        [5, 2, 3]
+    """
+    _check(ratings, valid, test)
+    size = len(ratings)
+    part = np.zeros(size, np.int64)
+    drawn = np.random.default_rng(seed).permutation(size)
+    held, tested = round((valid + test) * size), round(test * size)
+    part[drawn[:held]], part[drawn[:tested]] = 1, 2
+    return _split(
+        "random",
+        "Valid and test were drawn at random, pair by pair: what the same users did "
+        "later is known.",
+        ratings,
+        part,
+        "drawn",
     )
 
 
@@ -239,49 +290,8 @@ def fixed_test_split(
         "those of valid.",
         ratings,
         part,
+        "drawn",
     )
-
-
-def split_requests(
-    requests: Requests, fractions: Sequence[float], *, seed: int | None = None
-) -> list[Requests]:
-    """Splits requests into parts that share the catalogue.
-
-    Args:
-        requests: The requests, R of them, in time order for a split in time.
-        fractions: Share of each part; they add up to 1.
-        seed: Splits at random with this seed; by default the first part is the first
-            requests, and so on.
-
-    Returns:
-        One `Requests` per fraction.
-
-    Raises:
-        ValueError: If the fractions are not positive, don't add up to 1, or leave a
-            part empty.
-
-    Example:
-        >>> requests = Requests({}, {"item_id": np.arange(3)},
-        ...     candidates=np.zeros([10, 1], np.int32),
-        ...     labels=np.zeros([10, 1], np.float32), group=np.arange(10))
-        >>> [part.num_requests for part in split_requests(requests, (.8, .1, .1))]
-        [8, 1, 1]
-    """
-    if min(fractions, default=0) <= 0 or abs(sum(fractions) - 1) > 1e-6:
-        raise ValueError(
-            f"fractions must be positive and add up to 1, got {tuple(fractions)}."
-        )
-    rows = np.arange(requests.num_requests)
-    if seed is not None:
-        rows = np.random.default_rng(seed).permutation(rows)
-    borders = np.rint(np.cumsum(fractions)[:-1] * len(rows)).astype(np.int64)
-    parts = np.split(rows, borders)
-    if min(map(len, parts)) == 0:
-        raise ValueError(
-            f"{len(rows)} requests are too few for the fractions {tuple(fractions)}: "
-            f"the parts would have {[len(part) for part in parts]} requests."
-        )
-    return [requests.select(part) for part in parts]
 
 
 def _check(ratings: pd.DataFrame, valid: float, test: float) -> None:
@@ -299,5 +309,8 @@ def _check(ratings: pd.DataFrame, valid: float, test: float) -> None:
         )
 
 
-def _split(name: str, sentence: str, ratings: pd.DataFrame, part: Any) -> Split:
-    return Split(name, sentence, *(ratings[part == number] for number in range(3)))
+def _split(
+    name: str, sentence: str, ratings: pd.DataFrame, part: Any, order: Order
+) -> Split:
+    train, valid, test = (ratings[part == number] for number in range(3))
+    return Split(name, sentence, train, valid, test, order)

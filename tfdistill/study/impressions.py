@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 
 from tfdistill.data.columns import require_binary
 from tfdistill.data.readers import requests_from_frame, rows_of
-from tfdistill.data.requests import Requests
+from tfdistill.data.requests import Requests, split_requests
 from tfdistill.data.spec import FeatureSpec
-from tfdistill.data.splits import split_requests
 from tfdistill.data.summary import DataSummary, summarise
 from tfdistill.report.tables import summary_table
 from tfdistill.report.terminal import print_table
@@ -112,7 +112,13 @@ class Impressions:
     def parts(self, requests: Requests) -> dict[str, Requests]:
         """Splits all requests 80 / 10 / 10 % into train, valid and test."""
         seed = None if self.time else 0
-        return dict(zip(_PARTS, split_requests(requests, [0.8, 0.1, 0.1], seed=seed)))
+        found = {}
+        for number, part in enumerate(
+            split_requests(requests, [0.8, 0.1, 0.1], seed=seed)
+        ):
+            place = (np.arange(part.num_requests) + 0.5) / part.num_requests
+            found[_PARTS[number]] = dataclasses.replace(part, clock=number + place)
+        return found
 
 
 def table_name(table: Any) -> str:

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from tfdistill.data.columns import codes, require_columns
 from tfdistill.data.implicit import ImplicitFeedback
+from tfdistill.data.interactions import InteractionLog
 from tfdistill.data.readers import rows_of
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
@@ -45,6 +46,7 @@ class Problem:
         described: Where the data came from and how they were split, for reports.
         facts: What a reader of reports must know besides, by its label.
         summary: What the impressions look like.
+        log: Who took what and when, for baselines and scorers of pairs: all parts.
     """
 
     spec: FeatureSpec
@@ -57,6 +59,7 @@ class Problem:
     described: Data | None = None
     facts: Mapping[str, str] = dataclasses.field(default_factory=dict)
     summary: DataSummary | None = None
+    log: InteractionLog | None = None
 
     @property
     def about(self) -> Data:
@@ -180,8 +183,9 @@ class Problem:
         """
         parts = data.parts(requests)
         ids = None if data.item is None else requests.items.get(data.item)
+        log = None if data.item is None else InteractionLog.of_requests(parts)
         return dataclasses.replace(
-            cls.from_parts(data.spec, parts, item_ids=ids),
+            cls.from_parts(data.spec, parts, item_ids=ids, log=log),
             described=about(f"Read from {data.name}.", summary.rows, data.split, parts),
             summary=summary,
         )
@@ -193,6 +197,7 @@ class Problem:
         parts: Mapping[str, Requests],
         *,
         item_ids: np.ndarray | None = None,
+        log: InteractionLog | None = None,
     ) -> Problem:
         """Makes a problem of requests that are split already.
 
@@ -200,6 +205,7 @@ class Problem:
             spec: The features.
             parts: Requests of `"train"`, `"valid"` and `"test"`, over one catalogue.
             item_ids: `[I]`, what the items are called.
+            log: Who took what and when, such as `RequestParts.log`.
         """
         train, valid, test = (parts[name] for name in ("train", "valid", "test"))
         if not train.catalogue:
@@ -213,6 +219,7 @@ class Problem:
             CatalogueJudge(test, clicked.union(later), head),
             train.shown(),
             item_ids,
+            log=log,
         )
 
     @classmethod
@@ -251,7 +258,18 @@ class Problem:
             ValueError: If a column is missing or a value is none.
         """
         frame = _interactions(table, user, item, time, time_format, separator)
-        data = ImplicitFeedback.from_frame("interactions", frame, core=core)
+        name = f"Interactions of {table_name(table)}."
+        data = ImplicitFeedback.from_frame(name, frame, core=core)
+        return cls.from_feedback(data, dim=dim)
+
+    @classmethod
+    def from_feedback(cls, data: ImplicitFeedback, *, dim: int = 32) -> Problem:
+        """Makes a problem of interactions that are split already.
+
+        Args:
+            data: The interactions, such as those of a public set.
+            dim: Width of a user's and of an item's vector.
+        """
         head = head_items(data.popularity)
         valid, test = (
             CatalogueJudge(data.requests(part), data.seen(part), head)
@@ -265,10 +283,10 @@ class Problem:
             data.train,
             data.item_ids,
             data,
+            log=data.log,
         )
-        source = f"Interactions of {table_name(table)}."
-        split = "last interactions of each user, 80 / 10 / 10 %"
-        described = about(source, len(frame), split, made._parts)
+        rows = len(data.train) + len(data.valid) + len(data.test)
+        described = about(data.name, rows, "of each user's interactions", made._parts)
         return dataclasses.replace(made, described=described)
 
     @classmethod
@@ -293,6 +311,7 @@ class Problem:
             test,
             parts.known,
             items["item_id"],
+            log=parts.log,
             facts={"Split": parts.split.sentence},
         )
 
