@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,16 +12,14 @@ import pandas as pd
 from rich.console import Console
 
 from tfdistill.data.columns import codes, require_columns
-from tfdistill.data.csv_files import rows_by_line
 from tfdistill.data.implicit import ImplicitFeedback
 from tfdistill.data.interactions import InteractionLog
-from tfdistill.data.readers import read_table
+from tfdistill.data.readers import rows_of
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.data.summary import DataSummary
 from tfdistill.data.times import instants
 from tfdistill.data.windows import RequestParts
-from tfdistill.files import read_as
 from tfdistill.metrics import head_items
 from tfdistill.pairs import Pairs
 from tfdistill.report import Data
@@ -329,17 +326,12 @@ def _interactions(
 ) -> pd.DataFrame:
     """The three columns under the names that splits know."""
     columns = (user, item, time)
-    with contextlib.ExitStack() as stack:
-        if isinstance(table, (str, Path)):
-            path = Path(table)
-            table = read_table(path, columns, separator=separator)
-            stack.enter_context(read_as(path, "interactions"))
-            stack.enter_context(rows_by_line(path, separator=separator, wanted=columns))
-        require_columns(table, columns)
+    with rows_of(table, columns, "interactions", separator=separator) as frame:
+        require_columns(frame, columns)
         keys = {
-            name: codes(table, column)
+            name: codes(frame, column)
             for name, column in (("user_id", user), ("item_id", item))
         }
-        when = instants(table[time], time, time_format)
+        when = instants(frame[time], time, time_format)
     values = {name: distinct[code] for name, (code, distinct) in keys.items()}
     return pd.DataFrame({**values, "timestamp": when})
