@@ -169,7 +169,11 @@ def best_simple(problem: Logged, found: Mapping[str, Baseline] | None = None) ->
 
 
 def log_of(problem: Logged) -> InteractionLog:
-    """The log of a problem, which is refused without one."""
+    """Returns the log of a problem.
+
+    Raises:
+        ValueError: If it has none.
+    """
     if problem.log is None:
         raise ValueError(
             "Baselines learn from a log of interactions, which this problem has not: "

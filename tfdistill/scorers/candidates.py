@@ -12,7 +12,7 @@ from tfdistill.data.requests import Requests
 from tfdistill.metrics.retrieval import hits
 from tfdistill.scorers.base import blocks, ranks
 from tfdistill.scorers.features import PairFeatures
-from tfdistill.study.judge import CatalogueJudge
+from tfdistill.study.judge import CatalogueJudge, ListJudge
 
 __all__ = ["Asked", "Candidates", "asked_in_windows"]
 
@@ -110,11 +110,19 @@ class Candidates:
                 done += len(block)
         return found
 
-    def judged(self, judge: CatalogueJudge) -> Requests:
+    def judged(self, judge: ListJudge) -> Requests:
         """Returns a judge's requests, one for each user, with these candidates.
 
         The labels say which are relevant to the judge.
+
+        Raises:
+            ValueError: If the judge has no catalogue.
         """
+        if not isinstance(judge, CatalogueJudge):
+            raise ValueError(
+                "Candidates are taken from a catalogue, which needs a CatalogueJudge: "
+                "make the problem with `item=`, the column of the item."
+            )
         asked = judge.requests.select(judge.first)
         items = self.of(self.features.log.of(asked))
         items[hits(items, judge.seen)] = -1

@@ -66,7 +66,7 @@ def default_scorers(spec: FeatureSpec, requests: Requests) -> tuple[PairScorer, 
 
 
 def _tastes(feature: Feature, values: np.ndarray) -> Iterator[PairScorer]:
-    """Tastes of an item feature: of a whole history, its newest part, its liked one."""
+    """Tastes of a feature: of all of a history, of its newest, of what is liked."""
     content = _content(feature, values)
     if content is not None:
         yield ContentTaste(feature.name, content)
