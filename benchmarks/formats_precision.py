@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from formats_engines import Arrays, Engine, Served, in_turns, lite_runtime, onnx_runtime
 from ranking import Bench
+from tfdistill.zoo.serving import CANDIDATES, request_of
 
 from tfdistill.data import Feature, FeatureSpec, Requests
 from tfdistill.export import pack, packing
@@ -18,7 +19,6 @@ from tfdistill.layers import FeatureEmbeddings, restricted
 from tfdistill.layers.extraction import above_embeddings
 from tfdistill.layers.packed import PackedEmbeddings
 from tfdistill.names import feature_names
-from tfdistill.zoo.serving import CANDIDATES, request_of
 
 ROWS = {"teacher": "teacher", "student": "small soft"}
 METRICS = ("auc", "gauc", "ndcg@10", "log_loss")

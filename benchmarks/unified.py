@@ -25,14 +25,14 @@ from typing import Any
 import numpy as np
 import pages
 import store
+from tfdistill.zoo.comparison import Sizes, cascade_sets
+from tfdistill.zoo.training_modes import judged, shown_sets, student_parameters
 from unified_data import PROBLEMS, TUNED, CascadeProblem
 
 from tfdistill.study.recipe import Recipe
 from tfdistill.study.rounds import Candidates
 from tfdistill.study.trained import TrainedNet
 from tfdistill.study.ways import WAYS, train
-from tfdistill.zoo.comparison import Sizes, cascade_sets
-from tfdistill.zoo.training_modes import judged, shown_sets, student_parameters
 
 NAME = "unified"
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "cascade.md"

@@ -6,6 +6,7 @@ import importlib
 from typing import Any
 
 from tfdistill.data.spec import Feature, FeatureSpec, Table
+from tfdistill.pairs import Pairs
 from tfdistill.trainers import Distiller, Transfer
 from tfdistill.version import __version__
 
@@ -14,6 +15,7 @@ __all__ = [
     "Feature",
     "FeatureSpec",
     "Net",
+    "Pairs",
     "Problem",
     "Recipe",
     "Table",
@@ -34,7 +36,7 @@ _LATER = {
     "publish": "tfdistill.study",
     "train": "tfdistill.study",
 }
-_ROOMS = ("losses", "models", "teachers", "zoo")
+_ROOMS = ("datasets", "losses", "models", "teachers", "zoo")
 
 
 def __getattr__(name: str) -> Any:

@@ -7,12 +7,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tfdistill.data import Feature, FeatureSpec, PairSet, Requests, Table
+from tfdistill.data import Feature, FeatureSpec, Requests, Table
 from tfdistill.models import Dnn, Net, TwoTower
+from tfdistill.pairs import Pairs
 from tfdistill.study.judge import CatalogueJudge, ListJudge
+from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe
-from tfdistill.study.training import train
 from tfdistill.study.validation import measurable
+from tfdistill.study.ways import train
 
 SPEC = FeatureSpec(
     (
@@ -85,7 +87,9 @@ def test_a_metric_that_was_asked_for_stays_where_it_is_defined():
 def test_the_best_epoch_has_the_lowest_log_loss(tmp_path):
     judge = ListJudge(labelled(PART, np.zeros_like(PART.labels)))
     net = train(
-        dataclasses.replace(ONE, learning_rate=0.3), SPEC, PART, judge, tmp_path
+        dataclasses.replace(ONE, learning_rate=0.3),
+        Problem(SPEC, PART, judge, judge),
+        tmp_path,
     )["fine"]
     logits = judge.logits(net.models["fine"])["fine"]
     history = net.history["val_fine_log_loss"]
@@ -98,7 +102,9 @@ def test_the_best_epoch_has_the_lowest_log_loss(tmp_path):
 def test_the_best_epoch_has_the_highest_auc(tmp_path):
     judge = ListJudge(alone(PART))
     net = train(
-        dataclasses.replace(ONE, learning_rate=0.1), SPEC, PART, judge, tmp_path
+        dataclasses.replace(ONE, learning_rate=0.1),
+        Problem(SPEC, PART, judge, judge),
+        tmp_path,
     )["fine"]
     logits = judge.logits(net.models["fine"])["fine"]
     np.testing.assert_allclose(
@@ -108,7 +114,7 @@ def test_the_best_epoch_has_the_highest_auc(tmp_path):
 
 def refused(recipe, judge, message, folder):
     with pytest.raises(ValueError, match=message):
-        train(recipe, SPEC, PART, judge, folder)
+        train(recipe, Problem(SPEC, PART, judge, judge), folder)
     assert not folder.exists()
 
 
@@ -129,5 +135,5 @@ def test_recall_without_a_relevant_item_is_refused_before_training(tmp_path):
         epochs=1,
     )
     nothing = labelled(PART, np.zeros_like(PART.labels))
-    judge = CatalogueJudge(nothing, PairSet([0], [0], 30), np.zeros(30, bool))
+    judge = CatalogueJudge(nothing, Pairs([0], [0], 30), np.zeros(30, bool))
     refused(recipe, judge, "no user of the validation part", tmp_path / "run")

@@ -11,9 +11,9 @@ from runs_fixture import DATA, REFUSED, requests
 from tfdistill.data import Feature, FeatureSpec, Table
 from tfdistill.models import Dnn, Net
 from tfdistill.study.judge import ListJudge
+from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe
-from tfdistill.study.training import train
-from tfdistill.study.ways import trained_teacher
+from tfdistill.study.ways import train, trained_teacher
 from tfdistill.trainers.backup import begun_with
 
 
@@ -47,7 +47,9 @@ SPEC = spec()
 
 def trained(directory, *, recipe=RECIPE, spec=SPEC, valid=None, **options):
     judge = ListJudge(cities(requests(seed=1) if valid is None else valid))
-    return train(recipe, spec, cities(DATA), judge, directory, **options)
+    return train(
+        recipe, Problem(spec, cities(DATA), judge, judge), directory, **options
+    )
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +73,14 @@ def test_weights_of_another_spec_are_not_given_out(published):
 
 def test_a_trained_teacher_is_that_of_its_spec_and_recipe(published):
     directory, _ = published
-    assert "teacher" in trained_teacher(RECIPE, SPEC, directory).model.output
+    assert (
+        "teacher" in trained_teacher(RECIPE, SPEC, directory / "teacher").model.output
+    )
     with pytest.raises(ValueError, match="spec.features.age.mean was 35.0 and is 1.0"):
-        trained_teacher(RECIPE, spec(mean=1.0), directory)
+        trained_teacher(RECIPE, spec(mean=1.0), directory / "teacher")
     wider = dataclasses.replace(RECIPE, learning_rate=0.5)
     with pytest.raises(ValueError, match="learning_rate was 0.001 and is 0.5"):
-        trained_teacher(wider, SPEC, directory)
+        trained_teacher(wider, SPEC, directory / "teacher")
     with pytest.raises(ValueError, match="no backup of a run"):
         trained_teacher(RECIPE, SPEC, directory / "elsewhere")
 
@@ -89,7 +93,7 @@ def test_what_chooses_the_epoch_and_what_a_run_starts_with_count(published, tmp_
         trained(directory, start=nets)
     tuned = dataclasses.replace(RECIPE, learning_rate=0.1)
     child = trained(tmp_path, recipe=tuned, start=nets)
-    parent = begun_with(tmp_path / "backup")["config"]["start"]
+    parent = begun_with(tmp_path / "teacher" / "backup")["config"]["start"]
     assert parent == {"teacher": nets["teacher"].fingerprint}
     with pytest.raises(ValueError, match="config.start.teacher was"):
         trained(tmp_path, recipe=tuned, start=child)

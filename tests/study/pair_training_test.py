@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tfdistill.data import PairSet, Requests
+from tfdistill.data import Requests
 from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.losses import SigmoidSoftLabel
 from tfdistill.models import CoarseTwoTower, Dnn, Net, TwoTower
+from tfdistill.pairs import Pairs
 from tfdistill.scores import join_requests, score_batches
 from tfdistill.study.judge import CatalogueJudge, ListJudge, Ranker
 from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe
-from tfdistill.study.training import train
-from tfdistill.study.ways import train as train_on_problem
+from tfdistill.study.ways import train
 from tfdistill.teachers import GbdtTeacher
 from tfdistill.trainers import Transfer
 
@@ -67,9 +67,7 @@ def test_a_ranker_learns_from_the_pairs_what_nothing_else_tells(tmp_path, net):
     found = {
         names: train(
             recipe(net, names),
-            SPEC,
-            data.select(slice(200)),
-            judge,
+            Problem(SPEC, data.select(slice(200)), judge, judge),
             tmp_path / names[-1],
         )["fine"].metrics(judge)["auc"]
         for names in (SPEC.names, WITHOUT)
@@ -81,7 +79,9 @@ def test_drawn_items_of_a_training_have_their_values(tmp_path):
     data = requests()
     judge = ListJudge(data.select(slice(200, 240)))
     made = recipe(Dnn((8,)), negatives=4, label_negatives=False)
-    trained = train(made, SPEC, data.select(slice(200)), judge, tmp_path)["fine"]
+    trained = train(
+        made, Problem(SPEC, data.select(slice(200)), judge, judge), tmp_path
+    )["fine"]
     assert trained.metrics(judge)["auc"] > 0.99
 
 
@@ -91,7 +91,7 @@ def test_pairs_that_no_net_reads_need_no_source(tmp_path):
         data, pair_sources={}, pair_features=dict(data.listed_pairs)
     )
     made = recipe(Dnn((4,)), WITHOUT, negatives=2, epochs=1)
-    train(made, SPEC, logged, ListJudge(logged), tmp_path)
+    train(made, Problem(SPEC, logged, ListJudge(logged), ListJudge(logged)), tmp_path)
 
 
 def test_a_training_says_which_values_drawn_items_lack(tmp_path):
@@ -100,12 +100,22 @@ def test_a_training_says_which_values_drawn_items_lack(tmp_path):
         data, pair_sources={}, pair_features=dict(data.listed_pairs)
     )
     judge = ListJudge(logged)
-    train(recipe(Dnn((4,)), epochs=1), SPEC, logged, judge, tmp_path / "lists")
+    train(
+        recipe(Dnn((4,)), epochs=1),
+        Problem(SPEC, logged, judge, judge),
+        tmp_path / "lists",
+    )
     with pytest.raises(ValueError, match=r"drawn items needs .*\['taste'\]"):
-        train(recipe(Dnn((4,)), negatives=2), SPEC, logged, judge, tmp_path / "drawn")
+        train(
+            recipe(Dnn((4,)), negatives=2),
+            Problem(SPEC, logged, judge, judge),
+            tmp_path / "drawn",
+        )
     absent = dataclasses.replace(data, pair_sources={})
     with pytest.raises(ValueError, match=r"lacks the features \['taste'\]"):
-        train(recipe(Dnn((4,))), SPEC, absent, ListJudge(absent), tmp_path / "absent")
+        train(
+            recipe(Dnn((4,))), Problem(SPEC, absent, judge, judge), tmp_path / "absent"
+        )
 
 
 @pytest.fixture(scope="module")
@@ -113,13 +123,12 @@ def ranker(tmp_path_factory):
     data = requests()
     judge = ListJudge(data.select(slice(200, 240)))
     folder = tmp_path_factory.mktemp("ranker")
-    return train(recipe(Dnn((8,))), SPEC, data.select(slice(200)), judge, folder)[
-        "fine"
-    ]
+    problem = Problem(SPEC, data.select(slice(200)), judge, judge)
+    return train(recipe(Dnn((8,))), problem, folder)["fine"]
 
 
 def judged(data: Requests) -> CatalogueJudge:
-    first = PairSet(data.group[:1], data.candidates[:1, 0], ITEMS)
+    first = Pairs(data.group[:1], data.candidates[:1, 0], ITEMS)
     return CatalogueJudge(data, first, np.arange(ITEMS) < 5)
 
 
@@ -198,7 +207,7 @@ def test_a_student_without_pairs_learns_from_a_teacher_with_them(tmp_path):
         transfers=(Transfer("soft", "teacher", "fine", SigmoidSoftLabel()),),
     )
     for way in ("joint", "frozen"):
-        nets = train_on_problem(
+        nets = train(
             made, problem, tmp_path / way, training=way, console=Console(quiet=True)
         )
         assert set(nets["fine"].model.input) == set(WITHOUT)

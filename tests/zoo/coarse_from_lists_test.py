@@ -10,7 +10,8 @@ from zoo_fixture import SPEC, requests
 
 from tfdistill.models import CoarseTwoTower, Net
 from tfdistill.study.judge import ListJudge
-from tfdistill.study.training import train
+from tfdistill.study.problem import Problem
+from tfdistill.study.ways import train
 from tfdistill.trainers import LoggedTeacher
 from tfdistill.zoo.coarse_from_lists import recipe, with_recalled
 
@@ -52,9 +53,7 @@ def test_a_student_follows_the_teacher_where_there_is_no_label(tmp_path):
     )
     model = train(
         student,
-        SPEC,
-        taught,
-        ListJudge(shown()),
+        Problem(SPEC, taught, ListJudge(shown()), ListJudge(shown())),
         tmp_path,
         teacher=LoggedTeacher({"score": "taught"}),
     )["coarse"].models["coarse"]

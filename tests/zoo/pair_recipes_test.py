@@ -23,8 +23,9 @@ from tfdistill.models import (
     Representation,
 )
 from tfdistill.study.judge import ListJudge
+from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe
-from tfdistill.study.training import train
+from tfdistill.study.ways import train
 from tfdistill.teachers import GbdtTeacher
 from tfdistill.trainers import Distiller
 from tfdistill.zoo import (
@@ -91,7 +92,9 @@ def given(name: str):
 def test_a_recipe_trains_every_net(name, tmp_path):
     recipe, part = small(EVERY[name]), requests()
     judge = ListJudge(part)
-    trained = train(recipe, SPEC, part, judge, tmp_path, teacher=given(name))
+    trained = train(
+        recipe, Problem(SPEC, part, judge, judge), tmp_path, teacher=given(name)
+    )
     assert set(trained) == set(recipe.nets)
     tf.keras.utils.set_random_seed(0)
     start = recipe.network(SPEC)
@@ -201,12 +204,14 @@ def test_without_the_block_the_hint_trains_the_booster(name):
 def test_fine_tuning_starts_at_the_students_weights_and_keeps_its_tables(tmp_path):
     recipe, part = small(dual_dnn.recipe(PAIR)), requests()
     judge = ListJudge(part)
-    nets = train(recipe, SPEC, part, judge, tmp_path / "joint")
+    nets = train(recipe, Problem(SPEC, part, judge, judge), tmp_path / "joint")
     start = {"fine": nets["fine"]}
     tuned = small(dual_dnn.fine_tuned(recipe))
     assert tuned.learning_rate == recipe.learning_rate / 4
     window = requests(seed=1)
-    last = train(tuned, SPEC, window, judge, tmp_path / "tuned", start=start)
+    last = train(
+        tuned, Problem(SPEC, window, judge, judge), tmp_path / "tuned", start=start
+    )
     before, after = (n["fine"].models["fine"].weights for n in (start, last))
     moved = {
         _keras.path_of(a): (a.numpy() != b.numpy()).any() for a, b in zip(before, after)
@@ -251,15 +256,14 @@ TEACHERS = {"dcn": DcnV2(1, (8,)), "autoint": AutoInt(1, 1, 4, (8,))}
 def test_an_ensemble_teaches_by_its_mean_or_by_a_trained_gate(tmp_path):
     student, part, window = small(ranking_pair.two_stage(PAIR)), requests(), requests(1)
     judge = ListJudge(part)
+    problem = Problem(SPEC, part, judge, judge)
     taught = {
         name: small(recipe)
         for name, recipe in ensemble_to_dnn.teachers(PAIR, TEACHERS).items()
     }
     found = {}
     for name, gate_on in (("mean", None), ("gate", window)):
-        nets = ensemble_to_dnn.run(
-            student, taught, SPEC, part, judge, tmp_path, gate_on=gate_on
-        )
+        nets = ensemble_to_dnn.run(student, taught, problem, tmp_path, gate_on=gate_on)
         assert set(nets) == {"ensemble", "fine", *TEACHERS}
         logits = {
             net: judge.logits(result.models[net])[net] for net, result in nets.items()
@@ -278,7 +282,8 @@ def test_teachers_of_an_ensemble_need_names_and_a_net_each(tmp_path):
     student, judge = ranking_pair.two_stage(PAIR), ListJudge(requests())
     bad = {"fine": ranking_pair.teacher(PAIR), "both": ranking_pair.joint(PAIR)}
     with pytest.raises(ValueError, match=r"\['fine'\] are taken and \['both'\] have"):
-        ensemble_to_dnn.run(student, bad, SPEC, requests(), judge, tmp_path)
+        problem = Problem(SPEC, requests(), judge, judge)
+        ensemble_to_dnn.run(student, bad, problem, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -290,10 +295,11 @@ def test_scored_by_another_model_the_student_follows_it(tmp_path):
     def trees(pairs):
         return 2 * pairs["price"] + pairs["dwell"]
 
-    recipe = ranking_pair.two_stage(PAIR, hard=0.0)
+    recipe = ranking_pair.two_stage(PAIR, hard=0.0, stored="trees")
     recipe = dataclasses.replace(recipe, epochs=30, batch_size=8, learning_rate=0.01)
-    nets = gbdt_to_dnn.run(recipe, trees, SPEC, part, judge, tmp_path)
-    listed = part.with_scores({"trees": trees}).scores["trees"]
+    scored = part.with_scores({"trees": trees})
+    nets = train(recipe, Problem(SPEC, scored, judge, judge), tmp_path)
+    listed = scored.scores["trees"]
     logits = judge.logits(nets["fine"].models["fine"])["fine"]
     assert np.corrcoef(logits.ravel(), listed.ravel())[0, 1] > 0.8
 
@@ -302,8 +308,9 @@ def test_boosted_trees_teach_a_student(tmp_path):
     pytest.importorskip("lightgbm")
     part, valid = requests(size=60), requests(1)
     trees = GbdtTeacher.fit(SPEC, part, valid, rounds=5, threads=1)
-    recipe, judge = small(ranking_pair.two_stage(PAIR)), ListJudge(valid)
-    nets = gbdt_to_dnn.run(recipe, trees, SPEC, part, judge, tmp_path)
+    recipe = small(ranking_pair.two_stage(PAIR, stored="trees"))
+    judge, scored = ListJudge(valid), part.with_scores({"trees": trees})
+    nets = train(recipe, Problem(SPEC, scored, judge, judge), tmp_path)
     assert min(nets["fine"].history["transfer_fine_soft"]) > 0
 
 
@@ -311,5 +318,7 @@ def test_boosted_trees_teach_a_student(tmp_path):
 def test_the_incumbents_of_a_pair_train_on_its_students_features(name, tmp_path):
     recipe, part = small(gbdt_to_dnn.incumbents(PAIR)[name]), requests()
     assert recipe.nets[name].features == SERVED
-    trained = train(recipe, SPEC, part, ListJudge(part), tmp_path)
+    trained = train(
+        recipe, Problem(SPEC, part, ListJudge(part), ListJudge(part)), tmp_path
+    )
     assert np.isfinite(trained[name].history["loss"]).all()

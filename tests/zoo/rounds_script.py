@@ -17,10 +17,10 @@ from zoo_fixture import movielens
 
 from tfdistill.losses import SigmoidSoftLabel
 from tfdistill.models import Dnn, Net, TwoTower
+from tfdistill.study.public import movielens_problem
 from tfdistill.study.recipe import Recipe
 from tfdistill.study.rounds import Candidates
-from tfdistill.study.training import train
-from tfdistill.zoo.quickstart import make_problem
+from tfdistill.study.ways import train
 from tfdistill.zoo.ranking_pair import pair_transfer
 from tfdistill.zoo.recall_from_logits import softmax_transfer
 
@@ -63,15 +63,12 @@ def main() -> None:
     parser.add_argument("--kill-at", type=int)
     parser.add_argument("--epochs", type=int, default=RECIPE.epochs)
     options = parser.parse_args()
-    problem = make_problem(movielens())
+    problem = movielens_problem(movielens())
     kill = () if options.kill_at is None else (KillAt(options.kill_at, 2),)
     nets = train(
         dataclasses.replace(RECIPE, epochs=options.epochs),
-        problem.spec,
-        problem.parts.train,
-        problem.judges["valid"],
+        problem,
         options.directory,
-        known=problem.parts.known,
         callbacks=kill,
     )
     weights = [

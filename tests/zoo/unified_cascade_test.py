@@ -15,20 +15,18 @@ from zoo_fixture import SPEC, movielens
 
 from tfdistill import _keras
 from tfdistill.commands.movielens import cascade
-from tfdistill.models import Net, TwoTower, joint_network
-from tfdistill.study import training
-from tfdistill.study.problem import Problem
-from tfdistill.study.validation import recaller_of
-from tfdistill.study.ways import train
-from tfdistill.trainers import FrozenTeacher
-from tfdistill.zoo import mode_table
-from tfdistill.zoo.comparison import Sizes
-from tfdistill.zoo.quickstart import make_problem
-from tfdistill.zoo.training_modes import (
+from tfdistill.jobs import ways_table
+from tfdistill.jobs.cascades import (
     judged,
     shown_sets,
     student_parameters,
 )
+from tfdistill.jobs.comparison import Sizes
+from tfdistill.models import Net, TwoTower, joint_network
+from tfdistill.study.public import movielens_problem
+from tfdistill.study.validation import recaller_of
+from tfdistill.study.ways import train
+from tfdistill.trainers import FrozenTeacher
 from tfdistill.zoo.unified_cascade import STAGES, default_nets, recipe
 
 NETS = default_nets(SPEC)
@@ -120,12 +118,12 @@ def test_shared_tables_count_once():
 
 
 def test_ways_of_training_are_compared_and_read_back(tmp_path, monkeypatch):
-    problem = make_problem(movielens())
+    problem = movielens_problem(movielens())
     modes = ("frozen", "joint", "independent")
-    first = mode_table.compare(problem, tmp_path, modes=modes, tiny=True)
-    again = mode_table.compare(problem, tmp_path, modes=modes, tiny=True)
+    first = ways_table.compare(problem, tmp_path, modes=modes, tiny=True)
+    again = ways_table.compare(problem, tmp_path, modes=modes, tiny=True)
     assert first == again == json.loads((tmp_path / "cascade.json").read_text())
-    shown = set(mode_table.ROWS.values())
+    shown = set(ways_table.ROWS.values())
     for mode, (values,) in first.items():
         missing = {m for m in shown if "overlap" in m or m.startswith("teacher/")}
         assert shown - set(values) == (missing if mode == "independent" else set())
@@ -133,14 +131,14 @@ def test_ways_of_training_are_compared_and_read_back(tmp_path, monkeypatch):
         assert survived == sorted(survived, reverse=True)
     weights = [first[mode][0]["student parameters"] for mode in modes]
     assert weights[0] == weights[1] < weights[2]
-    table = mode_table.mode_table({mode: runs * 2 for mode, runs in first.items()})
+    table = ways_table.mode_table({mode: runs * 2 for mode, runs in first.items()})
     cells = [list(column.cells) for column in table.columns]
-    assert cells[0] == list(mode_table.ROWS) and cells[3][6] == "-"
+    assert cells[0] == list(ways_table.ROWS) and cells[3][6] == "-"
     assert "± 0.0000" in cells[1][0] and "±" not in cells[1][-1]
 
 
 def test_two_towers_teach_the_order_by_their_products(tmp_path):
-    problem = make_problem(movielens())
+    problem = movielens_problem(movielens())
     nets = dict(default_nets(problem.spec))
     nets["teacher"] = Net(TwoTower((), dim=16), nets["recall"].features, task="recall")
     made = recipe(nets, tiny=True)
@@ -151,11 +149,11 @@ def test_two_towers_teach_the_order_by_their_products(tmp_path):
     assert not made.hints and made.only("teacher").transfers == made.transfers[:1]
     assert not made.stops_early
     assert [t.without for t in made.transfers[2:]] == ["recall", "coarse", "fine"]
-    judge, parts, sizes = problem.judges["valid"], problem.parts, Sizes(30, 20, 10)
+    judge, sizes = problem.valid, Sizes(30, 20, 10)
     for mode in ("joint", "frozen"):
         trained = train(
             made,
-            Problem(problem.spec, parts.train, judge, judge, parts.known),
+            problem,
             tmp_path / mode,
             training=mode,
             console=QUIET,
@@ -181,7 +179,7 @@ def test_two_towers_teach_the_order_by_their_products(tmp_path):
 def test_candidates_are_the_recall_students_and_not_its_two_tower_teachers(
     tmp_path, monkeypatch
 ):
-    problem = make_problem(movielens())
+    problem = movielens_problem(movielens())
     nets = dict(default_nets(problem.spec))
     nets["teacher"] = Net(TwoTower((), dim=16), nets["recall"].features, task="recall")
     asked = []
@@ -192,8 +190,7 @@ def test_candidates_are_the_recall_students_and_not_its_two_tower_teachers(
 
     monkeypatch.setattr("tfdistill.study.training.recaller_of", answers)
     made = dataclasses.replace(recipe(nets, tiny=True), epochs=1)
-    parts, judge = problem.parts, problem.judges["valid"]
-    training.train(made, problem.spec, parts.train, judge, tmp_path, known=parts.known)
+    train(made, problem, tmp_path, console=QUIET)
     assert asked == ["recall"]
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tfdistill.data.pair_set import PairSet
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.data.splits import per_user_temporal_split
+from tfdistill.pairs import Pairs
 
 __all__ = ["ImplicitFeedback"]
 
@@ -39,7 +39,7 @@ class ImplicitFeedback:
             training pair.
 
     Example:
-        >>> pairs = [PairSet([0, 1], items, 4) for items in ([0, 1], [2, 2], [3, 0])]
+        >>> pairs = [Pairs([0, 1], items, 4) for items in ([0, 1], [2, 2], [3, 0])]
         >>> data = ImplicitFeedback("mine", 2, *pairs)
         >>> data.num_items, data.requests("test").candidates.tolist()
         (4, [[3], [0]])
@@ -47,9 +47,9 @@ class ImplicitFeedback:
 
     name: str
     num_users: int
-    train: PairSet
-    valid: PairSet
-    test: PairSet
+    train: Pairs
+    valid: Pairs
+    test: Pairs
     last: np.ndarray | None = None
     user_ids: np.ndarray | None = None
     item_ids: np.ndarray | None = None
@@ -61,7 +61,7 @@ class ImplicitFeedback:
                 f"{self.name}: train, valid and test must have one catalogue, got "
                 f"{sizes} items."
             )
-        users = np.unique(self.train.group)
+        users = np.unique(self.train.user)
         if not np.array_equal(users, np.arange(self.num_users)):
             raise ValueError(
                 f"{self.name}: the users 0 .. {self.num_users - 1} must all have "
@@ -77,7 +77,7 @@ class ImplicitFeedback:
     @property
     def popularity(self) -> np.ndarray:
         """Training pairs of each item, int64 `[I]`."""
-        return np.bincount(self.train.item, minlength=self.num_items)
+        return self.train.per_item()
 
     @property
     def users(self) -> dict[str, np.ndarray]:
@@ -122,7 +122,7 @@ class ImplicitFeedback:
         ids = self.items["item_id"]
         return np.where(rows >= 0, ids[rows], -1 if ids.dtype.kind == "i" else "")
 
-    def seen(self, part: str) -> PairSet:
+    def seen(self, part: str) -> Pairs:
         """Returns the pairs that must not be recommended in a part.
 
         Args:
@@ -139,7 +139,7 @@ class ImplicitFeedback:
             part: `"train"`, `"valid"` or `"test"`.
         """
         pairs = {"train": self.train, "valid": self.valid, "test": self.test}[part]
-        users, row = np.unique(pairs.group, return_inverse=True)
+        users, row = np.unique(pairs.user, return_inverse=True)
         place = np.arange(len(pairs)) - np.searchsorted(row, row)
         candidates = np.full((len(users), place.max() + 1), -1, np.int32)
         candidates[row, place] = pairs.item
@@ -147,7 +147,7 @@ class ImplicitFeedback:
         features = {name: values[users] for name, values in self.users.items()}
         return Requests(features, self.items, candidates, labels, users)
 
-    def next_items(self) -> tuple[np.ndarray, PairSet]:
+    def next_items(self) -> tuple[np.ndarray, Pairs]:
         """Returns examples for a sequence model: what was taken before, what next.
 
         Returns:
@@ -158,7 +158,7 @@ class ImplicitFeedback:
             ValueError: If the items have no order.
 
         Example:
-            >>> pairs = PairSet([0, 0], [0, 1], 4)
+            >>> pairs = Pairs([0, 0], [0, 1], 4)
             >>> last = np.array([[1, 0, -1]])
             >>> data = ImplicitFeedback("mine", 1, pairs, pairs, pairs, last)
             >>> histories, pairs = data.next_items()
@@ -175,7 +175,7 @@ class ImplicitFeedback:
         user, place = np.nonzero(self.last[:, 1:] >= 0)
         columns = place[:, np.newaxis] + 1 + np.arange(width)
         histories = self._histories(padded[user[:, np.newaxis], columns])
-        pairs = PairSet(np.arange(len(user)), self.last[user, place], self.num_items)
+        pairs = Pairs(np.arange(len(user)), self.last[user, place], self.num_items)
         return histories, pairs
 
     @classmethod
@@ -230,7 +230,7 @@ class ImplicitFeedback:
             numbered.append(
                 (np.searchsorted(users, user), np.searchsorted(items, item))
             )
-        train, valid, test = (PairSet(*pair, len(items)) for pair in numbered)
+        train, valid, test = (Pairs(*pair, len(items)) for pair in numbered)
         last = _newest(*numbered[0], len(users)) if "timestamp" in frame else None
         return cls(name, len(users), train, valid, test, last, users, items)
 

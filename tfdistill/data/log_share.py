@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfdistill.data.pair_set import PairSet
 from tfdistill.data.requests import Requests
+from tfdistill.pairs import Pairs
 
 __all__ = ["log_share"]
 
@@ -13,7 +13,7 @@ __all__ = ["log_share"]
 def log_share(
     requests: Requests,
     negatives: int,
-    known: PairSet | None,
+    known: Pairs | None,
     pool: np.ndarray | None = None,
     from_pool: int = 0,
 ) -> np.ndarray:
@@ -49,10 +49,8 @@ def log_share(
             group = requests.group[row]
             listed = ~known.contains(group, item)
             blocked = np.bincount(item[listed], minlength=size).astype(np.float64)
-            times = np.bincount(
-                requests.group, minlength=known.group.max(initial=0) + 1
-            )
-            blocked += np.bincount(known.item, times[known.group], minlength=size)
+            times = np.bincount(requests.group, minlength=known.user.max(initial=0) + 1)
+            blocked += np.bincount(known.item, times[known.user], minlength=size)
         expected += negatives * (total - blocked) / size
     if pool is not None:
         times = np.bincount(requests.group, minlength=len(pool))

@@ -1,4 +1,4 @@
-"""Impression lists in memory, and the set of pairs that are known positives."""
+"""Impression lists in memory."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from tfdistill.data.pair_features import (
     told,
 )
 from tfdistill.identity import described, fingerprint
+from tfdistill.pairs import Pairs
 
 __all__ = ["Requests"]
 
@@ -52,7 +53,7 @@ class Requests:
         candidates: int32 `[R, L]`, rows of `items`; -1 is padding.
         labels: float32 `[R, L]`; NaN is unlabelled, and ignored where padded.
         group: int64 `[R]`, the user of each request, >= 0: the groups of GAUC, and
-            whom `PairSet` means.
+            whom `Pairs` mean.
         tasks: Labels of further tasks by name, each like `labels`, for example whether
             a click satisfied.
         scores: A teacher's logged signals by name, float32 `[R, L]`, such as logits;
@@ -272,6 +273,20 @@ class Requests:
                 "impressions is an item of its own here: give requests_from_frame the "
                 "column of the item (item=)."
             )
+
+    def positives(self) -> Pairs:
+        """Returns the pairs of a user and a candidate with a label above 0."""
+        return self._chosen(self.labels > 0, "Requests.positives")
+
+    def shown(self) -> Pairs:
+        """Returns the pairs of a user and any candidate, whatever the label."""
+        return self._chosen(True, "Requests.shown")
+
+    def _chosen(self, chosen: Any, what: str) -> Pairs:
+        """The pairs of a user and a candidate that is chosen, bool `[R, L]`."""
+        self.require_catalogue(what)
+        row, position = np.nonzero((self.candidates >= 0) & chosen)
+        return Pairs(self.group[row], self.candidates[row, position], self.num_items)
 
     def select(self, rows: Any) -> Requests:
         """Returns the requests at these rows, in this order, with the same catalogue.

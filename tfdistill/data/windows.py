@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from tfdistill.data.columns import numbers, require_columns
-from tfdistill.data.pair_set import PairSet
 from tfdistill.data.requests import Requests
 from tfdistill.data.splits import Split
+from tfdistill.pairs import Pairs
 
 __all__ = ["RequestParts", "windows"]
 
@@ -36,14 +36,14 @@ class RequestParts:
     train: Requests
     valid: Requests
     test: Requests
-    interactions: Mapping[str, PairSet]
+    interactions: Mapping[str, Pairs]
 
     @property
-    def known(self) -> PairSet:
+    def known(self) -> Pairs:
         """Pairs of the training part: what `RequestBatches` may know."""
         return self.interactions["train"]
 
-    def before(self, part: str) -> PairSet:
+    def before(self, part: str) -> Pairs:
         """Returns the pairs of the parts before this one.
 
         Args:
@@ -58,7 +58,8 @@ class RequestParts:
         names = list(self.interactions)
         if part not in names[1:]:
             raise ValueError(f"part must be one of {names[1:]}, got {part!r}.")
-        return _union([self.interactions[n] for n in names[: names.index(part)]])
+        first, *others = (self.interactions[n] for n in names[: names.index(part)])
+        return first.union(*others)
 
 
 def windows(
@@ -138,7 +139,7 @@ def windows(
     for frame in frames:
         require_columns(frame, columns)
     tables = [_table(f, users["user_id"], items["item_id"]) for f in frames]
-    interactions = [PairSet(t["user"], t["item"], num_items) for t in tables]
+    interactions = [Pairs(t["user"], t["item"], num_items) for t in tables]
     made: list[Requests] = []
     for number, (frame, table) in enumerate(zip(frames, tables)):
         candidates, source, first = _lists(table, list_size)
@@ -148,7 +149,7 @@ def windows(
                 candidates,
                 source,
                 owner,
-                _union(interactions[: number + 1]),
+                interactions[0].union(*interactions[1 : number + 1]),
                 negatives,
                 np.random.default_rng((seed, number)),
             )
@@ -259,19 +260,11 @@ def _history(
     return np.where(place >= start[:, np.newaxis], items, -1).astype(np.int64)
 
 
-def _union(sets: list[PairSet]) -> PairSet:
-    return PairSet(
-        np.concatenate([pairs.group for pairs in sets]),
-        np.concatenate([pairs.item for pairs in sets]),
-        sets[0].num_items,
-    )
-
-
 def _add_negatives(
     candidates: np.ndarray,
     source: np.ndarray,
     user: np.ndarray,
-    seen: PairSet,
+    seen: Pairs,
     count: int,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -22,7 +22,7 @@ from tfdistill.files import read_as
 from tfdistill.report.tables import summary_table
 from tfdistill.report.terminal import print_table
 
-__all__ = ["Impressions"]
+__all__ = ["Impressions", "table_name"]
 
 _PARTS = ("train", "valid", "test")
 
@@ -102,7 +102,27 @@ class Impressions:
                 console.print(f"[yellow]! {escape(warning)}[/]")
         return requests, summary
 
+    @property
+    def name(self) -> str:
+        """The table's name, in words."""
+        return table_name(self.table)
+
+    @property
+    def split(self) -> str:
+        """How the requests are split, in words."""
+        how = "by time" if self.time else "at random"
+        return f"requests {how}, 80 / 10 / 10 %"
+
     def parts(self, requests: Requests) -> dict[str, Requests]:
         """Splits all requests 80 / 10 / 10 % into train, valid and test."""
         seed = None if self.time else 0
         return dict(zip(_PARTS, split_requests(requests, [0.8, 0.1, 0.1], seed=seed)))
+
+
+def table_name(table: Any) -> str:
+    """What a user's table is called: its file, or a frame.
+
+    Args:
+        table: A path or a pandas frame.
+    """
+    return Path(table).name if isinstance(table, (str, Path)) else "a data frame"

@@ -19,7 +19,6 @@ from tfdistill.study.rounds import Batches, Candidates
 from tfdistill.trainers import (
     Derived,
     FrozenTeacher,
-    LoggedTeacher,
     Schedule,
     Transfer,
 )
@@ -65,11 +64,12 @@ class Recipe:
         rows_l2: L2 on the gathered rows of the tables.
         chosen_by: The validation metric that chooses a ranker's epoch. Where the
             validation lists do not define it, AUC or log loss does: see `measurable`.
+        alone: Settings that a net has instead when it is trained alone, found by as
+            many trials.
         source: Makes the batches of a problem; by default its training requests, with
             drawn negatives. They have an identity of their own.
-        logged: The teacher whose signals these batches carry.
-        hard: Names of the transfers that are hard losses, from labels among these
-            signals: a net alone keeps them.
+        stored: Features of the batches that teach, where there is no other teacher: its
+            scores or vectors, NaN where it has none.
     """
 
     nets: Mapping[str, Net]
@@ -92,9 +92,9 @@ class Recipe:
     annealed: bool = False
     rows_l2: float = 0.0
     chosen_by: str = PRIMARY["ranking"]
+    alone: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     source: Source | None = None
-    logged: LoggedTeacher | None = None
-    hard: tuple[str, ...] = ()
+    stored: tuple[str, ...] = ()
 
     @property
     def rankers(self) -> tuple[str, ...]:
@@ -150,12 +150,9 @@ class Recipe:
 
         Not where the learning rate depends on how many there are.
         """
-        elsewhere = ("source", "logged")  # the batches and the teacher tell it
-        fields = {
-            f.name: getattr(self, f.name)
-            for f in dataclasses.fields(self)
-            if f.name not in elsewhere
-        }
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        for elsewhere in ("source", "alone"):  # what is trained tells it
+            del fields[elsewhere]
         if not self.annealed:
             del fields["epochs"]
         found: dict[str, Any] = described(fields)
@@ -173,25 +170,26 @@ class Recipe:
         own = ("", "_query", "_item", "_hidden")
         outputs = {f"{name}{ending}" for ending in own}
 
-        def alone(transfer: Transfer) -> bool:
+        def kept(transfer: Transfer) -> bool:
             taught = {transfer.source or transfer.target, transfer.target} <= outputs
-            hard = transfer.name in self.hard and transfer.target in outputs
-            return hard or (taught and not transfer.signals & set(self.derived))
+            return taught and not transfer.signals & set(self.derived)
 
-        return dataclasses.replace(
-            self,
-            nets={name: self.nets[name]},
-            transfers=tuple(filter(alone, self.transfers)),
-            derived={},
-            loss_weights={},
-            hints=(),
-            auxiliary=(),
-            blocked=(),
-            own_tables=(),
-            stops_early=(),
-            label_negatives=True,
-            candidates=self.candidates if self.nets[name].task == "recall" else None,
-        )
+        settings: dict[str, Any] = {
+            "nets": {name: self.nets[name]},
+            "transfers": tuple(filter(kept, self.transfers)),
+            "derived": {},
+            "loss_weights": {},
+            "hints": (),
+            "auxiliary": (),
+            "blocked": (),
+            "own_tables": (),
+            "stops_early": (),
+            "label_negatives": True,
+            "stored": (),
+            "candidates": self.candidates if self.nets[name].task == "recall" else None,
+            "alone": {},
+        }
+        return dataclasses.replace(self, **{**settings, **self.alone.get(name, {})})
 
     def under(self, teacher: FrozenTeacher, students: Sequence[str]) -> Recipe:
         """Returns the recipe of students under a trained teacher, which stays as it is.

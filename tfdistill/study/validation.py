@@ -12,7 +12,7 @@ import numpy as np
 from tfdistill import _keras
 from tfdistill.data.requests import Requests
 from tfdistill.models import JointNetwork
-from tfdistill.study.judge import CatalogueJudge, ListJudge, Recaller
+from tfdistill.study.judge import ListJudge, Recaller
 from tfdistill.study.recipe import PRIMARY, Recipe
 
 __all__ = ["TOWERS", "Validation", "measurable", "recaller_of"]
@@ -106,17 +106,13 @@ def _recall_of(
     network: JointNetwork, name: str, judge: ListJudge
 ) -> Callable[[], dict[str, float]]:
     """A function that judges a two-tower net as it is at the time of the call."""
-    if not isinstance(judge, CatalogueJudge):
-        raise ValueError(
-            f"Net {name!r} is trained for recall, which needs a CatalogueJudge: it "
-            f"ranks the whole catalogue; got {type(judge).__name__}."
-        )
-    if not judge.relevant.user.size:
+    whole = judge.over_catalogue(f"Net {name!r} for recall")
+    if not whole.relevant.user.size:
         raise ValueError(
             f"Net {name!r} is trained for recall, but no user of the validation part "
             "has a label above 0, so no epoch can be chosen."
         )
-    return functools.partial(judge.recall, recaller_of(network, name, judge.requests))
+    return functools.partial(whole.recall, recaller_of(network, name, judge.requests))
 
 
 def recaller_of(network: JointNetwork, name: str, requests: Requests) -> Recaller:

@@ -1,6 +1,6 @@
 """An ensemble of large rankers teaches one small DNN: the cost of one, more than one.
 
-Run: `run(two_stage(pair), teachers(pair), spec, train, ListJudge(valid), directory)`;
+Run: `run(two_stage(pair), teachers(pair), problem, directory)`;
 the cost of its teachers and of one student.
 
 MovieLens-1M, 5 seeds, mean of the logits. A DCN-v2 and boosted trees err in different
@@ -38,10 +38,10 @@ from tfdistill.models import (
     gated_ensemble,
 )
 from tfdistill.optimizers import LazyAdam
-from tfdistill.study.judge import ListJudge
+from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe
 from tfdistill.study.trained import TrainedNet, TrainedRanker
-from tfdistill.study.training import train
+from tfdistill.study.ways import train
 from tfdistill.trainers import Distiller, FrozenTeacher, fit
 from tfdistill.zoo.ranking_pair import Pair, rankers
 
@@ -86,9 +86,7 @@ def teachers(
 def run(
     student: Recipe,
     teachers: Mapping[str, Recipe],
-    spec: FeatureSpec,
-    requests: Requests,
-    judge: ListJudge,
+    problem: Problem,
     directory: Path,
     *,
     gate_on: Requests | None = None,
@@ -104,9 +102,7 @@ def run(
         student: Of a teacher with the signal `"score"`, such as
             `ranking_pair.two_stage(pair)` or `ranking_pair.auxiliary_head(pair)`.
         teachers: A recipe of one net for each teacher, such as `teachers(pair)`.
-        spec: The features.
-        requests: The training requests.
-        judge: Validation; it chooses the epoch of each net.
+        problem: The data.
         directory: Where checkpoints are kept; a run that was killed goes on.
         gate_on: Requests whose labels train the gate, best some that no teacher was
             trained on. It learns for as many epochs as the student.
@@ -130,13 +126,15 @@ def run(
             "ensemble_to_dnn: each teacher needs a recipe of one net and a name of its "
             f"own; the names {taken} are taken and {several} have several nets."
         )
-    train_one = functools.partial(train, spec=spec, requests=requests, judge=judge)
+    train_one = functools.partial(train, problem=problem)
     trained: dict[str, TrainedNet] = {}
     for place, (name, recipe) in enumerate(teachers.items(), seed * len(teachers)):
         nets = train_one(recipe, directory=directory / name, seed=place)
         (trained[name],) = nets.values()
     models = [model for net in trained.values() for model in net.models.values()]
-    ensemble = _gated(models, spec, student, gate_on, directory / "ensemble", seed)
+    ensemble = _gated(
+        models, problem.spec, student, gate_on, directory / "ensemble", seed
+    )
     students = train_one(
         student,
         directory=directory / "student",

@@ -32,10 +32,7 @@ from tfdistill.study.recipe import Recipe
 from tfdistill.trainers import Transfer
 from tfdistill.zoo.recall_from_logits import softmax_transfer
 
-__all__ = ["STAGES", "alone", "joint"]
-
-STAGES = ("recall", "coarse", "fine")
-"""The students, in the order in which a request passes them."""
+__all__ = ["joint"]
 
 TUNING = (
     "The same 4 trials for the joint network and for each student alone, on seed 0 and "
@@ -45,8 +42,6 @@ TUNING = (
 
 ITEM = ("item_id", "year", "genres")
 PROFILE = ("age", "gender", "occupation")
-
-_ALONE_L2 = {"recall": 1e-4, "coarse": 0.0, "fine": 1e-4}
 
 NETS = {
     "teacher": Net(
@@ -109,18 +104,6 @@ def joint(tiny: bool = False) -> Recipe:
         epochs=20,
         learning_rate=3e-3,
         rows_l2=1e-4,
+        alone={"coarse": {"rows_l2": 0.0}},
     )
     return dataclasses.replace(recipe, epochs=2) if tiny else recipe
-
-
-def alone(stage: str, tiny: bool = False) -> Recipe:
-    """Returns the recipe of one student without a teacher: the baseline.
-
-    Architecture, features, widths, steps, batches and the way of choosing the epoch are
-    those of `joint`; the tables are its own, and so is the best of as many trials.
-
-    Args:
-        stage: One of `STAGES`.
-        tiny: Whether to train for as long as `joint(tiny=True)`.
-    """
-    return dataclasses.replace(joint(tiny).only(stage), rows_l2=_ALONE_L2[stage])

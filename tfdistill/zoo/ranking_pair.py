@@ -122,12 +122,13 @@ def two_stage(
     weight: float = 1.0,
     hard: float = 0.3,
     unlabelled: int = 0,
+    stored: str | None = None,
 ) -> Recipe:
     """Returns the recipe of the student under a trained teacher: the second stage.
 
     Give `train` a teacher with the signal `"score"`, such as
-    `FrozenTeacher(model, {"score": "teacher"})` or, for scores that were stored with
-    the requests, `LoggedTeacher({"score": "gbdt"})`.
+    `FrozenTeacher(model, {"score": "teacher"})`, or say where the requests have its
+    scores.
 
     Args:
         pair: The two nets.
@@ -137,17 +138,18 @@ def two_stage(
         hard: Weight of the labels; 0 where the student lacks features of the teacher
             and the labels would teach it what it can't know.
         unlabelled: Drawn pairs per request that only the teacher scores (UKDSL,
-            arXiv:2502.06834); a logged teacher has no score for them.
+            arXiv:2502.06834); stored scores have none for them.
+        stored: Name of the teacher's scores, among those of the requests.
     """
-    transfer = pair_transfer(
-        "fine_soft", "score", "fine", loss or SigmoidSoftLabel(), weight=weight
-    )
+    loss, source = loss or SigmoidSoftLabel(), stored or "score"
+    transfer = pair_transfer("fine_soft", source, "fine", loss, weight=weight)
     return dataclasses.replace(
         alone(pair),
         transfers=(transfer,),
         loss_weights={"fine": hard},
         negatives=unlabelled,
         label_negatives=False,
+        stored=(stored,) if stored else (),
     )
 
 
