@@ -20,7 +20,7 @@ from tfdistill.export import (
     tf_examples,
 )
 from tfdistill.layers import standalone
-from tfdistill.models import CoarseTwoTower, Dnn, Net, joint_network
+from tfdistill.models import CoarseTwoTower, Dnn, Net, TwoTower, joint_network
 
 SPEC = FeatureSpec(
     (
@@ -111,14 +111,15 @@ def test_a_privileged_pair_feature_is_refused():
 
 
 def test_who_finds_the_candidates_himself_can_be_sent_no_pairs(model):
-    x = SPEC.keras_inputs()
-    query = tf.keras.Model({"age": x["age"]}, {"q": x["age"][:, tf.newaxis]})
-    item = tf.keras.Model({"score": x["score"]}, {"i": x["score"][..., tf.newaxis]})
+    net = Net(TwoTower((4,), dim=3), ("age", "item_id"), task="recall")
+    network = joint_network(SPEC, {"recall": net})
+    query, item = (
+        network.part("recall", output=f"recall_{tower}", scope=scope)
+        for tower, scope in (("query", "user"), ("item", "item"))
+    )
     items, ids = {"item_id": np.arange(9)}, np.arange(9)
-    with pytest.raises(ValueError, match=r"item side reads \['score'\] of another"):
-        recall_servable(query, item, SPEC, items, ids, k=3)
-    vector = tf.cast(x["item_id"], tf.float32)[..., tf.newaxis]
-    item = tf.keras.Model({"item_id": x["item_id"]}, {"i": vector})
+    with pytest.raises(ValueError, match=r"item side reads .*'score'.* of another"):
+        recall_servable(query, model, SPEC, items, ids, k=3)
     stages = [RankingStage("fine", model, 2)]
     with pytest.raises(ValueError, match=r"'fine' reads the pair features .*'score'"):
         cascade_servable(query, item, stages, SPEC, items, ids, recall=3)

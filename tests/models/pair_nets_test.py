@@ -179,6 +179,6 @@ def test_two_towers_refuse_pairs(task):
 def test_a_student_without_pairs_needs_none_beside_a_teacher_that_reads_them():
     served = SPEC.non_privileged().names
     nets = {"teacher": Net(Dnn((5,)), SPEC.names), "fine": Net(Dnn((4,)), served)}
-    network = joint_network(SPEC, nets, booster="teacher", shared_gradient="both")
+    network = joint_network(SPEC, nets)
     assert set(network.part("fine").input) == set(served)
     assert "score" in network.part("teacher").input
