@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.export.catalogue import Catalogue
 from tfdistill.export.examples import drawn_like, tf_examples
 from tfdistill.export.guards import declared_spec
@@ -31,6 +30,7 @@ from tfdistill.export.signatures import columnar, from_examples
 from tfdistill.export.towers import Towers
 from tfdistill.layers.extraction import restricted
 from tfdistill.names import check_name, feature_names, free_name
+from tfdistill.spec import FeatureSpec
 
 __all__ = ["RankingStage", "cascade_servable"]
 
@@ -121,7 +121,7 @@ def cascade_servable(
         ValueError: As `recall_servable`, and if a stage keeps more than it gets.
 
     Example:
-        >>> from tfdistill.data.spec import Feature
+        >>> from tfdistill.spec import Feature
         >>> spec = FeatureSpec((Feature("taste", "numeric", "user", shape=(2,)),
         ...                     Feature("genre", "numeric", "item", shape=(2,)),
         ...                     Feature("price", "numeric", "item")))
