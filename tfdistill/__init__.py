@@ -21,6 +21,8 @@ __all__ = [
     "Table",
     "Transfer",
     "__version__",
+    "baselines",
+    "best_simple",
     "distill",
     "evaluate",
     "publish",
@@ -31,12 +33,14 @@ _LATER = {
     "Net": "tfdistill.models",
     "Problem": "tfdistill.study",
     "Recipe": "tfdistill.study",
+    "baselines": "tfdistill.scorers",
+    "best_simple": "tfdistill.scorers",
     "distill": "tfdistill.trainers",
     "evaluate": "tfdistill.study",
     "publish": "tfdistill.study",
     "train": "tfdistill.study",
 }
-_ROOMS = ("datasets", "losses", "models", "teachers", "zoo")
+_ROOMS = ("datasets", "losses", "models", "scorers", "teachers", "zoo")
 
 
 def __getattr__(name: str) -> Any:

@@ -50,6 +50,8 @@ def rich():
         scores={"teacher": np.array([[3, -1], [0, np.inf], [np.nan, 2]], np.float32)},
         weights=np.array([[1, 0], [2, -1], [3, 0.5]], np.float32),
         ids=np.array(["a", "b", "c"]),
+        clock=np.array([0.1, 0.2, 1.5]),
+        time=np.array([7.0, 9.0, 8.0]),
     )
 
 

@@ -3,7 +3,8 @@ import pandas as pd
 
 from tfdistill.data.batching import RequestBatches
 from tfdistill.data.columns import feature_values
-from tfdistill.data.readers import read_frame, requests_from_frame, split_requests
+from tfdistill.data.readers import read_frame, requests_from_frame
+from tfdistill.data.requests import split_requests
 from tfdistill.data.spec import RESERVED_NAMES, Feature, FeatureSpec
 
 SPEC = """{
@@ -36,7 +37,7 @@ def test_a_file_and_a_spec_are_enough(tmp_path):
     (tmp_path / "spec.json").write_text(SPEC)
     spec = FeatureSpec.load(tmp_path / "spec.json")
     requests = requests_from_frame(
-        read_frame(tmp_path / "mine.parquet", spec),
+        read_frame(tmp_path / "mine.parquet", spec.names),
         spec,
         request="session",
         label="bought",

@@ -218,7 +218,7 @@ def test_damaged_gzip_of_a_table_is_named_with_what_to_do(tmp_path, damage):
     path.write_bytes(content)
     do = "unpack it" if damage == "twice" else "copy or compress it again"
     with pytest.raises(ValueError, match=rf"mine\.csv\.gz' can't be read.*{do}"):
-        read_frame(path, SPEC)
+        read_frame(path, SPEC.names)
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_what_is_no_csv_says_what_it_is(tmp_path, content, problem):
     with pytest.raises(
         ValueError, match=rf"mine\.csv' can't be read as CSV.*{problem}"
     ):
-        read_frame(path, SPEC)
+        read_frame(path, SPEC.names)
 
 
 def test_a_damaged_saved_model_is_named(tmp_path):

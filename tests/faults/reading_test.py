@@ -42,7 +42,7 @@ def written(folder, text, name="t.csv"):
 
 
 def read(path, spec=PRICE, **options):
-    frame = read_frame(path, spec)
+    frame = read_frame(path, spec.names)
     return requests_from_frame(
         frame, spec, **{"request": "request", "label": "click", **options}
     )
@@ -136,7 +136,7 @@ def test_a_row_that_is_not_as_wide_as_the_header_is_refused(
     tmp_path, text, message, name
 ):
     with pytest.raises(ValueError, match=f"{name}' can't be read as CSV.*{message}"):
-        read_frame(written(tmp_path, text, name), PRICE)
+        read_frame(written(tmp_path, text, name), PRICE.names)
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
@@ -147,10 +147,10 @@ def test_the_separator_is_found_out(tmp_path, separator):
 
 def test_any_other_separator_may_be_given(tmp_path):
     path = written(tmp_path, "request|click|price\n1|0|2.5\n")
-    frame = read_frame(path, PRICE, separator="|", value_separator=",")
+    frame = read_frame(path, PRICE.names, separator="|")
     assert frame.to_numpy().tolist() == [["1", "0", "2.5"]]
     with pytest.raises(ValueError, match="one character, got '::'"):
-        read_frame(path, PRICE, separator="::")
+        read_frame(path, PRICE.names, separator="::")
 
 
 @pytest.mark.parametrize("value", [2**63, 2**64 - 1, 2**64, 2**63 + 1])

@@ -12,7 +12,7 @@ from tfdistill.data import Feature, FeatureSpec, Table
 from tfdistill.models import Dnn, Net
 from tfdistill.study.judge import ListJudge
 from tfdistill.study.problem import Problem
-from tfdistill.study.recipe import Recipe
+from tfdistill.study.recipe import Recipe, Schedule
 from tfdistill.study.ways import train, trained_teacher
 from tfdistill.trainers.backup import begun_with
 
@@ -35,10 +35,7 @@ def cities(part):
 
 RECIPE = Recipe(
     {"teacher": Net(Dnn((4,)), ("age", "city", "price"))},
-    epochs=1,
-    batch_size=8,
-    negatives=0,
-    chosen_by="auc",
+    schedule=Schedule(epochs=1, batch_size=8, negatives=0, chosen_by="auc"),
 )
 
 
@@ -78,7 +75,7 @@ def test_a_trained_teacher_is_that_of_its_spec_and_recipe(published):
     )
     with pytest.raises(ValueError, match="spec.features.age.mean was 35.0 and is 1.0"):
         trained_teacher(RECIPE, spec(mean=1.0), directory / "teacher")
-    wider = dataclasses.replace(RECIPE, learning_rate=0.5)
+    wider = RECIPE.changed(learning_rate=0.5)
     with pytest.raises(ValueError, match="learning_rate was 0.001 and is 0.5"):
         trained_teacher(wider, SPEC, directory / "teacher")
     with pytest.raises(ValueError, match="no backup of a run"):
@@ -91,7 +88,7 @@ def test_what_chooses_the_epoch_and_what_a_run_starts_with_count(published, tmp_
         trained(directory, valid=requests(seed=2))
     with pytest.raises(ValueError, match="config.start.teacher was not there"):
         trained(directory, start=nets)
-    tuned = dataclasses.replace(RECIPE, learning_rate=0.1)
+    tuned = RECIPE.changed(learning_rate=0.1)
     child = trained(tmp_path, recipe=tuned, start=nets)
     parent = begun_with(tmp_path / "teacher" / "backup")["config"]["start"]
     assert parent == {"teacher": nets["teacher"].fingerprint}

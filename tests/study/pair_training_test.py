@@ -201,8 +201,7 @@ def test_a_student_without_pairs_learns_from_a_teacher_with_them(tmp_path):
     parts = {"train": slice(160), "valid": slice(160, 200), "test": slice(200, 240)}
     train_part, valid, test = (data.select(part) for part in parts.values())
     problem = Problem(SPEC, train_part, ListJudge(valid), ListJudge(test))
-    made = dataclasses.replace(
-        recipe(Dnn((8,)), epochs=2),
+    made = recipe(Dnn((8,)), epochs=2).changed(
         nets={"teacher": Net(Dnn((8,)), SPEC.names), "fine": Net(Dnn((4,)), WITHOUT)},
         transfers=(Transfer("soft", "teacher", "fine", SigmoidSoftLabel()),),
     )
@@ -218,4 +217,4 @@ def test_recall_refuses_pairs(tmp_path):
     made = recipe(Dnn((4,)))
     nets = {"recall": Net(TwoTower((4,), dim=4), SPEC.names, task="recall")}
     with pytest.raises(ValueError, match="no place"):
-        dataclasses.replace(made, nets=nets).network(SPEC)
+        made.changed(nets=nets).network(SPEC)

@@ -81,7 +81,7 @@ EVERY = {**RECIPES, **UNLABELLED}
 
 
 def small(recipe: Recipe, **changes: object) -> Recipe:
-    return dataclasses.replace(recipe, epochs=2, batch_size=8, **changes)
+    return recipe.changed(epochs=2, batch_size=8, **changes)
 
 
 def given(name: str):
@@ -106,7 +106,7 @@ def test_a_recipe_trains_every_net(name, tmp_path):
             assert np.isfinite(logits).all()
             assert np.abs(logits - before[output]).max() > 1e-3
     history = next(iter(trained.values())).history
-    for transfer in recipe.transfers:
+    for transfer in recipe.terms.transfers:
         assert min(history[f"transfer_{transfer.name}"]) > 0
     assert all(np.isfinite(values).all() for values in history.values())
 
@@ -115,12 +115,12 @@ def loss_of(recipe: Recipe, part, hard: Collection[str], foreign=None):
     """The network's loss with the hard losses of some outputs, and its gradients."""
     tf.keras.utils.set_random_seed(1)
     network = recipe.network(SPEC)
-    always = [dataclasses.replace(t, weight=1.0) for t in recipe.transfers]
+    always = [dataclasses.replace(t, weight=1.0) for t in recipe.terms.transfers]
     distiller = Distiller(network.model, always, teacher=foreign)
     losses = {output: SigmoidCrossEntropy() for output in hard}
     distiller.compile("sgd", loss=losses or None)
     batches = RequestBatches(
-        part, batch_size=8, negatives=recipe.negatives, outputs=recipe.labelled
+        part, batch_size=8, negatives=recipe.schedule.negatives, outputs=recipe.labelled
     )
     x, y, w = next(iter(batches()))
     with tf.GradientTape() as tape:
@@ -143,7 +143,7 @@ def test_twice_the_weight_is_twice_the_loss_of_labels_and_transfers(name):
         dataclasses.replace(part, weights=(factor * weights).astype(np.float32))
         for factor in (1, 2)
     )
-    for hard in [recipe.labelled, ()] if recipe.transfers else [recipe.labelled]:
+    for hard in [recipe.labelled, ()] if recipe.terms.transfers else [recipe.labelled]:
         expected, found = (
             loss_of(recipe, p, hard, given(name))[0] for p in (once, twice)
         )
@@ -152,7 +152,7 @@ def test_twice_the_weight_is_twice_the_loss_of_labels_and_transfers(name):
 
 def test_a_transfer_needs_no_labels_and_drawn_pairs_no_weights():
     recipe, part = UNLABELLED["unlabelled"], requests()
-    listed = dataclasses.replace(recipe, negatives=0)
+    listed = recipe.changed(negatives=0)
     bare = dataclasses.replace(part, labels=np.full_like(part.labels, np.nan))
     found, expected = (loss_of(recipe, p, (), teacher)[0] for p in (bare, part))
     assert found == expected
@@ -190,7 +190,7 @@ def test_what_the_student_learns_from_is_exactly_zero_for_the_booster(name):
     student = [output for output in recipe.labelled if "teacher" not in output]
     assert reached(recipe, ()) == {"student", *SHARED_PARTS[name]}
     assert reached(recipe, student) == {"student", *SHARED_PARTS[name]}
-    shared = {"representation"} if recipe.representation else set()
+    shared = {"representation"} if recipe.sharing.representation else set()
     everything = {"student", "teacher", "embeddings", *shared}
     assert reached(recipe, recipe.labelled) == everything
 
@@ -207,7 +207,7 @@ def test_fine_tuning_starts_at_the_students_weights_and_keeps_its_tables(tmp_pat
     nets = train(recipe, Problem(SPEC, part, judge, judge), tmp_path / "joint")
     start = {"fine": nets["fine"]}
     tuned = small(dual_dnn.fine_tuned(recipe))
-    assert tuned.learning_rate == recipe.learning_rate / 4
+    assert tuned.schedule.learning_rate == recipe.schedule.learning_rate / 4
     window = requests(seed=1)
     last = train(
         tuned, Problem(SPEC, window, judge, judge), tmp_path / "tuned", start=start
@@ -243,10 +243,10 @@ def test_a_student_may_learn_some_of_the_tasks():
     fine = Net(Mmoe(("like",), experts=1, units=(5,), tower=(4,)), SERVED)
     pair = dataclasses.replace(multi_task.default_pair(SPEC, TASKS), fine=fine)
     recipe = multi_task.recipe(pair, soft={"like": 0.5}, hard={"like": 0.0})
-    assert [(t.source, t.target, t.weight) for t in recipe.transfers] == [
+    assert [(t.source, t.target, t.weight) for t in recipe.terms.transfers] == [
         ("teacher_like", "fine_like", 0.5)
     ]
-    assert recipe.loss_weights == {"fine_like": 0.0}
+    assert recipe.terms.loss_weights == {"fine_like": 0.0}
     assert "dwell" in pair.teacher.features and "dwell" not in fine.features
 
 
@@ -274,7 +274,7 @@ def test_an_ensemble_teaches_by_its_mean_or_by_a_trained_gate(tmp_path):
     assert found["mean"]["gap"] < 1e-6 < 1e-5 < found["gate"]["gap"]
     for net in TEACHERS:  # the second run reads what the first one trained
         np.testing.assert_array_equal(found["mean"][net], found["gate"][net])
-    assert len(nets["ensemble"].history["loss"]) == student.epochs
+    assert len(nets["ensemble"].history["loss"]) == student.schedule.epochs
     assert (found["mean"]["fine"] != found["gate"]["fine"]).any()
 
 
@@ -296,7 +296,7 @@ def test_scored_by_another_model_the_student_follows_it(tmp_path):
         return 2 * pairs["price"] + pairs["dwell"]
 
     recipe = ranking_pair.two_stage(PAIR, hard=0.0, stored="trees")
-    recipe = dataclasses.replace(recipe, epochs=30, batch_size=8, learning_rate=0.01)
+    recipe = recipe.changed(epochs=30, batch_size=8, learning_rate=0.01)
     scored = part.with_scores({"trees": trees})
     nets = train(recipe, Problem(SPEC, scored, judge, judge), tmp_path)
     listed = scored.scores["trees"]

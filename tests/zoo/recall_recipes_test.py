@@ -57,8 +57,7 @@ def small(recipe, epochs, architecture=FACTORS):
         recipe.nets[lists.STUDENT],
         architecture=dataclasses.replace(architecture, shared=SHARED),
     )
-    return dataclasses.replace(
-        recipe,
+    return recipe.changed(
         nets={lists.STUDENT: net},
         batch_size=12,
         negatives=SHARED,
@@ -115,9 +114,11 @@ def test_a_student_alone_trains(data, base, tmp_path):
 
 def test_a_student_of_lists_keeps_its_labels_and_nothing_of_the_teacher_when_alone():
     taught = lists.list_student(RankedLists(*np.zeros((2, 1, 1))), "RRD")
-    assert taught.stored == ("list_score",)
+    assert taught.terms.stored == ("list_score",)
     alone = taught.only(lists.STUDENT)
-    assert [t.name for t in alone.transfers] == ["labels"] and not alone.stored
+    assert [t.name for t in alone.terms.transfers] == [
+        "labels"
+    ] and not alone.terms.stored
 
 
 def test_lists_teach_more_than_few_labels(data, tmp_path):
@@ -153,11 +154,11 @@ def test_a_killed_training_of_lists_goes_on_bit_by_bit(data, tmp_path):
 
 def test_an_annealed_run_is_another_with_more_epochs():
     recipe = lists.alone(lists.matrix_factorisation())
-    longer = dataclasses.replace(recipe, epochs=recipe.epochs + 1)
-    assert recipe.annealed and recipe.settings() != longer.settings()
-    plain = dataclasses.replace(recipe, annealed=False)
-    more = dataclasses.replace(longer, annealed=False)
-    assert plain.settings() == more.settings()
+    longer = recipe.changed(epochs=recipe.schedule.epochs + 1)
+    assert recipe.schedule.annealed and recipe.identity() != longer.identity()
+    plain = recipe.changed(annealed=False)
+    more = longer.changed(annealed=False)
+    assert plain.identity() == more.identity()
 
 
 def test_a_sequence_model_learns_what_comes_next(tmp_path):
@@ -173,8 +174,7 @@ def test_a_sequence_model_learns_what_comes_next(tmp_path):
         last=sequences[:, 5::-1].astype(np.int32),
     )
     recipe = sequence_recall.recipe(SequenceTower(blocks=1, dropout=0.0))
-    recipe = dataclasses.replace(
-        small(recipe, 30, recipe.nets[lists.STUDENT].architecture),
+    recipe = small(recipe, 30, recipe.nets[lists.STUDENT].architecture).changed(
         learning_rate=2e-2,
     )
     found = trained(data, recipe, tmp_path, dim=8)
@@ -200,4 +200,4 @@ def test_logits_teach_a_two_tower_net(tmp_path):
     )
     assert set(found.models) == {"query", "item"}
     alone = recipe.only("recall")
-    assert [t.name for t in alone.transfers] == ["recall_softmax"]
+    assert [t.name for t in alone.terms.transfers] == ["recall_softmax"]

@@ -15,7 +15,7 @@ from tfdistill.losses import LogitMSE
 from tfdistill.models import Dnn, Net, NetInputs
 from tfdistill.study.judge import ListJudge
 from tfdistill.study.problem import Problem
-from tfdistill.study.recipe import Recipe
+from tfdistill.study.recipe import Recipe, Schedule
 from tfdistill.study.ways import train
 from tfdistill.trainers import Transfer
 
@@ -35,12 +35,14 @@ class TwoHeads:
         return outputs
 
 
-ONE = Recipe({"fine": Net(Dnn((8,)), SERVED)}, epochs=2, batch_size=8, negatives=0)
+ONE = Recipe(
+    {"fine": Net(Dnn((8,)), SERVED)},
+    schedule=Schedule(epochs=2, batch_size=8, negatives=0),
+)
 
 
 def test_each_task_has_its_labels_and_its_output(tmp_path):
-    recipe = dataclasses.replace(
-        ONE,
+    recipe = ONE.changed(
         nets={"fine": Net(TwoHeads(), SERVED)},
         epochs=30,
         learning_rate=0.02,
@@ -70,7 +72,7 @@ def test_fine_tuning_starts_at_the_trained_net_and_can_freeze_its_tables(tmp_pat
     judge = ListJudge(part)
     first = train(ONE, Problem(SPEC, part, judge, judge), tmp_path / "first")
     model = first["fine"].models["fine"]
-    still = dataclasses.replace(ONE, learning_rate=0.0, epochs=1)
+    still = ONE.changed(learning_rate=0.0, epochs=1)
     same = train(
         still, Problem(SPEC, part, judge, judge), tmp_path / "same", start=first, seed=7
     )
@@ -78,7 +80,7 @@ def test_fine_tuning_starts_at_the_trained_net_and_can_freeze_its_tables(tmp_pat
     found = judge.logits(same["fine"].models["fine"])["fine"]
     np.testing.assert_array_equal(found, expected)
     window = requests(seed=1)
-    tuned = dataclasses.replace(ONE, frozen_tables=True, epochs=1)
+    tuned = ONE.changed(frozen_tables=True, epochs=1)
     moved = train(
         tuned, Problem(SPEC, window, judge, judge), tmp_path / "tuned", start=first
     )
@@ -118,7 +120,7 @@ def test_a_run_is_identified_by_all_of_its_transfers():
         )
     ]
     runs = [
-        json.dumps(dataclasses.replace(ONE, transfers=(t,)).settings()["transfers"])
+        json.dumps(ONE.changed(transfers=(t,)).identity()["transfers"])
         for t in (soft, *others)
     ]
     assert len(set(runs)) == len(runs)
@@ -129,7 +131,7 @@ def test_fine_tuning_may_drop_out_otherwise(tmp_path):
     judge = ListJudge(part)
     net = Net(Dnn((8,), dropout=0.5), SERVED)
     first = train(ONE, Problem(SPEC, part, judge, judge), tmp_path / "first")
-    still = dataclasses.replace(ONE, nets={"fine": net}, learning_rate=0.0, epochs=1)
+    still = ONE.changed(nets={"fine": net}, learning_rate=0.0, epochs=1)
     same = train(
         still, Problem(SPEC, part, judge, judge), tmp_path / "same", start=first
     )
@@ -143,7 +145,7 @@ def test_another_net_is_no_start(tmp_path):
     part = requests()
     judge = ListJudge(part)
     first = train(ONE, Problem(SPEC, part, judge, judge), tmp_path / "first")
-    wider = dataclasses.replace(ONE, nets={"fine": Net(Dnn((9,)), SERVED)})
+    wider = ONE.changed(nets={"fine": Net(Dnn((9,)), SERVED)})
     with pytest.raises(ValueError, match="can't start .*'fine_folded/bias', .9,"):
         train(
             wider, Problem(SPEC, part, judge, judge), tmp_path / "second", start=first
@@ -153,8 +155,8 @@ def test_another_net_is_no_start(tmp_path):
 def test_a_second_head_takes_the_distillation_and_is_not_taken_out(tmp_path):
     """A teacher on the second head alone moves the trunk, not the served head."""
     soft = Transfer("aux", "score", "fine_aux", LogitMSE(), mask="mask")
-    recipe = dataclasses.replace(
-        ONE, transfers=(soft,), auxiliary=("fine",), loss_weights={"fine": 0.0}
+    recipe = ONE.changed(
+        transfers=(soft,), auxiliary=("fine",), loss_weights={"fine": 0.0}
     )
     part = requests()
     judge = ListJudge(part)
@@ -165,7 +167,7 @@ def test_a_second_head_takes_the_distillation_and_is_not_taken_out(tmp_path):
     runs = {}
     for rate in (0.0, 0.01):
         trained = train(
-            dataclasses.replace(recipe, learning_rate=rate),
+            recipe.changed(learning_rate=rate),
             Problem(SPEC, part, judge, judge),
             tmp_path / str(rate),
             teacher=teacher,
@@ -184,7 +186,7 @@ def test_a_second_head_takes_the_distillation_and_is_not_taken_out(tmp_path):
 
 
 def test_a_net_that_shares_tables_may_not_stop_alone(tmp_path):
-    recipe = dataclasses.replace(ONE, stops_early=("fine",))
+    recipe = ONE.changed(stops_early=("fine",))
     with pytest.raises(ValueError, match="must be among own_tables"):
         train(
             recipe,

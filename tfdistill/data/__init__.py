@@ -2,9 +2,9 @@
 
 from tfdistill.data.batching import RequestBatches
 from tfdistill.data.implicit import ImplicitFeedback
-from tfdistill.data.readers import read_frame, requests_from_frame, split_requests
+from tfdistill.data.readers import read_frame, requests_from_frame
 from tfdistill.data.recall_batches import RecallBatches
-from tfdistill.data.requests import Requests
+from tfdistill.data.requests import Requests, split_requests
 from tfdistill.data.samplers import (
     discrepancy_weights,
     draw_positions,

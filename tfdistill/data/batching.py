@@ -10,13 +10,13 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.checks import check_pool
-from tfdistill.data.log_share import log_share
 from tfdistill.data.pair_features import check_alike, pair_values
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import RESERVED_NAMES
 from tfdistill.data.targets import (
     choose_positive,
     label_targets,
+    log_share,
     pair_weights,
     tasks_of,
 )

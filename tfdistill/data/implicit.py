@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tfdistill.data.interactions import InteractionLog, places
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.data.splits import per_user_temporal_split
@@ -33,6 +34,7 @@ class ImplicitFeedback:
             padded, for teachers that read a sequence; None where there is no order.
         user_ids: `[U]`, what a request calls each user; by default its number.
         item_ids: `[I]`, what a request calls each item; by default its row.
+        log: The interactions in their order; by default the pairs of a part have none.
 
     Raises:
         ValueError: If the parts are about different catalogues, or a user has no
@@ -53,6 +55,7 @@ class ImplicitFeedback:
     last: np.ndarray | None = None
     user_ids: np.ndarray | None = None
     item_ids: np.ndarray | None = None
+    log: InteractionLog | None = None
 
     def __post_init__(self) -> None:
         sizes = [part.num_items for part in (self.train, self.valid, self.test)]
@@ -68,6 +71,20 @@ class ImplicitFeedback:
                 f"training pairs, got {len(users)} users up to "
                 f"{users.max(initial=-1)}; renumber them without gaps."
             )
+        if self.log is None:
+            object.__setattr__(self, "log", self._unordered())
+
+    def _unordered(self) -> InteractionLog:
+        """The log of the pairs, in an order by chance within each part."""
+        parts = (self.train, self.valid, self.test)
+        drawn = np.random.default_rng(0)
+        return InteractionLog(
+            np.concatenate([part.user for part in parts]),
+            np.concatenate([part.item for part in parts]),
+            np.concatenate([n + drawn.random(len(p)) for n, p in enumerate(parts)]),
+            self.num_users,
+            self.num_items,
+        )
 
     @property
     def num_items(self) -> int:
@@ -135,17 +152,27 @@ class ImplicitFeedback:
     def requests(self, part: str) -> Requests:
         """Returns a part as one request for each of its users: all items, label 1.
 
+        It comes when the part begins, so it knows nothing of the part itself.
+
         Args:
             part: `"train"`, `"valid"` or `"test"`.
         """
-        pairs = {"train": self.train, "valid": self.valid, "test": self.test}[part]
+        parts = {"train": self.train, "valid": self.valid, "test": self.test}
+        pairs, clock = parts[part], float(list(parts).index(part))
         users, row = np.unique(pairs.user, return_inverse=True)
         place = np.arange(len(pairs)) - np.searchsorted(row, row)
         candidates = np.full((len(users), place.max() + 1), -1, np.int32)
         candidates[row, place] = pairs.item
         labels = (candidates >= 0).astype(np.float32)
         features = {name: values[users] for name, values in self.users.items()}
-        return Requests(features, self.items, candidates, labels, users)
+        return Requests(
+            features,
+            self.items,
+            candidates,
+            labels,
+            users,
+            clock=np.full(len(users), clock),
+        )
 
     def next_items(self) -> tuple[np.ndarray, Pairs]:
         """Returns examples for a sequence model: what was taken before, what next.
@@ -223,16 +250,30 @@ class ImplicitFeedback:
         """
         frame = pd.concat(parts)
         users, items = np.unique(parts[0]["user_id"]), np.unique(frame["item_id"])
-        numbered = []
-        for part in parts:
-            warm = part[part["user_id"].isin(users)]
-            user, item = warm["user_id"].to_numpy(), warm["item_id"].to_numpy()
-            numbered.append(
-                (np.searchsorted(users, user), np.searchsorted(items, item))
+        warm = [part[part["user_id"].isin(users)] for part in parts]
+        numbered = [
+            (
+                np.searchsorted(users, part["user_id"]),
+                np.searchsorted(items, part["item_id"]),
             )
+            for part in warm
+        ]
         train, valid, test = (Pairs(*pair, len(items)) for pair in numbered)
-        last = _newest(*numbered[0], len(users)) if "timestamp" in frame else None
-        return cls(name, len(users), train, valid, test, last, users, items)
+        made = cls(name, len(users), train, valid, test, None, users, items)
+        if "timestamp" not in frame:
+            return made
+        times = [part["timestamp"].to_numpy() for part in warm]
+        user, item = (np.concatenate(column) for column in zip(*numbered))
+        clock = np.concatenate(
+            [
+                number + places("user", pairs[0], time, 0)
+                for number, (pairs, time) in enumerate(zip(numbered, times))
+            ]
+        )
+        size = len(users), len(items)
+        log = InteractionLog(user, item, clock, *size, time=np.concatenate(times))
+        last = _newest(*numbered[0], len(users))
+        return dataclasses.replace(made, last=last, log=log)
 
 
 def _newest(user: np.ndarray, item: np.ndarray, num_users: int) -> np.ndarray:

@@ -4,24 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
-from tfdistill.data.checks import (
-    check_alone,
-    check_array,
-    check_candidates,
-    check_feature,
-    check_ids,
-    check_labels,
-    check_pairs,
-    check_rows,
-    check_scores,
-    check_weights,
-)
+from tfdistill.data.checks import check_requests
 from tfdistill.data.pair_features import (
     ListedPairs,
     PairSource,
@@ -32,9 +21,9 @@ from tfdistill.data.pair_features import (
 from tfdistill.identity import described, fingerprint
 from tfdistill.pairs import Pairs
 
-__all__ = ["Requests"]
+__all__ = ["Requests", "split_requests"]
 
-PairScorer = Callable[[dict[str, np.ndarray]], Any]
+RowScorer = Callable[[dict[str, np.ndarray]], Any]
 """A function from features of N pairs `[N, *shape]` to their scores `[N]`."""
 
 
@@ -69,6 +58,9 @@ class Requests:
             name: `source(rows [b], items [b, N])` gives `[b, N, *shape]` for rows of
             these requests and of the catalogue. Drawn items and whole catalogues need
             one, and listed candidates without an array have their values by it, too.
+        clock: float64 `[R]`, when each request came on the clock of an
+            `InteractionLog`: what is known then came strictly before.
+        time: float64 `[R]`, the seconds; None where there is no dependable time.
 
     Raises:
         ValueError: If shapes or dtypes don't fit, a candidate is no row of `items`, a
@@ -110,76 +102,11 @@ class Requests:
     catalogue: bool = True
     pair_features: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     pair_sources: Mapping[str, PairSource] = dataclasses.field(default_factory=dict)
+    clock: np.ndarray | None = None
+    time: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        check_array("candidates", self.candidates, np.int32, 2)
-        check_array("group", self.group, np.int64, 1)
-        if not self.num_requests:
-            raise ValueError("Requests: there is no request; give at least one.")
-        for field, values in self._per_candidate():
-            check_array(field, values, np.float32, 2)
-            if values.shape != self.candidates.shape:
-                raise ValueError(
-                    f"Requests: {field} and candidates must have one shape [R, L], got "
-                    f"{values.shape} and {self.candidates.shape}."
-                )
-        if not self.items:
-            raise ValueError(
-                "Requests: items has no feature, so the catalogue has no size; give at "
-                "least one item feature."
-            )
-        check_rows("group", self.group, self.num_requests, "requests")
-        for name, values in self.users.items():
-            check_feature("users", name, values, self.num_requests, "requests")
-        for name, values in self.items.items():
-            check_feature("items", name, values, self.num_items, "catalogue rows")
-        if self.ids is not None:
-            check_ids(self.ids, self.num_requests)
-        for name, values in self.pair_features.items():
-            check_pairs(name, values, self.candidates.shape)
-        self._check_names()
-        check_candidates(self.candidates, self.num_items)
-        self._check_values()
-        if self.group.min() < 0:
-            raise ValueError(
-                f"Requests: group must be >= 0, got {self.group.min()}; number the "
-                "users from 0."
-            )
-
-    def _per_candidate(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Every array of one float32 per candidate, and what to call it."""
-        yield "labels", self.labels
-        for field in ("tasks", "scores"):
-            for name, values in getattr(self, field).items():
-                yield f"{field}[{name!r}]", values
-        if self.weights is not None:
-            yield "weights", self.weights
-
-    def _check_names(self) -> None:
-        sides = {"users": self.users, "items": self.items, "pairs": self.listed_pairs}
-        check_alone(sides)
-        clash = sorted(set(self.scores) & set().union(*sides.values()))
-        if clash:
-            raise ValueError(
-                f"Requests: the scores {clash} have the names of features; both go to "
-                "the features of a batch, so rename the scores."
-            )
-        if "" in self.tasks:
-            raise ValueError(
-                "Requests: tasks has the name '', which means the labels; give the "
-                "task a name of its own."
-            )
-
-    def _check_values(self) -> None:
-        """Refuses labels, scores and weights that would make a loss meaningless."""
-        present = self.candidates >= 0
-        check_labels("labels", self.labels, present)
-        for name, values in self.tasks.items():
-            check_labels(f"tasks[{name!r}]", values, present)
-        for name, values in self.scores.items():
-            check_scores(f"scores[{name!r}]", values, present)
-        if self.weights is not None:
-            check_weights("weights", self.weights, present)
+        check_requests(self)
 
     @property
     def num_requests(self) -> int:
@@ -345,7 +272,7 @@ class Requests:
         pairs = {name: v[row, position] for name, v in self.listed_pairs.items()}
         return {**_rows_of(self.users, row), **_rows_of(self.items, item), **pairs}
 
-    def with_scores(self, scores: Mapping[str, np.ndarray | PairScorer]) -> Requests:
+    def with_scores(self, scores: Mapping[str, np.ndarray | RowScorer]) -> Requests:
         """Returns the same requests with a teacher's scores, beside those they have.
 
         Args:
@@ -377,7 +304,7 @@ class Requests:
         }
         return dataclasses.replace(self, scores={**self.scores, **made})
 
-    def _scored(self, name: str, scorer: PairScorer) -> np.ndarray:
+    def _scored(self, name: str, scorer: RowScorer) -> np.ndarray:
         """Scores `[R, L]` by a function of pairs, NaN where padded."""
         present = self.candidates >= 0
         computed = np.asarray(scorer(self.pairs()), np.float32)
@@ -389,6 +316,48 @@ class Requests:
         scores = np.full(self.candidates.shape, np.nan, np.float32)
         scores[present] = computed
         return scores
+
+
+def split_requests(
+    requests: Requests, fractions: Sequence[float], *, seed: int | None = None
+) -> list[Requests]:
+    """Splits requests into parts that share the catalogue.
+
+    Args:
+        requests: The requests, R of them, in time order for a split in time.
+        fractions: Share of each part; they add up to 1.
+        seed: Splits at random with this seed; by default the first part is the first
+            requests, and so on.
+
+    Returns:
+        One `Requests` per fraction.
+
+    Raises:
+        ValueError: If the fractions are not positive, don't add up to 1, or leave a
+            part empty.
+
+    Example:
+        >>> requests = Requests({}, {"item_id": np.arange(3)},
+        ...     candidates=np.zeros([10, 1], np.int32),
+        ...     labels=np.zeros([10, 1], np.float32), group=np.arange(10))
+        >>> [part.num_requests for part in split_requests(requests, (.8, .1, .1))]
+        [8, 1, 1]
+    """
+    if min(fractions, default=0) <= 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise ValueError(
+            f"fractions must be positive and add up to 1, got {tuple(fractions)}."
+        )
+    rows = np.arange(requests.num_requests)
+    if seed is not None:
+        rows = np.random.default_rng(seed).permutation(rows)
+    borders = np.rint(np.cumsum(fractions)[:-1] * len(rows)).astype(np.int64)
+    parts = np.split(rows, borders)
+    if min(map(len, parts)) == 0:
+        raise ValueError(
+            f"{len(rows)} requests are too few for the fractions {tuple(fractions)}: "
+            f"the parts would have {[len(part) for part in parts]} requests."
+        )
+    return [requests.select(part) for part in parts]
 
 
 def _rows_of(values: Any, rows: np.ndarray) -> Any:

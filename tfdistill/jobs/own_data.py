@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -83,7 +82,7 @@ def distill(
     return run(
         f"Teacher and student on {data.name}",
         problem,
-        dataclasses.replace(recipe, epochs=epochs),
+        recipe.changed(epochs=epochs),
         out,
         seeds=seeds,
         teacher=teacher,

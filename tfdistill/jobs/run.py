@@ -101,12 +101,12 @@ def run(
 
 def _facts(problem: Problem, recipe: Recipe) -> dict[str, str]:
     """What a reader must know to compare the models of a stage."""
-    steps = -(-problem.train.num_requests // recipe.batch_size) * recipe.epochs
-    chosen = measurable(recipe, problem.valid)
+    schedule, chosen = recipe.schedule, measurable(recipe, problem.valid)
     by = {name: metric(chosen.judged_by(name)).label for name in recipe.students}
     return {
-        "Training": f"{steps:,} steps for every model, with a teacher or alone, of "
-        f"{recipe.batch_size} requests with {recipe.negatives} sampled items each.",
+        "Training": f"{schedule.steps(problem.train.num_requests):,} steps for every "
+        f"model, with a teacher or alone, of {schedule.batch_size} requests with "
+        f"{schedule.negatives} sampled items each.",
         "Choice": "Every net keeps its best epoch on validation: "
         + ", ".join(f"{label} for {name}" for name, label in by.items())
         + ".",

@@ -6,7 +6,6 @@ click`; every step prints the command of the next one.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from math import isnan
 from pathlib import Path
@@ -77,9 +76,7 @@ def train_teacher(
         trees.save(out / "trees.npz")
         _keep(summary, out)
         return out / "trees.npz"
-    recipe = dataclasses.replace(
-        ranking_pair.teacher(default_pair(data.spec)), epochs=epochs
-    )
+    recipe = ranking_pair.teacher(default_pair(data.spec)).changed(epochs=epochs)
     problem = Problem.of(data, requests, summary)
     nets = train(recipe, problem, out / "training", console=console)
     _keep(summary, out)

@@ -68,10 +68,11 @@ def compare(
     searched = Candidates(depth=sizes.recall, epochs=1 if tiny else 2)
     unified = recipe(nets, candidates=searched, tiny=tiny)
     console.print(problem.about.source, *problem.facts.values(), sep="\n")
-    steps = -(-problem.train.num_requests // unified.batch_size) * unified.epochs
+    schedule, requests = unified.schedule, problem.train.num_requests
     console.print(
-        f"Every student is trained for {steps:,} steps of {unified.batch_size} "
-        f"requests, whatever the way; {problem.train.num_items:,} items -> "
+        f"Every student is trained for {schedule.steps(requests):,} steps of "
+        f"{schedule.batch_size} requests, whatever the way; "
+        f"{problem.train.num_items:,} items -> "
         f"{sizes.recall} recalled -> {sizes.coarse} -> {sizes.page} shown."
     )
     test = problem.test.over_catalogue("A cascade")

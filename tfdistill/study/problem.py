@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,15 +12,14 @@ import pandas as pd
 from rich.console import Console
 
 from tfdistill.data.columns import codes, require_columns
-from tfdistill.data.csv_files import rows_by_line
 from tfdistill.data.implicit import ImplicitFeedback
-from tfdistill.data.readers import read_table
+from tfdistill.data.interactions import InteractionLog
+from tfdistill.data.readers import rows_of
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.data.summary import DataSummary
 from tfdistill.data.times import instants
 from tfdistill.data.windows import RequestParts
-from tfdistill.files import read_as
 from tfdistill.metrics import head_items
 from tfdistill.pairs import Pairs
 from tfdistill.report import Data
@@ -48,6 +46,7 @@ class Problem:
         described: Where the data came from and how they were split, for reports.
         facts: What a reader of reports must know besides, by its label.
         summary: What the impressions look like.
+        log: Who took what and when, for baselines and scorers of pairs: all parts.
     """
 
     spec: FeatureSpec
@@ -60,6 +59,7 @@ class Problem:
     described: Data | None = None
     facts: Mapping[str, str] = dataclasses.field(default_factory=dict)
     summary: DataSummary | None = None
+    log: InteractionLog | None = None
 
     @property
     def about(self) -> Data:
@@ -183,8 +183,9 @@ class Problem:
         """
         parts = data.parts(requests)
         ids = None if data.item is None else requests.items.get(data.item)
+        log = None if data.item is None else InteractionLog.of_requests(parts)
         return dataclasses.replace(
-            cls.from_parts(data.spec, parts, item_ids=ids),
+            cls.from_parts(data.spec, parts, item_ids=ids, log=log),
             described=about(f"Read from {data.name}.", summary.rows, data.split, parts),
             summary=summary,
         )
@@ -196,6 +197,7 @@ class Problem:
         parts: Mapping[str, Requests],
         *,
         item_ids: np.ndarray | None = None,
+        log: InteractionLog | None = None,
     ) -> Problem:
         """Makes a problem of requests that are split already.
 
@@ -203,6 +205,7 @@ class Problem:
             spec: The features.
             parts: Requests of `"train"`, `"valid"` and `"test"`, over one catalogue.
             item_ids: `[I]`, what the items are called.
+            log: Who took what and when, such as `RequestParts.log`.
         """
         train, valid, test = (parts[name] for name in ("train", "valid", "test"))
         if not train.catalogue:
@@ -216,6 +219,7 @@ class Problem:
             CatalogueJudge(test, clicked.union(later), head),
             train.shown(),
             item_ids,
+            log=log,
         )
 
     @classmethod
@@ -279,6 +283,7 @@ class Problem:
             data.train,
             data.item_ids,
             data,
+            log=data.log,
         )
         rows = len(data.train) + len(data.valid) + len(data.test)
         described = about(data.name, rows, "of each user's interactions", made._parts)
@@ -306,6 +311,7 @@ class Problem:
             test,
             parts.known,
             items["item_id"],
+            log=parts.log,
             facts={"Split": parts.split.sentence},
         )
 
@@ -320,17 +326,12 @@ def _interactions(
 ) -> pd.DataFrame:
     """The three columns under the names that splits know."""
     columns = (user, item, time)
-    with contextlib.ExitStack() as stack:
-        if isinstance(table, (str, Path)):
-            path = Path(table)
-            table = read_table(path, columns, separator=separator)
-            stack.enter_context(read_as(path, "interactions"))
-            stack.enter_context(rows_by_line(path, separator=separator, wanted=columns))
-        require_columns(table, columns)
+    with rows_of(table, columns, "interactions", separator=separator) as frame:
+        require_columns(frame, columns)
         keys = {
-            name: codes(table, column)
+            name: codes(frame, column)
             for name, column in (("user_id", user), ("item_id", item))
         }
-        when = instants(table[time], time, time_format)
+        when = instants(frame[time], time, time_format)
     values = {name: distinct[code] for name, (code, distinct) in keys.items()}
     return pd.DataFrame({**values, "timestamp": when})

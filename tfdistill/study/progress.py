@@ -36,7 +36,9 @@ class EpochProgress(tf.keras.callbacks.Callback):
             console=console,
             transient=True,
         )
-        self._task = self._progress.add_task(label, total=recipe.epochs, values="")
+        self._task = self._progress.add_task(
+            label, total=recipe.schedule.epochs, values=""
+        )
         self._best: dict[str, float] = {}
 
     def __enter__(self) -> EpochProgress:

@@ -77,13 +77,13 @@ def fit_nets(
         )
         for name in recipe.nets
     }
-    stops = [SubmodelEarlyStopping(best[name]) for name in recipe.stops_early]
+    stops = [SubmodelEarlyStopping(best[name]) for name in recipe.schedule.stops_early]
     validate = Evaluation(Validation(recipe, network, problem.valid))
     config = {
         "seed": seed,
         "spec": json.loads(problem.spec.to_json()),
         "start": {name: net.fingerprint for name, net in start.items()},
-        **recipe.settings(),
+        **recipe.identity(),
     }
     trained = {}
     with locked(directory):
@@ -120,22 +120,22 @@ def _batches(
     make = functools.partial(
         RequestBatches,
         problem.train,
-        batch_size=recipe.batch_size,
+        batch_size=recipe.schedule.batch_size,
         seed=seed,
-        negatives=recipe.negatives,
+        negatives=recipe.schedule.negatives,
         known=problem.known,
         outputs={**recipe.labelled, **dict.fromkeys(recipe.recallers, "")},
-        label_negatives=recipe.label_negatives,
+        label_negatives=recipe.schedule.label_negatives,
         pairs=_pairs_read(recipe, problem.train, teacher),
     )
-    if recipe.candidates is None:
+    if recipe.schedule.candidates is None:
         batches: Batches = make()
         return batches
     return Rounds(
         make,
         problem.train,
-        recipe.candidates,
-        recipe.epochs,
+        recipe.schedule.candidates,
+        recipe.schedule.epochs,
         directory / BACKUP,
         known=problem.known,
         seed=seed,
@@ -148,7 +148,7 @@ def _pairs_read(
     """The pair features in a batch: those of the nets, and for a teacher all."""
     read = {name for net in recipe.nets.values() for name in net.features}
     if teacher is not None:
-        draws = recipe.negatives or recipe.candidates
+        draws = recipe.schedule.negatives or recipe.schedule.candidates
         read |= set(requests.pair_sources if draws else requests.listed_pairs)
     return read & set(requests.listed_pairs)
 
@@ -168,24 +168,25 @@ def _network(
             f"train: the nets {unknown} to start with are none of the recipe's "
             f"{list(recipe.nets)}; name them as the recipe does."
         )
-    if not set(recipe.stops_early) <= set(recipe.own_tables):
+    stops, own = recipe.schedule.stops_early, recipe.sharing.own_tables
+    if not set(stops) <= set(own):
         raise ValueError(
-            f"What a net shares would stop with it: stops_early={recipe.stops_early} "
-            f"must be among own_tables={recipe.own_tables}."
+            f"What a net shares would stop with it: stops_early={stops} must be among "
+            f"own_tables={own}."
         )
     network = recipe.network(problem.spec)
     for name, net in start.items():
         copy_weights(net.models[name], network.part(name))
     for layer in network.model.layers:
         if isinstance(layer, FeatureEmbeddings):
-            layer.trainable = not recipe.frozen_tables
+            layer.trainable = not recipe.sharing.frozen_tables
     return network
 
 
 def _ends(batches: Batches, recipe: Recipe, network: JointNetwork) -> Iterable[int]:
     """The epochs at which `fit` stops: the last one, or the end of each round."""
     if not isinstance(batches, Rounds):
-        return (recipe.epochs,)
+        return (recipe.schedule.epochs,)
     names = recipe.recallers
     if not names:
         return batches.ends(None)
@@ -197,19 +198,23 @@ def _compiled(
     recipe: Recipe, network: JointNetwork, teacher: Teacher | None, steps: int
 ) -> Distiller:
     """The network under the recipe's losses, transfers and optimiser."""
-    if teacher is None and recipe.stored:
-        teacher = LoggedTeacher({name: name for name in recipe.stored})
+    if teacher is None and recipe.terms.stored:
+        teacher = LoggedTeacher({name: name for name in recipe.terms.stored})
     distiller = Distiller(
-        network.model, recipe.transfers, derived=recipe.derived, teacher=teacher
+        network.model,
+        recipe.terms.transfers,
+        derived=recipe.terms.derived,
+        teacher=teacher,
     )
     outputs = recipe.labelled
-    rate: Any = recipe.learning_rate
-    if recipe.annealed:
-        total = recipe.epochs * steps
+    rate: Any = recipe.schedule.learning_rate
+    if recipe.schedule.annealed:
+        total = recipe.schedule.epochs * steps
         rate = tf.keras.optimizers.schedules.CosineDecay(rate, total)
     distiller.compile(
-        LazyAdam(rate, rows_l2=recipe.rows_l2),
+        LazyAdam(rate, rows_l2=recipe.schedule.rows_l2),
         loss={output: SigmoidCrossEntropy() for output in outputs} or None,
-        loss_weights={o: recipe.loss_weights.get(o, 1.0) for o in outputs} or None,
+        loss_weights={o: recipe.terms.loss_weights.get(o, 1.0) for o in outputs}
+        or None,
     )
     return distiller

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -40,9 +39,9 @@ def measurable(recipe: Recipe, judge: ListJudge) -> Recipe:
     """
     tasks = dict.fromkeys(recipe.labelled.values())
     defined = [judge.defined(task) for task in tasks]
-    for chosen in (recipe.chosen_by, *_FALLBACKS):
+    for chosen in (recipe.schedule.chosen_by, *_FALLBACKS):
         if all(chosen in metrics for metrics in defined):
-            return dataclasses.replace(recipe, chosen_by=chosen)
+            return recipe.changed(chosen_by=chosen)
     raise ValueError(
         f"The validation lists have no label of one of the tasks {list(tasks)}, so no "
         "epoch can be chosen by them; give validation labels."
@@ -54,7 +53,7 @@ class Validation:
 
     def __init__(self, recipe: Recipe, network: JointNetwork, judge: ListJudge) -> None:
         self._judge = judge
-        self._chosen_by = recipe.chosen_by
+        self._chosen_by = recipe.schedule.chosen_by
         self._tasks = {n: recipe.nets[n].scores(n) for n in recipe.rankers}
         self._recalls = {n: _recall_of(network, n, judge) for n in recipe.recallers}
         nets = [recipe.nets[name] for name in recipe.rankers]

@@ -114,7 +114,7 @@ def train(
     (name,) = recipe.teachers
     first = recipe.only(name)
     nets.update(fitted(first, name, teacher))
-    taught = {t.source for t in recipe.transfers if t.source}
+    taught = {t.source for t in recipe.terms.transfers if t.source}
     frozen = trained_teacher(first, problem.spec, folder / name, taught)
     for students in together(recipe, training):
         label = " ".join((*students, "under the teacher"))
@@ -133,12 +133,12 @@ def _fitted(
     **settings: Any,
 ) -> dict[str, TrainedNet]:
     """One fit under a bar, whose epochs are chosen by what validation defines."""
-    chosen = recipe.chosen_by
-    recipe = measurable(recipe, problem.valid)
-    if recipe.chosen_by != chosen:
+    wanted, recipe = recipe.schedule.chosen_by, measurable(recipe, problem.valid)
+    chosen = recipe.schedule.chosen_by
+    if chosen != wanted:
         console.print(
-            f"Validation has no {metric(chosen).label}, which needs a user with labels "
-            f"of both kinds: {metric(recipe.chosen_by).label} chooses the epoch."
+            f"Validation has no {metric(wanted).label}, which needs a user with labels "
+            f"of both kinds: {metric(chosen).label} chooses the epoch."
         )
     with EpochProgress(label, recipe, console) as progress:
         return fit_nets(
@@ -176,7 +176,7 @@ def trained_teacher(
         ValueError: If something else was trained there.
     """
     begun = begun_with(directory / BACKUP)["config"]
-    wanted = {"spec": json.loads(spec.to_json()), **recipe.settings()}
+    wanted = {"spec": json.loads(spec.to_json()), **recipe.identity()}
     require_same(
         {name: begun.get(name) for name in wanted},
         wanted,

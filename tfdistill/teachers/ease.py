@@ -131,17 +131,25 @@ class Ease:
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         """Returns the scores `[b, I]` of user rows `[b]`, float32."""
-        asked = self._x[rows]
         if self._recent is not None:
-            asked = self._newest(self._recent[rows])
+            return self.answer(self._newest(self._recent[rows]))
         if not self._dual:
-            through = asked @ self._inverse
-        elif self._recent is None:  # X P = A X
-            through = self._inverse[rows] @ self._x
-        else:
+            return self.answer(self._x[rows])
+        through = self._inverse[rows] @ self._x  # X P = A X
+        return self._x[rows].toarray() - through / self._diagonal
+
+    def answer(self, asked: sparse.csr_matrix) -> np.ndarray:
+        """Returns the scores `[b, I]` of any items with weights, float32 `[b, I]`.
+
+        Args:
+            asked: What is known of whoever asks, trained on or not: `S = W B`.
+        """
+        if self._dual:
             explained = (asked @ self._x.T @ self._inverse) @ self._x
             through = (asked.toarray() - explained) / np.float32(self.l2)
-        return asked.toarray() - through / self._diagonal  # S = X - X P / diag(P)
+        else:
+            through = asked @ self._inverse
+        return asked.toarray() - through / self._diagonal  # S = W - W P / diag(P)
 
     def _newest(self, last: np.ndarray) -> sparse.csr_matrix:
         """The weights `[b, I]` of users' last items `[b, H]`."""

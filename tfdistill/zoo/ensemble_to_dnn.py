@@ -15,7 +15,6 @@ ways; under both, a DNN of a third of the DCN-v2's parameters passes it:
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -75,8 +74,7 @@ def teachers(
         representation: A projection of the features above the tables.
     """
     return {
-        name: dataclasses.replace(
-            rankers({name: Net(architecture, pair.teacher.features)}),
+        name: rankers({name: Net(architecture, pair.teacher.features)}).changed(
             representation=representation,
         )
         for name, architecture in architectures.items()
@@ -159,16 +157,20 @@ def _gated(
         return TrainedRanker({"ensemble": ensemble}, spec, {})
     distiller = Distiller(ensemble)
     distiller.compile(
-        LazyAdam(student.learning_rate), loss={"ensemble": SigmoidCrossEntropy()}
+        LazyAdam(student.schedule.learning_rate),
+        loss={"ensemble": SigmoidCrossEntropy()},
     )
     batches = RequestBatches(
-        requests, batch_size=student.batch_size, seed=seed, outputs=("ensemble",)
+        requests,
+        batch_size=student.schedule.batch_size,
+        seed=seed,
+        outputs=("ensemble",),
     )
     history = fit(
         distiller,
         batches,
         steps_per_epoch=batches.steps_per_epoch,
-        epochs=student.epochs,
+        epochs=student.schedule.epochs,
         backup_dir=directory,
         config={
             "seed": seed,

@@ -25,8 +25,6 @@ choose its units so that it stays within the incumbent's latency, and compare it
 
 from __future__ import annotations
 
-import dataclasses
-
 from tfdistill.models import Fm, Linear, Net, Representation
 from tfdistill.study.recipe import Recipe
 from tfdistill.zoo.ranking_pair import Pair, rankers
@@ -46,8 +44,7 @@ def incumbents(
     """
     shared = representation or Representation(16)
     return {
-        name: dataclasses.replace(
-            rankers({name: Net(architecture, pair.fine.features)}),
+        name: rankers({name: Net(architecture, pair.fine.features)}).changed(
             representation=projection,
         )
         for name, architecture, projection in (

@@ -22,13 +22,11 @@ teacher here, coarse and fine ranking do:
 
 from __future__ import annotations
 
-import dataclasses
-
 import tensorflow as tf
 
 from tfdistill.losses import Hint, ListSoftmaxKL, SigmoidSoftLabel
 from tfdistill.models import CoarseTwoTower, DcnV2, Dnn, Net, TwoTower
-from tfdistill.study.recipe import Recipe
+from tfdistill.study.recipe import Recipe, Schedule, Terms
 from tfdistill.trainers import Transfer
 from tfdistill.zoo.recall_from_logits import softmax_transfer
 
@@ -63,47 +61,47 @@ def joint(tiny: bool = False) -> Recipe:
     """Returns the recipe that trains the teacher and the three students in one fit."""
     warm_up = tf.keras.optimizers.schedules.PolynomialDecay(0.0, 200, 1.0)
     recipe = Recipe(
-        nets=NETS,
-        transfers=(
-            softmax_transfer("recall"),
-            Transfer(
-                "recall_list",
-                "teacher",
-                "recall",
-                ListSoftmaxKL(temperature=1.0),
-                weight=warm_up,
-                mask="mask",
+        NETS,
+        terms=Terms(
+            transfers=(
+                softmax_transfer("recall"),
+                Transfer(
+                    "recall_list",
+                    "teacher",
+                    "recall",
+                    ListSoftmaxKL(temperature=1.0),
+                    weight=warm_up,
+                    mask="mask",
+                ),
+                Transfer(
+                    "coarse_soft",
+                    "teacher",
+                    "coarse",
+                    SigmoidSoftLabel(),
+                    weight=warm_up,
+                    mask="mask",
+                ),
+                Transfer(
+                    "fine_soft",
+                    "teacher",
+                    "fine",
+                    SigmoidSoftLabel(),
+                    weight=warm_up,
+                    mask="mask",
+                ),
+                Transfer(
+                    "fine_hint",
+                    "teacher_hidden",
+                    "fine_hidden_hint",
+                    Hint(),
+                    weight=0.001,
+                    mask="mask",
+                ),
             ),
-            Transfer(
-                "coarse_soft",
-                "teacher",
-                "coarse",
-                SigmoidSoftLabel(),
-                weight=warm_up,
-                mask="mask",
-            ),
-            Transfer(
-                "fine_soft",
-                "teacher",
-                "fine",
-                SigmoidSoftLabel(),
-                weight=warm_up,
-                mask="mask",
-            ),
-            Transfer(
-                "fine_hint",
-                "teacher_hidden",
-                "fine_hidden_hint",
-                Hint(),
-                weight=0.001,
-                mask="mask",
-            ),
+            loss_weights={"coarse": 0.3, "fine": 0.3},
+            hints=(("fine_hidden", "teacher_hidden"),),
         ),
-        loss_weights={"coarse": 0.3, "fine": 0.3},
-        hints=(("fine_hidden", "teacher_hidden"),),
-        epochs=20,
-        learning_rate=3e-3,
-        rows_l2=1e-4,
+        schedule=Schedule(epochs=20, learning_rate=3e-3, rows_l2=1e-4),
         alone={"coarse": {"rows_l2": 0.0}},
     )
-    return dataclasses.replace(recipe, epochs=2) if tiny else recipe
+    return recipe.changed(epochs=2) if tiny else recipe

@@ -25,8 +25,8 @@ from collections.abc import Collection, Mapping
 from tfdistill.data.spec import FeatureSpec
 from tfdistill.losses import DistillationLoss, Hint, SigmoidSoftLabel
 from tfdistill.models import DcnV2, Dnn, Net
-from tfdistill.study.recipe import Recipe
-from tfdistill.trainers import Schedule, Transfer
+from tfdistill.study.recipe import Recipe, Schedule
+from tfdistill.trainers import Transfer, Weight
 
 __all__ = [
     "Pair",
@@ -89,8 +89,7 @@ def joint(pair: Pair) -> Recipe:
     hint = pair_transfer(
         "fine_hint", "teacher_hidden", "fine_hidden_hint", Hint(), weight=1e-3
     )
-    return dataclasses.replace(
-        pair.recipe,
+    return pair.recipe.changed(
         transfers=(soft, hint),
         loss_weights={"fine": 0.3},
         hints=(("fine_hidden", "teacher_hidden"),),
@@ -143,8 +142,7 @@ def two_stage(
     """
     loss, source = loss or SigmoidSoftLabel(), stored or "score"
     transfer = pair_transfer("fine_soft", source, "fine", loss, weight=weight)
-    return dataclasses.replace(
-        alone(pair),
+    return alone(pair).changed(
         transfers=(transfer,),
         loss_weights={"fine": hard},
         negatives=unlabelled,
@@ -172,7 +170,7 @@ def auxiliary_head(
     transfer = pair_transfer(
         "fine_soft", "score", "fine_aux", loss or SigmoidSoftLabel(), weight=weight
     )
-    return dataclasses.replace(alone(pair), transfers=(transfer,), auxiliary=("fine",))
+    return alone(pair).changed(transfers=(transfer,), auxiliary=("fine",))
 
 
 def rankers(nets: Mapping[str, Net]) -> Recipe:
@@ -181,7 +179,10 @@ def rankers(nets: Mapping[str, Net]) -> Recipe:
     Args:
         nets: The nets by name; there is no transfer between them yet.
     """
-    return Recipe(nets, epochs=10, negatives=0, learning_rate=2e-3, rows_l2=1e-4)
+    return Recipe(
+        nets,
+        schedule=Schedule(epochs=10, negatives=0, learning_rate=2e-3, rows_l2=1e-4),
+    )
 
 
 def pair_transfer(
@@ -190,7 +191,7 @@ def pair_transfer(
     target: str,
     loss: DistillationLoss,
     *,
-    weight: Schedule = 1.0,
+    weight: Weight = 1.0,
     teacher_gradient: bool = False,
 ) -> Transfer:
     """Returns a transfer on all unmasked pairs, labelled or not, by their weight.

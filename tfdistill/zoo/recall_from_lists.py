@@ -44,7 +44,7 @@ from tfdistill.losses import (
 )
 from tfdistill.models import Net, TwoTower
 from tfdistill.study.problem import Problem
-from tfdistill.study.recipe import Recipe
+from tfdistill.study.recipe import Recipe, Schedule, Terms
 from tfdistill.trainers import Transfer
 
 __all__ = [
@@ -185,8 +185,8 @@ class ListSource:
             users,
             items,
             data.train,
-            batch_size=recipe.batch_size,
-            shared=recipe.negatives,
+            batch_size=recipe.schedule.batch_size,
+            shared=recipe.schedule.negatives,
             passes=PASSES,
             lists=self._drawn(data.num_items, seed),
             seed=seed,
@@ -236,23 +236,27 @@ def alone(net: Net, base: Base = BASES["softmax"]) -> Recipe:
         base: The loss on the labels.
 
     Example:
-        >>> [t.name for t in alone(matrix_factorisation()).transfers]
+        >>> [t.name for t in alone(matrix_factorisation()).terms.transfers]
         ['labels']
     """
     net.require("recall", "recall_from_lists")
     return Recipe(
-        nets={STUDENT: net},
-        transfers=(
-            Transfer(
-                "labels", None, STUDENT, base.loss, labels=STUDENT, weights=STUDENT
-            ),
+        {STUDENT: net},
+        terms=Terms(
+            transfers=(
+                Transfer(
+                    "labels", None, STUDENT, base.loss, labels=STUDENT, weights=STUDENT
+                ),
+            )
         ),
-        epochs=15,
-        batch_size=base.batch_size,
-        negatives=base.shared,
-        learning_rate=1e-1,
-        annealed=True,
-        rows_l2=3e-4,
+        schedule=Schedule(
+            epochs=15,
+            batch_size=base.batch_size,
+            negatives=base.shared,
+            learning_rate=1e-1,
+            annealed=True,
+            rows_l2=3e-4,
+        ),
         source=ListSource(),
     )
 
@@ -287,7 +291,7 @@ def list_student(
     Example:
         >>> lists = RankedLists(np.array([[3, 4]]), np.array([[2.0, 1.0]]))
         >>> recipe = list_student(lists, vectors=(np.ones([1, 8]), np.ones([5, 8])))
-        >>> [transfer.name for transfer in recipe.transfers]
+        >>> [transfer.name for transfer in recipe.terms.transfers]
         ['labels', 'lists_0', 'query_hint', 'item_hint']
 
     Reference:
@@ -309,9 +313,8 @@ def list_student(
         for side, (vector, output) in zip(_SIDES, hints.items())
     )
     widths = (part.shape[1] for part in vectors or ())
-    return dataclasses.replace(
-        plain,
-        transfers=(*plain.transfers, *taught, *hinted),
+    return plain.changed(
+        transfers=(*plain.terms.transfers, *taught, *hinted),
         hints=tuple(zip(hints.values(), widths)),
         stored=("list_score", *hints),
         rows_l2=1e-4,  # a list leaves less for a student to memorise

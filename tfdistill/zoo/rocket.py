@@ -17,12 +17,10 @@ and the gradient block hurts; docs/ranking.md has all rows:
 
 from __future__ import annotations
 
-import dataclasses
-
 from tfdistill.losses import DistillationLoss, LogitMSE
 from tfdistill.models import Representation
 from tfdistill.study.recipe import Recipe
-from tfdistill.trainers import Schedule
+from tfdistill.trainers import Weight
 from tfdistill.zoo.ranking_pair import Pair, pair_transfer
 
 __all__ = ["recipe"]
@@ -32,7 +30,7 @@ def recipe(
     pair: Pair,
     *,
     hint: DistillationLoss | None = None,
-    weight: Schedule = 0.1,
+    weight: Weight = 0.1,
     teacher_gradient: bool = False,
     blocked: tuple[str, ...] = (),
     representation: Representation | None = None,
@@ -65,8 +63,7 @@ def recipe(
         weight=weight,
         teacher_gradient=teacher_gradient,
     )
-    return dataclasses.replace(
-        pair.recipe,
+    return pair.recipe.changed(
         transfers=(transfer,),
         blocked=blocked,
         representation=representation,

@@ -39,8 +39,7 @@ def recipe(tower: SequenceTower | None = None) -> Recipe:
     """
     shared = BASES["softmax"].shared
     tower = dataclasses.replace(tower or SequenceTower(), shared=shared)
-    return dataclasses.replace(
-        alone(Net(tower, ("history", "item_id"), task="recall")),
+    return alone(Net(tower, ("history", "item_id"), task="recall")).changed(
         epochs=8,
         learning_rate=2e-3,
         rows_l2=0.0,
@@ -56,8 +55,8 @@ def _prefixes(problem: Problem, recipe: Recipe, seed: int) -> RecallBatches:
         {"history": histories},
         data.items,
         pairs,
-        batch_size=recipe.batch_size,
+        batch_size=recipe.schedule.batch_size,
         positives=1,
-        shared=recipe.negatives,
+        shared=recipe.schedule.negatives,
         seed=seed,
     )
