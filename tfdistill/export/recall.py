@@ -254,6 +254,20 @@ class Recall:
             {name: columns[name] for name in self.towers.users.names}
         )
 
+    def products(self, queries: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+        """Returns the scores `[B, L]` of any items, by their tower.
+
+        Args:
+            queries: Query vectors `[B, d]`.
+            rows: Rows of the catalogue `[B, L]`, or -1.
+        """
+        names = self.towers.items.names
+        listed = self.searcher.catalogue.features(rows, names)
+        flat = {n: tf.reshape(x, [-1, *x.shape[2:]]) for n, x in listed.items()}
+        shape = [*tf.unstack(tf.shape(rows)), queries.shape[-1]]
+        vectors = tf.reshape(self.towers.item(flat), shape)
+        return tf.einsum("bd,bld->bl", queries, vectors)
+
     def top_k(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """What the signature with fixed sizes answers."""
         found = self.searcher.index.search(self.query(columns), self.report.k)
