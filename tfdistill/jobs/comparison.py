@@ -12,6 +12,7 @@ from tfdistill.report import (
     ALONE,
     DISTILLED,
     TEACHER,
+    Baseline,
     CalibrationBins,
     Cascade,
     CascadeStage,
@@ -19,6 +20,7 @@ from tfdistill.report import (
     Stage,
     over_seeds,
 )
+from tfdistill.scorers import baselines
 from tfdistill.study.judge import CatalogueJudge, ListJudge
 from tfdistill.study.nets import Cascade as Stages
 from tfdistill.study.nets import Nets
@@ -27,7 +29,7 @@ from tfdistill.study.recipe import Recipe
 from tfdistill.study.trained import StoredScores, TrainedNet
 from tfdistill.study.validation import measurable
 
-__all__ = ["Run", "Sizes", "calibrations", "cascades", "stages"]
+__all__ = ["Run", "Sizes", "calibrations", "cascades", "compared_with", "stages"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +122,21 @@ def stages(problem: Problem, recipe: Recipe, runs: Sequence[Run]) -> list[Stage]
         ]
         found.append(Stage(stage, chosen.judged_by(stage), models))
     return found
+
+
+def compared_with(problem: Problem, recipe: Recipe) -> list[Baseline]:
+    """Evaluates the baselines of a problem whose catalogue is ranked.
+
+    Args:
+        problem: The data.
+        recipe: What was trained; a recipe of rankers alone has no such baseline.
+    """
+    if problem.log is None or not recipe.recallers:
+        return []
+    return [
+        Baseline(name, model.metrics(problem.valid), model.metrics(problem.test))
+        for name, model in baselines(problem).items()
+    ]
 
 
 def cascades(judge: ListJudge, runs: Sequence[Run], sizes: Sizes) -> list[Cascade]:

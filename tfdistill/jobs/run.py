@@ -9,7 +9,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tfdistill.jobs.comparison import Run, Sizes, calibrations, cascades, stages
+from tfdistill.jobs.comparison import (
+    Run,
+    Sizes,
+    calibrations,
+    cascades,
+    compared_with,
+    stages,
+)
 from tfdistill.jobs.exports import exported, served_costs
 from tfdistill.jobs.machine import hardware, versions
 from tfdistill.metrics import metric
@@ -93,6 +100,7 @@ def run(
         warnings=list(warnings),
         exports=exports,
         summary=problem.summary,
+        baselines=compared_with(problem, recipe),
     )
     print_tables(results, console)
     console.print(f"Report: {write_report(results, out)}")
