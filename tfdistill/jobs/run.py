@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tfdistill.jobs.comparison import (
+    Outside,
     Run,
     Sizes,
     calibrations,
@@ -25,7 +26,6 @@ from tfdistill.report.terminal import print_tables
 from tfdistill.study.nets import Nets
 from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe
-from tfdistill.study.trained import StoredScores
 from tfdistill.study.validation import measurable
 from tfdistill.study.ways import train
 
@@ -41,7 +41,7 @@ def run(
     training: str = "joint",
     seeds: Sequence[int] = (0,),
     sizes: Sizes | None = None,
-    teacher: StoredScores | None = None,
+    teacher: Outside | None = None,
     facts: Mapping[str, str] | None = None,
     warnings: Sequence[str] = (),
     console: Console | None = None,
