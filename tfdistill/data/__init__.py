@@ -9,6 +9,7 @@ from tfdistill.data.implicit_sets import (
     load_movielens_positives,
     load_online_retail,
 )
+from tfdistill.data.interactions import Histories, InteractionLog
 from tfdistill.data.kuairec import load_kuairec
 from tfdistill.data.movielens import (
     MovieLens,
@@ -41,6 +42,7 @@ from tfdistill.data.splits import (
     fixed_test_split,
     global_temporal_split,
     per_user_temporal_split,
+    random_split,
 )
 from tfdistill.data.summary import DataSummary, FeatureShares, summarise
 from tfdistill.data.synthetic import Oracle, Simulation, simulate
@@ -54,7 +56,9 @@ __all__ = [
     "Feature",
     "FeatureShares",
     "FeatureSpec",
+    "Histories",
     "ImplicitFeedback",
+    "InteractionLog",
     "MovieLens",
     "Oracle",
     "PairSet",
@@ -86,6 +90,7 @@ __all__ = [
     "movielens_split",
     "per_user_temporal_split",
     "popularity_groups",
+    "random_split",
     "rank_weights",
     "ranks_of",
     "read_frame",
