@@ -11,6 +11,7 @@ from tfdistill.scorers import (
     PairFeatures,
     Popular,
     Rated,
+    RatingEase,
     SimilarItems,
     Sum,
     Transitions,
@@ -25,6 +26,7 @@ SCORERS = [
     Popular(0.2),
     Rated(),
     EaseScorer(3.0),
+    RatingEase(3.0),
     EaseScorer(5.0, memory=2.0, positives=False),
     Transitions(2.0, 3.0, 4),
     SimilarItems(1),
@@ -154,6 +156,24 @@ def test_ease_by_its_formula(memory, positives):
     for user in range(USERS):
         asked = weights(history(user, positives=positives), memory)
         np.testing.assert_allclose(scores[user], asked @ table, atol=1e-5)
+
+
+def test_rating_ease_by_its_formula():
+    """Of an item that was rated twice the newest rating counts."""
+
+    def opinions(cut):
+        found = np.full((USERS, ITEMS), np.nan)
+        for row in np.argsort(LOG.clock):
+            if LOG.clock[row] < cut:
+                found[LOG.user[row], LOG.item[row]] = LOG.value[row]
+        centred = found - np.nanmean(found, axis=1, keepdims=True)
+        return np.nan_to_num(centred)
+
+    taken = opinions(1.0)
+    inverse = np.linalg.inv(taken.T @ taken + 3.0 * np.eye(ITEMS))
+    table = np.eye(ITEMS) - inverse / np.diag(inverse)
+    scores = RatingEase(3.0).fit(KNOWN)(ASKED)
+    np.testing.assert_allclose(scores, opinions(1.3) @ table, atol=1e-4)
 
 
 def test_ease_by_the_users_side_is_the_same():

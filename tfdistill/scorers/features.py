@@ -71,8 +71,8 @@ class PairFeatures:
         >>> log = InteractionLog([0, 0, 1], [0, 1, 1], [0.1, 0.2, 0.3], 2, 3)
         >>> features = PairFeatures(log, [Popular()], cuts=[0.25])
         >>> found = features.at(log.histories([1], [0.3]), np.array([[0, 2]]))
-        >>> {name: values.round(2).tolist() for name, values in found.items()}
-        {'popular': [[0.71, -1.41]], 'popular, rank': [[0.0, 1.1]]}
+        >>> found["popular"].round(2), found["popular, rank"].round(2)
+        (array([[ 0.71, -1.41]], dtype=float32), array([[0. , 1.1]], dtype=float32))
     """
 
     log: InteractionLog
