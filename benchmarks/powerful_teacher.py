@@ -3,8 +3,8 @@
     python benchmarks/powerful_teacher.py [movielens-100k] [online-retail] [--seeds 3]
         [--data-dir DIR] [--windows 3]
 
-The baselines are tuned on validation and have no seed; the trees have. Each row is one
-line of benchmarks/results/powerful_teacher.jsonl and isn't run again. All metrics are of
+The baselines are tuned on validation and have no seed; the trees have. Each row is
+a line of benchmarks/results/powerful_teacher.jsonl and isn't run again. Metrics are of
 the whole catalogue on test; what came before a part is known to features and scorers.
 """
 
@@ -117,13 +117,11 @@ class Bench:
         return {**found, **self._judged(teacher)}
 
     def _judged(self, model: Any) -> dict[str, Any]:
-        parts = {"valid": self.problem.valid, "test": self.problem.test}
-        return {
-            part: {
-                k: round(v, 6) for k, v in td.evaluate({"": model}, judge)[""].items()
-            }
-            for part, judge in parts.items()
-        }
+        found = {}
+        for part in ("valid", "test"):
+            metrics = td.evaluate({NAME: model}, getattr(self.problem, part))[NAME]
+            found[part] = {name: round(value, 6) for name, value in metrics.items()}
+        return found
 
 
 def main() -> None:

@@ -145,6 +145,26 @@ def test_candidates_are_new_and_labelled_by_what_comes(problem):
             assert newest[:3].tolist() == ids.tolist()
 
 
+def test_requests_get_the_features_of_any_item(problem):
+    """What is listed has its values, and a source says the same of all items."""
+    features = PairFeatures(problem.log, [Popular(), EaseScorer(20.0)], (1.0,))
+    requests = problem.valid.requests
+    assert not features.covers(problem.train).any()
+    joined = features.join(requests)
+    assert set(joined.pair_sources) == set(features.names)
+    rows = np.array([4, 0, 4])
+    items = np.array([[3, 9], [1, 0], [5, 5]])
+    log = problem.log
+    expected = features.at(log.of(requests)[rows], items)
+    found = joined.pair_values(features.names, rows, items)
+    chosen = joined.select([4, 0]).pair_values(features.names, [0, 1, 0], items)
+    for name in features.names:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-5)
+        np.testing.assert_allclose(chosen[name], expected[name], rtol=1e-5)
+        listed = joined.listed_pairs[name]
+        np.testing.assert_array_equal(listed, features.of(requests)[name])
+
+
 def test_candidates_lead_some_list(problem):
     scorers = [Popular(), Transitions(3.0, 3.0, 5)]
     features = PairFeatures(problem.log, scorers, (1.0,))

@@ -154,6 +154,22 @@ class PairFeatures:
         """Returns the features of the requests' candidates, float32 `[R, L]` each."""
         return self.at(self.log.of(requests), requests.candidates)
 
+    def join(self, requests: Requests) -> Requests:
+        """Returns the same requests with these pair features, of any item.
+
+        Those of the listed candidates are there, those of drawn items and of the whole
+        catalogue are computed when they are asked for.
+
+        Args:
+            requests: Requests from the first cut on: `requests.select(features.covers(
+                requests))` leaves the others out.
+        """
+        return dataclasses.replace(
+            requests,
+            pair_features={**requests.pair_features, **self.of(requests)},
+            pair_sources={**requests.pair_sources, **self.sources(requests)},
+        )
+
     def sources(
         self, requests: Requests
     ) -> dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]]:
