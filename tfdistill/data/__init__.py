@@ -2,6 +2,7 @@
 
 from tfdistill.data.batching import RequestBatches
 from tfdistill.data.implicit import ImplicitFeedback
+from tfdistill.data.interactions import Histories, InteractionLog
 from tfdistill.data.readers import read_frame, requests_from_frame
 from tfdistill.data.recall_batches import RecallBatches
 from tfdistill.data.requests import Requests, split_requests
@@ -20,6 +21,7 @@ from tfdistill.data.splits import (
     fixed_test_split,
     global_temporal_split,
     per_user_temporal_split,
+    random_split,
 )
 from tfdistill.data.summary import DataSummary, FeatureShares, summarise
 from tfdistill.data.teacher_lists import TeacherLists
@@ -29,7 +31,9 @@ from tfdistill.data.windows import RequestParts, windows
 __all__ = [
     "DataSummary",
     "FeatureShares",
+    "Histories",
     "ImplicitFeedback",
+    "InteractionLog",
     "RecallBatches",
     "RequestBatches",
     "RequestParts",
@@ -43,6 +47,7 @@ __all__ = [
     "global_temporal_split",
     "per_user_temporal_split",
     "popularity_groups",
+    "random_split",
     "rank_weights",
     "ranks_of",
     "read_frame",

@@ -120,12 +120,8 @@ def of_judge(model: _Recalls, judge: ListJudge) -> dict[str, float]:
     Raises:
         ValueError: If the judge has no catalogue.
     """
-    if not isinstance(judge, CatalogueJudge):
-        raise ValueError(
-            "A baseline is judged over all items, which needs a CatalogueJudge: make "
-            "the problem with `item=`, the column of the item."
-        )
-    return judge.retrieval(model.top(judge, RECALL_CUT))
+    whole = judge.over_catalogue("A baseline")
+    return whole.retrieval(model.top(whole, RECALL_CUT))
 
 
 def baselines(problem: Logged) -> dict[str, Baseline]:

@@ -116,8 +116,8 @@ class CandidateTeacher:
         candidates = Candidates(features, listed_by, size)
         windows = [cut for cut in cuts if cut <= 1.0]
         train = candidates.requests(asked_in_windows(log, windows), problem.train)
-        valid = candidates.judged(problem.valid.over_catalogue("A teacher of lists"))
-        given = {"objective": "lambdarank", "rounds": 300, "patience": 30, **settings}
+        valid = candidates.judged(problem.valid)
+        given = {"objective": "lambdarank", "rounds": 200, "patience": 50, **settings}
         rankers = tuple(
             GbdtTeacher.fit(FeatureSpec(features.spec), train, valid, seed=s, **given)
             for s in seeds
