@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 
 from tfdistill.data import Requests
-from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.export import (
     Ivf,
     RankingStage,
@@ -18,6 +17,7 @@ from tfdistill.export import (
 )
 from tfdistill.models import CoarseTwoTower, Dnn, Net, TwoTower, joint_network
 from tfdistill.pairs import Pairs
+from tfdistill.spec import Feature, FeatureSpec, Table
 from tfdistill.study.judge import CatalogueJudge
 from tfdistill.study.nets import Cascade, Nets
 from tfdistill.study.trained import Catalogue, taken_out

@@ -11,10 +11,10 @@ from rich.console import Console
 
 from tfdistill.data import Requests
 from tfdistill.data.pair_features import FoldedPairs
-from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.layers.standing import standing
 from tfdistill.models import CoarseTwoTower, Dnn, Net, TwoTower, joint_network
 from tfdistill.pairs import Pairs
+from tfdistill.spec import Feature, FeatureSpec, Table
 from tfdistill.study.judge import CatalogueJudge
 from tfdistill.study.nets import Cascade, Nets
 from tfdistill.study.problem import Problem

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.export.catalogue import Catalogue
 from tfdistill.export.examples import drawn_like
 from tfdistill.export.guards import declared_spec
@@ -32,6 +31,7 @@ from tfdistill.export.towers import Towers
 from tfdistill.layers.extraction import restricted
 from tfdistill.layers.standing import standing
 from tfdistill.names import feature_names
+from tfdistill.spec import FeatureSpec
 
 __all__ = ["cascade_servable"]
 
@@ -96,7 +96,7 @@ def cascade_servable(
             reads pair features that are not the score of a stage before it.
 
     Example:
-        >>> from tfdistill.data.spec import Feature
+        >>> from tfdistill.spec import Feature
         >>> spec = FeatureSpec((Feature("taste", "numeric", "user", shape=(2,)),
         ...                     Feature("genre", "numeric", "item", shape=(2,)),
         ...                     Feature("price", "numeric", "item")))

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.export.examples import tf_examples
 from tfdistill.export.index import Size
 from tfdistill.export.recall import Recall
@@ -19,6 +18,7 @@ from tfdistill.export.servable import called, tensors_of
 from tfdistill.export.signatures import columnar, from_examples
 from tfdistill.layers.standing import standing
 from tfdistill.names import check_name, feature_names, free_name
+from tfdistill.spec import FeatureSpec
 
 __all__ = ["RECALL", "RankingStage", "Stages"]
 

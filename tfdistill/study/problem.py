@@ -16,13 +16,13 @@ from tfdistill.data.implicit import ImplicitFeedback
 from tfdistill.data.interactions import InteractionLog
 from tfdistill.data.readers import rows_of
 from tfdistill.data.requests import Requests
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.data.summary import DataSummary
 from tfdistill.data.times import instants
 from tfdistill.data.windows import RequestParts
 from tfdistill.metrics import head_items
 from tfdistill.pairs import Pairs
 from tfdistill.report import Data
+from tfdistill.spec import FeatureSpec
 from tfdistill.study.about import about
 from tfdistill.study.impressions import Impressions, table_name
 from tfdistill.study.judge import CatalogueJudge, ListJudge

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.requests import Requests
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.layers.standing import standing
+from tfdistill.spec import FeatureSpec
 from tfdistill.study.judge import DotRanker, Ranker
 
 __all__ = ["StageScores", "with_stage"]

@@ -11,12 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.requests import Requests
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.export import Servable, flops, ranker_servable, recall_servable
 from tfdistill.identity import fingerprint
 from tfdistill.layers import standalone
 from tfdistill.metrics import Reliability
 from tfdistill.models import JointNetwork, Task
+from tfdistill.spec import FeatureSpec
 from tfdistill.study.judge import (
     RECALL_CUT,
     CatalogueJudge,

@@ -13,10 +13,10 @@ import numpy as np
 import pydantic
 import tensorflow as tf
 
-from tfdistill.data.tables import Axis, Table
 from tfdistill.documents import Checked, Int64, as_json, one_of, read
 from tfdistill.files import written_whole
 from tfdistill.names import check_name, safe_name
+from tfdistill.tables import Axis, Table
 
 __all__ = ["LISTED", "RESERVED_NAMES", "Feature", "FeatureSpec", "Table"]
 
