@@ -58,8 +58,8 @@ MAY_IMPORT = {
     },
     "jobs": {
         *("data", "datasets", "documents", "export", "files", "identity", "metrics"),
-        *("models", "report", "scores", "spec", "study", "teachers", "trainers"),
-        *("types", "version", "zoo"),
+        *("models", "report", "scorers", "scores", "spec", "study", "teachers"),
+        *("trainers", "types", "version", "zoo"),
     },
     "commands": {"datasets", "files", "jobs", "serving", "spec", "study"},
     "cli": {"commands", "version"},

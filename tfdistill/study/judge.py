@@ -209,15 +209,10 @@ class ListJudge:
         even = np.zeros(self.requests.labels.shape, np.float32)
         return {k for k, v in self.ranking(even, task).items() if not np.isnan(v)}
 
-    def calibration(self, logits: np.ndarray, *, scored: Any = True) -> Reliability:
-        """Returns the reliability bins of a ranker, from its logits `[R, L]`.
-
-        Args:
-            logits: The logits.
-            scored: bool `[R, L]`, where there are logits.
-        """
+    def calibration(self, logits: np.ndarray) -> Reliability:
+        """Returns the reliability bins of a ranker, from its logits `[R, L]`."""
         labels, mask = self.labels()
-        return reliability(labels, logits, mask=mask & scored)
+        return reliability(labels, logits, mask=mask)
 
 
 class CatalogueJudge(ListJudge):
