@@ -57,7 +57,7 @@ def requests(size=240, length=6) -> Requests:
 
 def recipe(net, names=SPEC.names, **options) -> Recipe:
     settings = {"negatives": 0, "epochs": 12, "batch_size": 16, "learning_rate": 0.02}
-    return Recipe({"fine": Net(net, names)}, **{**settings, **options})
+    return Recipe({"fine": Net(net, names)}).changed(**{**settings, **options})
 
 
 @pytest.mark.parametrize("net", [Dnn((8,)), CoarseTwoTower((4,), 4, 8)])

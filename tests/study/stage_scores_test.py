@@ -122,7 +122,9 @@ def test_a_cascade_hands_scores_on(nets, judge):
 
 def test_candidates_of_requests_know_how_they_stand(nets):
     data, seen = requests(), Pairs([0, 0, 7], [3, 4, 5], ITEMS)
-    scored = Cascade({"retrieval": nets["retrieval"]}, (12,)).scored(data, seen)
+    scored = Cascade({"retrieval": nets["retrieval"]}, (12,)).scored(
+        data, seen.among(data.group)
+    )
     assert set(scored.listed_pairs) == {"stood"}
     ranker = nets["retrieval"].ranker(data)
     for row in (0, 7, 30, 88):
@@ -182,8 +184,7 @@ def test_a_ranker_learns_from_the_stage_before(tmp_path):
     assert taught.valid.requests.listed_pairs["stood"].shape == (45, 6, 2)
     found = {}
     for features in (("item", "stood"), ("item",)):
-        recipe = Recipe(
-            {"fine": Net(Dnn((8,)), features)},
+        recipe = Recipe({"fine": Net(Dnn((8,)), features)}).changed(
             epochs=8,
             batch_size=16,
             negatives=5,

@@ -142,11 +142,10 @@ class Cascade:
 
         Args:
             requests: The requests.
-            seen: Pairs of a user, as numbered in `group`, and an item that recall does
-                not return.
+            seen: Pairs of a row of the requests and an item that recall does not return
+                there, such as `known.among(requests.group)`.
         """
-        rows = np.arange(requests.num_requests)
-        return self._run(requests, rows, seen and seen.among(requests.group))[1]
+        return self._run(requests, np.arange(requests.num_requests), seen)[1]
 
     def before(self, problem: Problem) -> Problem:
         """Returns a problem whose candidates know how they stand with these stages.
@@ -160,9 +159,11 @@ class Cascade:
         judges = {}
         for part in ("valid", "test"):
             judge = getattr(problem, part).over_catalogue("A cascade")
-            scored = self.scored(judge.requests, judge.before)
+            seen = judge.before.among(judge.requests.group)
+            scored = self.scored(judge.requests, seen)
             judges[part] = judge.knowing(scored.pair_sources)
-        train = self.scored(problem.train, problem.known)
+        known = problem.known and problem.known.among(problem.train.group)
+        train = self.scored(problem.train, known)
         return dataclasses.replace(problem, train=train, **judges)
 
     def _run(
