@@ -142,6 +142,13 @@ def test_no_file_is_longer_than_400_lines():
     assert not [p for p in EVERY if len(p.read_text("utf-8").splitlines()) > 400]
 
 
+def test_files_of_tests_have_one_pattern_of_names():
+    made = (ROOT / "tests").rglob("*.py")
+    files = [p for p in made if "def test_" in p.read_text(encoding="utf-8")]
+    assert not [p for p in files if not p.name.endswith("_test.py")]
+    assert len({path.name for path in files}) == len(files)
+
+
 def test_the_library_raises_errors_and_asserts_nothing():
     """Python drops assertions with -O."""
     assert not [

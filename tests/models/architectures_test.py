@@ -7,9 +7,16 @@ import pytest
 import tensorflow as tf
 
 from tfdistill import _keras
-from tfdistill.models import CoarseTwoTower, DcnV2, Dnn, NetInputs, TwoTower
+from tfdistill.models import (
+    CoarseTwoTower,
+    DcnV2,
+    Dnn,
+    NetInputs,
+    SequenceTower,
+    TwoTower,
+)
 
-USER, ITEM = 5, 6
+USER, ITEM, SLOTS = 5, 6, 3
 RANKER = {
     "net": (),
     "net_hidden": (3,),
@@ -27,6 +34,10 @@ CASES = {
         TwoTower((8,), dim=4, l2=0.1),
         {"net": (), "net_query": (4,), "net_item": (4,)},
     ),
+    "sequence": (
+        SequenceTower((8,), dim=4, l2=0.1, blocks=2),
+        {"net": (), "net_query": (4,), "net_item": (4,)},
+    ),
     "coarse": (
         CoarseTwoTower((8,), dim=4, interaction=3, l2=0.1),
         {"net": (), "net_hidden": (3,), "net_hidden_0": (3,)},
@@ -38,7 +49,11 @@ EVERY = pytest.mark.parametrize("case", CASES)
 def build(case: str) -> tf.keras.Model:
     tf.keras.utils.set_random_seed(4)
     inputs = [tf.keras.Input([USER]), tf.keras.Input([None, ITEM])]
-    read = NetInputs({"user": inputs[0]}, {"item": inputs[1]})
+    sequence = [tf.keras.Input([SLOTS, 4]), tf.keras.Input([SLOTS], dtype=tf.bool)]
+    read = NetInputs(
+        {"user": inputs[0]}, {"item": inputs[1]}, unpooled=lambda name: tuple(sequence)
+    )
+    inputs += sequence  # which only a net of sequences reads
     model = tf.keras.Model(inputs, CASES[case][0](read, name="net"))
     for weight in model.trainable_weights:  # biases start at 0: give them a part
         weight.assign_add(tf.random.normal(weight.shape, stddev=0.1))
@@ -47,8 +62,9 @@ def build(case: str) -> tf.keras.Model:
 
 def batch(size: int = 3, length: int = 4) -> list[tf.Tensor]:
     rng = np.random.default_rng(size)
-    shapes = ([size, USER], [size, length, ITEM])
-    return [tf.constant(rng.normal(size=shape), tf.float32) for shape in shapes]
+    shapes = ([size, USER], [size, length, ITEM], [size, SLOTS, 4])
+    sides = [tf.constant(rng.normal(size=shape), tf.float32) for shape in shapes]
+    return [*sides, tf.constant(rng.uniform(size=[size, SLOTS]) < 0.7)]
 
 
 @EVERY
@@ -117,7 +133,7 @@ def coarse(net: Weights, user, item, both) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("reference", [dnn, dcn, two_tower, coarse])
 def test_outputs_equal_the_formula(reference):
     model, sides = build(reference.__name__), batch()
-    user, item = (side.numpy() for side in sides)
+    user, item = (side.numpy() for side in sides[:2])
     tiled = np.repeat(user[:, None], item.shape[1], axis=1)
     both = np.concatenate([tiled, item], axis=-1)
     found = model(sides)
@@ -127,10 +143,10 @@ def test_outputs_equal_the_formula(reference):
 
 @EVERY
 def test_a_score_does_not_depend_on_the_rest_of_the_list(case):
-    model, (user, item) = build(case), batch()
+    model, (user, item, *sequence) = build(case), batch()
     order = [2, 0, 3]
-    part = model([user, tf.gather(item, order, axis=1)])["net"]
-    whole = tf.gather(model([user, item])["net"], order, axis=1)
+    part = model([user, tf.gather(item, order, axis=1), *sequence])["net"]
+    whole = tf.gather(model(batch())["net"], order, axis=1)
     np.testing.assert_allclose(part, whole, atol=1e-5)
 
 

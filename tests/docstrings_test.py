@@ -30,7 +30,7 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 NO_EXAMPLE = {
     "the command line": {"main"},
-    "a training; tests/docs/test_programs.py runs the page of programs": {
+    "a training; tests/docs/programs_test.py runs the page of programs": {
         *("Catalogue", "Nets", "Problem", "Recipe", "TrainedNet", "cascade"),
         *("evaluate", "publish", "train"),
     },
