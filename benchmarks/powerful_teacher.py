@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 import store
-from implicit_sets import load_online_retail
+from extracts import load_online_retail
 
 import tfdistill as td
 from tfdistill.datasets import load_movielens
