@@ -17,8 +17,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import extracts
 import store
-from extracts import load_online_retail
 
 import tfdistill as td
 from tfdistill.datasets import load_movielens
@@ -31,7 +31,7 @@ SHOWN = ("ndcg@10", "recall@50")
 PROBLEMS: dict[str, Callable[[pathlib.Path], td.Problem]] = {
     "movielens-100k": lambda folder: movielens_problem(load_movielens()),
     "online-retail": lambda folder: td.Problem.from_feedback(
-        load_online_retail(folder / "online-retail" / "online_retail.npz")
+        extracts.online_retail(folder / "online-retail" / "online_retail.npz")
     ),
 }
 
