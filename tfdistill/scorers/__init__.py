@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tfdistill.scorers.base import FittedScorer, PairScorer, Sum, pair_scores
 from tfdistill.scorers.baselines import Baseline, baselines, best_simple
-from tfdistill.scorers.candidates import Asked, Candidates, asked_in_windows
+from tfdistill.scorers.candidates import Candidates
 from tfdistill.scorers.chosen import LISTED_BY, default_scorers
 from tfdistill.scorers.features import PairFeatures, rolling_cuts
 from tfdistill.scorers.items import EaseScorer, RatingEase, SimilarItems, Transitions
@@ -13,7 +13,6 @@ from tfdistill.scorers.teacher import CandidateTeacher
 
 __all__ = [
     "LISTED_BY",
-    "Asked",
     "Baseline",
     "CandidateTeacher",
     "Candidates",
@@ -29,7 +28,6 @@ __all__ = [
     "SimilarItems",
     "Sum",
     "Transitions",
-    "asked_in_windows",
     "baselines",
     "best_simple",
     "default_scorers",

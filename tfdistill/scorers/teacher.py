@@ -10,14 +10,11 @@ import numpy as np
 
 from tfdistill.data.interactions import InteractionLog
 from tfdistill.data.requests import Requests, RowScorer
+from tfdistill.data.states import Asked, asked_in_windows
 from tfdistill.data.teacher_lists import RankedLists
 from tfdistill.scorers.base import PairScorer
-from tfdistill.scorers.baselines import log_of, of_judge
-from tfdistill.scorers.candidates import (
-    Asked,
-    Candidates,
-    asked_in_windows,
-)
+from tfdistill.scorers.baselines import of_judge
+from tfdistill.scorers.candidates import Candidates
 from tfdistill.scorers.chosen import LISTED_BY, default_scorers
 from tfdistill.scorers.features import PairFeatures, rolling_cuts
 from tfdistill.spec import FeatureSpec
@@ -35,7 +32,7 @@ class _Problem(Protocol):
         """The features."""
 
     @property
-    def log(self) -> InteractionLog | None:
+    def interaction_log(self) -> InteractionLog:
         """Who took what and when."""
 
     @property
@@ -109,13 +106,14 @@ class CandidateTeacher:
         Raises:
             ValueError: If the problem has no log or catalogue, or LightGBM is missing.
         """
-        log = log_of(problem)
+        log = problem.interaction_log
         if scorers is None:
             scorers = default_scorers(problem.spec, problem.train)
         features = PairFeatures(log, scorers, cuts)
         candidates = Candidates(features, listed_by, size)
-        windows = [cut for cut in cuts if cut <= 1.0]
-        train = candidates.requests(asked_in_windows(log, windows), problem.train)
+        borders = [cut for cut in cuts if cut <= 1.0]
+        asked = asked_in_windows(log, zip(borders[:-1], borders[1:]))
+        train = candidates.requests(asked, problem.train)
         valid = candidates.judged(problem.valid)
         given = {"objective": "lambdarank", "rounds": 200, "patience": 50, **settings}
         rankers = tuple(
