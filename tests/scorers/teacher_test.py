@@ -16,6 +16,7 @@ from tfdistill.scorers import (
     PairFeatures,
     Popular,
     Transitions,
+    boosted_trees,
 )
 
 ITEMS = 60
@@ -47,8 +48,7 @@ def teacher(problem):
         listed_by=(),
         size=25,
         cuts=(0.5, 0.75, 1.0, 2.0),
-        rounds=40,
-        threads=1,
+        learn=boosted_trees(rounds=40, threads=1),
     )
 
 

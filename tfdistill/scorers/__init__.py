@@ -9,7 +9,7 @@ from tfdistill.scorers.chosen import LISTED_BY, default_scorers
 from tfdistill.scorers.features import PairFeatures, rolling_cuts
 from tfdistill.scorers.items import EaseScorer, RatingEase, SimilarItems, Transitions
 from tfdistill.scorers.profiles import ContentTaste, GroupTaste, Popular, Rated
-from tfdistill.scorers.teacher import CandidateTeacher
+from tfdistill.scorers.teacher import CandidateTeacher, boosted_trees
 
 __all__ = [
     "LISTED_BY",
@@ -30,6 +30,7 @@ __all__ = [
     "Transitions",
     "baselines",
     "best_simple",
+    "boosted_trees",
     "default_scorers",
     "pair_scores",
     "rolling_cuts",
