@@ -41,10 +41,10 @@ def measurable(recipe: Recipe, judge: ListJudge) -> Recipe:
     """
     tasks = dict.fromkeys(recipe.labelled.values())
     for output, task in recipe.labelled.items():
-        if recipe.loss_weights.get(output, 1.0) and judge.graded(task):
+        if recipe.terms.loss_weights.get(output, 1.0) and judge.graded(task):
             raise ValueError(
                 f"The labels of {output!r} must be 0 or 1: it learns their log loss. "
-                "For grades give it a loss of lists as a hard transfer (`hard`), and "
+                "For grades give it a loss of lists as a transfer from the labels, and "
                 f"loss_weights={{{output!r}: 0.0}}."
             )
     defined = [judge.defined(task) for task in tasks]
