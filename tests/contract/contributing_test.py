@@ -86,7 +86,9 @@ def test_each_is_some_lines_of_code():
 def cases(newcomer):
     """The page's cases of its loss, beside its reference."""
     page, space = blocks(), {}
-    exec(page["tests/contract/loss_references.py"], vars(loss_references) | space, space)
+    exec(
+        page["tests/contract/loss_references.py"], vars(loss_references) | space, space
+    )
     names = {
         **vars(loss_cases),
         "losses": SimpleNamespace(Huber=newcomer.huber.Huber),
