@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 from tfdistill.zoo.quickstart import make_problem
 
-from tfdistill.data import FeatureSpec, Requests, Split, split_requests, windows
-from tfdistill.data.spec import Feature, Table
+from tfdistill.data import Requests, Split, split_requests, windows
 from tfdistill.datasets import SimulatorConfig, simulate
 from tfdistill.datasets.synthetic import Oracle
 from tfdistill.metrics import dot_scores, head_items, regret, top_k
 from tfdistill.models import CoarseTwoTower, DeepFm, Net, TwoTower
 from tfdistill.pairs import Pairs
+from tfdistill.spec import Feature, FeatureSpec, Table
 from tfdistill.study.judge import CatalogueJudge
 from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe

@@ -86,3 +86,16 @@ def test_a_fingerprint_changes_with_any_pair_and_not_with_their_order():
 def test_what_is_no_pair_is_refused(user, item, num_items, message):
     with pytest.raises(ValueError, match=message):
         Pairs(user, item, num_items)
+
+
+def test_among_takes_users_in_any_order_and_as_often_as_they_come():
+    known = Pairs([3, 0, 3, 5], [1, 2, 4, 0], 6)
+    users = np.array([5, 3, 9, 3])
+    wanted = {
+        (place, item)
+        for place, user in enumerate(users)
+        for item in known.item[known.user == user].tolist()
+    }
+    assert as_set(known.among(users)) == wanted
+    assert len(known.among(np.zeros(0, np.int64))) == 0
+    assert len(Pairs([], [], 6).among(users)) == 0

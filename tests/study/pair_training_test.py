@@ -9,11 +9,11 @@ import pytest
 from rich.console import Console
 
 from tfdistill.data import Requests
-from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.losses import SigmoidSoftLabel
 from tfdistill.models import CoarseTwoTower, Dnn, Net, TwoTower
 from tfdistill.pairs import Pairs
 from tfdistill.scores import join_requests, score_batches
+from tfdistill.spec import Feature, FeatureSpec, Table
 from tfdistill.study.judge import CatalogueJudge, ListJudge, Ranker
 from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe
@@ -57,7 +57,7 @@ def requests(size=240, length=6) -> Requests:
 
 def recipe(net, names=SPEC.names, **options) -> Recipe:
     settings = {"negatives": 0, "epochs": 12, "batch_size": 16, "learning_rate": 0.02}
-    return Recipe({"fine": Net(net, names)}, **{**settings, **options})
+    return Recipe({"fine": Net(net, names)}).changed(**{**settings, **options})
 
 
 @pytest.mark.parametrize("net", [Dnn((8,)), CoarseTwoTower((4,), 4, 8)])

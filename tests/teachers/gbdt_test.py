@@ -3,8 +3,9 @@ import sys
 import numpy as np
 import pytest
 
-from tfdistill.data import Feature, FeatureSpec, RequestBatches, Requests, Table
+from tfdistill.data import RequestBatches, Requests
 from tfdistill.metrics import auc
+from tfdistill.spec import Feature, FeatureSpec, Table
 from tfdistill.teachers import GbdtTeacher
 from tfdistill.trainers import LoggedTeacher
 
@@ -189,3 +190,43 @@ def test_without_lightgbm_the_remedy_is_named(monkeypatch, tmp_path):
     for use in (fit, lambda: GbdtTeacher.load(tmp_path)):
         with pytest.raises(ValueError, match=r"pip install 'tfdistill\[gbdt\]'"):
             use()
+
+
+def test_lambdarank_learns_the_order_of_grades():
+    """Grades 0 .. 3 by price: the better graded come first in nearly every list."""
+    train, valid = (graded(make(count, seed)) for count, seed in ((300, 0), (100, 1)))
+    teacher = GbdtTeacher.fit(
+        SPEC, train, valid, objective="lambdarank", rounds=60, threads=1
+    )
+    scores, labels = teacher.logits(valid), valid.labels
+    better = labels[:, :, np.newaxis] > labels[:, np.newaxis]
+    there = valid.candidates >= 0
+    both = better & there[:, :, np.newaxis] & there[:, np.newaxis]
+    right = scores[:, :, np.newaxis] > scores[:, np.newaxis]
+    assert right[both].mean() > 0.95
+
+
+def graded(requests):
+    grade = np.digitize(requests.items["price"], [-0.5, 0.3, 1.0])
+    return replace_labels(requests, True, grade[np.maximum(requests.candidates, 0)])
+
+
+def test_lambdarank_reads_lists_not_rows():
+    """What only moves whole lists teaches nothing: labels by country alone."""
+    requests = make()
+    rich = (requests.users["country"] == "no")[:, np.newaxis]
+    even = replace_labels(requests, True, rich.astype(np.float32))
+    teacher = GbdtTeacher.fit(
+        SPEC, even, graded(make(50, 1)), objective="lambdarank", rounds=5, threads=1
+    )
+    scores = teacher.logits(requests)
+    assert np.nanmax(np.abs(scores)) == 0
+
+
+@pytest.mark.parametrize(
+    ("objective", "label"), [("binary", 2), ("lambdarank", 31), ("lambdarank", 0.5)]
+)
+def test_refuses_labels_that_the_objective_does_not_take(objective, label):
+    requests = replace_labels(make(), make().candidates == 3, label)
+    with pytest.raises(ValueError, match=f"whole labels.*{objective}"):
+        fit(requests, objective=objective)

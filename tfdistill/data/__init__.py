@@ -1,7 +1,8 @@
-"""Data: the feature spec, requests, batches, readers, splits, lists."""
+"""Data: requests, batches, readers, splits, lists."""
 
 from tfdistill.data.batching import RequestBatches
 from tfdistill.data.implicit import ImplicitFeedback
+from tfdistill.data.interactions import Histories, InteractionLog
 from tfdistill.data.readers import read_frame, requests_from_frame
 from tfdistill.data.recall_batches import RecallBatches
 from tfdistill.data.requests import Requests, split_requests
@@ -15,12 +16,12 @@ from tfdistill.data.samplers import (
     teacher_head,
     with_perplexity,
 )
-from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.data.splits import (
     Split,
     fixed_test_split,
     global_temporal_split,
     per_user_temporal_split,
+    random_split,
 )
 from tfdistill.data.summary import DataSummary, FeatureShares, summarise
 from tfdistill.data.teacher_lists import TeacherLists
@@ -29,16 +30,15 @@ from tfdistill.data.windows import RequestParts, windows
 
 __all__ = [
     "DataSummary",
-    "Feature",
     "FeatureShares",
-    "FeatureSpec",
+    "Histories",
     "ImplicitFeedback",
+    "InteractionLog",
     "RecallBatches",
     "RequestBatches",
     "RequestParts",
     "Requests",
     "Split",
-    "Table",
     "TeacherLists",
     "discrepancy_weights",
     "draw_positions",
@@ -47,6 +47,7 @@ __all__ = [
     "global_temporal_split",
     "per_user_temporal_split",
     "popularity_groups",
+    "random_split",
     "rank_weights",
     "ranks_of",
     "read_frame",

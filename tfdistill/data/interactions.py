@@ -303,6 +303,24 @@ class Histories:
         made = sparse.csr_matrix((weight.astype(np.float32), (request, item)), shape)
         return made
 
+    def opinions(self) -> sparse.csr_matrix:
+        """Returns the known values about the mean of each request's, float32 `[b, I]`.
+
+        Of an item that repeats, the newest value counts; one that is NaN is 0.
+        """
+        request, row, _ = self.rows
+        item, value = self.log.item[row], self.log.value[row].astype(np.float64)
+        keys = request * self.log.num_items + item
+        newest = np.unique(keys, return_index=True)[1]
+        request, item, value = request[newest], item[newest], value[newest]
+        told = ~np.isnan(value)
+        count = np.bincount(request[told], minlength=len(self))
+        total = np.bincount(request[told], value[told], minlength=len(self))
+        centred = value - (total / np.maximum(count, 1))[request]
+        shape = len(self), self.log.num_items
+        kept = np.nan_to_num(centred).astype(np.float32)
+        return sparse.csr_matrix((kept, (request, item)), shape)
+
     @property
     def seen(self) -> np.ndarray:
         """Which items are known of each, bool `[b, I]`."""

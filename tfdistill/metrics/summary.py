@@ -25,8 +25,10 @@ def ranking_summary(
 ) -> dict[str, float]:
     """Everything about a ranker: order, likelihood and calibration.
 
+    Of graded labels only NDCG is defined, with gains 2^label - 1; all else is NaN.
+
     Args:
-        labels: 0 or 1, `[R, L]`.
+        labels: 0 or 1, or grades >= 0, `[R, L]`.
         logits: Log odds of a click, `[R, L]`.
         groups: The user of each list, int `[R]`.
         mask: bool `[R, L]`, False where padded or unlabelled.
@@ -37,7 +39,7 @@ def ranking_summary(
         Metric name -> value; NaN where it is undefined.
 
     Raises:
-        ValueError: Where shapes differ, a label isn't 0 or 1, or a valid entry is NaN.
+        ValueError: Where shapes differ, a label is negative or a valid entry is NaN.
 
     Example:
         >>> scores = ranking_summary(
@@ -47,11 +49,26 @@ def ranking_summary(
         (1.0, 1.0, 0.127)
     """
     mask = as_mask(mask, np.shape(logits))
+    order = {"ndcg@10": ndcg_at_k(labels, logits, 10, mask=mask).value}
+    if np.isin(np.asarray(labels)[mask], (0, 1)).all():
+        return {**_of_clicks(labels, logits, groups, mask, head), **order}
+    even = np.zeros(np.shape(logits), np.float32)
+    undefined = _of_clicks(even, even, groups, mask, head)
+    return {**dict.fromkeys(undefined, np.nan), **order}
+
+
+def _of_clicks(
+    labels: np.ndarray,
+    logits: np.ndarray,
+    groups: np.ndarray,
+    mask: np.ndarray,
+    head: np.ndarray | None,
+) -> dict[str, float]:
+    """What only labels of 0 and 1 define."""
     values = {
         "auc": auc(labels, logits, mask=mask),
         "gauc": gauc(labels, logits, groups, mask=mask).value,
         "log_loss": log_loss(labels, logits, mask=mask),
-        "ndcg@10": ndcg_at_k(labels, logits, 10, mask=mask).value,
         "calibration": calibration_ratio(labels, logits, mask=mask),
         "ece": reliability(labels, logits, mask=mask).error,
     }

@@ -7,7 +7,7 @@ from tfdistill.scorers.baselines import Baseline, baselines, best_simple
 from tfdistill.scorers.candidates import Asked, Candidates, asked_in_windows
 from tfdistill.scorers.chosen import LISTED_BY, default_scorers
 from tfdistill.scorers.features import PairFeatures, rolling_cuts
-from tfdistill.scorers.items import EaseScorer, SimilarItems, Transitions
+from tfdistill.scorers.items import EaseScorer, RatingEase, SimilarItems, Transitions
 from tfdistill.scorers.profiles import ContentTaste, GroupTaste, Popular, Rated
 from tfdistill.scorers.teacher import CandidateTeacher
 
@@ -25,6 +25,7 @@ __all__ = [
     "PairScorer",
     "Popular",
     "Rated",
+    "RatingEase",
     "SimilarItems",
     "Sum",
     "Transitions",

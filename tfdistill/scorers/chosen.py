@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from tfdistill.data.requests import Requests
-from tfdistill.data.spec import Feature, FeatureSpec
 from tfdistill.scorers.base import PairScorer
-from tfdistill.scorers.items import EaseScorer, SimilarItems, Transitions
+from tfdistill.scorers.items import EaseScorer, RatingEase, SimilarItems, Transitions
 from tfdistill.scorers.profiles import ContentTaste, GroupTaste, Popular, Rated
+from tfdistill.spec import Feature, FeatureSpec
 
 __all__ = ["LISTED_BY", "default_scorers"]
 
@@ -25,6 +25,7 @@ _ITEMS: tuple[PairScorer, ...] = (
     EaseScorer(500.0, memory=10.0),
     EaseScorer(1000.0, positives=False),
     *(EaseScorer(1000.0, memory, positives=False) for memory in (3.0, 10.0, 30.0)),
+    RatingEase(),
     *(Transitions(memory) for memory in (3.0, 10.0, 40.0)),
     SimilarItems(1),
     SimilarItems(10),
@@ -34,7 +35,7 @@ _ITEMS: tuple[PairScorer, ...] = (
     Rated(),
 )
 
-LISTED_BY = tuple(_ITEMS[place].name for place in (0, 3, 5, 8))
+LISTED_BY = tuple(_ITEMS[place].name for place in (0, 3, 5, 9))
 """Those whose lists make good candidates: EASE twice, of the newest, transitions."""
 
 

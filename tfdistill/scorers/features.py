@@ -10,7 +10,6 @@ import numpy as np
 
 from tfdistill.data.interactions import Histories, InteractionLog, known_from
 from tfdistill.data.requests import Requests
-from tfdistill.data.spec import Feature
 from tfdistill.identity import fingerprint
 from tfdistill.scorers.base import (
     FittedScorer,
@@ -20,6 +19,7 @@ from tfdistill.scorers.base import (
     standardised,
     told,
 )
+from tfdistill.spec import Feature
 
 __all__ = ["PairFeatures", "rolling_cuts"]
 
@@ -71,8 +71,8 @@ class PairFeatures:
         >>> log = InteractionLog([0, 0, 1], [0, 1, 1], [0.1, 0.2, 0.3], 2, 3)
         >>> features = PairFeatures(log, [Popular()], cuts=[0.25])
         >>> found = features.at(log.histories([1], [0.3]), np.array([[0, 2]]))
-        >>> {name: values.round(2).tolist() for name, values in found.items()}
-        {'popular': [[0.71, -1.41]], 'popular, rank': [[0.0, 1.1]]}
+        >>> found["popular"].round(2), found["popular, rank"].round(2)
+        (array([[ 0.71, -1.41]], dtype=float32), array([[0. , 1.1]], dtype=float32))
     """
 
     log: InteractionLog
@@ -153,6 +153,22 @@ class PairFeatures:
     def of(self, requests: Requests) -> dict[str, np.ndarray]:
         """Returns the features of the requests' candidates, float32 `[R, L]` each."""
         return self.at(self.log.of(requests), requests.candidates)
+
+    def join(self, requests: Requests) -> Requests:
+        """Returns the same requests with these pair features, of any item.
+
+        Those of the listed candidates are there, those of drawn items and of the whole
+        catalogue are computed when they are asked for.
+
+        Args:
+            requests: Requests from the first cut on: `requests.select(features.covers(
+                requests))` leaves the others out.
+        """
+        return dataclasses.replace(
+            requests,
+            pair_features={**requests.pair_features, **self.of(requests)},
+            pair_sources={**requests.pair_sources, **self.sources(requests)},
+        )
 
     def sources(
         self, requests: Requests

@@ -9,10 +9,11 @@ import numpy as np
 from scipy import sparse
 
 from tfdistill.data.interactions import Histories, InteractionLog
+from tfdistill.pairs import Pairs
 from tfdistill.scorers.base import FittedScorer, PairScorer
 from tfdistill.teachers.ease import Ease
 
-__all__ = ["EaseScorer", "SimilarItems", "Transitions"]
+__all__ = ["EaseScorer", "RatingEase", "SimilarItems", "Transitions"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +65,40 @@ class EaseScorer(PairScorer):
 @functools.lru_cache(maxsize=4)
 def _ease(log: InteractionLog, l2: float) -> Ease:
     return Ease(log.pairs, log.num_users, l2=l2)
+
+
+@dataclasses.dataclass(frozen=True)
+class RatingEase(PairScorer):
+    """EASE of how much a user likes an item, beyond what that user gives on average.
+
+    `s = w B` with B fitted on the values about each user's mean, and w the user's own
+    values about their mean. Alone it is far below `EaseScorer`, which tells what is
+    watched; beside it, it tells what is liked.
+
+    Args:
+        l2: Ridge penalty.
+
+    Example:
+        >>> log = InteractionLog(
+        ...     [0, 0, 1, 1], [0, 1, 1, 2], [0.1] * 4, 2, 3, value=[5, 1, 1, 5])
+        >>> scores = RatingEase(l2=1.0).fit(log)(log.histories([0], [1.0]))
+        >>> scores[0].round(1)
+        array([ 1.4, -1.6,  0.3], dtype=float32)
+    """
+
+    l2: float = 100.0
+
+    @property
+    def name(self) -> str:
+        """For example `"EASE of ratings, l2 100"`."""
+        return f"EASE of ratings, l2 {self.l2:g}"
+
+    def fit(self, log: InteractionLog) -> FittedScorer:
+        """One inverse of min(U, I) rows."""
+        matrix = log.histories(np.arange(log.num_users), np.inf).opinions().tocoo()
+        pairs = Pairs(matrix.row, matrix.col, log.num_items)
+        ease = Ease(pairs, log.num_users, l2=self.l2, values=matrix.data)
+        return lambda histories: ease.answer(histories.opinions())
 
 
 @dataclasses.dataclass(frozen=True)

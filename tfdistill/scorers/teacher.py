@@ -10,7 +10,6 @@ import numpy as np
 
 from tfdistill.data.interactions import InteractionLog
 from tfdistill.data.requests import Requests, RowScorer
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.data.teacher_lists import RankedLists
 from tfdistill.scorers.base import PairScorer
 from tfdistill.scorers.baselines import log_of, of_judge
@@ -21,6 +20,7 @@ from tfdistill.scorers.candidates import (
 )
 from tfdistill.scorers.chosen import LISTED_BY, default_scorers
 from tfdistill.scorers.features import PairFeatures, rolling_cuts
+from tfdistill.spec import FeatureSpec
 from tfdistill.study.judge import CatalogueJudge, ListJudge
 from tfdistill.teachers.gbdt import GbdtTeacher
 
@@ -116,8 +116,8 @@ class CandidateTeacher:
         candidates = Candidates(features, listed_by, size)
         windows = [cut for cut in cuts if cut <= 1.0]
         train = candidates.requests(asked_in_windows(log, windows), problem.train)
-        valid = candidates.judged(problem.valid.over_catalogue("A teacher of lists"))
-        given = {"objective": "lambdarank", "rounds": 300, "patience": 30, **settings}
+        valid = candidates.judged(problem.valid)
+        given = {"objective": "lambdarank", "rounds": 200, "patience": 50, **settings}
         rankers = tuple(
             GbdtTeacher.fit(FeatureSpec(features.spec), train, valid, seed=s, **given)
             for s in seeds

@@ -20,7 +20,7 @@ TOWERS = (("query", "user"), ("item", "item"))
 """The outputs of a recall net, and the side that each depends on."""
 
 
-_FALLBACKS = ("auc", "log_loss")
+_FALLBACKS = ("auc", "log_loss", "ndcg@10")
 """What chooses a ranker's epoch where the recipe's own metric is undefined."""
 
 
@@ -28,7 +28,8 @@ def measurable(recipe: Recipe, judge: ListJudge) -> Recipe:
     """Returns the recipe with a metric that the validation lists define.
 
     Where each user has labels of one kind only, as in groups of one, there is no GAUC:
-    AUC chooses the epoch then, and log loss where all labels are alike.
+    AUC chooses the epoch then, log loss where all labels are alike, and NDCG@10 where
+    labels are grades.
 
     Args:
         recipe: The recipe.

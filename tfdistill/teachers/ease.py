@@ -45,9 +45,12 @@ class Ease:
         recent: int `[U, H]`, each user's last items, the newest first and -1 padded,
             such as `ImplicitFeedback.last`; None where there is no order.
         memory: Places over which the weight falls by e.
+        values: float `[P]`, what stands in X instead of ones, in the order of `pairs`:
+            ratings about their mean, for example.
 
     Raises:
-        ValueError: If `l2` or `memory` is not above 0 or a user is out of range.
+        ValueError: If `l2` or `memory` is not above 0, a user is out of range or there
+            is not one value for each pair.
 
     Example:
         >>> pairs = Pairs([0, 0, 1], [0, 1, 1], num_items=3)
@@ -67,6 +70,7 @@ class Ease:
         l2: float,
         recent: np.ndarray | None = None,
         memory: float = 10.0,
+        values: np.ndarray | None = None,
     ) -> None:
         if not min(l2, memory) > 0:
             raise ValueError(
@@ -82,8 +86,8 @@ class Ease:
         self.l2, self.memory, self._recent = l2, memory, recent
         self._seen = pairs
         shape = num_users, pairs.num_items
-        ones = np.ones(len(user), np.float32)
-        self._x = sparse.csr_matrix((ones, (user, item)), shape)
+        given = np.ones(len(user)) if values is None else values
+        self._x = sparse.csr_matrix((given.astype(np.float32), (user, item)), shape)
         self._dual = num_users < pairs.num_items
         gram = self._x @ self._x.T if self._dual else self._x.T @ self._x
         gram = gram.astype(np.float64).toarray()
@@ -126,7 +130,7 @@ class Ease:
     @property
     def fingerprint(self) -> str:
         """Changes with whatever the scores are computed from."""
-        pairs = [self._x.shape, self._x.indptr, self._x.indices]
+        pairs = [self._x.shape, self._x.indptr, self._x.indices, self._x.data]
         return fingerprint([pairs, self.l2, self.memory, self._recent])
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
