@@ -14,14 +14,15 @@ from pathlib import Path
 import pytest
 from loss_cases import CASES
 
-from tfdistill import datasets, losses, models, zoo
+from tfdistill import datasets, losses, models, scorers, zoo
 
 TESTS = Path(__file__).parents[1]
-sys.path.insert(0, str(TESTS / "models"))
+sys.path[:0] = [str(TESTS / room) for room in ("models", "scorers")]
 
 import architectures_test as two_sided  # noqa: E402
 import ranker_formulas_test as formulas  # noqa: E402
 import rankers_test as rankers  # noqa: E402
+from scorers_test import SCORERS  # noqa: E402
 
 ELSEWHERE = {"reduction", "name", "gather"}
 """Arguments of losses that other tests have: `gather` needs replicas."""
@@ -48,9 +49,9 @@ def modules(package) -> set[str]:
     return {module.name for module in pkgutil.iter_modules(package.__path__)}
 
 
-def subclasses(of: type) -> set[type]:
-    """Those in `losses.__all__` that can be made: a base has others below it."""
-    public = [getattr(losses, name) for name in losses.__all__]
+def subclasses(of: type, room=losses) -> set[type]:
+    """Those in a room's `__all__` that can be made: a base has others below it."""
+    public = [getattr(room, name) for name in room.__all__]
     found = {x for x in public if inspect.isclass(x) and issubclass(x, of)}
     return {x for x in found if not any(issubclass(y, x) for y in found - {x})}
 
@@ -114,7 +115,12 @@ def test_every_loader_says_which_file_is_missing(tmp_path):
             getattr(datasets, name)(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("room", ["datasets", "scorers", "teachers"])
+def test_every_scorer_of_pairs_has_a_case():
+    made = {type(scorer) for scorer in SCORERS}
+    assert made == subclasses(scorers.PairScorer, scorers)
+
+
+@pytest.mark.parametrize("room", ["datasets", "teachers"])
 def test_every_name_of_a_face_is_used_by_the_tests_of_its_room(room):
     face = set(importlib.import_module(f"tfdistill.{room}").__all__)
     used = names_in((TESTS / room).glob("*_test.py"))

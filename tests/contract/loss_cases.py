@@ -294,7 +294,7 @@ CASES = [
         noise=0.3,
         missing=1,
         topk=3,
-        samples=4,
+        samples=16,
         temperature=2.0,
         seed=5,
     ),
