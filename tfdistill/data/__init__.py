@@ -33,6 +33,7 @@ __all__ = [
     "DataSummary",
     "FeatureShares",
     "FoldedPairs",
+    "FoldedPairs",
     "Histories",
     "ImplicitFeedback",
     "InteractionLog",
