@@ -33,7 +33,6 @@ __all__ = [
     "DataSummary",
     "FeatureShares",
     "FoldedPairs",
-    "FoldedPairs",
     "Histories",
     "ImplicitFeedback",
     "InteractionLog",
