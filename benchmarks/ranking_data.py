@@ -26,13 +26,16 @@ from tfdistill.data import (
     load_movielens_1m,
     movielens_requests,
     movielens_spec,
+    simulate,
     split_requests,
     windows,
 )
 from tfdistill.data.frappe import FRAPPE_CONTEXT
+from tfdistill.data.synthetic_settings import MAIN
 
 LIST_SIZE = 20
 HISTORY = 20
+KNOWN_RATE = "click_probability"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -175,6 +178,33 @@ def frappe(path: pathlib.Path, *, seed: int = 0, dim: int = 16) -> RankingProble
     return RankingProblem(
         "Frappe", spec, *parts, student_features=spec.names, calibrated=False
     )
+
+
+def load(key: str, data_dir: pathlib.Path, dim: int = 12) -> RankingProblem:
+    """Reads or simulates the data of a problem."""
+    if key == "movielens-1m":
+        return movielens_1m(data_dir / "ml-1m", dim=dim)
+    if key == "kuairec":
+        return kuairec(data_dir / "kuairec" / "exposures.csv.gz", dim=dim)
+    if key == "frappe":
+        archive = data_dir / "frappe" / "Mobile_Frappe.zip"
+        return frappe(archive, dim=dim)
+    simulation = simulate(MAIN)
+    listed = simulation.requests
+    rates = simulation.oracle.click_probability(
+        listed.group[:, np.newaxis], listed.candidates
+    )
+    rates = np.where(listed.candidates >= 0, rates, np.nan)
+    listed = listed.with_scores({KNOWN_RATE: rates})
+    parts = split_requests(listed, (0.8, 0.1, 0.1))
+    served = simulation.spec.non_privileged().names
+    return RankingProblem("Simulator", simulation.spec, *parts, served)
+
+
+def narrowed(spec: FeatureSpec, dim: int) -> FeatureSpec:
+    """The same features with tables of another width."""
+    tables = tuple(dataclasses.replace(table, dim=dim) for table in spec.tables)
+    return FeatureSpec(spec.features, tables)
 
 
 def random_split(pairs: pd.DataFrame, rng: np.random.Generator) -> Split:
