@@ -16,20 +16,17 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
-import os
-import pathlib
+import functools
+import itertools
 import resource
-import statistics
 import subprocess
-import sys
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import store
 import tensorflow as tf
 import tensorflow_ranking as tfr
+from timing import answer, as_child, child, in_turns, medians, threads
 
 from tfdistill import losses
 
@@ -178,18 +175,16 @@ def measure_time(name: str, size: int) -> dict[str, Any]:
             continue
         value, gradient = step(student, teacher)  # traces
         steps[variant] = step, float(value), gradient
-    spent: dict[str, list[tuple[float, float]]] = {variant: [] for variant in steps}
-    end = time.perf_counter() + SECONDS
-    while time.perf_counter() < end or len(spent["ours"]) < 3:
-        for variant, (step, _, _) in steps.items():
-            cpu, wall = time.process_time(), time.perf_counter()
-            step(student, teacher)[1].numpy()
-            pair = time.process_time() - cpu, time.perf_counter() - wall
-            spent[variant].append(pair)
-    row: dict[str, Any] = {}
-    for variant, pairs in spent.items():
-        for clock, times in zip(("cpu_ms", "wall_ms"), zip(*pairs)):
-            row[f"{variant}_{clock}"] = round(1000 * statistics.median(times), 3)
+    calls = {
+        variant: functools.partial(lambda step: step(student, teacher)[1].numpy(), step)
+        for variant, (step, _, _) in steps.items()
+    }
+    times = in_turns(calls, 3, dropped=0, seconds=SECONDS)
+    row: dict[str, Any] = {
+        f"{variant}_{clock}": value
+        for variant, spent in times.items()
+        for clock, value in medians(spent).items()
+    }
     if "xla" in steps and not name.startswith("RankDistil("):  # which draws
         _, value, gradient = steps["ours"]
         _, other, slope = steps["xla"]
@@ -208,27 +203,27 @@ def measure_memory(name: str, size: int, variant: str) -> dict[str, Any]:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     step = steps_of(name, size)[variant]
     step(student, teacher)[1].numpy()
-    cpu, wall = time.process_time(), time.perf_counter()
-    step(student, teacher)[1].numpy()
-    spent = time.process_time() - cpu, time.perf_counter() - wall
+    spent = in_turns({"": lambda: step(student, teacher)[1].numpy()}, 1, dropped=0)[""]
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     row: dict[str, Any] = {f"{variant}_mb": round((after - before) / 1024)}
     if variant == "theirs" and RIVALS[name].apart:
-        row["theirs_cpu_ms"], row["theirs_wall_ms"] = (1000 * t for t in spent)
+        row.update({f"theirs_{clock}": x for clock, x in medians(spent).items()})
     return row
 
 
-def worker(*arguments: Any) -> dict[str, Any]:
-    """Runs one measurement in a fresh process; {} if that runs out of memory."""
-    command = [sys.executable, __file__, "--worker", *map(str, arguments)]
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    root = str(pathlib.Path(__file__).parents[1])
-    environment["PYTHONPATH"] = os.pathsep.join(
-        [root, environment.get("PYTHONPATH", "")]
-    )
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    lines = done.stdout.splitlines()
-    return json.loads(lines[-1]) if done.returncode == 0 else {}
+def measure_here(name: str, size: str, *variant: str) -> dict[str, Any]:
+    """One measurement in this process: the time, or the memory of a variant."""
+    threads(2)
+    measure = measure_memory if variant else measure_time
+    return measure(name, int(size), *variant)
+
+
+def apart(*arguments: Any) -> dict[str, Any]:
+    """One measurement in a fresh process; {} if that runs out of memory."""
+    try:
+        return answer(child(__file__, *arguments, stderr=subprocess.DEVNULL))
+    except RuntimeError:
+        return {}
 
 
 def show(rows: Mapping[str, Mapping[str, Any]]) -> None:
@@ -269,29 +264,21 @@ def main() -> None:
         metavar="NAME",
         help="losses to measure again, or `all`",
     )
-    parser.add_argument("--worker", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.worker:
-        name, size, *variant = options.worker
-        tf.config.threading.set_intra_op_parallelism_threads(2)
-        measure = measure_memory if variant else measure_time
-        print(json.dumps(measure(name, int(size), *variant)))
-        return
-    done = store.finished(NAME)
-    for size in SIZES:
-        for name, rival in RIVALS.items():
-            run = f"{NAME}-{name}-{size}"
-            if run in done and not {"all", name} & set(options.rerun):
-                continue
-            row = {"loss": name, "size": size, **worker(name, size)}
-            if size == SIZES[-1]:
-                for variant in ("ours", "theirs")[: 1 + (rival.theirs is not None)]:
-                    row |= worker(name, size, variant)
-            row["load"] = round(os.getloadavg()[0], 1)
-            store.append(NAME, run, row)
-            print(run, flush=True)
+    for size, name in itertools.product(SIZES, RIVALS):
+
+        def measure(name: str = name, size: int = size) -> dict[str, Any]:
+            row = {"loss": name, "size": size, **apart(name, size)}
+            variants = ("ours", "theirs")[: 1 + (RIVALS[name].theirs is not None)]
+            for variant in variants if size == SIZES[-1] else ():
+                row |= apart(name, size, variant)
+            return row
+
+        rerun = bool({"all", name} & set(options.rerun))
+        store.once(NAME, f"{NAME}-{name}-{size}", measure, rerun=rerun)
     show(store.finished(NAME))
 
 
 if __name__ == "__main__":
-    main()
+    if not as_child(measure_here):
+        main()

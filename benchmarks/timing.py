@@ -109,17 +109,22 @@ def answer(process: subprocess.Popen) -> Any:
 def show(run: Mapping[str, Any]) -> None:
     """Prints a run: its values, and a table of each part that has rows."""
     for name, value in run.items():
-        rows = value.values() if isinstance(value, Mapping) else value
+        rows = list(value.values()) if isinstance(value, Mapping) else value
         if name in ("hardware", "versions"):
             continue
-        if isinstance(rows, (str, int, float)) or not all(
-            isinstance(row, Mapping) for row in rows
-        ):
+        if not isinstance(rows, list) or not all(isinstance(x, Mapping) for x in rows):
             print(f"{name}: {value}")
-        elif isinstance(value, Mapping):
-            print(f"{name}:\n{pd.DataFrame.from_dict(value, orient='index')}")
-        else:
-            print(f"{name}:\n{pd.DataFrame(value).to_string(index=False)}")
+            continue
+        frame = pd.DataFrame(rows, value if isinstance(value, Mapping) else None)
+        wide = len(frame.columns) > 6
+        print(f"{name}:\n{(frame.T if wide else frame).to_string()}")
+
+
+def show_ratios(what: str, values: Mapping[str, float]) -> None:
+    """Prints some values and their ratios to the first."""
+    first = next(iter(values.values()))
+    for name, value in values.items():
+        print(f"{what}: {name} {value} {value / first:.2f}x")
 
 
 def as_child(work: Callable[..., Any]) -> bool:
@@ -130,11 +135,17 @@ def as_child(work: Callable[..., Any]) -> bool:
     return here
 
 
+def folder(default: str | None = None) -> dict[str, Any]:
+    """An argument of `main` that is a path."""
+    return {"type": pathlib.Path, "default": default}
+
+
 def main(
     name: str,
     measure: Callable[[argparse.Namespace], Mapping[str, Any]],
     *,
     parts: Sequence[str] = (),
+    one_file: bool = False,
     arguments: Mapping[str, Mapping[str, Any]] | None = None,
     table: pages.Table | None = None,
     page: str = "",
@@ -146,6 +157,7 @@ def main(
         name: Of the file of lines; a part's file has the part's name too.
         measure: Measures a run, by the options of the command line.
         parts: What can be measured apart.
+        one_file: Whether a part is a run of one file instead, by its name.
         arguments: Further ones of the command line, as `add_argument` takes them.
         table: Gives a part's table in Markdown.
         page: The page of docs/ that has the tables, which `table` renews.
@@ -159,10 +171,14 @@ def main(
         parser.add_argument(flag, **settings)
     parser.add_argument("--rerun", action="store_true", help="measure once more")
     options = parser.parse_args()
-    if parts and options.part != "table":
-        name = f"{name}_{options.part}"
-    if not parts or options.part != "table":
+    part = options.part if parts else ""
+    if part != "table":
         measured = functools.partial(measure, options)
-        shown(store.newest(name, measured, rerun=options.rerun))
+        if one_file:
+            run = store.once(name, part, measured, rerun=options.rerun)
+        else:
+            file = f"{name}_{part}".rstrip("_")
+            run = store.newest(file, measured, rerun=options.rerun)
+        shown(run)
     if table:
-        pages.renew(page, {name.partition("_")[0]: table})
+        pages.renew(page, {name: table})
