@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from harness import Bench, Column, Runs, Settings, rounded
+from harness import Bench, Column, Runs, Settings
 from pages import spread
 
 from tfdistill.data import PairSet, Requests, Simulation, simulate, split_requests
@@ -71,6 +71,7 @@ class Clicks(Bench):
     run_id = "{row}"
     trials = {f"weight-{weight}": {"weight": weight} for weight in (0.3, 1.0, 3.0)}
     first = "recall taught"
+    chosen_by = "ndcg@10"
     columns = {
         "expected clicks": "clicks",
         "Recall@50": "recall@50",
@@ -85,7 +86,8 @@ class Clicks(Bench):
         train_ = parts[0]
         clicks = train_.candidates[train_.labels > 0]
         popular = head_items(np.bincount(clicks, minlength=train_.num_items))
-        known, seen = _pairs(parts[0]), _pairs(parts[0], parts[1])
+        known = PairSet.shown(parts[0])
+        seen = known.union(PairSet.shown(parts[1]))
         judges = {
             "valid": CatalogueJudge(parts[1], known, popular),
             "test": CatalogueJudge(parts[2], seen, popular),
@@ -102,13 +104,11 @@ class Clicks(Bench):
         return Page(simulation, train_, known, judges, teacher)
 
     def trials_of(self, row: str) -> Mapping[str, Settings]:
-        """Weights, where there is a loss to weigh."""
         return self.trials if FORMS[row] else {}
 
     def trained(
         self, row: str, settings: Settings, seed: int
     ) -> tuple[Page, TrainedNet]:
-        """Trains recall under the ranker, or reads what was trained."""
         page, loss = self.made(seed), FORMS[row]
         spec = page.simulation.spec
         served = spec.non_privileged().names
@@ -132,19 +132,31 @@ class Clicks(Bench):
         )
         return page, nets["recall"]
 
-    def valid(self, row: str, trained: tuple[Page, TrainedNet]) -> dict[str, float]:
-        """All metrics on validation."""
-        return judged(*trained, "valid")
+    def metrics(
+        self, row: str, trained: tuple[Page, TrainedNet], part: str, seed: int
+    ) -> dict[str, float]:
+        """Recall's own metrics and the expected clicks of the page."""
+        page, net = trained
+        judge, oracle = page.judges[part], page.simulation.oracle
+        users = judge.requests.group[judge.first]
 
-    def score(self, row: str, valid: Mapping[str, float]) -> float:
-        """NDCG@10."""
-        return valid["ndcg@10"]
+        def clicks(items: np.ndarray) -> float:
+            """Mean expected clicks of pages `[U, SHOWN]`."""
+            rates = oracle.click_probability(users[:, np.newaxis], items)
+            return float(rates.sum(axis=1).mean())
 
-    def measured(
-        self, row: str, trained: tuple[Page, TrainedNet], seed: int
-    ) -> dict[str, dict[str, float]]:
-        """All metrics on test."""
-        return {"test": judged(*trained, "test")}
+        recalled = net.top(judge, RECALLED)
+        ranker = page.teacher.ranker(judge.requests)
+        scores = ranker(judge.first, recalled)
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :SHOWN]
+        true = dot_scores(oracle.user_vectors[users], oracle.item_vectors)
+        pages = {
+            "clicks": np.take_along_axis(recalled, order, axis=1),
+            "clicks without recall": judge.best(ranker, SHOWN),
+            "clicks of the oracle": top_k(true, len(users), SHOWN, seen=judge.seen),
+        }
+        found = {name: clicks(items) for name, items in pages.items()}
+        return {**judge.retrieval(recalled), **found}
 
     @classmethod
     def shown(cls, runs: Runs) -> Mapping[str, Column]:
@@ -174,37 +186,6 @@ class Clicks(Bench):
             cells = [title, str(len(alone)), clicks, *[""] * (2 * len(cls.columns) - 1)]
             lines.append(f"| {' | '.join(cells)} |")
         return "\n".join(lines)
-
-
-def judged(page: Page, net: TrainedNet, part: str) -> dict[str, float]:
-    """Recall's own metrics and the expected clicks of the page."""
-    judge, oracle = page.judges[part], page.simulation.oracle
-    users = judge.requests.group[judge.first]
-
-    def clicks(items: np.ndarray) -> float:
-        """Mean expected clicks of pages `[U, SHOWN]`."""
-        rates = oracle.click_probability(users[:, np.newaxis], items)
-        return float(rates.sum(axis=1).mean())
-
-    recalled = net.top(judge, RECALLED)
-    ranker = page.teacher.ranker(judge.requests)
-    scores = ranker(judge.first, recalled)
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :SHOWN]
-    true = dot_scores(oracle.user_vectors[users], oracle.item_vectors)
-    shown = {
-        "clicks": np.take_along_axis(recalled, order, axis=1),
-        "clicks without recall": judge.best(ranker, SHOWN),
-        "clicks of the oracle": top_k(true, len(users), SHOWN, seen=judge.seen),
-    }
-    found = {name: clicks(items) for name, items in shown.items()}
-    return rounded({**judge.retrieval(recalled), **found})
-
-
-def _pairs(*parts: Requests) -> PairSet:
-    rows = [np.nonzero(part.candidates >= 0) for part in parts]
-    users = [part.group[row] for part, (row, _) in zip(parts, rows)]
-    items = [part.candidates[place] for part, place in zip(parts, rows)]
-    return PairSet(np.concatenate(users), np.concatenate(items), parts[0].num_items)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from collections.abc import Callable
 import numpy as np
 import store
 import tensorflow as tf
-from harness import Bench, Settings, rounded
+from harness import Bench, Settings
 from ranking import load, narrowed
 from ranking_data import RankingProblem
 
@@ -91,12 +91,12 @@ def make_stage(problem: RankingProblem, seed: int = 0) -> Stage:
     """Recalls candidates and makes the training lists."""
     train_, test = problem.train, problem.test
     num_users = 1 + max(p.group.max() for p in (train_, problem.valid, test))
-    liked, hoped = (_positives(part) for part in (train_, problem.valid))
+    liked, hoped = (PairSet.positives(part) for part in (train_, problem.valid))
     ease, _ = tuned_ease(liked, hoped, num_users)
     seen = Pairs(problem.known.group, problem.known.item)
     recalled = top_k(ease, num_users, RECALLED, seen=seen)
     users, first = np.unique(test.group, return_index=True)
-    target = _positives(test)
+    target = PairSet.positives(test)
     relevant = target.contains(users[:, np.newaxis], recalled[users])
     served = problem.student_features
     pair = Pair(
@@ -108,12 +108,6 @@ def make_stage(problem: RankingProblem, seed: int = 0) -> Stage:
     return Stage(problem, pair, lists, recalled[users], first, relevant)
 
 
-def _positives(requests: Requests) -> PairSet:
-    row, place = np.nonzero(requests.labels > 0)
-    items = requests.candidates[row, place]
-    return PairSet(requests.group[row], items, requests.num_items)
-
-
 class Coarse(Bench):
     """A problem's stage, its teacher and what was trained under it."""
 
@@ -121,6 +115,7 @@ class Coarse(Bench):
     problems = ("simulator", "movielens-1m")
     rows = (TEACHER, *ROWS)
     trials = {f"rate-{rate}": {"learning_rate": rate} for rate in (1e-3, 2e-3, 4e-3)}
+    chosen_by = "auc"
     seeds = 3
     columns = {
         "teacher's best 10 kept": "teacher's best kept",
@@ -131,17 +126,14 @@ class Coarse(Bench):
 
     @functools.cached_property
     def stage(self) -> Stage:
-        """What the problem's coarse ranker learns from."""
         return make_stage(load(self.problem, self.data_dir))
 
     @functools.cached_property
     def judges(self) -> dict[str, ListJudge]:
-        """The judges of valid and test."""
         problem = self.stage.problem
         return {"valid": ListJudge(problem.valid), "test": ListJudge(problem.test)}
 
     def trained(self, row: str, settings: Settings, seed: int) -> tf.keras.Model:
-        """Trains a row, or reads what was trained."""
         pair, requests, teacher = self.stage.pair, self.stage.problem.train, None
         if row == TEACHER:
             recipe = ranking_pair.teacher(pair)
@@ -177,32 +169,26 @@ class Coarse(Bench):
         """The teacher that all rows of a seed are compared with."""
         return self.trained(TEACHER, self.best(TEACHER), seed)
 
-    def quality(self, model: tf.keras.Model, part: str) -> dict[str, float]:
-        """AUC and GAUC on the lists of a part."""
-        (logits,) = self.judges[part].logits(model).values()
-        found = self.judges[part].ranking(logits)
-        return {metric: found[metric] for metric in ("auc", "gauc")}
-
-    def valid(self, row: str, trained: tf.keras.Model) -> dict[str, float]:
-        """AUC on the validation lists."""
-        return {"auc": round(self.quality(trained, "valid")["auc"], 6)}
-
-    def measured(
-        self, row: str, trained: tf.keras.Model, seed: int
-    ) -> dict[str, dict[str, float]]:
-        """What passes the stage, and the quality on the test lists."""
-        stage, test = self.stage, self.stage.problem.test
+    def metrics(
+        self, row: str, trained: tf.keras.Model, part: str, seed: int
+    ) -> dict[str, float]:
+        """AUC and GAUC on the lists of a part; of test also what passes the stage."""
+        stage, judge = self.stage, self.judges[part]
+        (logits,) = judge.logits(trained).values()
+        found = {metric: judge.ranking(logits)[metric] for metric in ("auc", "gauc")}
+        if part == "valid":
+            return found
         kept, best = (
-            _best(Ranker(net, test)(stage.users, stage.recalled), stage.recalled, k)
+            _best(ranker(stage.users, stage.recalled), stage.recalled, k)
             for net, k in ((trained, KEPT), (self.teacher(seed), BEST))
+            for ranker in [Ranker(net, stage.problem.test)]
         )
         hit = stage.relevant & (stage.recalled >= 0)
-        found = {
+        passed = {
             "teacher's best kept": kept[best].mean(),
             "positives kept": (kept & hit).sum() / hit.sum(),
-            **self.quality(trained, "test"),
         }
-        return {"test": rounded(found)}
+        return {**passed, **found}
 
 
 def _best(scores: np.ndarray, items: np.ndarray, k: int) -> np.ndarray:

@@ -54,6 +54,8 @@ class Bench(abc.ABC):
     """The rows that are run where none is named; all by default."""
     trials: ClassVar[Mapping[str, Settings]] = {}
     """What every row may choose from, by name."""
+    chosen_by: ClassVar[str]
+    """The metric of validation that trials are chosen by."""
     tuned: ClassVar[Mapping[str, str]] = {}
     """Problems that take the settings of another."""
     seeds: ClassVar[int] = 5
@@ -83,17 +85,23 @@ class Bench(abc.ABC):
     def trained(self, row: str, settings: Settings, seed: int) -> Any:
         """Trains a row, or reads what was trained."""
 
+    def metrics(
+        self, row: str, trained: Any, part: str, seed: int
+    ) -> Mapping[str, float]:
+        """The metrics of what was trained, on `"valid"` or `"test"`."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how it judges.")
+
     def valid(self, row: str, trained: Any) -> Any:
-        """What a trial's line keeps of validation."""
-        raise NotImplementedError(f"{type(self).__name__} has no trials.")
+        """What a trial's line keeps as `valid`."""
+        return rounded(self.metrics(row, trained, "valid", 0))
 
     def score(self, row: str, valid: Any) -> float:
-        """What trials are chosen by, from what `valid` gave; the highest wins."""
-        return next(iter(valid.values()))
+        """What trials are chosen by; the highest wins."""
+        return valid[self.chosen_by]
 
     def measured(self, row: str, trained: Any, seed: int) -> Mapping[str, Any]:
-        """What a seed's line keeps: the metrics of the test part as `test`."""
-        raise NotImplementedError(f"{type(self).__name__} has only trials.")
+        """What a seed's line keeps: at least the metrics of the table as `test`."""
+        return {"test": rounded(self.metrics(row, trained, "test", seed))}
 
     def best(self, row: str) -> Settings:
         """Returns the settings of a row's best trial; runs those that are new."""

@@ -8,9 +8,7 @@ Prints mean and standard deviation over seeds, and paired differences.
 
 from __future__ import annotations
 
-from typing import Any
-
-from harness import Bench, Settings
+from harness import Bench, Settings, rounded
 from pages import markdown, spread
 
 from tfdistill.data import load_movielens
@@ -40,7 +38,7 @@ def flat(results: Results) -> dict[str, float]:
         for kept in cascade.stages:
             for metric, (value,) in kept.values.items():
                 found[f"page/{cascade.name}/{kept.name}/{metric}"] = value
-    return {key: round(value, 6) for key, value in found.items()}
+    return rounded(found)
 
 
 class Cascade(Bench):
@@ -60,9 +58,10 @@ class Cascade(Bench):
         folder = self.folder(row, settings, seed)
         return quickstart(problem, folder, seeds=(seed,))
 
-    def measured(self, row: str, trained: Results, seed: int) -> dict[str, Any]:
-        """All metrics, those of validation too."""
-        return {"test": flat(trained)}
+    def metrics(
+        self, row: str, trained: Results, part: str, seed: int
+    ) -> dict[str, float]:
+        return flat(trained)
 
     @classmethod
     def table(cls, problem: str) -> str:

@@ -19,10 +19,11 @@ from harness import Bench, Settings
 from pages import markdown
 
 from tfdistill.data import load_movielens
+from tfdistill.study.problem import Problem
 from tfdistill.study.trained import TrainedNet
-from tfdistill.study.training import train
+from tfdistill.study.ways import train
 from tfdistill.zoo import movielens_cascade as zoo
-from tfdistill.zoo.quickstart import Problem, make_problem
+from tfdistill.zoo.quickstart import make_problem
 
 RECIPES = {"joint": zoo.joint(), **{f"{s} alone": zoo.alone(s) for s in zoo.STAGES}}
 TRIALS = itertools.product((1e-3, 3e-3), (0.0, 1e-4))
@@ -44,26 +45,24 @@ class Trials(Bench):
 
     @functools.cached_property
     def data(self) -> Problem:
-        """The quickstart's own."""
-        return make_problem(load_movielens(self.data_dir))
+        return make_problem(load_movielens(self.data_dir)).study
 
     def trained(
         self, row: str, settings: Settings, seed: int
     ) -> Mapping[str, TrainedNet]:
-        """Trains a row, or reads what was trained."""
-        return train(
-            dataclasses.replace(RECIPES[row], **settings),
-            self.data.spec,
-            self.data.parts.train,
-            self.data.judges["valid"],
-            self.folder(row, settings, seed),
-            known=self.data.parts.known,
-        )
+        recipe = dataclasses.replace(RECIPES[row], **settings)
+        return train(recipe, self.data, self.folder(row, settings, seed))
 
-    def valid(self, row: str, trained: Mapping[str, TrainedNet]) -> dict[str, float]:
+    def metrics(
+        self, row: str, trained: Mapping[str, TrainedNet], part: str, seed: int
+    ) -> dict[str, float]:
         """The best epoch of each net."""
         monitor = RECIPES[row].monitor
-        return {n: round(max(x.history[monitor(n)]), 6) for n, x in trained.items()}
+        return {name: max(net.history[monitor(name)]) for name, net in trained.items()}
+
+    def score(self, row: str, valid: Mapping[str, float]) -> float:
+        """The mean of the nets."""
+        return sum(valid.values()) / len(valid)
 
     @classmethod
     def table(cls, problem: str) -> str:

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 import numpy as np
 import ranking_table
 import tensorflow as tf
-from harness import Bench, Settings, rounded
+from harness import Bench, Settings
 from pages import Table
 from ranking_data import KNOWN_RATE, RankingProblem, load, narrowed
 from ranking_rows import ROWS, WIDE, Features, Row
@@ -38,12 +38,7 @@ EPOCHS = 14
 SEEDS = 5
 PAIRS = 1280  # in a batch
 SETTINGS = ("learning_rate", "rows_l2", "dropout")
-TRIALS = (
-    (2e-3, 3e-4, 0.0),
-    (2e-3, 3e-4, 0.2),
-    (4e-3, 1e-4, 0.0),
-    (4e-3, 3e-4, 0.2),
-)
+TRIALS = ((2e-3, 3e-4, 0.0), (2e-3, 3e-4, 0.2), (4e-3, 1e-4, 0.0), (4e-3, 3e-4, 0.2))
 
 
 class Ranking(Bench):
@@ -57,49 +52,49 @@ class Ranking(Bench):
 
     @functools.cached_property
     def data(self) -> RankingProblem:
-        """What the rows learn from and are judged on."""
         return load(self.problem, self.data_dir, WIDE)
 
     @functools.cached_property
     def features(self) -> Features:
-        """What the rows' nets read."""
         served = self.data.spec.non_privileged().names
         fewer = self.data.student_features
         return Features(self.data.spec.names, served, fewer if fewer != served else ())
 
     @functools.cached_property
     def judges(self) -> dict[str, ListJudge]:
-        """A judge of each part."""
         parts = ("train", "valid", "test")
         return {part: ListJudge(getattr(self.data, part)) for part in parts}
 
     def has(self, row: str, seed: int) -> bool:
-        """Whether the problem has the row."""
         chosen = ROWS[row]
         return (not chosen.only or self.problem in chosen.only) and (
             not chosen.fewer or bool(self.features.fewer)
         )
 
     def trials_of(self, row: str) -> Mapping[str, Settings]:
-        """The same for every row that is trained."""
         return self.trials if ROWS[row].recipe else {}
-
-    def valid(self, row: str, trained: Mapping[str, TrainedNet]) -> dict[str, float]:
-        """All metrics on the validation lists."""
-        return self.judged(trained, "valid")
 
     def score(self, row: str, valid: Mapping[str, float]) -> float:
         """AUC, the mean of the row's tasks."""
         return np.mean([valid[f"{output}/auc"] for output in ROWS[row].outputs])
 
-    def measured(
-        self, row: str, trained: Mapping[str, TrainedNet], seed: int
-    ) -> dict[str, dict[str, float]]:
-        """All metrics on the test lists."""
-        if trained:
-            return {"test": self.judged(trained, "test")}
-        logits = self.scores(row, seed, "test")
-        return {"test": self.metrics(ROWS[row].net, logits, "test")}
+    def metrics(
+        self, row: str, trained: Mapping[str, TrainedNet], part: str, seed: int
+    ) -> dict[str, float]:
+        """All metrics of all nets on one part, as `output/metric`."""
+        if not trained:
+            logits = self.scores(row, seed, part)
+            return self.of_output(ROWS[row].net, logits, part)
+        found = {}
+        for name, net in trained.items():
+            model = net.models[name]
+            for output, values in self.judges[part].logits(model).items():
+                task = output[len(name) + 1 :]
+                found.update(self.of_output(output, values, part, task))
+            counted = parameters(model)
+            found[f"{name}/parameters"] = counted.tables + counted.rest
+            found[f"{name}/parameters_outside_tables"] = counted.rest
+        return found
 
     def scores(self, name: str, seed: int, part: str) -> np.ndarray:
         """Returns the logits of a row on the lists of a part, `[R, L]`."""
@@ -165,21 +160,7 @@ class Ranking(Bench):
         requests = self.data.train.with_scores({"taught": logits})
         return requests, LoggedTeacher({"score": "taught"})
 
-    def judged(self, nets: Mapping[str, TrainedNet], part: str) -> dict[str, float]:
-        """All metrics of all nets on one part, as `output/metric`."""
-        found = {}
-        for name, net in nets.items():
-            model = net.models[name]
-            logits = self.judges[part].logits(model)
-            for output, values in logits.items():
-                task = output[len(name) + 1 :]
-                found.update(self.metrics(output, values, part, task))
-            counted = parameters(model)
-            found[f"{name}/parameters"] = counted.tables + counted.rest
-            found[f"{name}/parameters_outside_tables"] = counted.rest
-        return found
-
-    def metrics(
+    def of_output(
         self, output: str, logits: np.ndarray, part: str, task: str = ""
     ) -> dict[str, float]:
         """All metrics of one output, from its logits on the lists of a part."""
@@ -191,16 +172,14 @@ class Ranking(Bench):
             rate = 1 / (1 + np.exp(-logits[listed].astype(np.float64)))
             found["known_ratio"] = rate.mean() / known[listed].mean()
             found["known_error"] = np.abs(rate - known[listed]).mean()
-        return rounded({f"{output}/{name}": value for name, value in found.items()})
+        return {f"{output}/{name}": value for name, value in found.items()}
 
     @classmethod
     def table(cls, problem: str) -> str:
-        """A row for each output of a row whose seeds are all there."""
         return ranking_table.quality(problem, cls.runs(problem))
 
     @classmethod
     def tables(cls) -> Mapping[str, Table]:
-        """Quality, and what is served of it in which time."""
 
         def latency(problem: str) -> str:
             return ranking_table.latency(problem, cls.runs(problem))

@@ -25,14 +25,7 @@ from ranking_table import LATENCY, SERVED
 from timing import folder, in_turns, percentiles
 
 from tfdistill.data import Requests
-from tfdistill.export import (
-    flops,
-    latency,
-    pack,
-    parameters,
-    publish,
-    ranker_servable,
-)
+from tfdistill.export import flops, latency, pack, parameters, publish, ranker_servable
 from tfdistill.zoo.serving import CANDIDATES, request_of
 
 ROUNDS = 50

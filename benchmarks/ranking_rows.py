@@ -211,10 +211,7 @@ ROWS: dict[str, Row] = {
         baseline="third alone",
     ),
     "third under large teacher + unlabelled": _third(
-        _third_taught,
-        taught_by="large teacher",
-        in_graph=True,
-        baseline="third alone",
+        _third_taught, taught_by="large teacher", in_graph=True, baseline="third alone"
     ),
     "light alone": Row(lambda f: ranking_pair.alone(f.pair), dim=WIDE),
     "light soft": _light(_taught(hard=0.5, weight=0.5), taught_by="teacher"),

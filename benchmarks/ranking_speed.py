@@ -32,14 +32,7 @@ import timing
 from timing import in_turns, medians, percentiles, show_ratios, threads
 
 from tfdistill.data import Feature, FeatureSpec, RequestBatches, Requests, Table
-from tfdistill.export import (
-    flops,
-    latency,
-    pack,
-    parameters,
-    publish,
-    ranker_servable,
-)
+from tfdistill.export import flops, latency, pack, parameters, publish, ranker_servable
 from tfdistill.export.c_loader import timed
 from tfdistill.layers import standalone
 from tfdistill.losses import SigmoidCrossEntropy

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import store
-from harness import Bench, Column, Runs, Settings, rounded
+from harness import Bench, Column, Runs, Settings
 from recall_rows import BASELINES, ROWS, WIDE, Row
 
 from tfdistill.data import ImplicitFeedback, RecallBatches, implicit_sets
@@ -94,7 +94,6 @@ class Recall(Bench):
 
     @functools.cached_property
     def data(self) -> ImplicitFeedback:
-        """The interactions."""
         return SETS[self.problem](self.data_dir)
 
     @property
@@ -104,12 +103,10 @@ class Recall(Bench):
 
     @functools.cached_property
     def head(self) -> np.ndarray:
-        """Which items are popular."""
         return head_items(self.data.popularity)
 
     @functools.cached_property
     def validation(self) -> CatalogueJudge:
-        """The judge of valid."""
         data = self.data
         return CatalogueJudge(data.requests("valid"), data.seen("valid"), self.head)
 
@@ -121,7 +118,6 @@ class Recall(Bench):
         )
 
     def trials_of(self, row: str) -> Mapping[str, Settings]:
-        """8 for every student."""
         return ROWS[row].trials
 
     def trained(self, row: str, settings: Settings, seed: int) -> Scored:
@@ -134,11 +130,9 @@ class Recall(Bench):
         return Scored(dot_scores(*vectors), valid)
 
     def valid(self, row: str, trained: Scored) -> float | None:
-        """NDCG@10 on validation."""
         return trained.valid
 
     def score(self, row: str, valid: float) -> float:
-        """The same."""
         return valid
 
     def measured(self, row: str, trained: Scored, seed: int) -> dict[str, Any]:
@@ -161,9 +155,7 @@ class Recall(Bench):
         if vectors is not None:
             recipe, signals = zoo.hinted(recipe, vectors[1].shape[1]), zoo.VECTORS
         recipe = dataclasses.replace(
-            recipe,
-            learning_rate=settings["learning_rate"],
-            rows_l2=settings["rows_l2"],
+            recipe, learning_rate=settings["learning_rate"], rows_l2=settings["rows_l2"]
         )
         return self.fitted(
             zoo.list_batches(
@@ -277,16 +269,17 @@ class Recall(Bench):
             right += scores.T @ left[-1]
         return np.concatenate(left), right
 
-    def judged(self, score: BlockScores) -> dict[str, float]:
-        """All metrics on the test part."""
+    def metrics(
+        self, row: str, trained: Scored, part: str, seed: int
+    ) -> dict[str, float]:
+        """Over the whole catalogue, and among the drawn items."""
         seen, relevant = (
-            Pairs(part.group, part.item)
-            for part in (self.data.seen("test"), self.data.test)
+            Pairs(pairs.group, pairs.item)
+            for pairs in (self.data.seen(part), getattr(self.data, part))
         )
-        top = top_k(score, self.data.num_users, 50, seen=seen)
+        top = top_k(trained.score, self.data.num_users, 50, seen=seen)
         values = retrieval_summary(top, relevant, self.head)
-        values.update(self.sampled(score, relevant))
-        return rounded(values)
+        return {**values, **self.sampled(trained.score, relevant)}
 
     def sampled(self, score: BlockScores, relevant: Pairs) -> dict[str, float]:
         """Hits and NDCG of each relevant item among the drawn ones, mean over pairs."""

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from harness import Bench, Column, Runs, Settings, rounded
+from harness import Bench, Column, Runs, Settings
 from pages import spread
 
 from tfdistill.data import RequestParts, Requests, Simulation, simulate, split_requests
@@ -94,10 +94,10 @@ class Simulated(Bench):
         }
         return Trained(simulation, parts[2], models)
 
-    def measured(
-        self, row: str, trained: Trained, seed: int
-    ) -> dict[str, dict[str, float]]:
-        """Test metrics of the oracle and of each model."""
+    def metrics(
+        self, row: str, trained: Trained, part: str, seed: int
+    ) -> dict[str, float]:
+        """Of the oracle and of each model."""
         simulation, requests, models = trained
         listed = requests.candidates >= 0
         true = simulation.oracle.click_probability(
@@ -108,13 +108,12 @@ class Simulated(Bench):
         judge = ListJudge(requests)
         for name, model in models.items():
             (logits,) = judge.logits(model).values()
-            for metric, value in judge.ranking(logits).items():
-                found[f"{name}/{metric}"] = value
-        return {"test": rounded(found)}
+            metrics = judge.ranking(logits)
+            found.update({f"{name}/{metric}": x for metric, x in metrics.items()})
+        return found
 
     @classmethod
     def shown(cls, runs: Runs) -> Mapping[str, Column]:
-        """AUC, and what the teacher gives."""
 
         def gain(row: str, runs: Runs) -> str:
             tests = [run["test"] for run in runs[row]]

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import store
-from harness import Bench, Column, Runs, Settings, rounded
+from harness import Bench, Column, Runs, Settings
 from unified_data import PROBLEMS, TUNED, CascadeProblem
 
 from tfdistill.study.recipe import Recipe
@@ -111,15 +111,12 @@ class Unified(Bench):
 
     @functools.cached_property
     def data(self) -> CascadeProblem:
-        """What the modes learn from and are judged on."""
         return PROBLEMS[self.problem](self.data_dir)
 
     def recipe(self, row: str) -> Recipe:
-        """What a row trains, in its mode."""
         return VARIANTS[row.partition(", ")[2]](self.data)
 
     def trials_of(self, row: str) -> Mapping[str, Settings]:
-        """The learning rates of the problem, or of that whose settings it takes."""
         rates = self.data.rates
         return {f"rate-{rate}": {"learning_rate": rate} for rate in rates}
 
@@ -130,7 +127,6 @@ class Unified(Bench):
     def trained(
         self, row: str, settings: Settings, seed: int
     ) -> Mapping[str, TrainedNet]:
-        """Trains a mode, or reads what was trained."""
         return train(
             dataclasses.replace(self.recipe(row), **settings),
             self.data.study,
@@ -143,34 +139,34 @@ class Unified(Bench):
         """One for all modes: frozen and distilled share their teacher in it."""
         return super().folder(row.partition(", ")[2], settings, seed)
 
-    def judged(
-        self,
-        part: str,
-        sets: Mapping[str, np.ndarray],
+    def metrics(
+        self, row: str, trained: Mapping[str, TrainedNet], part: str, seed: int
     ) -> dict[str, float]:
-        """All metrics of a part, from what each stage keeps."""
-        found = judged(self.data.judges[part], sets, SIZES)
-        return rounded({**found, **self.data.truths(part, sets)})
+        """All metrics of what is shown, on test beside what the teacher shows."""
+        judge = self.data.judges[part]
+        if part == "valid":
+            sets = cascade_sets(judge, trained, SIZES)
+        else:
+            best = self.teachers_best(row, trained, seed)
+            sets = shown_sets(judge, trained, SIZES, best=best)
+        return {**judged(judge, sets, SIZES), **self.data.truths(part, sets)}
 
     def valid(self, row: str, trained: Mapping[str, TrainedNet]) -> dict[str, float]:
-        """The page on validation."""
-        sets = cascade_sets(self.data.judges["valid"], trained, SIZES)
-        return {self.data.chosen_by: self.judged("valid", sets)[self.data.chosen_by]}
+        """The page alone."""
+        chosen_by = self.data.chosen_by
+        return {chosen_by: super().valid(row, trained)[chosen_by]}
+
+    def score(self, row: str, valid: Mapping[str, float]) -> float:
+        return valid[self.data.chosen_by]
 
     def measured(
         self, row: str, trained: Mapping[str, TrainedNet], seed: int
     ) -> dict[str, Any]:
         """All metrics on test, and how many parameters the students have."""
-        best = self.teachers_best(row, trained, seed)
-        sets = shown_sets(self.data.judges["test"], trained, SIZES, best=best)
-        parameters = student_parameters(
-            row.partition(", ")[0], self.recipe(row), self.data.spec
-        )
-        return {
-            "valid": self.valid(row, trained),
-            "test": self.judged("test", sets),
-            "student parameters": parameters,
-        }
+        mode = row.partition(", ")[0]
+        counted = student_parameters(mode, self.recipe(row), self.data.spec)
+        values = {"valid": self.valid(row, trained), "student parameters": counted}
+        return {**super().measured(row, trained, seed), **values}
 
     def teachers_best(
         self, row: str, nets: Mapping[str, TrainedNet], seed: int
@@ -196,7 +192,6 @@ class Unified(Bench):
 
     @classmethod
     def shown(cls, runs: Runs) -> Mapping[str, Column]:
-        """The metrics, and the size of the students."""
 
         def weights(row: str, runs: Runs) -> str:
             return f"{runs[row][0]['student parameters']:,}"
