@@ -56,6 +56,7 @@ class Simulated(Bench):
     name = "simulator"
     problems = ("simulator",)
     rows = tuple(SETTINGS)
+    seeds = 3
     run_id = "{row}"
     first = "AUC"
     columns = {

@@ -84,14 +84,20 @@ def resident(field: str = "VmRSS", pid: int | str = "self") -> float:
     return int(line.split()[1]) / 1024
 
 
-def child(script: str, *arguments: Any, **options: Any) -> subprocess.Popen:
+def child(
+    script: str,
+    *arguments: Any,
+    python: str = sys.executable,
+    env: Mapping[str, str] | None = None,
+    **options: Any,
+) -> subprocess.Popen:
     """Starts `python script --child arguments`, whose last line is read as JSON."""
     root = str(pathlib.Path(__file__).parents[1])
-    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    command = [sys.executable, script, "--child", *map(str, arguments)]
-    options = {"env": variables, "stdout": subprocess.PIPE, "text": True, **options}
-    return subprocess.Popen(command, **options)
+    paths = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = [python, script, "--child", *map(str, arguments)]
+    variables = {**os.environ, "PYTHONPATH": paths, **(env or {})}
+    options = {"stdout": subprocess.PIPE, "text": True, **options}
+    return subprocess.Popen(command, env=variables, **options)
 
 
 def answer(process: subprocess.Popen) -> Any:
@@ -140,6 +146,20 @@ def folder(default: str | None = None) -> dict[str, Any]:
     return {"type": pathlib.Path, "default": default}
 
 
+def parsed(arguments: Mapping[str, Mapping[str, Any]]) -> argparse.Namespace:
+    """The command line of the script that runs: `--rerun` and further arguments.
+
+    Args:
+        arguments: They, as `add_argument` takes them.
+    """
+    doc = sys.modules["__main__"].__doc__ or ""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    for flag, settings in arguments.items():
+        parser.add_argument(flag, **settings)
+    parser.add_argument("--rerun", action="store_true", help="measure once more")
+    return parser.parse_args()
+
+
 def main(
     name: str,
     measure: Callable[[argparse.Namespace], Mapping[str, Any]],
@@ -163,14 +183,9 @@ def main(
         page: The page of docs/ that has the tables, which `table` renews.
         shown: Prints a run.
     """
-    doc = sys.modules["__main__"].__doc__ or ""
-    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
-    if parts:
-        parser.add_argument("part", choices=[*parts, *(["table"] if table else [])])
-    for flag, settings in (arguments or {}).items():
-        parser.add_argument(flag, **settings)
-    parser.add_argument("--rerun", action="store_true", help="measure once more")
-    options = parser.parse_args()
+    choices = [*parts, *(["table"] if table else [])]
+    part = {"part": {"choices": choices}} if parts else {}
+    options = parsed({**part, **(arguments or {})})
     part = options.part if parts else ""
     if part != "table":
         measured = functools.partial(measure, options)
