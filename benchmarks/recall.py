@@ -137,7 +137,7 @@ class Recall(Bench):
 
     def measured(self, row: str, trained: Scored, seed: int) -> dict[str, Any]:
         """All metrics on the test part."""
-        return {"valid": trained.valid, "test": self.judged(trained.score)}
+        return {"valid": trained.valid, **super().measured(row, trained, seed)}
 
     def student(
         self, name: str, settings: Settings, seed: int
