@@ -22,7 +22,7 @@ import numpy as np
 from harness import Bench, Column, Runs, Settings
 from pages import spread
 
-from tfdistill.data import PairSet, Requests, Simulation, simulate, split_requests
+from tfdistill.data import PairSet, Simulation, simulate, split_requests
 from tfdistill.data.synthetic_settings import MAIN
 from tfdistill.losses import (
     DistillationLoss,
@@ -33,8 +33,9 @@ from tfdistill.losses import (
 from tfdistill.metrics import dot_scores, head_items, top_k
 from tfdistill.models import Net, TwoTower
 from tfdistill.study.judge import CatalogueJudge
+from tfdistill.study.problem import Problem
 from tfdistill.study.trained import TrainedNet
-from tfdistill.study.training import train
+from tfdistill.study.ways import train
 from tfdistill.trainers import FrozenTeacher
 from tfdistill.zoo import ranking_pair, recall_from_logits
 
@@ -53,12 +54,10 @@ BOUNDS = {
 
 
 class Page(NamedTuple):
-    """One seed: the simulated data, its judges and the ranker."""
+    """One seed: the simulated data and the ranker."""
 
     simulation: Simulation
-    train: Requests
-    known: PairSet
-    judges: Mapping[str, CatalogueJudge]
+    problem: Problem
     teacher: TrainedNet
 
 
@@ -78,30 +77,24 @@ class Clicks(Bench):
         "NDCG@10": "ndcg@10",
     }
 
-    @functools.lru_cache(maxsize=1)  # noqa: B019, a bench lives as long as the process
+    @functools.cache  # noqa: B019, a bench lives as long as the process
     def made(self, seed: int) -> Page:
         """Simulates a seed and trains its ranker."""
         simulation = simulate(dataclasses.replace(MAIN, seed=seed))
-        parts = split_requests(simulation.requests, (0.8, 0.1, 0.1))
-        train_ = parts[0]
+        train_, valid, test = split_requests(simulation.requests, (0.8, 0.1, 0.1))
         clicks = train_.candidates[train_.labels > 0]
         popular = head_items(np.bincount(clicks, minlength=train_.num_items))
-        known = PairSet.shown(parts[0])
-        seen = known.union(PairSet.shown(parts[1]))
-        judges = {
-            "valid": CatalogueJudge(parts[1], known, popular),
-            "test": CatalogueJudge(parts[2], seen, popular),
-        }
+        known = PairSet.shown(train_)
+        judges = (
+            CatalogueJudge(valid, known, popular),
+            CatalogueJudge(test, known.union(PairSet.shown(valid)), popular),
+        )
+        problem = Problem(simulation.spec, train_, *judges, known)
         pair = ranking_pair.default_pair(simulation.spec)
-        teacher = train(
-            dataclasses.replace(ranking_pair.teacher(pair), epochs=5),
-            simulation.spec,
-            train_,
-            judges["valid"],
-            self.folder("teacher", {}, seed),
-            seed=seed,
-        )["teacher"]
-        return Page(simulation, train_, known, judges, teacher)
+        recipe = dataclasses.replace(ranking_pair.teacher(pair), epochs=5)
+        folder = self.folder("teacher", {}, seed)
+        nets = train(recipe, problem, folder, seed=seed)
+        return Page(simulation, problem, nets["teacher"])
 
     def trials_of(self, row: str) -> Mapping[str, Settings]:
         return self.trials if FORMS[row] else {}
@@ -110,8 +103,7 @@ class Clicks(Bench):
         self, row: str, settings: Settings, seed: int
     ) -> tuple[Page, TrainedNet]:
         page, loss = self.made(seed), FORMS[row]
-        spec = page.simulation.spec
-        served = spec.non_privileged().names
+        served = page.simulation.spec.non_privileged().names
         net = Net(TwoTower((), dim=16), served, task="recall")
         weight = settings.get("weight", 0.0)
         recipe = dataclasses.replace(
@@ -122,11 +114,8 @@ class Clicks(Bench):
         )
         nets = train(
             recipe if loss else recipe.only("recall"),
-            spec,
-            page.train,
-            page.judges["valid"],
+            page.problem,
             self.folder(row, settings, seed),
-            known=page.known,
             teacher=FrozenTeacher(page.teacher.model, {"score": "teacher"}),
             seed=seed,
         )
@@ -137,7 +126,7 @@ class Clicks(Bench):
     ) -> dict[str, float]:
         """Recall's own metrics and the expected clicks of the page."""
         page, net = trained
-        judge, oracle = page.judges[part], page.simulation.oracle
+        judge, oracle = getattr(page.problem, part), page.simulation.oracle
         users = judge.requests.group[judge.first]
 
         def clicks(items: np.ndarray) -> float:

@@ -29,8 +29,9 @@ from tfdistill.data.synthetic_settings import (
 )
 from tfdistill.metrics import auc
 from tfdistill.study.judge import ListJudge
+from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe
-from tfdistill.study.training import train
+from tfdistill.study.ways import train
 from tfdistill.trainers import FrozenTeacher
 from tfdistill.zoo import ranking_pair
 
@@ -64,7 +65,6 @@ class Simulated(Bench):
     }
 
     def trained(self, row: str, settings: Settings, seed: int) -> Trained:
-        """Trains the teacher, and the student with and without it."""
         simulation = simulate(dataclasses.replace(SETTINGS[row], seed=seed))
         pair = ranking_pair.default_pair(simulation.spec)
         parts = split_requests(simulation.requests, (0.8, 0.1, 0.1))
@@ -73,11 +73,10 @@ class Simulated(Bench):
         def fitted(
             name: str, recipe: Recipe, parts: RequestParts, teacher: Any = None
         ) -> tf.keras.Model:
+            judges = ListJudge(parts[1]), ListJudge(parts[2])
             (net,) = train(
                 dataclasses.replace(recipe, epochs=EPOCHS),
-                simulation.spec,
-                parts[0],
-                ListJudge(parts[1]),
+                Problem(simulation.spec, parts[0], *judges),
                 self.folder(row, settings, seed) / name,
                 teacher=teacher,
                 seed=seed,

@@ -28,20 +28,15 @@ from ranking_rows import WIDE, Features
 from timing import answer, as_child, child, threads
 
 from tfdistill.study.judge import ListJudge
+from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe
-from tfdistill.study.training import train
+from tfdistill.study.ways import train
 from tfdistill.trainers import LoggedTeacher
 from tfdistill.zoo import ranking_pair
 
 EPOCHS = 10
-COSTS = {
-    "teacher and student, s": ("seconds", "teacher and student"),
-    "teacher, s": ("seconds", "teacher"),
-    "scores, s": ("seconds", "scores"),
-    "student, s": ("seconds", "student"),
-    "peak MiB": ("peak_mib",),
-    "AUC": ("auc",),
-}
+PARTS = ("teacher and student", "teacher", "scores", "student")
+COSTS = {**{f"{part}, s": part for part in PARTS}, "peak MiB": "peak_mib", "AUC": "auc"}
 
 
 class TrainingCost(Bench):
@@ -54,26 +49,18 @@ class TrainingCost(Bench):
     seeds = 3
 
     def trained(self, row: str, settings: Settings, seed: int) -> Mapping[str, Any]:
-        """Trains in another process; what it cost."""
         return answer(child(__file__, row, self.data_dir, seed))
 
     def measured(self, row: str, trained: Any, seed: int) -> Mapping[str, Any]:
-        """The same."""
         return trained
 
     @classmethod
     def shown(cls, runs: Runs) -> Mapping[str, Column]:
-        """Means of all costs."""
-
-        def cost(path: tuple[str, ...], row: str, runs: Runs) -> str:
-            found = [functools.reduce(_within, path, line) for line in runs[row]]
+        def cost(name: str, row: str, runs: Runs) -> str:
+            found = [{**run, **run["seconds"]}.get(name) for run in runs[row]]
             return "-" if None in found else mean(found)
 
-        return {title: functools.partial(cost, path) for title, path in COSTS.items()}
-
-
-def _within(values: Mapping[str, Any], name: str) -> Any:
-    return values.get(name)
+        return {title: functools.partial(cost, name) for title, name in COSTS.items()}
 
 
 def train_here(way: str, data_dir: str, seed: str) -> dict[str, Any]:
@@ -90,19 +77,19 @@ def train_one_way(
     problem = load("movielens-1m", data_dir)
     names = problem.spec.names
     pair, spec = Features(names, names).pair, narrowed(problem.spec, WIDE)
-    judge, test = ListJudge(problem.valid), ListJudge(problem.test)
+    judges = ListJudge(problem.valid), ListJudge(problem.test)
 
     def trained(recipe: Recipe, requests: Any = problem.train, **options: Any) -> Any:
         recipe = dataclasses.replace(recipe, epochs=EPOCHS, chosen_by="auc")
-        folder = work / "-".join(recipe.nets)
-        return train(recipe, spec, requests, judge, folder, seed=seed, **options)
+        data, folder = Problem(spec, requests, *judges), work / "-".join(recipe.nets)
+        return train(recipe, data, folder, seed=seed, **options)
 
     seconds, start = {}, time.process_time()
     if way == "joint":
         student = trained(ranking_pair.joint(pair))["fine"]
         seconds["teacher and student"] = time.process_time() - start
     else:
-        teacher = trained(ranking_pair.teacher(pair))["teacher"].models["teacher"]
+        teacher = trained(ranking_pair.teacher(pair))["teacher"].model
         seconds["teacher"] = time.process_time() - start
         start = time.process_time()
         (logits,) = ListJudge(problem.train).logits(teacher).values()
@@ -115,12 +102,12 @@ def train_one_way(
             teacher=LoggedTeacher({"score": "taught"}),
         )["fine"]
         seconds["student"] = time.process_time() - start
-    (logits,) = test.logits(student.models["fine"]).values()
+    (logits,) = judges[1].logits(student.model).values()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
         "peak_mib": round(peak),
-        "auc": round(test.ranking(logits)["auc"], 6),
+        "auc": round(judges[1].ranking(logits)["auc"], 6),
     }
 
 

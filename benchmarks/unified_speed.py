@@ -14,7 +14,6 @@ benchmarks/results/unified_speed.jsonl; --rerun measures another.
 from __future__ import annotations
 
 import argparse
-import pathlib
 import tempfile
 import time
 from collections.abc import Mapping
@@ -26,7 +25,7 @@ from timing import show_ratios, threads
 from unified import VARIANTS
 from unified_data import PROBLEMS
 
-from tfdistill.study.training import train
+from tfdistill.study.ways import train
 from tfdistill.zoo.unified_cascade import default_nets, recipe
 
 TRAINED = "simulator-4k"
@@ -65,14 +64,7 @@ def trainings() -> dict[str, float]:
     }.items():
         with tempfile.TemporaryDirectory() as folder:
             start = time.process_time()
-            train(
-                made,
-                problem.spec,
-                problem.train,
-                problem.judges["valid"],
-                pathlib.Path(folder),
-                known=problem.known,
-            )
+            train(made, problem.study, folder)
             found[name] = round(time.process_time() - start, 1)
     return found
 
