@@ -17,6 +17,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import store
@@ -36,8 +37,9 @@ from tfdistill.losses import (
 from tfdistill.metrics import Pairs, top_k
 from tfdistill.models import CoarseTwoTower, DcnV2, Net
 from tfdistill.study.judge import ListJudge, Ranker
+from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe
-from tfdistill.study.training import train
+from tfdistill.study.ways import train
 from tfdistill.teachers.ease import tuned_ease
 from tfdistill.trainers import LoggedTeacher
 from tfdistill.zoo import coarse_from_lists, privileged_coarse, ranking_pair
@@ -66,17 +68,13 @@ ROWS: dict[str, Callable[[Pair], Recipe]] = {
 TEACHER = "teacher"
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Stage:
+class Stage(NamedTuple):
     """What the coarse ranker of a problem learns from and is judged on.
 
-    Args:
-        problem: Features, lists with labels.
-        pair: The teacher, and the coarse ranker as `fine`.
-        train: Labelled and recalled lists, `[R, WIDTH]`.
-        recalled: Unseen items of each test user, `[U, RECALLED]`.
-        users: The test request whose features stand for each user, `[U]`.
-        relevant: bool `[U, RECALLED]`, the positives of the test part.
+    The pair has the coarse ranker as `fine`; `train` are labelled and recalled lists
+    `[R, WIDTH]`, `recalled` unseen items of each test user `[U, RECALLED]`, `users` the
+    test request whose features stand for each user `[U]`, and `relevant` bool `[U,
+    RECALLED]` the positives of the test part.
     """
 
     problem: RankingProblem
@@ -142,11 +140,10 @@ class Coarse(Bench):
             if "two-stage" in row:
                 requests = requests.with_scores({"taught": self.taught(seed)})
                 teacher = LoggedTeacher({"score": "taught"})
+        spec = narrowed(self.stage.problem.spec, DIM)
         nets = train(
             dataclasses.replace(recipe, epochs=EPOCHS, chosen_by="auc", **settings),
-            narrowed(self.stage.problem.spec, DIM),
-            requests,
-            self.judges["valid"],
+            Problem(spec, requests, **self.judges),
             self.folder(row, settings, seed),
             teacher=teacher,
             seed=seed,

@@ -59,7 +59,7 @@ class Frontier(Bench):
         nets["teacher"] = Net(TEACHER_NET, problem.spec.names)
         recipe = dataclasses.replace(problem, own_nets=nets).recipe()
         folder = self.folder(row, settings, seed)
-        return problem, train(recipe, problem.study, folder, seed=seed)
+        return problem, train(recipe, problem, folder, seed=seed)
 
     def measured(
         self, row: str, trained: tuple[CascadeProblem, Mapping[str, Any]], seed: int
@@ -81,7 +81,7 @@ class Frontier(Bench):
 
         curves = swept(
             funnels,
-            problem.judges["test"],
+            problem.test,
             problem.spec,
             self.work / "serving",
             quality=None if problem.oracle is None else true_ndcg,

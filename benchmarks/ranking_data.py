@@ -50,8 +50,6 @@ class RankingProblem:
         test: The part to report.
         student_features: What a student that sees less reads, without the user's id;
             all features where the problem has no such variant.
-        calibrated: Whether the share of positives is real, so that a probability can
-            be judged: False where negatives were drawn.
     """
 
     name: str
@@ -60,17 +58,11 @@ class RankingProblem:
     valid: Requests
     test: Requests
     student_features: tuple[str, ...]
-    calibrated: bool = True
 
     @property
     def known(self) -> PairSet:
         """All training pairs: an unlabelled candidate to score is none of them."""
-        row, place = np.nonzero(self.train.candidates >= 0)
-        return PairSet(
-            self.train.group[row],
-            self.train.candidates[row, place],
-            self.train.num_items,
-        )
+        return PairSet.shown(self.train)
 
 
 def movielens_1m(
@@ -80,15 +72,6 @@ def movielens_1m(
 
     The history of a request are up to 20 items that the user liked, drawn from the
     user's training requests, for a training request from the other ones.
-
-    Args:
-        data_dir: Folder of the files, with the times or the extract without them.
-        seed: Seed of the choice of users, of the split and of the histories.
-        users: How many users to keep.
-        dim: Width of the tables.
-
-    Returns:
-        The problem.
     """
     data = load_movielens_1m(data_dir)
     rng = np.random.default_rng(seed)
@@ -113,14 +96,6 @@ def kuairec(path: pathlib.Path, *, seed: int = 0, dim: int = 16) -> RankingProbl
     least 2, 5 % of the exposures beside the label's 33 %: a short video is over before
     its user leaves it, but nobody watches one twice without liking it. Histories are
     made as in `movielens_1m`, of videos that were watched to the end.
-
-    Args:
-        path: The file `exposures.csv.gz`.
-        seed: Seed of the split and of the histories.
-        dim: Width of the tables.
-
-    Returns:
-        The problem.
     """
     exposures = load_kuairec(path).rename(columns={"watch_ratio": "rating"})
     rng = np.random.default_rng(seed)
@@ -147,14 +122,6 @@ def frappe(path: pathlib.Path, *, seed: int = 0, dim: int = 16) -> RankingProble
     log of the same context. AUC and GAUC only, as the share of positives is made.
     `cost` is the app's own (`load_frappe`): a model that learns the apps' costs knows
     one drawn app in eight for a negative, here as in the published tables.
-
-    Args:
-        path: The archive `Mobile_Frappe.zip`.
-        seed: Seed of the negatives and of the split.
-        dim: Width of the tables.
-
-    Returns:
-        The problem; a request is a log.
     """
     logs = load_frappe(path)
     users = {"user_id": logs["user_id"].to_numpy()}
@@ -175,9 +142,7 @@ def frappe(path: pathlib.Path, *, seed: int = 0, dim: int = 16) -> RankingProble
     )
     parts = split_requests(requests, (0.7, 0.2, 0.1), seed=seed)
     spec = ids_spec(parts[0], dim)
-    return RankingProblem(
-        "Frappe", spec, *parts, student_features=spec.names, calibrated=False
-    )
+    return RankingProblem("Frappe", spec, *parts, student_features=spec.names)
 
 
 def load(key: str, data_dir: pathlib.Path, dim: int = 12) -> RankingProblem:

@@ -129,7 +129,7 @@ class Unified(Bench):
     ) -> Mapping[str, TrainedNet]:
         return train(
             dataclasses.replace(self.recipe(row), **settings),
-            self.data.study,
+            self.data,
             self.folder(row, settings, seed),
             training=row.partition(", ")[0],
             seed=seed,
@@ -143,7 +143,7 @@ class Unified(Bench):
         self, row: str, trained: Mapping[str, TrainedNet], part: str, seed: int
     ) -> dict[str, float]:
         """All metrics of what is shown, on test beside what the teacher shows."""
-        judge = self.data.judges[part]
+        judge = getattr(self.data, part)
         if part == "valid":
             sets = cascade_sets(judge, trained, SIZES)
         else:
@@ -174,7 +174,7 @@ class Unified(Bench):
         """The best of the catalogue by a mode's teacher, kept in a file."""
         if "teacher" not in nets:
             return None
-        judge = self.data.judges["test"]
+        judge = self.data.test
 
         def best() -> dict[str, np.ndarray]:
             return {"best": nets["teacher"].top(judge, SIZES.recall)}

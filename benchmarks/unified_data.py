@@ -45,14 +45,10 @@ DIM, WIDE = 32, 128  # of CiteULike's tables: the students' and the teacher's
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class CascadeProblem:
+class CascadeProblem(Problem):
     """What a cascade learns from and is judged on.
 
     Args:
-        spec: The features.
-        train: The training requests.
-        known: Pairs that are no negatives.
-        judges: The judges of valid and test.
         epochs: Passes over the requests.
         oracle: The true click probabilities, where they are known.
         own_nets: The teacher and the students, where they are not the zoo's.
@@ -61,10 +57,6 @@ class CascadeProblem:
         rates: The learning rates that each mode has as trials.
     """
 
-    spec: FeatureSpec
-    train: Requests
-    known: PairSet
-    judges: Mapping[str, CatalogueJudge]
     epochs: int = 8
     oracle: Oracle | None = None
     own_nets: Nets | None = None
@@ -73,19 +65,9 @@ class CascadeProblem:
     rates: tuple[float, ...] = RATES
 
     def recipe(self, **options: Any) -> Recipe:
-        """The unified cascade's recipe, with further options.
-
-        Args:
-            options: In place of the problem's.
-        """
+        """The unified cascade's recipe, with further options for the problem's."""
         made = recipe(self.nets, **{**self.options, **options})
         return dataclasses.replace(made, epochs=self.epochs, **self.settings)
-
-    @property
-    def study(self) -> Problem:
-        """The data, as `train` takes them."""
-        valid, test = self.judges["valid"], self.judges["test"]
-        return Problem(self.spec, self.train, valid, test, self.known)
 
     @property
     def nets(self) -> Nets:
@@ -101,15 +83,12 @@ class CascadeProblem:
         """How each page compares with the truly best items.
 
         Its relative regret, and its NDCG@10 with the true probabilities as gains, which
-        is 1 less the relative regret of the discounted ones.
-
-        Args:
-            part: Whose users are judged.
-            sets: What each stage keeps.
+        is 1 less the relative regret of the discounted ones; `sets` is what each stage
+        keeps for the users of the part.
         """
         if self.oracle is None:
             return {}
-        judge = self.judges[part]
+        judge = getattr(self, part)
         users = judge.requests.group[judge.first]
         score = dot_scores(self.oracle.user_vectors[users], self.oracle.item_vectors)
         best = top_k(score, len(users), 10)
@@ -144,10 +123,8 @@ def movielens_1m(data_dir: pathlib.Path) -> CascadeProblem:
         ratings=data.ratings[kept].reset_index(drop=True),
         test=data.test[kept],
     )
-    problem = make_problem(few)
-    return CascadeProblem(
-        problem.spec, problem.parts.train, problem.parts.known, problem.judges
-    )
+    made = make_problem(few).study
+    return CascadeProblem(made.spec, made.train, made.valid, made.test, made.known)
 
 
 def citeulike(data_dir: pathlib.Path) -> CascadeProblem:
@@ -191,12 +168,12 @@ def citeulike(data_dir: pathlib.Path) -> CascadeProblem:
         "coarse": Net(CoarseTwoTower((), dim=16, interaction=8), ids.names),
         "fine": Net(DeepFm((32, 16)), ids.names),
     }
-    train = with_wide(parts.train)
     return CascadeProblem(
         spec,
-        train,
+        with_wide(parts.train),
+        judges["valid"],
+        judges["test"],
         parts.known,
-        judges,
         epochs=20,
         own_nets=nets,
         options={
@@ -254,15 +231,12 @@ def simulated(
     nothing = PairSet(np.zeros(0, int), np.zeros(0, int), size)
     parts = dict(some_users(test, valid, judged))
     random = clicked(simulation.oracle, parts["valid"], explored) if explored else None
-    judges = {
-        "test": CatalogueJudge(parts["test"], nothing, head),
-        "valid": CatalogueJudge(parts["valid"], nothing, head, relevant=random),
-    }
     return CascadeProblem(
         simulation.spec,
         train,
+        CatalogueJudge(parts["valid"], nothing, head, relevant=random),
+        CatalogueJudge(parts["test"], nothing, head),
         PairSet.positives(train),
-        judges,
         epochs=epochs,
         oracle=simulation.oracle,
     )

@@ -64,7 +64,7 @@ def trainings() -> dict[str, float]:
     }.items():
         with tempfile.TemporaryDirectory() as folder:
             start = time.process_time()
-            train(made, problem.study, folder)
+            train(made, problem, folder)
             found[name] = round(time.process_time() - start, 1)
     return found
 
