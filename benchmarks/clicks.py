@@ -22,8 +22,9 @@ import numpy as np
 from harness import Bench, Column, Runs, Settings
 from pages import spread
 
-from tfdistill.data import PairSet, Simulation, simulate, split_requests
-from tfdistill.data.synthetic_settings import MAIN
+from tfdistill.data import split_requests
+from tfdistill.datasets import Simulation, simulate
+from tfdistill.datasets.synthetic_settings import MAIN
 from tfdistill.losses import (
     DistillationLoss,
     ListSoftmaxKL,
@@ -32,10 +33,8 @@ from tfdistill.losses import (
 )
 from tfdistill.metrics import dot_scores, head_items, top_k
 from tfdistill.models import Net, TwoTower
+from tfdistill.study import Problem, TrainedNet, train
 from tfdistill.study.judge import CatalogueJudge
-from tfdistill.study.problem import Problem
-from tfdistill.study.trained import TrainedNet
-from tfdistill.study.ways import train
 from tfdistill.trainers import FrozenTeacher
 from tfdistill.zoo import ranking_pair, recall_from_logits
 
@@ -84,14 +83,14 @@ class Clicks(Bench):
         train_, valid, test = split_requests(simulation.requests, (0.8, 0.1, 0.1))
         clicks = train_.candidates[train_.labels > 0]
         popular = head_items(np.bincount(clicks, minlength=train_.num_items))
-        known = PairSet.shown(train_)
+        known = train_.shown()
         judges = (
             CatalogueJudge(valid, known, popular),
-            CatalogueJudge(test, known.union(PairSet.shown(valid)), popular),
+            CatalogueJudge(test, known.union(valid.shown()), popular),
         )
         problem = Problem(simulation.spec, train_, *judges, known)
         pair = ranking_pair.default_pair(simulation.spec)
-        recipe = dataclasses.replace(ranking_pair.teacher(pair), epochs=5)
+        recipe = ranking_pair.teacher(pair).changed(epochs=5)
         folder = self.folder("teacher", {}, seed)
         nets = train(recipe, problem, folder, seed=seed)
         return Page(simulation, problem, nets["teacher"])
@@ -105,13 +104,9 @@ class Clicks(Bench):
         page, loss = self.made(seed), FORMS[row]
         served = page.simulation.spec.non_privileged().names
         net = Net(TwoTower((), dim=16), served, task="recall")
-        weight = settings.get("weight", 0.0)
-        recipe = dataclasses.replace(
-            recall_from_logits.recipe(net, loss, weight=weight, negatives=DRAWN),
-            epochs=12,
-            learning_rate=3e-3,
-            rows_l2=1e-4,
-        )
+        recipe = recall_from_logits.recipe(
+            net, loss, weight=settings.get("weight", 0.0), negatives=DRAWN
+        ).changed(epochs=12, learning_rate=3e-3, rows_l2=1e-4)
         nets = train(
             recipe if loss else recipe.only("recall"),
             page.problem,

@@ -26,7 +26,7 @@ from harness import Bench, Settings
 from ranking import load, narrowed
 from ranking_data import RankingProblem
 
-from tfdistill.data import PairSet, Requests
+from tfdistill.data import Requests
 from tfdistill.losses import (
     DistillationLoss,
     ListSoftmaxKL,
@@ -34,12 +34,10 @@ from tfdistill.losses import (
     RankNet,
     SigmoidSoftLabel,
 )
-from tfdistill.metrics import Pairs, top_k
+from tfdistill.metrics import top_k
 from tfdistill.models import CoarseTwoTower, DcnV2, Net
+from tfdistill.study import Problem, Recipe, train
 from tfdistill.study.judge import ListJudge, Ranker
-from tfdistill.study.problem import Problem
-from tfdistill.study.recipe import Recipe
-from tfdistill.study.ways import train
 from tfdistill.teachers.ease import tuned_ease
 from tfdistill.trainers import LoggedTeacher
 from tfdistill.zoo import coarse_from_lists, privileged_coarse, ranking_pair
@@ -89,12 +87,11 @@ def make_stage(problem: RankingProblem, seed: int = 0) -> Stage:
     """Recalls candidates and makes the training lists."""
     train_, test = problem.train, problem.test
     num_users = 1 + max(p.group.max() for p in (train_, problem.valid, test))
-    liked, hoped = (PairSet.positives(part) for part in (train_, problem.valid))
+    liked, hoped = train_.positives(), problem.valid.positives()
     ease, _ = tuned_ease(liked, hoped, num_users)
-    seen = Pairs(problem.known.group, problem.known.item)
-    recalled = top_k(ease, num_users, RECALLED, seen=seen)
+    recalled = top_k(ease, num_users, RECALLED, seen=problem.known)
     users, first = np.unique(test.group, return_index=True)
-    target = PairSet.positives(test)
+    target = test.positives()
     relevant = target.contains(users[:, np.newaxis], recalled[users])
     served = problem.student_features
     pair = Pair(
@@ -142,7 +139,7 @@ class Coarse(Bench):
                 teacher = LoggedTeacher({"score": "taught"})
         spec = narrowed(self.stage.problem.spec, DIM)
         nets = train(
-            dataclasses.replace(recipe, epochs=EPOCHS, chosen_by="auc", **settings),
+            recipe.changed(epochs=EPOCHS, chosen_by="auc", **settings),
             Problem(spec, requests, **self.judges),
             self.folder(row, settings, seed),
             teacher=teacher,

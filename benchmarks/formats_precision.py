@@ -21,11 +21,11 @@ from ranking import Ranking
 
 from tfdistill.data import Feature, FeatureSpec, Requests
 from tfdistill.export import pack, packing
+from tfdistill.jobs.exports import CANDIDATES, request_of
 from tfdistill.layers import FeatureEmbeddings, restricted
 from tfdistill.layers.extraction import above_embeddings
 from tfdistill.layers.packed import PackedEmbeddings
 from tfdistill.names import feature_names
-from tfdistill.zoo.serving import CANDIDATES, request_of
 
 ROWS = {"teacher": "teacher", "student": "small soft"}
 METRICS = ("auc", "gauc", "ndcg@10", "log_loss")

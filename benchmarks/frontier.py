@@ -24,13 +24,13 @@ from pages import DOCS, markdown
 from rich.console import Console
 from unified_data import PROBLEMS, CascadeProblem
 
+from tfdistill.jobs.frontier import QUALITY, Funnel, swept
 from tfdistill.metrics import FunnelPoint, RequestCost, cheapest, size_grid
 from tfdistill.models import DcnV2, Net
 from tfdistill.report.plots import frontier_plot
 from tfdistill.report.tables import frontier_table
 from tfdistill.report.terminal import print_table
-from tfdistill.study.ways import train
-from tfdistill.zoo.frontier import QUALITY, Funnel, swept
+from tfdistill.study import train
 from tfdistill.zoo.unified_cascade import default_nets
 
 RECALL, STUDENTS, TEACHER = "recall alone", "distilled cascade", "teacher over recall"

@@ -11,9 +11,9 @@ from __future__ import annotations
 from harness import Bench, Settings, rounded
 from pages import markdown, spread
 
-from tfdistill.data import load_movielens
+from tfdistill.datasets import load_movielens
+from tfdistill.jobs.movielens import quickstart
 from tfdistill.report import ALONE, DISTILLED, MODELS, Results
-from tfdistill.zoo.quickstart import make_problem, quickstart
 
 SHOWN = {
     "recall": ("ndcg@10", "recall@50"),
@@ -52,11 +52,10 @@ class Cascade(Bench):
 
     def trained(self, row: str, settings: Settings, seed: int) -> Results:
         """Trains and judges; the folder of the data must hold the set that is named."""
-        problem = make_problem(load_movielens(self.data_dir))
-        if problem.data.name != self.problem:
-            raise ValueError(f"{self.data_dir} holds {problem.data.name}; name that.")
-        folder = self.folder(row, settings, seed)
-        return quickstart(problem, folder, seeds=(seed,))
+        data = load_movielens(self.data_dir)
+        if data.name != self.problem:
+            raise ValueError(f"{self.data_dir} holds {data.name}; name that.")
+        return quickstart(data, self.folder(row, settings, seed), seeds=(seed,))
 
     def metrics(
         self, row: str, trained: Results, part: str, seed: int

@@ -9,7 +9,6 @@ benchmarks/results/movielens_trials.jsonl and isn't run again.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import itertools
 from collections.abc import Mapping
@@ -18,14 +17,12 @@ import store
 from harness import Bench, Settings
 from pages import markdown
 
-from tfdistill.data import load_movielens
-from tfdistill.study.problem import Problem
-from tfdistill.study.trained import TrainedNet
-from tfdistill.study.ways import train
+from tfdistill.datasets import load_movielens
+from tfdistill.study import Problem, TrainedNet, movielens_problem, train
 from tfdistill.zoo import movielens_cascade as zoo
-from tfdistill.zoo.quickstart import make_problem
 
-RECIPES = {"joint": zoo.joint(), **{f"{s} alone": zoo.alone(s) for s in zoo.STAGES}}
+JOINT = zoo.joint()
+RECIPES = {"joint": JOINT, **{f"{s} alone": JOINT.only(s) for s in JOINT.students}}
 TRIALS = itertools.product((1e-3, 3e-3), (0.0, 1e-4))
 
 
@@ -45,12 +42,12 @@ class Trials(Bench):
 
     @functools.cached_property
     def data(self) -> Problem:
-        return make_problem(load_movielens(self.data_dir)).study
+        return movielens_problem(load_movielens(self.data_dir))
 
     def trained(
         self, row: str, settings: Settings, seed: int
     ) -> Mapping[str, TrainedNet]:
-        recipe = dataclasses.replace(RECIPES[row], **settings)
+        recipe = RECIPES[row].changed(**settings)
         return train(recipe, self.data, self.folder(row, settings, seed))
 
     def metrics(

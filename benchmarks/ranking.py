@@ -26,10 +26,8 @@ from ranking_rows import ROWS, WIDE, Features, Row
 from tfdistill.data import Requests
 from tfdistill.export import parameters
 from tfdistill.identity import fingerprint
+from tfdistill.study import Problem, Recipe, TrainedNet, train
 from tfdistill.study.judge import ListJudge
-from tfdistill.study.recipe import Recipe
-from tfdistill.study.trained import TrainedNet
-from tfdistill.study.training import train
 from tfdistill.teachers import GbdtTeacher
 from tfdistill.trainers import EnsembleTeacher, FrozenTeacher, LoggedTeacher
 from tfdistill.types import Teacher
@@ -134,13 +132,17 @@ class Ranking(Bench):
             nets = self.trained(chosen.start, self.best(chosen.start), seed)
             start = {chosen.net: nets[chosen.net]}
         batch_size = PAIRS // self.data.train.candidates.shape[1]
-        return train(
-            configured(chosen.recipe(self.features), chosen, settings, batch_size),
+        problem = Problem(
             narrowed(self.data.spec, chosen.dim),
             requests,
             self.judges["valid"],
+            self.judges["test"],
+            self.data.known,
+        )
+        return train(
+            configured(chosen.recipe(self.features), chosen, settings, batch_size),
+            problem,
             self.folder(row, settings, seed),
-            known=self.data.known,
             teacher=teacher,
             start=start,
             seed=seed,
@@ -200,13 +202,12 @@ def configured(recipe: Recipe, row: Row, settings: Settings, batch_size: int) ->
             net.architecture, dropout=settings["dropout"]
         )
         net = dataclasses.replace(net, architecture=architecture)
-    return dataclasses.replace(
-        recipe,
+    return recipe.changed(
         nets={**recipe.nets, row.net: net},
         learning_rate=settings["learning_rate"] / (4 if row.start else 1),
         rows_l2=settings["rows_l2"],
         batch_size=batch_size,
-        epochs=min(recipe.epochs, EPOCHS) if row.start else EPOCHS,
+        epochs=min(recipe.schedule.epochs, EPOCHS) if row.start else EPOCHS,
         chosen_by="auc",
     )
 

@@ -10,28 +10,29 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 
+import extracts
 import numpy as np
 import pandas as pd
 
 from tfdistill.data import (
     Feature,
     FeatureSpec,
-    PairSet,
     RequestParts,
     Requests,
     Split,
     Table,
-    load_frappe,
-    load_kuairec,
-    load_movielens_1m,
-    movielens_requests,
-    movielens_spec,
-    simulate,
     split_requests,
     windows,
 )
-from tfdistill.data.frappe import FRAPPE_CONTEXT
-from tfdistill.data.synthetic_settings import MAIN
+from tfdistill.datasets import (
+    load_frappe,
+    movielens_requests,
+    movielens_spec,
+    simulate,
+)
+from tfdistill.datasets.frappe import FRAPPE_CONTEXT
+from tfdistill.datasets.synthetic_settings import MAIN
+from tfdistill.pairs import Pairs
 
 LIST_SIZE = 20
 HISTORY = 20
@@ -60,9 +61,9 @@ class RankingProblem:
     student_features: tuple[str, ...]
 
     @property
-    def known(self) -> PairSet:
+    def known(self) -> Pairs:
         """All training pairs: an unlabelled candidate to score is none of them."""
-        return PairSet.shown(self.train)
+        return self.train.shown()
 
 
 def movielens_1m(
@@ -73,7 +74,7 @@ def movielens_1m(
     The history of a request are up to 20 items that the user liked, drawn from the
     user's training requests, for a training request from the other ones.
     """
-    data = load_movielens_1m(data_dir)
+    data = extracts.movielens_1m(data_dir)
     rng = np.random.default_rng(seed)
     chosen = rng.choice(data.users["user_id"], users, replace=False)
     pairs = data.ratings[data.ratings["user_id"].isin(chosen)]
@@ -97,7 +98,7 @@ def kuairec(path: pathlib.Path, *, seed: int = 0, dim: int = 16) -> RankingProbl
     its user leaves it, but nobody watches one twice without liking it. Histories are
     made as in `movielens_1m`, of videos that were watched to the end.
     """
-    exposures = load_kuairec(path).rename(columns={"watch_ratio": "rating"})
+    exposures = extracts.kuairec(path).rename(columns={"watch_ratio": "rating"})
     rng = np.random.default_rng(seed)
     split = random_split(exposures, rng)
     ids = [{name: np.unique(exposures[name])} for name in ("user_id", "item_id")]
@@ -128,7 +129,7 @@ def frappe(path: pathlib.Path, *, seed: int = 0, dim: int = 16) -> RankingProble
     users |= {name: logs[name].to_numpy(str) for name in FRAPPE_CONTEXT}
     item_ids, item = np.unique(logs["item_id"], return_inverse=True)
     moment = logs.groupby(list(users)).ngroup().to_numpy()[:, np.newaxis]
-    used = PairSet(moment[:, 0], item, len(item_ids))
+    used = Pairs(moment[:, 0], item, len(item_ids))
     rng = np.random.default_rng(seed)
     drawn = rng.integers(len(item_ids), size=(len(logs), 2))
     while (clash := used.contains(moment, drawn)).any():

@@ -26,7 +26,7 @@ from timing import folder, in_turns, percentiles
 
 from tfdistill.data import Requests
 from tfdistill.export import flops, latency, pack, parameters, publish, ranker_servable
-from tfdistill.zoo.serving import CANDIDATES, request_of
+from tfdistill.jobs.exports import CANDIDATES, request_of
 
 ROUNDS = 50
 

@@ -38,7 +38,7 @@ from tfdistill.layers import standalone
 from tfdistill.losses import SigmoidCrossEntropy
 from tfdistill.models import DcnV2, Dnn, JointNetwork, Net
 from tfdistill.optimizers import LazyAdam
-from tfdistill.study.recipe import Recipe
+from tfdistill.study import Recipe
 from tfdistill.trainers import Distiller
 from tfdistill.zoo import dual_dnn, privileged_coarse, ranking_pair, rocket
 from tfdistill.zoo.ranking_pair import Pair
@@ -203,9 +203,9 @@ def training_step(
     network = recipe.network(spec)
     for name in resting:
         network.part(name).trainable = False
-    distiller = Distiller(network.model, recipe.transfers)
+    distiller = Distiller(network.model, recipe.terms.transfers)
     distiller.compile(
-        LazyAdam(recipe.learning_rate),
+        LazyAdam(recipe.schedule.learning_rate),
         loss={output: SigmoidCrossEntropy() for output in recipe.labelled},
     )
     requests = make_requests(spec, 64, 20)

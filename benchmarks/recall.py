@@ -18,14 +18,14 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import extracts
 import numpy as np
 import store
 from harness import Bench, Column, Runs, Settings
 from recall_rows import BASELINES, ROWS, WIDE, Row
 
-from tfdistill.data import ImplicitFeedback, RecallBatches, implicit_sets
+from tfdistill.data import ImplicitFeedback, RankedLists
 from tfdistill.metrics import (
-    Pairs,
     dot_scores,
     head_items,
     retrieval_summary,
@@ -33,25 +33,21 @@ from tfdistill.metrics import (
     top_k,
 )
 from tfdistill.metrics.retrieval import BlockScores
-from tfdistill.study.judge import CatalogueJudge
-from tfdistill.study.recipe import Recipe
-from tfdistill.study.training import train_on
+from tfdistill.pairs import Pairs
+from tfdistill.study import Problem, Recipe, train
 from tfdistill.teachers.ease import Ease, tuned_ease
 from tfdistill.teachers.fusion import fused_scores
 from tfdistill.teachers.lightgcn import lightgcn_vectors
-from tfdistill.trainers import LoggedTeacher
 from tfdistill.zoo import recall_from_lists as zoo
 from tfdistill.zoo import sequence_recall
 
 SETS: dict[str, Callable[[pathlib.Path], ImplicitFeedback]] = {
-    "citeulike": lambda folder: implicit_sets.load_citeulike(folder / "citeulike"),
-    "movielens-1m": lambda folder: implicit_sets.load_movielens_positives(
-        folder / "ml-1m"
-    ),
-    "online-retail": lambda folder: implicit_sets.load_online_retail(
+    "citeulike": lambda folder: extracts.citeulike(folder / "citeulike"),
+    "movielens-1m": lambda folder: extracts.movielens_positives(folder / "ml-1m"),
+    "online-retail": lambda folder: extracts.online_retail(
         folder / "online-retail" / "online_retail.npz"
     ),
-    "gowalla": lambda folder: implicit_sets.load_gowalla(folder / "gowalla"),
+    "gowalla": lambda folder: extracts.gowalla(folder / "gowalla"),
 }
 DIMS = {"movielens-1m": 10}  # of students; 20 on the others
 LIST = 500  # items of each teacher's list
@@ -101,15 +97,6 @@ class Recall(Bench):
         """Width of a student's vectors."""
         return DIMS.get(self.problem, 20)
 
-    @functools.cached_property
-    def head(self) -> np.ndarray:
-        return head_items(self.data.popularity)
-
-    @functools.cached_property
-    def validation(self) -> CatalogueJudge:
-        data = self.data
-        return CatalogueJudge(data.requests("valid"), data.seen("valid"), self.head)
-
     def has(self, row: str, seed: int) -> bool:
         """Whether the set has the row; only students have further seeds."""
         chosen = ROWS[row]
@@ -145,49 +132,27 @@ class Recall(Bench):
         """Trains a student: its vectors, and NDCG@10 on validation."""
         row = ROWS[name]
         net = zoo.matrix_factorisation(row.base.shared)
-        form, signals = row.form, zoo.LABELS if row.form is None else zoo.SIGNALS
-        vectors = self.vectors(row.hint) if row.hint else None
-        if form is None:
-            recipe, lists = zoo.alone(net, row.base), (None, None)
+        if row.form is None:
+            recipe = zoo.alone(net, row.base)
         else:
-            form = dataclasses.replace(form, weight=form.weight * settings["weight"])
-            recipe, lists = zoo.recipe(net, form), self.lists(row.teacher)
-        if vectors is not None:
-            recipe, signals = zoo.hinted(recipe, vectors[1].shape[1]), zoo.VECTORS
-        recipe = dataclasses.replace(
-            recipe, learning_rate=settings["learning_rate"], rows_l2=settings["rows_l2"]
-        )
+            weight = row.form.weight * settings["weight"]
+            form = dataclasses.replace(row.form, weight=weight)
+            vectors = self.vectors(row.hint) if row.hint else None
+            lists = self.lists(row.teacher)
+            recipe = zoo.list_student(lists, form, net=net, vectors=vectors)
+        chosen = {field: settings[field] for field in ("learning_rate", "rows_l2")}
+        folder = self.folder(name, settings, seed)
         return self.fitted(
-            zoo.list_batches(
-                self.data, recipe, form, *lists, vectors=vectors, seed=seed
-            ),
-            recipe,
-            self.folder(name, settings, seed),
-            row.width or self.dim,
-            signals,
-            seed,
+            recipe.changed(**chosen), folder, row.width or self.dim, seed
         )
 
     def fitted(
-        self,
-        batches: RecallBatches,
-        recipe: Recipe,
-        folder: pathlib.Path,
-        dim: int,
-        signals: LoggedTeacher,
-        seed: int,
+        self, recipe: Recipe, folder: pathlib.Path, dim: int, seed: int
     ) -> tuple[Vectors, float]:
         """Trains a two-tower net: its vectors, and NDCG@10 on validation."""
-        net = train_on(
-            batches,
-            recipe,
-            self.data.spec(dim),
-            self.validation,
-            folder,
-            teacher=signals,
-            seed=seed,
-        )[zoo.STUDENT]
-        recaller = net.recaller(self.data.requests("train"))
+        problem = Problem.from_feedback(self.data, dim=dim)
+        net = train(recipe, problem, folder, seed=seed)[zoo.STUDENT]
+        recaller = net.recaller(problem.train)
         blocks = np.array_split(np.arange(self.data.num_users), 20)
         users = np.concatenate([recaller.queries(rows) for rows in blocks])
         valid = round(float(max(net.history[recipe.monitor(zoo.STUDENT)])), 6)
@@ -208,9 +173,7 @@ class Recall(Bench):
             return lightgcn_vectors(self.data, self.work / "lightgcn")
         if name == "wide":
             return self.student(WIDE, self.best(WIDE), 0)[0]
-        recipe = sequence_recall.recipe()
-        batches = sequence_recall.prefix_batches(self.data, recipe)
-        return self.fitted(batches, recipe, self.work / "SASRec", 64, zoo.LABELS, 0)[0]
+        return self.fitted(sequence_recall.recipe(), self.work / "SASRec", 64, 0)[0]
 
     @functools.cache  # noqa: B019, a bench lives as long as the process
     def ease(self, in_order: bool) -> Ease:
@@ -229,19 +192,19 @@ class Recall(Bench):
         l2 = float(store.kept(self.work / "ease", made_of, chosen)["l2"])
         return Ease(data.train, data.num_users, l2=l2, recent=recent)
 
-    def lists(self, teacher: str) -> tuple[np.ndarray, np.ndarray]:
+    def lists(self, teacher: str) -> RankedLists:
         """Returns a teacher's best unseen items and their scores, kept in a file."""
         data, score = self.data, self.teacher(teacher)
 
         def best() -> dict[str, np.ndarray]:
-            seen = Pairs(data.train.group, data.train.item)
-            head, scores = scored_top_k(score, data.num_users, LIST, seen=seen)
-            return {"head": head, "scores": scores}
+            users = data.num_users
+            items, scores = scored_top_k(score, users, LIST, seen=data.train)
+            return {"items": items, "scores": scores}
 
         asked = score(np.arange(min(4, data.num_users)))  # the teacher, by its scores
         made_of = [data.train.fingerprint, LIST, np.asarray(asked)]
-        found = store.kept(self.work / teacher.replace(" ", ""), made_of, best)
-        return found["head"], found["scores"]
+        path = self.work / teacher.replace(" ", "")
+        return RankedLists(**store.kept(path, made_of, best))
 
     def svd(self, row: Row) -> tuple[np.ndarray, np.ndarray]:
         """Vectors of the best approximation of a teacher's scores of their rank."""
@@ -273,12 +236,9 @@ class Recall(Bench):
         self, row: str, trained: Scored, part: str, seed: int
     ) -> dict[str, float]:
         """Over the whole catalogue, and among the drawn items."""
-        seen, relevant = (
-            Pairs(pairs.group, pairs.item)
-            for pairs in (self.data.seen(part), getattr(self.data, part))
-        )
-        top = top_k(trained.score, self.data.num_users, 50, seen=seen)
-        values = retrieval_summary(top, relevant, self.head)
+        data, relevant = self.data, getattr(self.data, part)
+        top = top_k(trained.score, data.num_users, 50, seen=data.seen(part))
+        values = retrieval_summary(top, relevant, head_items(data.popularity))
         return {**values, **self.sampled(trained.score, relevant)}
 
     def sampled(self, score: BlockScores, relevant: Pairs) -> dict[str, float]:
@@ -290,8 +250,7 @@ class Recall(Bench):
             rows = np.arange(begin, min(begin + 256, self.data.num_users))
             scores = score(rows)
             drawn = np.take_along_axis(scores, negatives[rows], axis=1)
-            low, high = np.searchsorted(relevant.user, [begin, begin + 256])
-            user, item = relevant.user[low:high] - begin, relevant.item[low:high]
+            user, item = relevant.between(begin, begin + 256)
             own = scores[user, item][:, np.newaxis]
             other = negatives[rows][user] != item[:, np.newaxis]
             ranks.append(((drawn[user] >= own) & other).sum(axis=1))

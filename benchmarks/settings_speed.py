@@ -38,22 +38,24 @@ def networks(data_dir: str | None) -> dict[str, Any]:
     """The compiled models by name, and the batches of the training."""
     import tensorflow as tf
 
-    from tfdistill.data import RequestBatches, load_movielens
+    from tfdistill.data import RequestBatches
+    from tfdistill.datasets import load_movielens
     from tfdistill.losses import SigmoidCrossEntropy
     from tfdistill.models import joint_network
     from tfdistill.optimizers import LazyAdam
+    from tfdistill.study import movielens_problem
     from tfdistill.trainers import Distiller
     from tfdistill.zoo import movielens_cascade as zoo
-    from tfdistill.zoo.quickstart import make_problem
 
     threads(1)
     tf.keras.utils.set_random_seed(0)
-    problem = make_problem(load_movielens(data_dir))
+    problem = movielens_problem(load_movielens(data_dir))
     recipe = zoo.joint()
-    joint = Distiller(recipe.network(problem.spec).model, recipe.transfers)
+    schedule = recipe.schedule
+    joint = Distiller(recipe.network(problem.spec).model, recipe.terms.transfers)
     hard = {output: SigmoidCrossEntropy() for output in recipe.labelled}
-    optimizer = LazyAdam(recipe.learning_rate, rows_l2=recipe.rows_l2)
-    shares = {output: recipe.loss_weights.get(output, 1.0) for output in hard}
+    optimizer = LazyAdam(schedule.learning_rate, rows_l2=schedule.rows_l2)
+    shares = {output: recipe.terms.loss_weights.get(output, 1.0) for output in hard}
     joint.compile(optimizer, loss=hard, loss_weights=shares)
     alone = joint_network(problem.spec, {"teacher": zoo.NETS["teacher"]})
     teacher = Distiller(alone.model, ())
@@ -64,11 +66,11 @@ def networks(data_dir: str | None) -> dict[str, Any]:
         ("teacher", teacher, {"teacher": ""}),
     ):
         batches = RequestBatches(
-            problem.parts.train,
-            batch_size=recipe.batch_size,
+            problem.train,
+            batch_size=schedule.batch_size,
             seed=0,
-            negatives=recipe.negatives,
-            known=problem.parts.known,
+            negatives=schedule.negatives,
+            known=problem.known,
             outputs=outputs,
         )
         found[name] = model, batches(0).take(BATCHES).cache().repeat()
@@ -77,7 +79,7 @@ def networks(data_dir: str | None) -> dict[str, Any]:
 
 def serve_here(name: str, *data_dir: str) -> None:
     """Answers each line, a network's name, with the times of one round."""
-    from tfdistill.zoo.machine import versions
+    from tfdistill.jobs.machine import versions
 
     settings.check_here(name)
     made = networks(data_dir[0] if data_dir else None)

@@ -26,13 +26,13 @@ from movielens_cascade import flat
 from timing import answer, as_child
 
 from tfdistill import _keras
-from tfdistill.data import FeatureSpec, load_movielens
+from tfdistill.data import FeatureSpec
+from tfdistill.datasets import load_movielens
+from tfdistill.jobs.machine import versions
+from tfdistill.jobs.movielens import quickstart
 from tfdistill.models import JointNetwork
-from tfdistill.study.recipe import Recipe
-from tfdistill.study.training import train
+from tfdistill.study import Problem, Recipe, movielens_problem, train
 from tfdistill.zoo import movielens_cascade as zoo
-from tfdistill.zoo.machine import versions
-from tfdistill.zoo.quickstart import Problem, make_problem, quickstart
 
 NAME = "settings_training"
 START = "one-start"
@@ -58,15 +58,7 @@ class OneStart(Recipe):
 def from_one_start(problem: Problem, work: pathlib.Path) -> dict[str, Any]:
     """Trains jointly; the loss of each epoch and the best validation of each net."""
     recipe = OneStart(**vars(zoo.joint()))
-    judge = problem.judges["valid"]
-    trained = train(
-        recipe,
-        problem.spec,
-        problem.parts.train,
-        judge,
-        work,
-        known=problem.parts.known,
-    )
+    trained = train(recipe, problem, work)
     (history,) = {id(net.history): net.history for net in trained.values()}.values()
     monitors = [recipe.monitor(name) for name in recipe.nets]
     return {
@@ -79,17 +71,17 @@ def train_here(name: str, what: str, *data_dir: str) -> dict[str, Any]:
     """Runs one training in this process; what its line keeps."""
     settings.check_here(name)
     wall = time.perf_counter()
-    problem = make_problem(load_movielens(*data_dir))
+    data = load_movielens(*data_dir)
     with tempfile.TemporaryDirectory() as folder:
         work = pathlib.Path(folder)
         if what == START:
-            found = from_one_start(problem, work)
+            found = from_one_start(movielens_problem(data), work)
         else:
             seed = int(what.removeprefix("seed-"))
-            found = {"test": flat(quickstart(problem, work, seeds=(seed,)))}
+            found = {"test": flat(quickstart(data, work, seeds=(seed,)))}
     return {
         **found,
-        "data": problem.data.name,
+        "data": data.name,
         "cpu_s": round(time.process_time(), 1),  # without its checks' processes
         "wall_s": round(time.perf_counter() - wall, 1),
         "versions": versions(),

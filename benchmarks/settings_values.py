@@ -21,7 +21,7 @@ import store
 import timing
 from timing import answer, as_child
 
-from tfdistill.zoo.machine import versions
+from tfdistill.jobs.machine import versions
 
 ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "agreement"))

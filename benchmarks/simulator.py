@@ -21,17 +21,16 @@ import tensorflow as tf
 from harness import Bench, Column, Runs, Settings
 from pages import spread
 
-from tfdistill.data import RequestParts, Requests, Simulation, simulate, split_requests
-from tfdistill.data.synthetic_settings import (
+from tfdistill.data import RequestParts, Requests, split_requests
+from tfdistill.datasets import Simulation, simulate
+from tfdistill.datasets.synthetic_settings import (
     BAD_TEACHER,
     EQUAL_FEATURES_AMPLE_DATA,
     MAIN,
 )
 from tfdistill.metrics import auc
+from tfdistill.study import Problem, Recipe, train
 from tfdistill.study.judge import ListJudge
-from tfdistill.study.problem import Problem
-from tfdistill.study.recipe import Recipe
-from tfdistill.study.ways import train
 from tfdistill.trainers import FrozenTeacher
 from tfdistill.zoo import ranking_pair
 
@@ -75,7 +74,7 @@ class Simulated(Bench):
         ) -> tf.keras.Model:
             judges = ListJudge(parts[1]), ListJudge(parts[2])
             (net,) = train(
-                dataclasses.replace(recipe, epochs=EPOCHS),
+                recipe.changed(epochs=EPOCHS),
                 Problem(simulation.spec, parts[0], *judges),
                 self.folder(row, settings, seed) / name,
                 teacher=teacher,

@@ -13,7 +13,7 @@ import numpy as np
 from tfdistill.documents import as_json, read
 from tfdistill.files import written_whole
 from tfdistill.identity import fingerprint
-from tfdistill.zoo.machine import hardware, versions
+from tfdistill.jobs.machine import hardware, versions
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 

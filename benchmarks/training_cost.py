@@ -12,7 +12,6 @@ apart. A run is one line of benchmarks/results/training_cost.jsonl.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import pathlib
 import resource
@@ -27,10 +26,8 @@ from ranking_data import load, narrowed
 from ranking_rows import WIDE, Features
 from timing import answer, as_child, child, threads
 
+from tfdistill.study import Problem, Recipe, train
 from tfdistill.study.judge import ListJudge
-from tfdistill.study.problem import Problem
-from tfdistill.study.recipe import Recipe
-from tfdistill.study.ways import train
 from tfdistill.trainers import LoggedTeacher
 from tfdistill.zoo import ranking_pair
 
@@ -80,7 +77,7 @@ def train_one_way(
     judges = ListJudge(problem.valid), ListJudge(problem.test)
 
     def trained(recipe: Recipe, requests: Any = problem.train, **options: Any) -> Any:
-        recipe = dataclasses.replace(recipe, epochs=EPOCHS, chosen_by="auc")
+        recipe = recipe.changed(epochs=EPOCHS, chosen_by="auc")
         data, folder = Problem(spec, requests, *judges), work / "-".join(recipe.nets)
         return train(recipe, data, folder, seed=seed, **options)
 

@@ -27,12 +27,11 @@ import store
 from harness import Bench, Column, Runs, Settings
 from unified_data import PROBLEMS, TUNED, CascadeProblem
 
-from tfdistill.study.recipe import Recipe
+from tfdistill.jobs.cascades import judged, shown_sets, student_parameters
+from tfdistill.jobs.comparison import Sizes
+from tfdistill.study import Recipe, TrainedNet
 from tfdistill.study.rounds import Candidates
-from tfdistill.study.trained import TrainedNet
 from tfdistill.study.ways import WAYS, train
-from tfdistill.zoo.comparison import Sizes, cascade_sets
-from tfdistill.zoo.training_modes import judged, shown_sets, student_parameters
 
 SIZES = Sizes(500, 100)
 
@@ -40,26 +39,26 @@ SIZES = Sizes(500, 100)
 def no_fine_list(problem: CascadeProblem, **options: Any) -> Recipe:
     """The fine ranker does not learn the teacher's order of the list."""
     made = problem.recipe(**options)
-    others = (t for t in made.transfers if t.name != "fine_list")
-    return dataclasses.replace(made, transfers=tuple(others))
+    others = (t for t in made.terms.transfers if t.name != "fine_list")
+    return made.changed(transfers=tuple(others))
 
 
 def equal_lists(problem: CascadeProblem) -> Recipe:
     """Candidates take the place of drawn items, so lists are as long as without any."""
     made = problem.recipe(candidates=Candidates(per_list=10))
-    return dataclasses.replace(made, negatives=made.negatives - 10)
+    return made.changed(negatives=made.schedule.negatives - 10)
 
 
 def teacher_goes_on(problem: CascadeProblem) -> Recipe:
     """The teacher does not stop at its best epoch."""
-    return dataclasses.replace(problem.recipe(), stops_early=())
+    return problem.recipe().changed(stops_early=())
 
 
 def positives_too(problem: CascadeProblem) -> Recipe:
     """A two-tower teacher teaches the order of whole lists, with their positives."""
     made = problem.recipe()
-    lists = (dataclasses.replace(t, without=None) for t in made.transfers)
-    return dataclasses.replace(made, transfers=tuple(lists))
+    lists = (dataclasses.replace(t, without=None) for t in made.terms.transfers)
+    return made.changed(transfers=tuple(lists))
 
 
 VARIANTS: Mapping[str, Callable[[CascadeProblem], Recipe]] = {
@@ -68,13 +67,13 @@ VARIANTS: Mapping[str, Callable[[CascadeProblem], Recipe]] = {
     "teacher goes on": teacher_goes_on,
     "positives too": positives_too,
     "one positive": lambda problem: problem.recipe(every_positive=False),
-    "no block": lambda problem: problem.recipe(shared_gradient="both"),
+    "no block": lambda problem: problem.recipe(blocked=()),
     "recall_hard .1": lambda problem: problem.recipe(recall_hard=0.1),
     "no candidates": lambda problem: problem.recipe(candidates=None),
     "no labels": lambda problem: problem.recipe(hard=0.0),
     "no fine list": no_fine_list,
     "no fine list, teacher's tables": lambda problem: no_fine_list(
-        problem, own_tables=(), shared_gradient="booster_only"
+        problem, own_tables=(), blocked=("recall", "coarse", "fine")
     ),
     "no fine list, one set of tables": lambda problem: no_fine_list(
         problem, own_tables=()
@@ -128,7 +127,7 @@ class Unified(Bench):
         self, row: str, settings: Settings, seed: int
     ) -> Mapping[str, TrainedNet]:
         return train(
-            dataclasses.replace(self.recipe(row), **settings),
+            self.recipe(row).changed(**settings),
             self.data,
             self.folder(row, settings, seed),
             training=row.partition(", ")[0],
@@ -145,7 +144,7 @@ class Unified(Bench):
         """All metrics of what is shown, on test beside what the teacher shows."""
         judge = getattr(self.data, part)
         if part == "valid":
-            sets = cascade_sets(judge, trained, SIZES)
+            sets = SIZES.cascade(trained).kept(judge)
         else:
             best = self.teachers_best(row, trained, seed)
             sets = shown_sets(judge, trained, SIZES, best=best)

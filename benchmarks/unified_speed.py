@@ -25,7 +25,7 @@ from timing import show_ratios, threads
 from unified import VARIANTS
 from unified_data import PROBLEMS
 
-from tfdistill.study.ways import train
+from tfdistill.study import train
 from tfdistill.zoo.unified_cascade import default_nets, recipe
 
 TRAINED = "simulator-4k"

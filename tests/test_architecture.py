@@ -17,8 +17,8 @@ EVERY = sorted(
 )
 # A part of the package may import these parts, or modules of parts, and itself.
 FRONT = {
-    *("data", "export", "report", "scores", "serving", "teachers", "trainers"),
-    *("study", "version", "zoo"),
+    *("data", "datasets", "export", "jobs", "report", "scorers", "scores"),
+    *("serving", "study", "teachers", "trainers", "version", "zoo"),
 }
 MAY_IMPORT = {
     "_keras": set(),
@@ -31,32 +31,39 @@ MAY_IMPORT = {
     "names": set(),
     "version": set(),
     "optimizers": set(),
-    "data": {"arrays", "documents", "files", "identity", "names", "types"},
+    "pairs": {"identity"},
+    "data": {"arrays", "documents", "files", "identity", "names", "pairs", "types"},
+    "datasets": {"data", "files"},
     "losses": {"types"},
     "layers": {"types", "data.spec", "names"},
     "models": {"layers", "data.spec", "names"},
-    "metrics": {"identity", "types", "losses.masking"},
+    "metrics": {"identity", "types", "losses.masking", "pairs"},
     "trainers": {"data", "files", "identity", "losses", "metrics", "types", "version"},
     "teachers": {
         *("arrays", "data", "documents", "files", "identity", "layers", "losses"),
-        *("metrics", "names", "trainers", "types"),
+        *("metrics", "names", "pairs", "trainers", "types"),
     },
     "scores": {
         *("data", "documents", "files", "identity", "metrics", "trainers.teachers"),
-        "version",
+        *("pairs", "version"),
     },
     "export": {"data.spec", "documents", "files", "layers", "names"},
     "report": {"data.summary", "documents", "files", "metrics"},
     "serving": {"documents", "export", "files"},
     "study": {
-        *("arrays", "data", "export", "files", "identity", "layers", "losses"),
-        *("metrics", "models", "names", "optimizers", "report", "teachers"),
-        *("trainers", "types"),
+        *("arrays", "data", "datasets", "export", "files", "identity", "layers"),
+        *("losses", "metrics", "models", "names", "optimizers", "pairs", "report"),
+        *("teachers", "trainers", "types"),
     },
+    "scorers": {"data", "identity", "metrics", "pairs", "study.judge", "teachers"},
     "zoo": {
-        *("arrays", "documents", "files", "identity", "layers", "losses", "metrics"),
-        *("models", "names", "optimizers", "study", "types"),
-        *FRONT,
+        *("data", "identity", "losses", "models", "optimizers", "pairs", "study"),
+        "trainers",
+    },
+    "jobs": {
+        *("data", "datasets", "documents", "export", "files", "identity", "metrics"),
+        *("models", "pairs", "report", "scores", "study", "teachers", "trainers"),
+        *("types", "version", "zoo"),
     },
     "commands": FRONT | {"files", "serving"},
     "cli": {"commands", "files", "version"},

@@ -19,11 +19,12 @@ MODULES = sorted(
     for module in pkgutil.walk_packages(tfdistill.__path__, "tfdistill.")
     if not module.name.endswith("__main__")
 )
+ROOMS = ("tfdistill.data.", "tfdistill.datasets.")
 # Public is what a package exports, and the modules that have no package to do so.
 PUBLIC = [
     name
     for name in MODULES
-    if (name.count(".") == 1 or name.startswith("tfdistill.data.")) and "._" not in name
+    if (name.count(".") == 1 or name.startswith(ROOMS)) and "._" not in name
 ]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -77,7 +78,6 @@ NO_EXAMPLE = {
         "obtain",
         "read_100k",
         "read_1m",
-        "read_1m_extract",
         "to_json",
     },
     "a part of the simulator, whose example runs it": {

@@ -6,6 +6,7 @@ import importlib
 from typing import Any
 
 from tfdistill.data.spec import Feature, FeatureSpec, Table
+from tfdistill.pairs import Pairs
 from tfdistill.trainers import Distiller, Transfer
 from tfdistill.version import __version__
 
@@ -14,11 +15,14 @@ __all__ = [
     "Feature",
     "FeatureSpec",
     "Net",
+    "Pairs",
     "Problem",
     "Recipe",
     "Table",
     "Transfer",
     "__version__",
+    "baselines",
+    "best_simple",
     "distill",
     "evaluate",
     "publish",
@@ -29,12 +33,14 @@ _LATER = {
     "Net": "tfdistill.models",
     "Problem": "tfdistill.study",
     "Recipe": "tfdistill.study",
+    "baselines": "tfdistill.scorers",
+    "best_simple": "tfdistill.scorers",
     "distill": "tfdistill.trainers",
     "evaluate": "tfdistill.study",
     "publish": "tfdistill.study",
     "train": "tfdistill.study",
 }
-_ROOMS = ("losses", "models", "teachers", "zoo")
+_ROOMS = ("datasets", "losses", "models", "scorers", "teachers", "zoo")
 
 
 def __getattr__(name: str) -> Any:

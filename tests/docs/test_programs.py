@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from pathlib import Path
 
@@ -55,7 +54,7 @@ def test_the_programs_run(tmp_path, monkeypatch):
     train = td.train
 
     def quick(recipe, *arguments, **options):
-        few = dataclasses.replace(recipe, epochs=1, batch_size=16, candidates=None)
+        few = recipe.changed(epochs=1, batch_size=16, candidates=None)
         return train(few, *arguments, **options)
 
     monkeypatch.setattr(td, "train", quick, raising=False)

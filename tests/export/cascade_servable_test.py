@@ -19,8 +19,9 @@ from tfdistill.export import (
     publish,
 )
 from tfdistill.export.survivors import Survivors
-from tfdistill.metrics import Pairs, Reranker, dot_scores, run_cascade, top_k
+from tfdistill.metrics import Reranker, dot_scores, run_cascade, top_k
 from tfdistill.models import CoarseTwoTower, Net, joint_network
+from tfdistill.pairs import Pairs
 
 USERS = SPEC.select(f.name for f in SPEC.scope("user") if not f.privileged)
 IDS = np.array([f"film {row}" for row in range(ITEMS)])

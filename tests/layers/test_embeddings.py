@@ -187,7 +187,7 @@ def test_features_of_one_table_share_its_rows():
 
 def test_calls_that_mix_the_sides_or_name_no_feature_are_refused():
     layer = build()
-    with pytest.raises(ValueError, match=r"one side, got both: \['gender', 'year'\]"):
+    with pytest.raises(ValueError, match=r"one scope, got \['gender', 'year'\]"):
         layer(tensors(INPUTS, ["gender", "year"]))
     with pytest.raises(ValueError, match=r"No feature \['yaer'\]"):
         layer({"yaer": tf.constant([[1990]])})

@@ -81,7 +81,7 @@ def joint() -> JointNetwork:
 
 @pytest.fixture(scope="module")
 def blocked() -> JointNetwork:
-    return network(booster="teacher", shared_gradient="booster_only")
+    return network(blocked=("recall", "coarse", "fine"))
 
 
 def batch(names=READ, size: int = 3, length: int = 4) -> dict[str, tf.Tensor]:
@@ -162,9 +162,7 @@ def trains(joint: JointNetwork, output: str) -> dict[str, bool]:
 
 
 @pytest.mark.parametrize("output", ["recall", "coarse", "fine", "fine_hidden_hint"])
-def test_booster_only_gives_exact_zeros_on_the_gathered_embedding(
-    joint, blocked, output
-):
+def test_a_block_gives_exact_zeros_on_the_gathered_embedding(joint, blocked, output):
     read = {"history", "item_id"}
     assert trains(joint, output) == {
         name: name in read for name in ("user_id", "history", "item_id", "dwell")
@@ -173,7 +171,7 @@ def test_booster_only_gives_exact_zeros_on_the_gathered_embedding(
 
 
 def test_nets_are_blocked_by_name():
-    joint = network(shared_gradient=("coarse", "fine"))
+    joint = network(blocked=("coarse", "fine"))
     for output in ("coarse", "fine", "fine_hidden_hint"):
         assert not any(trains(joint, output).values())
     assert trains(joint, "recall")["history"] and trains(joint, "recall")["item_id"]
@@ -185,24 +183,24 @@ def test_blocked_nets_train_together_what_no_other_net_reads():
         "coarse": Net(Dnn((4,)), ("user_id", "item_id")),
         "fine": Net(Dnn((4,)), ("user_id", "history", "item_id")),
     }
-    joint = network(nets, (), shared_gradient=("coarse", "fine"))
+    joint = network(nets, (), blocked=("coarse", "fine"))
     for output in ("coarse", "fine"):
         found = trains(joint, output)
         assert found == {"user_id": True, "history": False, "item_id": False}
 
 
-def test_the_booster_trains_every_table_that_it_reads(blocked):
+def test_who_is_not_blocked_trains_every_table_that_it_reads(blocked):
     found = trains(blocked, "teacher")
     assert found == dict.fromkeys(["user_id", "history", "item_id", "dwell"], True)
 
 
-def test_a_table_that_the_booster_does_not_read_is_trained_by_its_reader():
-    """`history` is no feature of the booster, but its table is the booster's."""
+def test_a_table_that_the_teacher_does_not_read_is_trained_by_its_reader():
+    """`history` is no feature of the teacher, but its table is the teacher's."""
     nets = {
         "teacher": Net(DcnV2(1, (6,)), ("age", "item_id")),
         "fine": Net(Dnn((4,)), ("user_id", "history", "item_id")),
     }
-    joint = network(nets, (), booster="teacher", shared_gradient="booster_only")
+    joint = network(nets, (), blocked=("fine",))
     expected = {"user_id": True, "history": False, "item_id": False}
     assert trains(joint, "fine") == expected
 
@@ -210,17 +208,14 @@ def test_a_table_that_the_booster_does_not_read_is_trained_by_its_reader():
 SHARED = Representation(3, "relu")
 
 
-@pytest.mark.parametrize("booster_only", [False, True])
-def test_a_shared_representation_is_trained_by_the_booster_or_by_both(booster_only):
+@pytest.mark.parametrize("blocked", [(), ("fine",)])
+def test_a_shared_representation_is_trained_by_who_is_not_blocked(blocked):
     """Exact zeros for the light net, in kernels too; what is its own learns."""
     nets = {
         "teacher": Net(DcnV2(1, (6,)), ("age", "item_id", "dwell")),
         "fine": Net(Dnn((4,)), (*STUDENT, "price")),
     }
-    sharing = "booster_only" if booster_only else "both"
-    joint = network(
-        nets, (), booster="teacher", shared_gradient=sharing, representation=SHARED
-    )
+    joint = network(nets, (), blocked=blocked, representation=SHARED)
     found = {}
     for output in ("fine", "teacher"):
         with tf.GradientTape() as tape:
@@ -233,10 +228,10 @@ def test_a_shared_representation_is_trained_by_the_booster_or_by_both(booster_on
                 found[output, name] = learns
     own, shared = ("history", "price"), ("age", "item_id")
     expected = {("fine", name): True for name in own}
-    expected |= {("fine", name): not booster_only for name in shared}
+    expected |= {("fine", name): not blocked for name in shared}
     expected |= {("teacher", name): name not in own for name in joint.spec.names}
     assert found == {("fine", "dwell"): False} | expected
-    assert trains(joint, "fine")["history"] is not booster_only
+    assert trains(joint, "fine")["history"] is not bool(blocked)
     assert set(joint.part("fine").input) == {*STUDENT, "price"}
 
 
@@ -255,20 +250,13 @@ class MeanOfSequence:
 
 
 @pytest.mark.parametrize("representation", [None, SHARED])
-@pytest.mark.parametrize("booster", [None, "teacher"])
-def test_a_sequence_reaches_a_net_unpooled(representation, booster):
+@pytest.mark.parametrize("blocked", [(), ("fine",)])
+def test_a_sequence_reaches_a_net_unpooled(representation, blocked):
     nets = {
         "teacher": Net(DcnV2(1, (6,)), ("age", "item_id")),
         "fine": Net(MeanOfSequence(), STUDENT),
     }
-    sharing = "both" if booster is None else "booster_only"
-    joint = network(
-        nets,
-        (),
-        booster=booster,
-        shared_gradient=sharing,
-        representation=representation,
-    )
+    joint = network(nets, (), blocked=blocked, representation=representation)
     x = batch(joint.spec.names)
     table = joint.embeddings.tables["4"].numpy()
     rows, target = (
@@ -282,7 +270,7 @@ def test_a_sequence_reaches_a_net_unpooled(representation, booster):
     weights = joint.embeddings.trainable_weights
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(joint.model(x)["fine"])
-    assert (tape.gradient(loss, weights)[0] is None) is (booster is not None)
+    assert (tape.gradient(loss, weights)[0] is None) is bool(blocked)
 
 
 def test_an_auxiliary_head_reads_the_trunk_and_is_not_served():
@@ -344,15 +332,9 @@ ONE = {"fine": Net(Dnn((4,)), STUDENT)}
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"shared_gradient": "student"}, "names of some of the nets.*got 'student'"),
-        ({"shared_gradient": ("fine", "techer")}, "names of some of the nets.*techer"),
-        ({"shared_gradient": tuple(NETS)}, "but not of all"),
-        ({"shared_gradient": "booster_only"}, "'booster_only' must be .*got None"),
-        (
-            {"shared_gradient": "booster_only", "booster": "techer"},
-            r"one of \['coarse', 'fine', 'recall', 'teacher'\], got 'techer'",
-        ),
-        ({"booster": "techer"}, "got 'techer'"),
+        ({"blocked": "student"}, "names of some of the nets.*got 'student'"),
+        ({"blocked": ("fine", "techer")}, "names of some of the nets.*techer"),
+        ({"blocked": tuple(NETS)}, "but not of all"),
         (
             {"hints": [("fine_hidden", "techer_hidden")]},
             r"needs the outputs \['techer_hidden'\]",

@@ -98,22 +98,22 @@ def test_the_loss_is_the_sum_of_hard_losses_and_weighted_transfers():
 
 
 def test_gradient_block_of_the_hint_is_exact():
-    """The transfers alone leave every weight of the booster without gradient."""
+    """The transfers alone leave every weight of the teacher without gradient."""
     blocked = gradients(compiled(hard=None, joint=network()), batch())
     private = {n: g for n, g in blocked.items() if n.startswith("teacher")}
     assert private and all(g is None for g in private.values())
-    opened = Transfer("soft", "teacher", "fine", LogitMSE(), hint_gradient=True)
+    opened = Transfer("soft", "teacher", "fine", LogitMSE(), teacher_gradient=True)
     free = gradients(compiled([opened], hard=None), batch())
     assert np.abs(free["teacher_logit/kernel"].numpy()).max() > 0
 
 
-@pytest.mark.parametrize("shared", ["both", "booster_only"])
-def test_shared_gradient_on_the_gathered_embedding(shared):
-    """Without the booster's loss, booster_only leaves the tables without gradient."""
-    joint = network(booster="teacher", shared_gradient=shared)
+@pytest.mark.parametrize("blocked", [(), ("fine",)])
+def test_a_block_on_the_gathered_embedding(blocked):
+    """Without the teacher's loss, a block leaves the tables without gradient."""
+    joint = network(blocked=blocked)
     found = gradients(compiled(joint=joint, hard={"fine": HARD["fine"]}), batch())
     table = found["embeddings/width_4"]
-    if shared == "booster_only":
+    if blocked:
         assert table is None
     else:
         assert np.abs(tf.convert_to_tensor(table).numpy()).max() > 0

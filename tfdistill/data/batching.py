@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.checks import check_pool
-from tfdistill.data.log_share import log_share
-from tfdistill.data.pair_set import PairSet
+from tfdistill.data.pair_features import check_alike, pair_values
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import RESERVED_NAMES
+from tfdistill.data.targets import (
+    choose_positive,
+    label_targets,
+    log_share,
+    pair_weights,
+    tasks_of,
+)
 from tfdistill.identity import described
+from tfdistill.pairs import Pairs
 
 __all__ = ["RequestBatches"]
 
@@ -34,8 +41,8 @@ class RequestBatches:
     A batch is `(x, y, w)`. With n drawn items, negatives first and then those from the
     pool, x has
 
-    - every user feature `[B, *shape]` and every item feature `[B, L + n, *shape]`
-      (where padded, the values of catalogue row 0);
+    - every user feature `[B, *shape]`, and every item and pair feature `[B, L + n,
+      *shape]` (where padded, the values of catalogue row 0);
     - `mask` bool `[B, L + n]`: False where padded, and for a drawn item that is in the
       request's list or `known` for its user;
     - `pair_weight` float32 `[B, L + n]`: the weight of every unmasked pair, labelled or
@@ -70,11 +77,14 @@ class RequestBatches:
             many equal parts of the row, so that none comes twice and, where the best
             come first, good and bad ones come alike.
         shuffle: False keeps the order of the requests.
+        pairs: Names of the pair features to give; by default all. Those of drawn items
+            are computed by the requests' `pair_sources`.
 
     Raises:
         ValueError: If a number is out of range, `known` is about another catalogue, the
             pool does not fit the requests, a feature or score has the name of another
-            key of a batch, or the requests lack a task.
+            key of a batch, the requests lack a task or pair feature, or drawn items
+            have no source of one.
 
     Example:
         >>> requests = Requests(
@@ -115,12 +125,13 @@ class RequestBatches:
         batch_size: int,
         seed: int = 0,
         negatives: int = 0,
-        known: PairSet | None = None,
+        known: Pairs | None = None,
         outputs: Sequence[str] | Mapping[str, str] = ("fine",),
         label_negatives: bool = True,
         pool: np.ndarray | None = None,
         from_pool: int = 0,
         shuffle: bool = True,
+        pairs: Collection[str] | None = None,
     ) -> None:
         if batch_size < 1 or negatives < 0 or seed < 0:
             raise ValueError(
@@ -134,9 +145,15 @@ class RequestBatches:
             )
         if negatives or from_pool or known is not None:
             requests.require_catalogue("RequestBatches with drawn items")
+        self.pairs = tuple(sorted(requests.listed_pairs if pairs is None else pairs))
+        if negatives or from_pool:
+            requests.require_sources("RequestBatches with drawn items", self.pairs)
+            for name in self.pairs:
+                source = requests.pair_sources[name]
+                check_alike(name, source, requests.listed_pairs[name])
         users = 1 + int(requests.group.max(initial=-1))
         check_pool(pool, from_pool, users, requests.num_items)
-        columns = {*requests.users, *requests.items, *requests.scores}
+        columns = {*requests.users, *requests.items, *requests.scores, *self.pairs}
         taken = sorted(RESERVED_NAMES & columns)
         if taken:
             raise ValueError(
@@ -155,6 +172,7 @@ class RequestBatches:
         with tf.device("CPU"):
             self._users = _constants(requests.users)
             self._items = _constants(requests.items)
+            self._pairs = _constants(self._listed_pairs())
             self._candidates = tf.constant(requests.candidates)
             self._labels = _constants(self._labels_by_task())
             self._scores = _constants(
@@ -176,10 +194,11 @@ class RequestBatches:
     def identity(self) -> dict[str, Any]:
         """All that decides the batches, as JSON values."""
         names = ("batch_size", "seed", "negatives", "outputs", "label_negatives")
+        more = ("from_pool", "shuffle", "pairs")
         return {
             "requests": self.requests.identity,
-            **{name: getattr(self, name) for name in (*names, "from_pool", "shuffle")},
-            "known": self._known and self._known.fingerprint,
+            **{name: getattr(self, name) for name in (*names, *more)},
+            "known": None if self._known is None else self._known.fingerprint,
             "pool": described(self._given_pool),
         }
 
@@ -231,6 +250,17 @@ class RequestBatches:
                     "one of them, or '' for the labels."
                 )
         return {task: labels[task] for task in ("", *self.outputs.values())}
+
+    def _listed_pairs(self) -> dict[str, np.ndarray]:
+        """The wanted pair features of the lists, `[R, L, *shape]`."""
+        there = self.requests.listed_pairs
+        missing = sorted(set(self.pairs) - set(there))
+        if missing:
+            raise ValueError(
+                f"RequestBatches: the requests have no pair features {missing}, only "
+                f"{sorted(there)}."
+            )
+        return {name: there[name] for name in self.pairs}
 
     def _seed(self, stream: int, step: tf.Tensor) -> tf.Tensor:
         """Seed `[2]` of one stream of draws at one step."""
@@ -297,6 +327,11 @@ class RequestBatches:
         x = {name: tf.gather(values, rows) for name, values in self._users.items()}
         for name, values in self._items.items():
             x[name] = tf.gather(values, present)  # [B, L + n, *shape]
+        for name, values in self._pairs.items():
+            x[name] = tf.gather(values, rows)
+            if drawn:
+                rest = self._computed(name, rows, present[:, -drawn:])
+                x[name] = tf.concat([x[name], rest], 1)
         for name, values in self._scores.items():
             x[name] = listed(values, np.float32(np.nan))
         x["mask"], x["item_row"], x["positive"] = mask, item_row, positive
@@ -310,6 +345,12 @@ class RequestBatches:
             label[: self.negatives] = 0.0
         labels = {task: listed(values, label) for task, values in self._labels.items()}
         return (x, *label_targets(labels, x["pair_weight"], mask, self.outputs))
+
+    def _computed(self, name: str, rows: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
+        """A pair feature `[B, n, *shape]` of drawn items `[B, n]`."""
+        source = functools.partial(pair_values, name, self.requests.pair_sources[name])
+        values = tf.numpy_function(source, [rows, items], self._pairs[name].dtype)
+        return tf.ensure_shape(values, [*items.shape, *self._pairs[name].shape[2:]])
 
 
 def endless_rows(
@@ -344,51 +385,6 @@ def endless_rows(
 
     lines = tf.data.Dataset.counter(first).flat_map(epoch_rows)
     return lines.batch(batch_size, drop_remainder=True)
-
-
-def tasks_of(outputs: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
-    """Returns the task of each output; those that are only named learn the labels."""
-    return dict(outputs) if isinstance(outputs, Mapping) else dict.fromkeys(outputs, "")
-
-
-def pair_weights(weights: tf.Tensor | None, mask: tf.Tensor) -> tf.Tensor:
-    """Returns `pair_weight` of a batch: by default 1, and 0 where masked."""
-    return tf.where(mask, 1.0 if weights is None else weights, 0.0)
-
-
-def label_targets(
-    labels: Mapping[str, tf.Tensor],
-    weights: tf.Tensor,
-    mask: tf.Tensor,
-    outputs: Mapping[str, str],
-) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-    """Returns y and w of a batch: 0 and weight 0 where masked or unlabelled (NaN).
-
-    The labels are by task, and y and w by output.
-    """
-    y, w = {}, {}
-    for output, task in outputs.items():
-        labelled = mask & ~tf.math.is_nan(labels[task])
-        y[output] = tf.where(labelled, labels[task], 0.0)
-        w[output] = tf.where(labelled, weights, 0.0)
-    return y, w
-
-
-def choose_positive(
-    mask: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor | None
-) -> tf.Tensor:
-    """Returns the position `[B]` of one interaction (label > 0) of each list, or -1.
-
-    It is drawn uniformly by the seed `[2]`; without a seed it is the first.
-    """
-    interaction = mask & (labels > 0)  # [B, L]
-    if seed is None:
-        order = tf.cast(interaction, tf.float32)
-    else:
-        draw = tf.random.stateless_uniform(tf.shape(mask), seed)
-        order = tf.where(interaction, draw, -1.0)
-    found = tf.reduce_any(interaction, axis=1)
-    return tf.where(found, tf.argmax(order, axis=1, output_type=tf.int32), -1)
 
 
 def _constants(features: Mapping[str, np.ndarray]) -> dict[str, tf.Tensor]:

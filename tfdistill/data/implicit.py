@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tfdistill.data.pair_set import PairSet
+from tfdistill.data.interactions import InteractionLog, places
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.data.splits import per_user_temporal_split
+from tfdistill.pairs import Pairs
 
 __all__ = ["ImplicitFeedback"]
 
@@ -33,13 +34,14 @@ class ImplicitFeedback:
             padded, for teachers that read a sequence; None where there is no order.
         user_ids: `[U]`, what a request calls each user; by default its number.
         item_ids: `[I]`, what a request calls each item; by default its row.
+        log: The interactions in their order; by default the pairs of a part have none.
 
     Raises:
         ValueError: If the parts are about different catalogues, or a user has no
             training pair.
 
     Example:
-        >>> pairs = [PairSet([0, 1], items, 4) for items in ([0, 1], [2, 2], [3, 0])]
+        >>> pairs = [Pairs([0, 1], items, 4) for items in ([0, 1], [2, 2], [3, 0])]
         >>> data = ImplicitFeedback("mine", 2, *pairs)
         >>> data.num_items, data.requests("test").candidates.tolist()
         (4, [[3], [0]])
@@ -47,12 +49,13 @@ class ImplicitFeedback:
 
     name: str
     num_users: int
-    train: PairSet
-    valid: PairSet
-    test: PairSet
+    train: Pairs
+    valid: Pairs
+    test: Pairs
     last: np.ndarray | None = None
     user_ids: np.ndarray | None = None
     item_ids: np.ndarray | None = None
+    log: InteractionLog | None = None
 
     def __post_init__(self) -> None:
         sizes = [part.num_items for part in (self.train, self.valid, self.test)]
@@ -61,13 +64,27 @@ class ImplicitFeedback:
                 f"{self.name}: train, valid and test must have one catalogue, got "
                 f"{sizes} items."
             )
-        users = np.unique(self.train.group)
+        users = np.unique(self.train.user)
         if not np.array_equal(users, np.arange(self.num_users)):
             raise ValueError(
                 f"{self.name}: the users 0 .. {self.num_users - 1} must all have "
                 f"training pairs, got {len(users)} users up to "
                 f"{users.max(initial=-1)}; renumber them without gaps."
             )
+        if self.log is None:
+            object.__setattr__(self, "log", self._unordered())
+
+    def _unordered(self) -> InteractionLog:
+        """The log of the pairs, in an order by chance within each part."""
+        parts = (self.train, self.valid, self.test)
+        drawn = np.random.default_rng(0)
+        return InteractionLog(
+            np.concatenate([part.user for part in parts]),
+            np.concatenate([part.item for part in parts]),
+            np.concatenate([n + drawn.random(len(p)) for n, p in enumerate(parts)]),
+            self.num_users,
+            self.num_items,
+        )
 
     @property
     def num_items(self) -> int:
@@ -77,7 +94,7 @@ class ImplicitFeedback:
     @property
     def popularity(self) -> np.ndarray:
         """Training pairs of each item, int64 `[I]`."""
-        return np.bincount(self.train.item, minlength=self.num_items)
+        return self.train.per_item()
 
     @property
     def users(self) -> dict[str, np.ndarray]:
@@ -122,7 +139,7 @@ class ImplicitFeedback:
         ids = self.items["item_id"]
         return np.where(rows >= 0, ids[rows], -1 if ids.dtype.kind == "i" else "")
 
-    def seen(self, part: str) -> PairSet:
+    def seen(self, part: str) -> Pairs:
         """Returns the pairs that must not be recommended in a part.
 
         Args:
@@ -135,19 +152,29 @@ class ImplicitFeedback:
     def requests(self, part: str) -> Requests:
         """Returns a part as one request for each of its users: all items, label 1.
 
+        It comes when the part begins, so it knows nothing of the part itself.
+
         Args:
             part: `"train"`, `"valid"` or `"test"`.
         """
-        pairs = {"train": self.train, "valid": self.valid, "test": self.test}[part]
-        users, row = np.unique(pairs.group, return_inverse=True)
+        parts = {"train": self.train, "valid": self.valid, "test": self.test}
+        pairs, clock = parts[part], float(list(parts).index(part))
+        users, row = np.unique(pairs.user, return_inverse=True)
         place = np.arange(len(pairs)) - np.searchsorted(row, row)
         candidates = np.full((len(users), place.max() + 1), -1, np.int32)
         candidates[row, place] = pairs.item
         labels = (candidates >= 0).astype(np.float32)
         features = {name: values[users] for name, values in self.users.items()}
-        return Requests(features, self.items, candidates, labels, users)
+        return Requests(
+            features,
+            self.items,
+            candidates,
+            labels,
+            users,
+            clock=np.full(len(users), clock),
+        )
 
-    def next_items(self) -> tuple[np.ndarray, PairSet]:
+    def next_items(self) -> tuple[np.ndarray, Pairs]:
         """Returns examples for a sequence model: what was taken before, what next.
 
         Returns:
@@ -158,7 +185,7 @@ class ImplicitFeedback:
             ValueError: If the items have no order.
 
         Example:
-            >>> pairs = PairSet([0, 0], [0, 1], 4)
+            >>> pairs = Pairs([0, 0], [0, 1], 4)
             >>> last = np.array([[1, 0, -1]])
             >>> data = ImplicitFeedback("mine", 1, pairs, pairs, pairs, last)
             >>> histories, pairs = data.next_items()
@@ -175,7 +202,7 @@ class ImplicitFeedback:
         user, place = np.nonzero(self.last[:, 1:] >= 0)
         columns = place[:, np.newaxis] + 1 + np.arange(width)
         histories = self._histories(padded[user[:, np.newaxis], columns])
-        pairs = PairSet(np.arange(len(user)), self.last[user, place], self.num_items)
+        pairs = Pairs(np.arange(len(user)), self.last[user, place], self.num_items)
         return histories, pairs
 
     @classmethod
@@ -223,16 +250,30 @@ class ImplicitFeedback:
         """
         frame = pd.concat(parts)
         users, items = np.unique(parts[0]["user_id"]), np.unique(frame["item_id"])
-        numbered = []
-        for part in parts:
-            warm = part[part["user_id"].isin(users)]
-            user, item = warm["user_id"].to_numpy(), warm["item_id"].to_numpy()
-            numbered.append(
-                (np.searchsorted(users, user), np.searchsorted(items, item))
+        warm = [part[part["user_id"].isin(users)] for part in parts]
+        numbered = [
+            (
+                np.searchsorted(users, part["user_id"]),
+                np.searchsorted(items, part["item_id"]),
             )
-        train, valid, test = (PairSet(*pair, len(items)) for pair in numbered)
-        last = _newest(*numbered[0], len(users)) if "timestamp" in frame else None
-        return cls(name, len(users), train, valid, test, last, users, items)
+            for part in warm
+        ]
+        train, valid, test = (Pairs(*pair, len(items)) for pair in numbered)
+        made = cls(name, len(users), train, valid, test, None, users, items)
+        if "timestamp" not in frame:
+            return made
+        times = [part["timestamp"].to_numpy() for part in warm]
+        user, item = (np.concatenate(column) for column in zip(*numbered))
+        clock = np.concatenate(
+            [
+                number + places("user", pairs[0], time, 0)
+                for number, (pairs, time) in enumerate(zip(numbered, times))
+            ]
+        )
+        size = len(users), len(items)
+        log = InteractionLog(user, item, clock, *size, time=np.concatenate(times))
+        last = _newest(*numbered[0], len(users))
+        return dataclasses.replace(made, last=last, log=log)
 
 
 def _newest(user: np.ndarray, item: np.ndarray, num_users: int) -> np.ndarray:

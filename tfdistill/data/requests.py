@@ -1,30 +1,29 @@
-"""Impression lists in memory, and the set of pairs that are known positives."""
+"""Impression lists in memory."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
-from tfdistill.data.checks import (
-    check_array,
-    check_candidates,
-    check_feature,
-    check_ids,
-    check_labels,
-    check_rows,
-    check_scores,
-    check_weights,
+from tfdistill.data.checks import check_requests
+from tfdistill.data.pair_features import (
+    ListedPairs,
+    PairSource,
+    SelectedPairs,
+    pair_values,
+    told,
 )
 from tfdistill.identity import described, fingerprint
+from tfdistill.pairs import Pairs
 
-__all__ = ["Requests"]
+__all__ = ["Requests", "split_requests"]
 
-PairScorer = Callable[[dict[str, np.ndarray]], Any]
+RowScorer = Callable[[dict[str, np.ndarray]], Any]
 """A function from features of N pairs `[N, *shape]` to their scores `[N]`."""
 
 
@@ -43,7 +42,7 @@ class Requests:
         candidates: int32 `[R, L]`, rows of `items`; -1 is padding.
         labels: float32 `[R, L]`; NaN is unlabelled, and ignored where padded.
         group: int64 `[R]`, the user of each request, >= 0: the groups of GAUC, and
-            whom `PairSet` means.
+            whom `Pairs` mean.
         tasks: Labels of further tasks by name, each like `labels`, for example whether
             a click satisfied.
         scores: A teacher's logged signals by name, float32 `[R, L]`, such as logits;
@@ -54,11 +53,20 @@ class Requests:
             the key under which stored scores are found, whatever part it is in.
         catalogue: False where each impression is a row of `items`, so that one item
             has many rows: nothing can be retrieved then and no negatives drawn.
+        pair_features: Pair-scope features of the candidates by name, `[R, L, *shape]`.
+        pair_sources: Functions that compute a pair feature of any request and item, by
+            name: `source(rows [b], items [b, N])` gives `[b, N, *shape]` for rows of
+            these requests and of the catalogue. Drawn items and whole catalogues need
+            one, and listed candidates without an array have their values by it, too.
+        clock: float64 `[R]`, when each request came on the clock of an
+            `InteractionLog`: what is known then came strictly before.
+        time: float64 `[R]`, the seconds; None where there is no dependable time.
 
     Raises:
         ValueError: If shapes or dtypes don't fit, a candidate is no row of `items`, a
-            request has no candidate, a numeric feature holds NaN, a score has the name
-            of a feature or is infinite, or a label or weight is negative or infinite.
+            request has no candidate, a numeric feature holds NaN, two features have one
+            name, a score has the name of a feature or is infinite, or a label or weight
+            is negative or infinite.
 
     Example:
         >>> requests = Requests(
@@ -72,6 +80,14 @@ class Requests:
         (2, 2, 3)
         >>> requests.select([1]).users["age"]
         array([47.], dtype=float32)
+
+        A pair feature, of any request and item:
+
+        >>> with_pairs = requests.with_pair_sources(
+        ...     {"sum": lambda rows, items: 10.0 * rows[:, np.newaxis] + items})
+        >>> with_pairs.listed_pairs["sum"]
+        array([[ 0.,  2.],
+               [11., 10.]], dtype=float32)
     """
 
     users: Mapping[str, np.ndarray]
@@ -84,78 +100,13 @@ class Requests:
     weights: np.ndarray | None = None
     ids: np.ndarray | None = None
     catalogue: bool = True
+    pair_features: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    pair_sources: Mapping[str, PairSource] = dataclasses.field(default_factory=dict)
+    clock: np.ndarray | None = None
+    time: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        check_array("candidates", self.candidates, np.int32, 2)
-        check_array("group", self.group, np.int64, 1)
-        if not self.num_requests:
-            raise ValueError("Requests: there is no request; give at least one.")
-        for field, values in self._per_candidate():
-            check_array(field, values, np.float32, 2)
-            if values.shape != self.candidates.shape:
-                raise ValueError(
-                    f"Requests: {field} and candidates must have one shape [R, L], got "
-                    f"{values.shape} and {self.candidates.shape}."
-                )
-        if not self.items:
-            raise ValueError(
-                "Requests: items has no feature, so the catalogue has no size; give at "
-                "least one item feature."
-            )
-        check_rows("group", self.group, self.num_requests, "requests")
-        for name, values in self.users.items():
-            check_feature("users", name, values, self.num_requests, "requests")
-        for name, values in self.items.items():
-            check_feature("items", name, values, self.num_items, "catalogue rows")
-        if self.ids is not None:
-            check_ids(self.ids, self.num_requests)
-        self._check_names()
-        check_candidates(self.candidates, self.num_items)
-        self._check_values()
-        if self.group.min() < 0:
-            raise ValueError(
-                f"Requests: group must be >= 0, got {self.group.min()}; number the "
-                "users from 0."
-            )
-
-    def _per_candidate(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Every array of one float32 per candidate, and what to call it."""
-        yield "labels", self.labels
-        for field in ("tasks", "scores"):
-            for name, values in getattr(self, field).items():
-                yield f"{field}[{name!r}]", values
-        if self.weights is not None:
-            yield "weights", self.weights
-
-    def _check_names(self) -> None:
-        both = sorted(set(self.users) & set(self.items))
-        if both:
-            raise ValueError(
-                f"Requests: {both} are in users and in items; a feature has one scope, "
-                "so rename one of the two."
-            )
-        clash = sorted(set(self.scores) & {*self.users, *self.items})
-        if clash:
-            raise ValueError(
-                f"Requests: the scores {clash} have the names of features; both go to "
-                "the features of a batch, so rename the scores."
-            )
-        if "" in self.tasks:
-            raise ValueError(
-                "Requests: tasks has the name '', which means the labels; give the "
-                "task a name of its own."
-            )
-
-    def _check_values(self) -> None:
-        """Refuses labels, scores and weights that would make a loss meaningless."""
-        present = self.candidates >= 0
-        check_labels("labels", self.labels, present)
-        for name, values in self.tasks.items():
-            check_labels(f"tasks[{name!r}]", values, present)
-        for name, values in self.scores.items():
-            check_scores(f"scores[{name!r}]", values, present)
-        if self.weights is not None:
-            check_weights("weights", self.weights, present)
+        check_requests(self)
 
     @property
     def num_requests(self) -> int:
@@ -172,10 +123,62 @@ class Requests:
         """I, the number of catalogue rows."""
         return len(next(iter(self.items.values())))
 
+    def features(self, scope: str) -> Mapping[str, np.ndarray]:
+        """Returns the features of a scope: `[R, ...]`, `[I, ...]` or `[R, L, ...]`."""
+        if scope == "pair":
+            return self.listed_pairs
+        return self.users if scope == "user" else self.items
+
+    @functools.cached_property
+    def listed_pairs(self) -> Mapping[str, np.ndarray]:
+        """Pair features of the candidates by name, `[R, L, *shape]`."""
+        return ListedPairs(self.pair_features, self.pair_sources, self.candidates)
+
+    def pair_values(
+        self, names: Iterable[str], rows: np.ndarray, items: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Returns pair features of any items, by their sources.
+
+        Args:
+            names: Names of the features.
+            rows: Rows of these requests `[b]`.
+            items: Rows of the catalogue `[b, N]`.
+
+        Returns:
+            By name, `[b, N, *shape]`.
+
+        Raises:
+            ValueError: If one has no source.
+        """
+        names = tuple(names)
+        self.require_sources("Scoring items that no list has", names)
+        return {n: pair_values(n, self.pair_sources[n], rows, items) for n in names}
+
+    def require_sources(self, what: str, names: Iterable[str]) -> None:
+        """Refuses pair features that only listed candidates have.
+
+        Args:
+            what: What needs them for other items, as the beginning of a sentence.
+            names: Names of features.
+
+        Raises:
+            ValueError: If one has no source.
+        """
+        missing = sorted(set(names) - set(self.pair_sources))
+        if missing:
+            raise ValueError(
+                f"{what} needs the pair features {missing} of items that are in no "
+                "list: give each a function, "
+                "requests.with_pair_sources({name: source}), or leave it out of the "
+                "nets."
+            )
+
     @functools.cached_property
     def identity(self) -> dict[str, Any]:
         """The fingerprint of each array, so that a difference has a name."""
-        return {f.name: described(getattr(self, f.name)) for f in fields(self)}
+        arrays = (f.name for f in fields(self) if f.name != "pair_sources")
+        found = {name: described(getattr(self, name)) for name in arrays}
+        return {**found, "pair_sources": told(self.pair_sources, self.candidates)}
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -198,6 +201,20 @@ class Requests:
                 "column of the item (item=)."
             )
 
+    def positives(self) -> Pairs:
+        """Returns the pairs of a user and a candidate with a label above 0."""
+        return self._chosen(self.labels > 0, "Requests.positives")
+
+    def shown(self) -> Pairs:
+        """Returns the pairs of a user and any candidate, whatever the label."""
+        return self._chosen(True, "Requests.shown")
+
+    def _chosen(self, chosen: Any, what: str) -> Pairs:
+        """The pairs of a user and a candidate that is chosen, bool `[R, L]`."""
+        self.require_catalogue(what)
+        row, position = np.nonzero((self.candidates >= 0) & chosen)
+        return Pairs(self.group[row], self.candidates[row, position], self.num_items)
+
     def select(self, rows: Any) -> Requests:
         """Returns the requests at these rows, in this order, with the same catalogue.
 
@@ -208,10 +225,25 @@ class Requests:
             The S requests; the item features are shared, not copied.
         """
         index = np.arange(self.num_requests)[rows]
-        kept = ("items", "catalogue")
+        kept = ("items", "catalogue", "pair_sources")
         names = (f.name for f in fields(self) if f.name not in kept)
         chosen = {name: _rows_of(getattr(self, name), index) for name in names}
-        return dataclasses.replace(self, **chosen)
+        sources = {n: SelectedPairs(s, index) for n, s in self.pair_sources.items()}
+        return dataclasses.replace(self, **chosen, pair_sources=sources)
+
+    def with_pair_sources(self, sources: Mapping[str, PairSource]) -> Requests:
+        """Returns the same requests with pair features that are computed.
+
+        Args:
+            sources: By name, see `Requests`. Values that the requests had under such a
+                name are theirs no more.
+
+        Returns:
+            The requests; all else is shared, not copied.
+        """
+        kept = {n: v for n, v in self.pair_features.items() if n not in sources}
+        both = {**self.pair_sources, **sources}
+        return dataclasses.replace(self, pair_features=kept, pair_sources=both)
 
     def pairs(self) -> dict[str, np.ndarray]:
         """Returns the features of each request and candidate as one row of a table.
@@ -221,7 +253,7 @@ class Requests:
         order.
 
         Returns:
-            User and item features `[N, *shape]` of the N candidates, request by
+            User, item and pair features `[N, *shape]` of the N candidates, request by
             request and without padding.
 
         Example:
@@ -237,9 +269,10 @@ class Requests:
         """
         row, position = np.nonzero(self.candidates >= 0)
         item = self.candidates[row, position]
-        return {**_rows_of(self.users, row), **_rows_of(self.items, item)}
+        pairs = {name: v[row, position] for name, v in self.listed_pairs.items()}
+        return {**_rows_of(self.users, row), **_rows_of(self.items, item), **pairs}
 
-    def with_scores(self, scores: Mapping[str, np.ndarray | PairScorer]) -> Requests:
+    def with_scores(self, scores: Mapping[str, np.ndarray | RowScorer]) -> Requests:
         """Returns the same requests with a teacher's scores, beside those they have.
 
         Args:
@@ -271,7 +304,7 @@ class Requests:
         }
         return dataclasses.replace(self, scores={**self.scores, **made})
 
-    def _scored(self, name: str, scorer: PairScorer) -> np.ndarray:
+    def _scored(self, name: str, scorer: RowScorer) -> np.ndarray:
         """Scores `[R, L]` by a function of pairs, NaN where padded."""
         present = self.candidates >= 0
         computed = np.asarray(scorer(self.pairs()), np.float32)
@@ -283,6 +316,48 @@ class Requests:
         scores = np.full(self.candidates.shape, np.nan, np.float32)
         scores[present] = computed
         return scores
+
+
+def split_requests(
+    requests: Requests, fractions: Sequence[float], *, seed: int | None = None
+) -> list[Requests]:
+    """Splits requests into parts that share the catalogue.
+
+    Args:
+        requests: The requests, R of them, in time order for a split in time.
+        fractions: Share of each part; they add up to 1.
+        seed: Splits at random with this seed; by default the first part is the first
+            requests, and so on.
+
+    Returns:
+        One `Requests` per fraction.
+
+    Raises:
+        ValueError: If the fractions are not positive, don't add up to 1, or leave a
+            part empty.
+
+    Example:
+        >>> requests = Requests({}, {"item_id": np.arange(3)},
+        ...     candidates=np.zeros([10, 1], np.int32),
+        ...     labels=np.zeros([10, 1], np.float32), group=np.arange(10))
+        >>> [part.num_requests for part in split_requests(requests, (.8, .1, .1))]
+        [8, 1, 1]
+    """
+    if min(fractions, default=0) <= 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise ValueError(
+            f"fractions must be positive and add up to 1, got {tuple(fractions)}."
+        )
+    rows = np.arange(requests.num_requests)
+    if seed is not None:
+        rows = np.random.default_rng(seed).permutation(rows)
+    borders = np.rint(np.cumsum(fractions)[:-1] * len(rows)).astype(np.int64)
+    parts = np.split(rows, borders)
+    if min(map(len, parts)) == 0:
+        raise ValueError(
+            f"{len(rows)} requests are too few for the fractions {tuple(fractions)}: "
+            f"the parts would have {[len(part) for part in parts]} requests."
+        )
+    return [requests.select(part) for part in parts]
 
 
 def _rows_of(values: Any, rows: np.ndarray) -> Any:

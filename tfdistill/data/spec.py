@@ -17,12 +17,15 @@ from tfdistill.documents import Checked, Int64, Size, as_json, one_of, read
 from tfdistill.files import written_whole
 from tfdistill.names import check_name, safe_name
 
-__all__ = ["Feature", "FeatureSpec", "RESERVED_NAMES", "Table"]
+__all__ = ["LISTED", "RESERVED_NAMES", "Feature", "FeatureSpec", "Table"]
 
 RESERVED_NAMES = frozenset(
     "item_row log_q mask pair_weight positive request_id".split()
 )
 """Keys of a batch that are not features, so no feature may take them."""
+
+LISTED = ("item", "pair")
+"""The scopes of the features that every candidate of a list has."""
 
 _DEFAULTS: Mapping[str, Union[str, int, float]] = {
     "string": "",
@@ -116,15 +119,17 @@ class Feature(Checked):
     Args:
         name: Name of the column, the Keras input and the serving tensor.
         kind: `"categorical"` (rows of `table`) or `"numeric"`.
-        scope: `"user"` (once per request, context included) or `"item"` (once per
-            candidate).
+        scope: `"user"` (once per request, context included), `"item"` (a row of the
+            catalogue) or `"pair"` (once per candidate of a request, such as a scorer's
+            score of the two).
         table: The `Table` of a categorical feature, by name.
         shape: `()` for one value, `(n,)` for a sequence or a multi-hot of up to n
             values padded with `default`; their embeddings are averaged.
         dtype: `"string"`, `"int64"` or `"float32"`. By default `"int64"` for
             categorical and `"float32"` for numeric.
         default: Value for missing and padded. By default `""`, `-1` or `0.0`.
-        privileged: Known when training and never when serving: for teachers only.
+        privileged: Known when training and never when serving: for teachers only. By
+            default pair features are, and say `False` for one that a server has, too.
         mean: Subtracted from a numeric value.
         scale: A numeric value is divided by it after `mean` was subtracted.
 
@@ -139,12 +144,12 @@ class Feature(Checked):
 
     name: str
     kind: Annotated[str, one_of("categorical", "numeric")]
-    scope: Annotated[str, one_of("user", "item")]
+    scope: Annotated[str, one_of("user", "item", "pair")]
     table: Optional[str] = None
     shape: Annotated[tuple[Axis, ...], pydantic.Field(max_length=1)] = ()
     dtype: str = ""
     default: Union[str, Int64, Float32, None] = None
-    privileged: bool = False
+    privileged: Optional[bool] = None
     mean: Float32 = 0.0
     scale: Float32 = 1.0
 
@@ -158,6 +163,8 @@ class Feature(Checked):
         _check(f"{label} ({self.kind})", "dtype", self.dtype, allowed)
         if self.default is None:
             object.__setattr__(self, "default", _DEFAULTS[self.dtype])
+        if self.privileged is None:
+            object.__setattr__(self, "privileged", self.scope == "pair")
         values = (int, float) if numeric else type(_DEFAULTS[self.dtype])
         if not isinstance(self.default, values):
             raise ValueError(
@@ -290,10 +297,15 @@ class FeatureSpec(Checked):
         kept = tuple(feature for feature in self.features if feature.name in wanted)
         return FeatureSpec(kept, self.tables)
 
-    def scope(self, scope: str) -> tuple[Feature, ...]:
-        """Returns the features of one side: `"user"` or `"item"`."""
-        _check("FeatureSpec.scope", "scope", scope, ("user", "item"))
-        return tuple(feature for feature in self.features if feature.scope == scope)
+    def scope(self, *scopes: str) -> tuple[Feature, ...]:
+        """Returns the features of these scopes, in the order of the spec.
+
+        Args:
+            *scopes: Such as `"user"`, or `*LISTED` for what every candidate has.
+        """
+        for scope in scopes:
+            _check("FeatureSpec.scope", "scope", scope, ("user", *LISTED))
+        return tuple(feature for feature in self.features if feature.scope in scopes)
 
     def non_privileged(self) -> FeatureSpec:
         """Returns the spec of the features that exist when serving."""
@@ -306,8 +318,8 @@ class FeatureSpec(Checked):
             taken: Names that other layers of the same model have or may get.
 
         Returns:
-            By name: user features `[B, *shape]`, item features `[B, L, *shape]` with
-            any batch size B and list size L, holding raw values.
+            By name: user features `[B, *shape]`, item and pair features `[B, L,
+            *shape]` with any batch size B and list size L, holding raw values.
         """
         return {
             f.name: tf.keras.Input(
@@ -319,8 +331,9 @@ class FeatureSpec(Checked):
     def parsing_spec(self) -> dict[str, Any]:
         """Returns the spec for `tf.io.parse_example`: one tf.Example per request.
 
-        A user feature is one list of `shape` values; an item feature is the flat list
-        of its values over the candidates, padded to the longest request of the batch.
+        A user feature is one list of `shape` values; an item or pair feature is the
+        flat list of its values over the candidates, padded to the longest request of
+        the batch.
         """
         parsing: dict[str, Any] = {}
         for f in self.features:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 __all__ = [
+    "Order",
     "PartCounts",
     "Split",
     "fixed_test_split",
     "global_temporal_split",
     "per_user_temporal_split",
+    "random_split",
 ]
+
+
+Order = Literal["global", "user", "drawn"]
+"""What comes before what in a split: by one time for all, by each user's, by chance."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +52,8 @@ class Split:
         train: Frame with the columns user_id, item_id, rating and timestamp.
         valid: Likewise.
         test: Likewise.
+        order: What comes before what: by one time for all, by each user's own, or by
+            chance; it is the clock of the `InteractionLog`.
 
     Raises:
         ValueError: If a part is empty.
@@ -64,6 +72,7 @@ class Split:
     train: pd.DataFrame
     valid: pd.DataFrame
     test: pd.DataFrame
+    order: Order = "user"
 
     def __post_init__(self) -> None:
         for part, frame in self.parts.items():
@@ -137,6 +146,7 @@ def global_temporal_split(
         "known before it happened.",
         ratings,
         np.digitize(place, [1 - valid - test, 1 - test]),
+        "global",
     )
 
 
@@ -187,6 +197,51 @@ def per_user_temporal_split(
         "later.",
         ratings,
         np.digitize(place, [1 - valid - test, 1 - test]),
+        "user",
+    )
+
+
+def random_split(
+    ratings: pd.DataFrame, *, valid: float = 0.1, test: float = 0.1, seed: int = 0
+) -> Split:
+    """Draws the interactions of valid and test at random, pair by pair.
+
+    What a user did later is then known, so a model is judged at filling gaps, not at
+    telling what comes. Use it where there is no dependable time, or to compare with
+    work that splits so.
+
+    Args:
+        ratings: Interactions `[N]` with the columns user_id, item_id and timestamp.
+        valid: Share of the interactions that go to valid.
+        test: Share of the interactions that go to test.
+        seed: Seed of the draw.
+
+    Returns:
+        The split; its parts keep all columns of `ratings`.
+
+    Raises:
+        ValueError: If a column is missing, a share is out of range or a part is empty.
+
+    Example:
+        >>> ratings = pd.DataFrame(
+        ...     {"user_id": 1, "item_id": range(10), "timestamp": range(10)})
+        >>> split = random_split(ratings, valid=0.2, test=0.3)
+        >>> [len(part) for part in split.parts.values()]
+        [5, 2, 3]
+    """
+    _check(ratings, valid, test)
+    size = len(ratings)
+    part = np.zeros(size, np.int64)
+    drawn = np.random.default_rng(seed).permutation(size)
+    held, tested = round((valid + test) * size), round(test * size)
+    part[drawn[:held]], part[drawn[:tested]] = 1, 2
+    return _split(
+        "random",
+        "Valid and test were drawn at random, pair by pair: what the same users did "
+        "later is known.",
+        ratings,
+        part,
+        "drawn",
     )
 
 
@@ -235,6 +290,7 @@ def fixed_test_split(
         "those of valid.",
         ratings,
         part,
+        "drawn",
     )
 
 
@@ -253,5 +309,8 @@ def _check(ratings: pd.DataFrame, valid: float, test: float) -> None:
         )
 
 
-def _split(name: str, sentence: str, ratings: pd.DataFrame, part: Any) -> Split:
-    return Split(name, sentence, *(ratings[part == number] for number in range(3)))
+def _split(
+    name: str, sentence: str, ratings: pd.DataFrame, part: Any, order: Order
+) -> Split:
+    train, valid, test = (ratings[part == number] for number in range(3))
+    return Split(name, sentence, train, valid, test, order)

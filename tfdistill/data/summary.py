@@ -159,6 +159,7 @@ def summarise(
     known = given[~np.isnan(given)]
     shown = np.bincount(requests.candidates[present], minlength=requests.num_items)
     once = np.ones(requests.num_requests, np.int64)
+    counts = {"user": once, "item": shown, "pair": present.astype(np.int64)}
     positive = int(np.sum(known > 0))
     return DataSummary(
         rows=kept if rows is None else rows,
@@ -171,9 +172,12 @@ def summarise(
         cut=0 if rows is None else rows - kept,
         cut_clicks=0 if clicks is None else clicks - positive,
         features=tuple(
-            _shares(spec, feature, requests.users[feature.name], once)
-            if feature.scope == "user"
-            else _shares(spec, feature, requests.items[feature.name], shown)
+            _shares(
+                spec,
+                feature,
+                requests.features(feature.scope)[feature.name],
+                counts[feature.scope],
+            )
             for feature in spec.features
         ),
     )
@@ -182,8 +186,8 @@ def summarise(
 def _shares(
     spec: FeatureSpec, feature: Feature, values: np.ndarray, count: np.ndarray
 ) -> FeatureShares:
-    """Shares of a feature's values `[N, *shape]`, each row as often as `count` says."""
-    rows = values.reshape(len(values), -1)
+    """Shares of a feature's values, as often as `count` `[N]` or `[R, L]` says."""
+    rows, count = values.reshape(count.size, -1), count.ravel()
     if feature.table is None and not feature.shape:
         return FeatureShares(feature.name, 0.0, 0.0, 0.0)  # a reader refuses the others
     default = rows == feature.default

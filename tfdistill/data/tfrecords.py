@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfdistill.data.batching import (
+from tfdistill.data.requests import Requests
+from tfdistill.data.spec import LISTED, RESERVED_NAMES, FeatureSpec
+from tfdistill.data.targets import (
     choose_positive,
     label_targets,
     pair_weights,
     tasks_of,
 )
-from tfdistill.data.requests import Requests
-from tfdistill.data.spec import RESERVED_NAMES, FeatureSpec
 from tfdistill.files import read_as, written_whole
 
 __all__ = ["read_tfrecords", "write_tfrecords"]
@@ -40,12 +40,12 @@ def write_tfrecords(
 ) -> None:
     """Writes one tf.Example per request, in order.
 
-    A user feature is a list of its values. An item feature is one flat list over the
-    candidates, padding left out, so that L candidates with shape `(n,)` give L * n
-    values. So are the labels (NaN where unlabelled), the labels of further tasks and
-    the scores under their names, the weights if there are any, and `item_row`, the rows
-    in the catalogue. `request_id` is the request's id, if it has one. The file appears
-    when it is whole.
+    A user feature is a list of its values. An item or pair feature is one flat list
+    over the candidates, padding left out, so that L candidates with shape `(n,)` give
+    L * n values. So are the labels (NaN where unlabelled), the labels of further tasks
+    and the scores under their names, the weights if there are any, and `item_row`, the
+    rows in the catalogue. `request_id` is the request's id, if it has one. The file
+    appears when it is whole.
 
     Args:
         requests: The requests.
@@ -72,7 +72,7 @@ def write_tfrecords(
         ([[5.0, 3.0]], [[1.0, 0.0]])
     """
     for feature in spec.features:
-        side = requests.users if feature.scope == "user" else requests.items
+        side = requests.features(feature.scope)
         if feature.name not in side:
             raise ValueError(
                 f"The requests have no {feature.scope} feature {feature.name!r}; they "
@@ -241,7 +241,7 @@ def _parse(
     )
     ragged = tf.io.RaggedFeature(tf.float32, row_splits_dtype=tf.int64)
     parsing = {**spec.parsing_spec(), _ITEM_ROW: item_row}
-    for feature in spec.scope("item"):  # ragged: lists that differ must not be padded
+    for feature in spec.scope(*LISTED):  # ragged: lists that differ must not be padded
         parsing[feature.name] = tf.io.RaggedFeature(
             feature.dtype, row_splits_dtype=tf.int64
         )
@@ -260,12 +260,12 @@ def _parse(
         )
         read[name] = values.to_tensor(np.nan)
     size = tf.shape(read[label])[1]
-    for feature in spec.scope("item"):
+    for feature in spec.scope(*LISTED):
         values = x[feature.name]
         wrong = tf.debugging.assert_equal(
             values.row_lengths(),
             length * math.prod(feature.shape),
-            f"item feature {feature.name} and the labels differ in length",
+            f"{feature.scope} feature {feature.name} and the labels differ in length",
         )
         with tf.control_dependencies([wrong]):
             flat = values.to_tensor(feature.default)
@@ -306,11 +306,11 @@ def _example(
     values = {name: array[row][listed] for name, array in lists.items()}
     for feature in spec.features:
         name = feature.name
-        values[name] = (
-            requests.users[name][row]
-            if feature.scope == "user"
-            else requests.items[name][values[_ITEM_ROW]]
-        )
+        array = requests.features(feature.scope)[name]
+        if feature.scope == "item":
+            values[name] = array[values[_ITEM_ROW]]
+        else:
+            values[name] = array[row][listed if feature.scope == "pair" else ...]
     if requests.ids is not None:
         values["request_id"] = requests.ids[row]
     return tf.train.Example(features=tf.train.Features(feature=_encode(values)))

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from tfdistill.data.columns import numbers, require_columns
-from tfdistill.data.pair_set import PairSet
+from tfdistill.data.interactions import InteractionLog, places
 from tfdistill.data.requests import Requests
-from tfdistill.data.splits import Split
+from tfdistill.data.splits import Order, Split
+from tfdistill.pairs import Pairs
 
 __all__ = ["RequestParts", "windows"]
 
@@ -30,20 +31,22 @@ class RequestParts:
         test: Likewise.
         interactions: All (user, item) pairs of each part by its name, whatever their
             label; users by `Requests.group`, items by catalogue row.
+        log: All interactions, on the clock of the split; the value is the rating.
     """
 
     split: Split
     train: Requests
     valid: Requests
     test: Requests
-    interactions: Mapping[str, PairSet]
+    interactions: Mapping[str, Pairs]
+    log: InteractionLog
 
     @property
-    def known(self) -> PairSet:
+    def known(self) -> Pairs:
         """Pairs of the training part: what `RequestBatches` may know."""
         return self.interactions["train"]
 
-    def before(self, part: str) -> PairSet:
+    def before(self, part: str) -> Pairs:
         """Returns the pairs of the parts before this one.
 
         Args:
@@ -58,7 +61,8 @@ class RequestParts:
         names = list(self.interactions)
         if part not in names[1:]:
             raise ValueError(f"part must be one of {names[1:]}, got {part!r}.")
-        return _union([self.interactions[n] for n in names[: names.index(part)]])
+        first, *others = (self.interactions[n] for n in names[: names.index(part)])
+        return first.union(*others)
 
 
 def windows(
@@ -138,7 +142,8 @@ def windows(
     for frame in frames:
         require_columns(frame, columns)
     tables = [_table(f, users["user_id"], items["item_id"]) for f in frames]
-    interactions = [PairSet(t["user"], t["item"], num_items) for t in tables]
+    interactions = [Pairs(t["user"], t["item"], num_items) for t in tables]
+    clocks = [_clock(split.order, t, n, list_size, seed) for n, t in enumerate(tables)]
     made: list[Requests] = []
     for number, (frame, table) in enumerate(zip(frames, tables)):
         candidates, source, first = _lists(table, list_size)
@@ -148,7 +153,7 @@ def windows(
                 candidates,
                 source,
                 owner,
-                _union(interactions[: number + 1]),
+                interactions[0].union(*interactions[1 : number + 1]),
                 negatives,
                 np.random.default_rng((seed, number)),
             )
@@ -165,10 +170,15 @@ def windows(
             tasks={name: listed(numbers(frame, name), 0) for name in tasks},
             scores={name: listed(numbers(frame, name), np.nan) for name in scores},
             weights=None if weight is None else listed(numbers(frame, weight), 1),
+            clock=clocks[number][first],
+            time=None if split.order == "drawn" else time.astype(np.float64),
         )
         made.append(requests)
+    sizes = len(users["user_id"]), num_items
+    log = _log(split, tables, clocks, sizes, positive_from)
     train, valid, test = made
-    return RequestParts(split, train, valid, test, dict(zip(split.parts, interactions)))
+    pairs = dict(zip(split.parts, interactions))
+    return RequestParts(split, train, valid, test, pairs, log)
 
 
 def _check(list_size: int, history: int, negatives: int, num_items: int) -> None:
@@ -242,6 +252,47 @@ def _listed(
     return np.where(source >= 0, values[source], others).astype(np.float32)
 
 
+def _clock(
+    order: Order, table: pd.DataFrame, number: int, list_size: int, seed: int
+) -> np.ndarray:
+    """When each interaction of a part becomes known `[N]`: its part, and its place.
+
+    Where chance decides, the interactions of one list are known together, so that a
+    list knows other lists of its user.
+    """
+    user = table["user"].to_numpy()
+    place = places(order, user, table["time"].to_numpy(), (seed, number))
+    if order == "drawn":
+        _, _, first = _lists(table, list_size)
+        sizes = np.diff(np.append(first, len(table)))
+        place = np.repeat(place[first], sizes)
+    return number + place
+
+
+def _log(
+    split: Split,
+    tables: Sequence[pd.DataFrame],
+    clocks: Sequence[np.ndarray],
+    sizes: tuple[int, int],
+    positive_from: float,
+) -> InteractionLog:
+    """All interactions of a split, their ratings as values."""
+    table = pd.concat(tables)
+    ratings = [
+        frame["rating"].to_numpy(np.float32)[part["source"]]
+        for frame, part in zip(split.parts.values(), tables)
+    ]
+    return InteractionLog(
+        table["user"].to_numpy(),
+        table["item"].to_numpy(),
+        np.concatenate(clocks),
+        *sizes,
+        np.concatenate(ratings),
+        None if split.order == "drawn" else table["time"].to_numpy(np.float64),
+        positive_from,
+    )
+
+
 def _history(
     past: pd.DataFrame,
     user: np.ndarray,
@@ -259,19 +310,11 @@ def _history(
     return np.where(place >= start[:, np.newaxis], items, -1).astype(np.int64)
 
 
-def _union(sets: list[PairSet]) -> PairSet:
-    return PairSet(
-        np.concatenate([pairs.group for pairs in sets]),
-        np.concatenate([pairs.item for pairs in sets]),
-        sets[0].num_items,
-    )
-
-
 def _add_negatives(
     candidates: np.ndarray,
     source: np.ndarray,
     user: np.ndarray,
-    seen: PairSet,
+    seen: Pairs,
     count: int,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -145,6 +145,8 @@ def cascade_servable(
     towers = Towers.of(query_model, item_model, spec, allow_privileged)
     specs = [declared_spec(s.model, spec, allow_privileged) for s in stages]
     _check_sizes(recall, stages)
+    for stage, own in zip(stages, specs):
+        _refuse_pairs(stage.name, own)
     read = {name for own in (towers.users, towers.items, *specs) for name in own.names}
     users, item_spec = (
         spec.select(f.name for f in spec.scope(scope) if f.name in read)
@@ -361,6 +363,16 @@ class _Reference:
             for name in feature_names(ranker)
         }
         return called(ranker, features).numpy()
+
+
+def _refuse_pairs(name: str, spec: FeatureSpec) -> None:
+    pairs = [feature.name for feature in spec.scope("pair")]
+    if pairs:
+        raise ValueError(
+            f"Stage {name!r} reads the pair features {pairs}, but a cascade finds its "
+            "candidates itself, so no client can send them; serve the ranker alone, or "
+            "train one without them."
+        )
 
 
 def _check_sizes(recall: int, stages: Sequence[RankingStage]) -> None:

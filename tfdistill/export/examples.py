@@ -11,7 +11,7 @@ from tensorflow_serving.apis.input_pb2 import (  # type: ignore[import-untyped]
     ExampleListWithContext,
 )
 
-from tfdistill.data.spec import Feature, FeatureSpec
+from tfdistill.data.spec import LISTED, Feature, FeatureSpec
 
 __all__ = ["candidate_examples", "drawn_like", "elwc", "example_batch", "tf_examples"]
 
@@ -28,7 +28,8 @@ def example_batch(
         seed: Seed of the draws.
 
     Returns:
-        By name: user features `[B, *shape]`, item features `[B, L, *shape]`.
+        By name: user features `[B, *shape]`, item and pair features
+            `[B, L, *shape]`.
 
     Example:
         >>> from tfdistill.data.spec import Feature, FeatureSpec
@@ -38,9 +39,9 @@ def example_batch(
         {'age': (2,), 'price': (2, 5)}
     """
     rng = np.random.default_rng(seed)
-    sides = {"user": (batch_size,), "item": (batch_size, list_size)}
+    sizes = {"user": (batch_size,), **dict.fromkeys(LISTED, (batch_size, list_size))}
     return {
-        f.name: _drawn(f, spec, (*sides[f.scope], *f.shape), rng) for f in spec.features
+        f.name: _drawn(f, spec, (*sizes[f.scope], *f.shape), rng) for f in spec.features
     }
 
 
@@ -50,7 +51,7 @@ def drawn_like(
     """Draws as many requests and candidates as there are, none of their values.
 
     Args:
-        features: Raw features by name, user `[B, *shape]`, item `[B, L, *shape]`.
+        features: Raw features by name, user `[B, *shape]`, others `[B, L, *shape]`.
         spec: The features.
 
     Returns:
@@ -62,7 +63,7 @@ def drawn_like(
         >>> drawn_like({"price": np.zeros([3, 7])}, spec)["price"].shape
         (3, 7)
     """
-    items = spec.scope("item")
+    items = spec.scope(*LISTED)
     list_size = np.shape(features[items[0].name])[1] if items else 1
     batch_size = len(features[spec.names[0]])
     return example_batch(spec, batch_size=batch_size, list_size=list_size)
@@ -71,11 +72,11 @@ def drawn_like(
 def tf_examples(features: Mapping[str, Any], spec: FeatureSpec) -> np.ndarray:
     """Writes requests as the signature `tf_example` reads them: one tf.Example each.
 
-    User features come once, item features as one flat list over the candidates; see
+    User features come once, others as one flat list over the candidates; see
     `FeatureSpec.parsing_spec`.
 
     Args:
-        features: Raw features by name, user `[B, *shape]`, item `[B, L, *shape]`.
+        features: Raw features by name, user `[B, *shape]`, others `[B, L, *shape]`.
         spec: The features to write.
 
     Returns:
@@ -99,7 +100,7 @@ def candidate_examples(features: Mapping[str, Any], spec: FeatureSpec) -> np.nda
     Each repeats the user's features, so this is the slowest form of a request.
 
     Args:
-        features: Raw features by name, user `[B, *shape]`, item `[B, L, *shape]`.
+        features: Raw features by name, user `[B, *shape]`, others `[B, L, *shape]`.
         spec: The features to write.
 
     Returns:
@@ -113,7 +114,7 @@ def candidate_examples(features: Mapping[str, Any], spec: FeatureSpec) -> np.nda
         (2,)
     """
     columns = _arrays(features, spec)
-    users, items = spec.scope("user"), spec.scope("item")
+    users, items = spec.scope("user"), spec.scope(*LISTED)
     examples = []
     for row, place in _candidates(columns, spec):
         example = _example(items, columns, (row, place))
@@ -126,7 +127,7 @@ def elwc(features: Mapping[str, Any], spec: FeatureSpec) -> np.ndarray:
     """Writes requests as TF-Ranking's ExampleListWithContext, for the signature `elwc`.
 
     Args:
-        features: Raw features by name, user `[B, *shape]`, item `[B, L, *shape]`.
+        features: Raw features by name, user `[B, *shape]`, others `[B, L, *shape]`.
         spec: The features to write.
 
     Returns:
@@ -145,7 +146,7 @@ def elwc(features: Mapping[str, Any], spec: FeatureSpec) -> np.ndarray:
         for row in range(len(columns[spec.names[0]]))
     ]
     for row, place in _candidates(columns, spec):
-        example = _example(spec.scope("item"), columns, (row, place))
+        example = _example(spec.scope(*LISTED), columns, (row, place))
         lists[row].examples.append(example)
     return _serialized(lists)
 
@@ -158,7 +159,7 @@ def _candidates(
     columns: Mapping[str, np.ndarray], spec: FeatureSpec
 ) -> Iterator[tuple[int, ...]]:
     """Row and place of every candidate."""
-    return np.ndindex(*columns[spec.scope("item")[0].name].shape[:2])
+    return np.ndindex(*columns[spec.scope(*LISTED)[0].name].shape[:2])
 
 
 def _example(

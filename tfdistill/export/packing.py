@@ -19,7 +19,7 @@ def pack(
     """Packs raw features side by side, as the signature `packed` takes them.
 
     Args:
-        features: Raw features by name, user `[B, *shape]` and item `[B, L, *shape]`.
+        features: Raw features by name, user `[B, *shape]`, others `[B, L, *shape]`.
         spec: The features of the served model, in its order.
         mask: Bool `[B, L]`, False for a candidate that only fills a shorter list up;
             by default there is none.

@@ -64,7 +64,7 @@ def ranker_servable(
     several tasks gives the scores of each, by the name of its output such as
     `fine_click`, and has no `classify` and `regress`, whose answer is one value:
 
-    - `serving_default` takes one tensor per feature, user `[B, *shape]` and item
+    - `serving_default` takes one tensor per feature, user `[B, *shape]`, item and pair
       `[B, L, *shape]`;
     - `packed` takes them side by side in up to three tensors a side (`pack` makes
       them, the file `packing.json` describes them) and `mask [B, L]`; a masked

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfdistill.data.spec import Feature, FeatureSpec
+from tfdistill.data.spec import LISTED, Feature, FeatureSpec
 from tfdistill.export.example_lists import parse_lists
 from tfdistill.layers.embeddings import width
 from tfdistill.layers.packed import packed_order
@@ -32,7 +32,8 @@ def columnar(
     Args:
         function: What to serve.
         spec: Its features; each input is named as its feature, once it is saved.
-        lists: Whether item features are lists `[B, L, *shape]`, or else `[N, *shape]`.
+        lists: Whether item and pair features are lists `[B, L, *shape]`, or else
+            `[N, *shape]`.
         others: Further inputs, by the names that they have: none of a feature.
 
     Returns:
@@ -45,7 +46,7 @@ def columnar(
     }
     inputs.update({other.name: other for other in others})
     axes = [[name for name, x in inputs.items() if x.shape.rank]]
-    axes.append([f.name for f in spec.scope("item") if lists])
+    axes.append([f.name for f in spec.scope(*LISTED) if lists])
     twins = case_twins(inputs)
     inputs = {
         name: tf.TensorSpec(x.shape, x.dtype, name=safe_name(name, twins))
@@ -66,7 +67,7 @@ def of_packed(function: Function, spec: FeatureSpec) -> Any:
     """
     inputs = {"mask": tf.TensorSpec([None, None], tf.bool, name="mask")}
     for name, features in packed_order(spec).items():
-        lists = [None] if features[0].scope == "item" else []
+        lists = [None] if features[0].scope in LISTED else []
         shape = [None, *lists, sum(width(feature) for feature in features)]
         inputs[name] = tf.TensorSpec(shape, features[0].dtype, name=name)
     axes = [[*inputs], [name for name, x in inputs.items() if x.shape[1] is None]]
@@ -85,7 +86,7 @@ def from_examples(function: Function, spec: FeatureSpec) -> Any:
     Returns:
         A concrete function of `serialized [B]`.
     """
-    items = spec.scope("item")
+    items = spec.scope(*LISTED)
     parsing = _parsing(spec.scope("user"))
     for f in items:
         ragged = tf.io.RaggedFeature(tf.as_dtype(f.dtype), row_splits_dtype=tf.int32)
@@ -115,7 +116,7 @@ def from_candidates(function: Function, spec: FeatureSpec) -> Any:
 
     def parsed(inputs: tf.Tensor) -> Mapping[str, tf.Tensor]:
         columns = tf.io.parse_example(inputs, _parsing(spec.features))
-        for feature in spec.scope("item"):
+        for feature in spec.scope(*LISTED):
             columns[feature.name] = columns[feature.name][:, tf.newaxis]
         return function(columns)
 
@@ -138,7 +139,7 @@ def from_elwc(function: Function, spec: FeatureSpec) -> Any:
         columns, sizes = parse_lists(
             _of_like_size(serialized),
             _parsing(spec.scope("user")),
-            _parsing(spec.scope("item")),
+            _parsing(spec.scope(*LISTED)),
         )
         return function({**columns, "mask": tf.sequence_mask(sizes)})
 
@@ -184,7 +185,7 @@ def _of_like_size(records: tf.Tensor) -> tf.Tensor:
 def _lists(
     columns: Mapping[str, tf.RaggedTensor], features: Sequence[Feature]
 ) -> dict[str, tf.Tensor]:
-    """Dense item features `[B, L, *shape]` of flat lists, empty ones as the default."""
+    """Dense features `[B, L, *shape]` of flat lists, empty ones as the default."""
     if not features:
         return {}
     names, widths = [f.name for f in features], [width(f) for f in features]

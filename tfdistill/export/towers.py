@@ -93,7 +93,7 @@ def _one_side(spec: FeatureSpec, scope: str) -> FeatureSpec:
     others = [f.name for f in spec.features if f.scope != scope]
     if others:
         raise ValueError(
-            f"The tower of the {scope} side reads {others} of the other side; give the "
+            f"The tower of the {scope} side reads {others} of another scope; give the "
             "two towers as `JointNetwork.part(..., scope=...)`."
         )
     return spec

@@ -26,8 +26,8 @@ class FeatureEmbeddings(_keras.VariedOutputs, tf.keras.layers.Layer):
     padded values of sequences count for nothing, and a sequence becomes the mean of its
     embeddings: `e = sum_i m_i E[row(x_i)] / max(1, sum_i m_i)`.
 
-    Call it once per side (user features, item features): a call that mixes both is
-    refused, since it would make a query tower depend on items. Each call touches only
+    Call it once per scope (user, item, pair): a call that mixes them is refused, since
+    it would make a query tower depend on items. Each call touches only
     the features that it is given, so a student built from its own call stands alone.
     Share it by calling the same object; `embed_features` plans the calls.
 
@@ -37,7 +37,8 @@ class FeatureEmbeddings(_keras.VariedOutputs, tf.keras.layers.Layer):
         **kwargs: `name`, `trainable` and `dtype` of a Keras layer.
 
     Call arguments:
-        inputs: Raw features by name, user `[B, *shape]` or item `[B, L, *shape]`.
+        inputs: Raw features by name, user `[B, *shape]`, or item or pair
+            `[B, L, *shape]`.
         pool: Whether a sequence becomes a mean; for attention over it, False.
 
     Returns:
@@ -47,7 +48,7 @@ class FeatureEmbeddings(_keras.VariedOutputs, tf.keras.layers.Layer):
         `[..., n]`.
 
     Raises:
-        ValueError: If a call has an unknown feature or mixes the two sides.
+        ValueError: If a call has an unknown feature or mixes scopes.
 
     Example:
         >>> from tfdistill.data.spec import Feature, FeatureSpec, Table
@@ -94,8 +95,8 @@ class FeatureEmbeddings(_keras.VariedOutputs, tf.keras.layers.Layer):
         features = self.spec.select(inputs).features
         if len({feature.scope for feature in features}) > 1:
             raise ValueError(
-                f"A call takes features of one side, got both: {sorted(inputs)}. Call "
-                "the layer once for the user features and once for the item features."
+                f"A call takes features of one scope, got {sorted(inputs)}. Call the "
+                "layer once for the user, the item and the pair features."
             )
         outputs: dict[str, Any] = {}
         by_dim: dict[int, list[Feature]] = {}
@@ -258,7 +259,7 @@ def embed_features(
         uses: For each model, the names of the features that it reads.
 
     Returns:
-        By feature name: `[B, d]` for user features, `[B, L, d]` for item features.
+        By feature name: `[B, d]` for user features, `[B, L, d]` for the others.
 
     Raises:
         ValueError: If a model reads a feature that is not in the spec or the inputs.
@@ -295,7 +296,7 @@ def embed_features(
 def audiences(
     spec: FeatureSpec, uses: Mapping[str, Iterable[str]]
 ) -> list[tuple[str, ...]]:
-    """Groups the features of one side that are read by the same models.
+    """Groups the features of one scope that are read by the same models.
 
     Args:
         spec: The features.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import tensorflow as tf
 
-from tfdistill.data.spec import Feature, FeatureSpec
+from tfdistill.data.spec import LISTED, Feature, FeatureSpec
 from tfdistill.layers.embeddings import FeatureEmbeddings, masked_mean, width
 
 __all__ = ["PackedEmbeddings", "packed_order", "unpacked"]
@@ -23,7 +23,8 @@ def packed_order(spec: FeatureSpec) -> dict[str, tuple[Feature, ...]]:
     A feature has one column, one of shape `(n,)` has n, and they follow each other in
     the order of the spec. There are up to three tensors a side: `user_ids` int64,
     `user_strings` and `user_numbers` float32 `[B, columns]`, and `item_ids`,
-    `item_strings` and `item_numbers` `[B, L, columns]`.
+    `item_strings` and `item_numbers` `[B, L, columns]`, which have the pair features,
+    too.
 
     Args:
         spec: The features.
@@ -39,10 +40,11 @@ def packed_order(spec: FeatureSpec) -> dict[str, tuple[Feature, ...]]:
         {'user_numbers': ['age', 'income'], 'item_numbers': ['price']}
     """
     order: dict[str, list[Feature]] = {}
-    for scope, (dtype, kind) in itertools.product(("user", "item"), _KINDS.items()):
-        features = [f for f in spec.scope(scope) if f.dtype == dtype]
+    sides = {"user": spec.scope("user"), "item": spec.scope(*LISTED)}
+    for side, (dtype, kind) in itertools.product(sides, _KINDS.items()):
+        features = [f for f in sides[side] if f.dtype == dtype]
         if features:
-            order[f"{scope}_{kind}"] = features
+            order[f"{side}_{kind}"] = features
     return {name: tuple(features) for name, features in order.items()}
 
 
@@ -56,7 +58,7 @@ def unpacked(
         spec: The features.
 
     Returns:
-        By name: user `[B, *shape]`, item `[B, L, *shape]`.
+        By name: user `[B, *shape]`, item and pair `[B, L, *shape]`.
 
     Example:
         >>> spec = FeatureSpec((Feature("age", "numeric", "user"),
@@ -126,7 +128,7 @@ class PackedEmbeddings:
             names: Names of features, in the order that is wanted.
 
         Returns:
-            `[B, d]` for user features, `[B, L, d]` for item features.
+            `[B, d]` for user features, `[B, L, d]` for those of candidates.
         """
         runs: list[_Place] = []
         for key, start, stop in (self._places[name] for name in names):

@@ -16,7 +16,7 @@ from tfdistill.layers.towers import (
     folded_mlp,
     mlp,
 )
-from tfdistill.models.inputs import NetInputs
+from tfdistill.models.inputs import NetInputs, concatenated
 
 __all__ = ["Architecture", "CoarseTwoTower", "DcnV2", "Dnn", "TwoTower"]
 
@@ -167,6 +167,12 @@ class TwoTower:
 
         With `shared` the scores are `[B, L - shared + B * shared]`.
         """
+        if inputs.pairs:
+            raise ValueError(
+                f"Net {name!r} of two towers reads the pair features "
+                f"{sorted(inputs.pairs)}, but a product of two vectors has no place "
+                "for them: leave them to a ranker, such as Dnn or CoarseTwoTower."
+            )
         query = self._query(inputs, f"{name}_query")
         candidates = self._tower(inputs.item, f"{name}_item")
         scores = SharedDot(self.shared, name=f"{name}_dot")((query, candidates))
@@ -201,8 +207,9 @@ class TwoTower:
 class CoarseTwoTower:
     """Two towers with a light interaction: the student of coarse ranking.
 
-    `z = w . [q * c | relu(W (q * c) + b)]`: the towers are computed once per user and
-    once per item; only a product of vectors and a small layer are left for each pair.
+    `z = w . [v | relu(W v + b)]` with `v = [q * c | p]`: the towers are computed once
+    per user and once per item; only a product of vectors, the pair features p and a
+    small layer are left for each pair.
 
     Args:
         units: Widths of the hidden layers of each tower.
@@ -225,7 +232,7 @@ class CoarseTwoTower:
     def __call__(self, inputs: NetInputs, *, name: str) -> dict[str, tf.Tensor]:
         """Returns `name` `[B, L]` and the layer `name_hidden` `[B, L, interaction]`."""
         towers = TwoTower(self.units, self.dim, self.l2)
-        pair = towers(inputs, name=f"{name}_tower")
+        pair = towers(inputs.without_pairs(), name=f"{name}_tower")
         query = tf.keras.layers.Reshape([1, self.dim], name=f"{name}_query_row")(
             pair[f"{name}_tower_query"]
         )
@@ -233,7 +240,7 @@ class CoarseTwoTower:
             [query, pair[f"{name}_tower_item"]]
         )
         layers = mlp(
-            product,
+            concatenated([product, *inputs.pairs.values()]),
             (self.interaction,),
             name=name,
             kernel_regularizer=kernel_l2(self.l2),

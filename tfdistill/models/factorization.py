@@ -115,5 +115,5 @@ def first_order(inputs: NetInputs, name: str, l2: float) -> tf.Tensor:
 
 def _orders(inputs: NetInputs, name: str, l2: float) -> list[tf.Tensor]:
     """The first and the second order of a factorisation machine."""
-    sides = list(inputs.users.values()), list(inputs.items.values())
+    sides = list(inputs.users.values()), list(inputs.listed.values())
     return [first_order(inputs, name, l2), FieldPairs(name=f"{name}_pairs")(sides)]

@@ -27,12 +27,14 @@ class NetInputs:
         users: Vectors of the user features by name, `[B, d_f]`; a sequence is the mean
             of its embeddings. A ranker may do without any.
         items: Vectors of the item features by name, `[B, L, d_f]`.
+        pairs: Those of the pair features, `[B, L, d_f]`. They are of the candidates,
+            but no tower of items alone can read them.
         embedded: The same features before a shared representation; by default equal.
         unpooled: Gives the vectors `[B, n, d]` and the bool mask `[B, n]` of a user
             sequence by name, in the space of `embedded`; by default there is none.
 
     Raises:
-        ValueError: If there is no item feature.
+        ValueError: If there is neither an item nor a pair feature.
 
     Example:
         >>> from tfdistill.models import Dnn
@@ -45,11 +47,12 @@ class NetInputs:
 
     users: Mapping[str, tf.Tensor]
     items: Mapping[str, tf.Tensor]
+    pairs: Mapping[str, tf.Tensor] = dataclasses.field(default_factory=dict)
     embedded: Mapping[str, tf.Tensor] = dataclasses.field(default_factory=dict)
     unpooled: Callable[[str], tuple[tf.Tensor, tf.Tensor]] | None = None
 
     def __post_init__(self) -> None:
-        if not self.items:
+        if not self.listed:
             raise ValueError(
                 f"A net reads no item feature, only {sorted(self.users)}; give it one, "
                 "or all candidates score the same."
@@ -59,17 +62,27 @@ class NetInputs:
     def user(self) -> tf.Tensor:
         """All user features side by side, `[B, d_u]`; d_u is 0 where there is none."""
         if not self.users:
-            return NoUser()(next(iter(self.items.values())))
+            return NoUser()(next(iter(self.listed.values())))
         return concatenated(list(self.users.values()))
 
     @functools.cached_property
     def item(self) -> tf.Tensor:
-        """All item features side by side, `[B, L, d_i]`."""
-        return concatenated(list(self.items.values()))
+        """All features of the candidates side by side, `[B, L, d_i]`."""
+        return concatenated(list(self.listed.values()))
+
+    @property
+    def listed(self) -> dict[str, tf.Tensor]:
+        """The features of the candidates: of items, then of pairs."""
+        return {**self.items, **self.pairs}
+
+    def without_pairs(self) -> NetInputs:
+        """Returns what the two towers of a net can read, each its own side."""
+        return dataclasses.replace(self, pairs={})
 
     def fields(self) -> tf.Tensor:
         """Every feature as one field, `[B, L, F, d]`; all must have one width."""
-        return StackFields()((list(self.users.values()), list(self.items.values())))
+        sides = list(self.users.values()), list(self.listed.values())
+        return StackFields()(sides)
 
     def sequence(self, name: str) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the vectors `[B, n, d]` of a user sequence and its mask `[B, n]`.
@@ -95,7 +108,7 @@ class NetInputs:
         Raises:
             ValueError: If the net does not read it.
         """
-        there = self.embedded or {**self.users, **self.items}
+        there = self.embedded or {**self.users, **self.listed}
         if name not in there:
             raise ValueError(
                 f"The net does not read the feature {name!r}, only {sorted(there)}."

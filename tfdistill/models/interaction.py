@@ -237,7 +237,7 @@ class SeNetDnn:
         regularizer = kernel_l2(self.l2)
         users, items = (
             [int(vector.shape[-1]) for vector in side.values()]
-            for side in (inputs.users, inputs.items)
+            for side in (inputs.users, inputs.listed)
         )
         gates = FoldedDense(
             len(users) + len(items),

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 import tensorflow as tf
 
-from tfdistill.data.spec import FeatureSpec
+from tfdistill.data.spec import LISTED, FeatureSpec
 from tfdistill.layers.embeddings import FeatureEmbeddings, audiences
 from tfdistill.layers.fields import FieldProjection
 from tfdistill.layers.gradients import GradientBlock
@@ -94,12 +94,13 @@ class Sharing:
                 n: GradientBlock()(vectors[n]) if n in self._features else vectors[n]
                 for n in spec.names
             }
-        users, items = (
+        users, items, pairs = (
             {feature.name: vectors[feature.name] for feature in spec.scope(scope)}
-            for scope in ("user", "item")
+            for scope in ("user", *LISTED)
         )
         seen = {name: embedded[name] for name in spec.names}
-        return NetInputs(users, items, seen, functools.partial(self._sequence, net))
+        unpooled = functools.partial(self._sequence, net)
+        return NetInputs(users, items, pairs, seen, unpooled)
 
     def _sequence(self, net: str, name: str) -> tuple[tf.Tensor, tf.Tensor]:
         """The vectors of a net's sequence and their mask."""

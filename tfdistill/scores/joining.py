@@ -155,6 +155,8 @@ def join_requests(
             columns[name] = requests.users[name][row]
         elif name in requests.items:
             columns[name] = requests.items[name][item]
+        elif name in requests.listed_pairs:
+            columns[name] = requests.listed_pairs[name][row, position]
     asked = {n: columns[n] for n in store.manifest.keys if n in columns}
     values, coverage = find(store, asked)
     made = {}

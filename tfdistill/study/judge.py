@@ -9,11 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.batching import RequestBatches
-from tfdistill.data.pair_set import PairSet
 from tfdistill.data.requests import Requests
 from tfdistill.identity import described
 from tfdistill.metrics import (
-    Pairs,
     Reliability,
     dot_scores,
     ranking_summary,
@@ -21,6 +19,7 @@ from tfdistill.metrics import (
     retrieval_summary,
     top_k,
 )
+from tfdistill.pairs import Pairs
 
 __all__ = [
     "RECALL_CUT",
@@ -42,8 +41,11 @@ class Ranker:
 
     Args:
         model: Features by name to `{output: [B, L]}`.
-        requests: Where the features of users and items are.
+        requests: Where the features of users, items and pairs are.
         output: Name of the output; by default the model's only one.
+
+    Raises:
+        ValueError: If it reads a pair feature that only listed candidates have.
     """
 
     def __init__(
@@ -52,19 +54,22 @@ class Ranker:
         self._model, self._output = model, output or next(iter(model.output))
         self._user = {k: v for k, v in requests.users.items() if k in model.input}
         self._item = {k: v for k, v in requests.items.items() if k in model.input}
-        self._num_items = requests.num_items
+        self._pairs = tuple(set(requests.listed_pairs) & set(model.input))
+        requests.require_sources("A ranker of any items", self._pairs)
+        self._requests = requests
 
     def __call__(self, rows: np.ndarray, candidates: np.ndarray) -> np.ndarray:
         """Scores candidates `[b, N]` (-1 padded) of the request rows `[b]`."""
         present = np.maximum(candidates, 0)
         features = {name: values[rows] for name, values in self._user.items()}
         features.update({name: v[present] for name, v in self._item.items()})
+        features.update(self._requests.pair_values(self._pairs, rows, present))
         return self._model(features)[self._output].numpy()
 
     def catalogue(self, rows: np.ndarray) -> np.ndarray:
         """Scores the whole catalogue `[b, I]` for the request rows `[b]`."""
-        everything = np.arange(self._num_items)
-        return self(rows, np.broadcast_to(everything, (len(rows), self._num_items)))
+        size = self._requests.num_items
+        return self(rows, np.broadcast_to(np.arange(size), (len(rows), size)))
 
 
 class Recaller:
@@ -140,14 +145,38 @@ class ListJudge:
                 found[name].append(values.numpy())
         return {name: np.concatenate(values) for name, values in found.items()}
 
+    def over_catalogue(self, what: str) -> CatalogueJudge:
+        """Returns the judge itself if it ranks the whole catalogue.
+
+        Args:
+            what: What needs it, for the error.
+
+        Raises:
+            ValueError: If it judges lists alone.
+        """
+        raise ValueError(
+            f"{what} is judged over the whole catalogue, which needs a CatalogueJudge, "
+            f"got {type(self).__name__}: make the problem with `item=`, the column of "
+            "the item."
+        )
+
     def labels(self, task: str = "") -> tuple[np.ndarray, np.ndarray]:
         """Returns the labels `[R, L]` of a task and where there is one."""
         labels = self.requests.tasks[task] if task else self.requests.labels
         return np.nan_to_num(labels), self._listed & ~np.isnan(labels)
 
-    def ranking(self, logits: np.ndarray, task: str = "") -> dict[str, float]:
-        """Returns all metrics of a ranker, from its logits `[R, L]` of a task."""
+    def ranking(
+        self, logits: np.ndarray, task: str = "", *, scored: Any = True
+    ) -> dict[str, float]:
+        """Returns all metrics of a ranker, from its logits `[R, L]` of a task.
+
+        Args:
+            logits: The logits.
+            task: The task.
+            scored: bool `[R, L]`, where there are logits.
+        """
         labels, mask = self.labels(task)
+        mask = mask & scored
         head = self.head
         if head is not None:
             head = head[np.maximum(self.requests.candidates, 0)]
@@ -165,10 +194,15 @@ class ListJudge:
         even = np.zeros(self.requests.labels.shape, np.float32)
         return {k for k, v in self.ranking(even, task).items() if not np.isnan(v)}
 
-    def calibration(self, logits: np.ndarray, task: str = "") -> Reliability:
-        """Returns the reliability bins of a ranker, from its logits of a task."""
-        labels, mask = self.labels(task)
-        return reliability(labels, logits, mask=mask)
+    def calibration(self, logits: np.ndarray, *, scored: Any = True) -> Reliability:
+        """Returns the reliability bins of a ranker, from its logits `[R, L]`.
+
+        Args:
+            logits: The logits.
+            scored: bool `[R, L]`, where there are logits.
+        """
+        labels, mask = self.labels()
+        return reliability(labels, logits, mask=mask & scored)
 
 
 class CatalogueJudge(ListJudge):
@@ -195,23 +229,31 @@ class CatalogueJudge(ListJudge):
     def __init__(
         self,
         requests: Requests,
-        seen: PairSet,
+        seen: Pairs,
         head: np.ndarray,
         *,
-        relevant: PairSet | None = None,
+        relevant: Pairs | None = None,
     ) -> None:
         requests.require_catalogue("CatalogueJudge")
         super().__init__(requests, head)
         self.popular = head
         users, self.first = np.unique(requests.group, return_index=True)
-        self.seen = _of_users(users, seen)
-        found = PairSet.positives(requests) if relevant is None else relevant
-        self.relevant = _of_users(users, found)
-        if relevant is not None and not self.relevant.user.size:
+        self.seen = seen.among(users)
+        found = requests.positives() if relevant is None else relevant
+        self.relevant = found.among(users)
+        if relevant is not None and not len(self.relevant):
             raise ValueError(
                 f"CatalogueJudge: none of the {len(relevant)} relevant pairs is of one "
                 f"of the {len(users)} users of the requests, as numbered in `group`."
             )
+
+    def over_catalogue(self, what: str) -> CatalogueJudge:
+        """Returns the judge itself.
+
+        Args:
+            what: What needs it.
+        """
+        return self
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -248,12 +290,6 @@ class CatalogueJudge(ListJudge):
     ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
         """Returns the ranker as a function of judged users and candidates."""
         return lambda users, candidates: ranker(self.first[users], candidates)
-
-
-def _of_users(users: np.ndarray, pairs: PairSet) -> Pairs:
-    """The pairs of the users in a sorted list, by their places in it."""
-    kept = np.isin(pairs.group, users)
-    return Pairs(np.searchsorted(users, pairs.group[kept]), pairs.item[kept])
 
 
 def _only(outputs: Mapping[str, tf.Tensor]) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from tfdistill.export import RankingStage, Servable, cascade_servable
 from tfdistill.metrics import Reranker, retrieval_summary, run_cascade
-from tfdistill.study.judge import CatalogueJudge
+from tfdistill.study.judge import ListJudge
 from tfdistill.study.trained import (
     Catalogue,
     TrainedNet,
@@ -42,6 +42,12 @@ class Nets(Mapping[str, TrainedNet]):
 
     def __len__(self) -> int:
         return len(self._nets)
+
+    @property
+    def teacher(self) -> TrainedNet | None:
+        """The net that is no student, None where all are."""
+        others = [name for name in self if name not in self.students]
+        return self[others[0]] if others else None
 
     def cascade(self, *, page: int = 10, **keep: int) -> Cascade:
         """Returns the students one after the other: a recall net, then rankers.
@@ -107,7 +113,7 @@ class Cascade:
         """The later stages."""
         return cast("dict[str, TrainedRanker]", dict(list(self.nets.items())[1:]))
 
-    def kept(self, judge: CatalogueJudge) -> dict[str, np.ndarray]:
+    def kept(self, judge: ListJudge) -> dict[str, np.ndarray]:
         """Runs it for every judged user.
 
         Args:
@@ -116,6 +122,7 @@ class Cascade:
         Returns:
             Item rows int32 `[U, kept]` of each stage, best first.
         """
+        judge = judge.over_catalogue("A cascade")
         first, *later = self.keep
         rerankers = [
             Reranker(name, judge.for_users(net.ranker(judge.requests)), keep)
@@ -123,12 +130,13 @@ class Cascade:
         ]
         return run_cascade(self.recall.top(judge, first), rerankers)
 
-    def metrics(self, judge: CatalogueJudge) -> dict[str, float]:
+    def metrics(self, judge: ListJudge) -> dict[str, float]:
         """Returns the metrics of the page.
 
         Args:
             judge: The judge.
         """
+        judge = judge.over_catalogue("A cascade")
         *_, page = self.kept(judge).values()
         cuts = (self.keep[-1],)
         return retrieval_summary(page, judge.relevant, judge.popular, cuts=cuts)

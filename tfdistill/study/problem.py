@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,16 +12,19 @@ import pandas as pd
 from rich.console import Console
 
 from tfdistill.data.columns import codes, require_columns
-from tfdistill.data.csv_files import rows_by_line
 from tfdistill.data.implicit import ImplicitFeedback
-from tfdistill.data.pair_set import PairSet
-from tfdistill.data.readers import read_table
+from tfdistill.data.interactions import InteractionLog
+from tfdistill.data.readers import rows_of
 from tfdistill.data.requests import Requests
 from tfdistill.data.spec import FeatureSpec
+from tfdistill.data.summary import DataSummary
 from tfdistill.data.times import instants
-from tfdistill.files import read_as
+from tfdistill.data.windows import RequestParts
 from tfdistill.metrics import head_items
-from tfdistill.study.impressions import Impressions
+from tfdistill.pairs import Pairs
+from tfdistill.report import Data
+from tfdistill.study.about import about
+from tfdistill.study.impressions import Impressions, table_name
 from tfdistill.study.judge import CatalogueJudge, ListJudge
 from tfdistill.study.trained import Catalogue
 
@@ -41,15 +43,37 @@ class Problem:
         known: Training pairs, which are drawn as no negatives.
         item_ids: `[I]`, what the items are called.
         feedback: The interactions, where the problem was made of them alone.
+        described: Where the data came from and how they were split, for reports.
+        facts: What a reader of reports must know besides, by its label.
+        summary: What the impressions look like.
+        log: Who took what and when, for baselines and scorers of pairs: all parts.
     """
 
     spec: FeatureSpec
     train: Requests
     valid: ListJudge
     test: ListJudge
-    known: PairSet | None = None
+    known: Pairs | None = None
     item_ids: np.ndarray | None = None
     feedback: ImplicitFeedback | None = None
+    described: Data | None = None
+    facts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    summary: DataSummary | None = None
+    log: InteractionLog | None = None
+
+    @property
+    def about(self) -> Data:
+        """Where the data came from, how they were split, and what is in them."""
+        if self.described is not None:
+            return self.described
+        parts = self._parts
+        rows = sum(int((part.candidates >= 0).sum()) for part in parts.values())
+        return about("Requests in memory.", rows, "as given", parts)
+
+    @property
+    def _parts(self) -> dict[str, Requests]:
+        valid, test = self.valid.requests, self.test.requests
+        return {"train": self.train, "valid": valid, "test": test}
 
     @property
     def items(self) -> Catalogue:
@@ -146,10 +170,25 @@ class Problem:
             separator,
             item,
         )
-        requests, _ = data.read(console=console)
+        return cls.of(data, *data.read(console=console))
+
+    @classmethod
+    def of(cls, data: Impressions, requests: Requests, summary: DataSummary) -> Problem:
+        """Makes a problem of impressions that are read already.
+
+        Args:
+            data: What they are.
+            requests: What was read, perhaps with scores besides.
+            summary: What they look like.
+        """
         parts = data.parts(requests)
-        ids = None if item is None else requests.items.get(item)
-        return cls.from_parts(spec, parts, item_ids=ids)
+        ids = None if data.item is None else requests.items.get(data.item)
+        log = None if data.item is None else InteractionLog.of_requests(parts)
+        return dataclasses.replace(
+            cls.from_parts(data.spec, parts, item_ids=ids, log=log),
+            described=about(f"Read from {data.name}.", summary.rows, data.split, parts),
+            summary=summary,
+        )
 
     @classmethod
     def from_parts(
@@ -158,6 +197,7 @@ class Problem:
         parts: Mapping[str, Requests],
         *,
         item_ids: np.ndarray | None = None,
+        log: InteractionLog | None = None,
     ) -> Problem:
         """Makes a problem of requests that are split already.
 
@@ -165,19 +205,21 @@ class Problem:
             spec: The features.
             parts: Requests of `"train"`, `"valid"` and `"test"`, over one catalogue.
             item_ids: `[I]`, what the items are called.
+            log: Who took what and when, such as `RequestParts.log`.
         """
         train, valid, test = (parts[name] for name in ("train", "valid", "test"))
         if not train.catalogue:
             return cls(spec, train, ListJudge(valid), ListJudge(test))
-        clicked, later = PairSet.positives(train), PairSet.positives(valid)
-        head = head_items(np.bincount(clicked.item, minlength=train.num_items))
+        clicked, later = train.positives(), valid.positives()
+        head = head_items(clicked.per_item())
         return cls(
             spec,
             train,
             CatalogueJudge(valid, clicked, head),
             CatalogueJudge(test, clicked.union(later), head),
-            PairSet.shown(train),
+            train.shown(),
             item_ids,
+            log=log,
         )
 
     @classmethod
@@ -216,13 +258,24 @@ class Problem:
             ValueError: If a column is missing or a value is none.
         """
         frame = _interactions(table, user, item, time, time_format, separator)
-        data = ImplicitFeedback.from_frame("interactions", frame, core=core)
+        name = f"Interactions of {table_name(table)}."
+        data = ImplicitFeedback.from_frame(name, frame, core=core)
+        return cls.from_feedback(data, dim=dim)
+
+    @classmethod
+    def from_feedback(cls, data: ImplicitFeedback, *, dim: int = 32) -> Problem:
+        """Makes a problem of interactions that are split already.
+
+        Args:
+            data: The interactions, such as those of a public set.
+            dim: Width of a user's and of an item's vector.
+        """
         head = head_items(data.popularity)
         valid, test = (
             CatalogueJudge(data.requests(part), data.seen(part), head)
             for part in ("valid", "test")
         )
-        return cls(
+        made = cls(
             data.spec(dim),
             data.requests("train"),
             valid,
@@ -230,6 +283,36 @@ class Problem:
             data.train,
             data.item_ids,
             data,
+            log=data.log,
+        )
+        rows = len(data.train) + len(data.valid) + len(data.test)
+        described = about(data.name, rows, "of each user's interactions", made._parts)
+        return dataclasses.replace(made, described=described)
+
+    @classmethod
+    def from_windows(cls, spec: FeatureSpec, parts: RequestParts) -> Problem:
+        """Makes a problem of interactions that are cut into lists, with their features.
+
+        Args:
+            spec: The features.
+            parts: What `windows` gave; `item_id` is what the items are called.
+        """
+        items = parts.train.items
+        counts = np.bincount(parts.known.item, minlength=parts.train.num_items)
+        head = head_items(counts)
+        valid, test = (
+            CatalogueJudge(getattr(parts, part), parts.before(part), head)
+            for part in ("valid", "test")
+        )
+        return cls(
+            spec,
+            parts.train,
+            valid,
+            test,
+            parts.known,
+            items["item_id"],
+            log=parts.log,
+            facts={"Split": parts.split.sentence},
         )
 
 
@@ -243,17 +326,12 @@ def _interactions(
 ) -> pd.DataFrame:
     """The three columns under the names that splits know."""
     columns = (user, item, time)
-    with contextlib.ExitStack() as stack:
-        if isinstance(table, (str, Path)):
-            path = Path(table)
-            table = read_table(path, columns, separator=separator)
-            stack.enter_context(read_as(path, "interactions"))
-            stack.enter_context(rows_by_line(path, separator=separator, wanted=columns))
-        require_columns(table, columns)
+    with rows_of(table, columns, "interactions", separator=separator) as frame:
+        require_columns(frame, columns)
         keys = {
-            name: codes(table, column)
+            name: codes(frame, column)
             for name, column in (("user_id", user), ("item_id", item))
         }
-        when = instants(table[time], time, time_format)
+        when = instants(frame[time], time, time_format)
     values = {name: distinct[code] for name, (code, distinct) in keys.items()}
     return pd.DataFrame({**values, "timestamp": when})

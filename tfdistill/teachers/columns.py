@@ -119,7 +119,7 @@ class Columns:
       among them, in order: a year stays ordered. Where it has shape `(n,)` it is one
       column per value, 0 or 1. Any feature of shape `(n,)` gives the number of its
       values, too.
-    - A larger one, and every pair of a user and an item feature, is an `Encoding`. The
+    - A larger one, and every cross of a user and an item feature, is an `Encoding`. The
       rows of the training part get theirs from the other four fifths of the rows, so
       that none has seen its own label. A history crossed with the item tells how
       those who liked the same items took to this one.

@@ -10,10 +10,10 @@ from scipy import sparse
 from scipy.linalg import lapack
 
 from tfdistill.data.implicit import ImplicitFeedback
-from tfdistill.data.pair_set import PairSet
 from tfdistill.data.teacher_lists import RankedLists
 from tfdistill.identity import fingerprint
-from tfdistill.metrics.retrieval import Pairs, retrieval_ndcg, scored_top_k, top_k
+from tfdistill.metrics.retrieval import retrieval_ndcg, scored_top_k, top_k
+from tfdistill.pairs import Pairs
 
 __all__ = ["Ease", "tuned_ease"]
 
@@ -50,7 +50,7 @@ class Ease:
         ValueError: If `l2` or `memory` is not above 0 or a user is out of range.
 
     Example:
-        >>> pairs = PairSet([0, 0, 1], [0, 1, 1], num_items=3)
+        >>> pairs = Pairs([0, 0, 1], [0, 1, 1], num_items=3)
         >>> Ease(pairs, 2, l2=1.0)(np.array([1]))[0, 0].round(2)
         0.33
 
@@ -61,7 +61,7 @@ class Ease:
 
     def __init__(
         self,
-        pairs: PairSet,
+        pairs: Pairs,
         num_users: int,
         *,
         l2: float,
@@ -73,13 +73,14 @@ class Ease:
                 f"`l2` and `memory` must be above 0, received {l2!r} and {memory!r}. "
                 "Try 100 and 10."
             )
-        user, item = pairs.group, pairs.item
+        user, item = pairs.user, pairs.item
         if user.max(initial=-1) >= num_users:
             raise ValueError(
                 f"`pairs` must be about users below {num_users}, received "
                 f"{user.max()}. Renumber the users from 0."
             )
         self.l2, self.memory, self._recent = l2, memory, recent
+        self._seen = pairs
         shape = num_users, pairs.num_items
         ones = np.ones(len(user), np.float32)
         self._x = sparse.csr_matrix((ones, (user, item)), shape)
@@ -119,9 +120,8 @@ class Ease:
         Args:
             size: How many items of each user, 500 as a rule.
         """
-        user, item = self._x.nonzero()
-        seen = Pairs(user.astype(np.int64), item.astype(np.int64))
-        return RankedLists(*scored_top_k(self, self._x.shape[0], size, seen=seen))
+        users = self._x.shape[0]
+        return RankedLists(*scored_top_k(self, users, size, seen=self._seen))
 
     @property
     def fingerprint(self) -> str:
@@ -131,17 +131,25 @@ class Ease:
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         """Returns the scores `[b, I]` of user rows `[b]`, float32."""
-        asked = self._x[rows]
         if self._recent is not None:
-            asked = self._newest(self._recent[rows])
+            return self.answer(self._newest(self._recent[rows]))
         if not self._dual:
-            through = asked @ self._inverse
-        elif self._recent is None:  # X P = A X
-            through = self._inverse[rows] @ self._x
-        else:
+            return self.answer(self._x[rows])
+        through = self._inverse[rows] @ self._x  # X P = A X
+        return self._x[rows].toarray() - through / self._diagonal
+
+    def answer(self, asked: sparse.csr_matrix) -> np.ndarray:
+        """Returns the scores `[b, I]` of any items with weights, float32 `[b, I]`.
+
+        Args:
+            asked: What is known of whoever asks, trained on or not: `S = W B`.
+        """
+        if self._dual:
             explained = (asked @ self._x.T @ self._inverse) @ self._x
             through = (asked.toarray() - explained) / np.float32(self.l2)
-        return asked.toarray() - through / self._diagonal  # S = X - X P / diag(P)
+        else:
+            through = asked @ self._inverse
+        return asked.toarray() - through / self._diagonal  # S = W - W P / diag(P)
 
     def _newest(self, last: np.ndarray) -> sparse.csr_matrix:
         """The weights `[b, I]` of users' last items `[b, H]`."""
@@ -161,8 +169,8 @@ class Ease:
 
 
 def tuned_ease(
-    train: PairSet,
-    valid: PairSet,
+    train: Pairs,
+    valid: Pairs,
     num_users: int,
     penalties: Sequence[float] = (20.0, 80.0, 300.0, 1000.0),
     *,
@@ -183,18 +191,17 @@ def tuned_ease(
         The best model, and NDCG@10 over the whole catalogue by penalty.
 
     Example:
-        >>> train = PairSet([0, 0, 1, 2, 2], [0, 1, 1, 0, 2], num_items=12)
-        >>> valid = PairSet([1], [0], num_items=12)
+        >>> train = Pairs([0, 0, 1, 2, 2], [0, 1, 1, 0, 2], num_items=12)
+        >>> valid = Pairs([1], [0], num_items=12)
         >>> model, scores = tuned_ease(train, valid, 3, penalties=(1.0,))
         >>> model.l2, scores
         (1.0, {1.0: 1.0})
     """
-    seen, relevant = (Pairs(part.group, part.item) for part in (train, valid))
     found, best = {}, None
     for l2 in penalties:
         model = Ease(train, num_users, l2=l2, recent=recent, memory=memory)
-        top = top_k(model, num_users, 10, seen=seen)
-        found[l2] = retrieval_ndcg(top, relevant, 10).value
+        top = top_k(model, num_users, 10, seen=train)
+        found[l2] = retrieval_ndcg(top, valid, 10).value
         if found[l2] == max(found.values()):
             best = model
     if best is None:

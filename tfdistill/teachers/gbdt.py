@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -21,17 +21,54 @@ from tfdistill.teachers.columns import Columns, Encoding
 
 __all__ = ["GbdtTeacher"]
 
+Objective = Literal["binary", "lambdarank"]
+
 _ENCODED = ("keys", "odds", "share")
+
+_COMMON: dict[str, Any] = {
+    "bagging_freq": 1,
+    "deterministic": True,
+    "force_row_wise": True,
+    "verbosity": -1,
+}
+_OBJECTIVES: dict[str, dict[str, Any]] = {
+    "binary": {
+        "objective": "binary",
+        "metric": "binary_logloss",
+        "learning_rate": 0.05,
+        "num_leaves": 63,
+        "min_data_in_leaf": 50,
+        "lambda_l2": 1.0,
+        "feature_fraction": 0.8,
+        "bagging_fraction": 0.8,
+    },
+    "lambdarank": {
+        "objective": "lambdarank",
+        "metric": "ndcg",
+        "eval_at": [10],
+        "lambdarank_truncation_level": 20,
+        "learning_rate": 0.06,
+        "num_leaves": 15,
+        "min_data_in_leaf": 200,
+        "lambda_l2": 5.0,
+        "feature_fraction": 0.3,
+        "bagging_fraction": 0.7,
+        "max_bin": 63,
+    },
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class GbdtTeacher:
     """Boosted trees over the features of requests; made by `fit` or `load`.
 
-    The margin of a candidate is the sum of its leaves' values, `z = sum_t w_t(x)`, and
-    the trees minimise the log loss of sigmoid(z): a margin is a logit, and goes through
-    the same `Transfer` as a network's. Score the requests once, before training, and
-    let a `LoggedTeacher` read the scores.
+    The margin of a candidate is the sum of its leaves' values, `z = sum_t w_t(x)`. With
+    the objective `"binary"` the trees minimise the log loss of sigmoid(z): a margin is
+    a logit, and goes through the same `Transfer` as a network's. With `"lambdarank"`
+    they learn lists, LambdaMART: each pair of candidates of a request with different
+    labels weighs as much as swapping them would change NDCG. Its margins order the
+    candidates of one request and are no logits: distil them with a loss of lists.
+    Score the requests once, before training, and let a `LoggedTeacher` read the scores.
 
     It is the teacher to take where trees are what serves today. It needs LightGBM:
     `pip install 'tfdistill[gbdt]'`.
@@ -61,6 +98,7 @@ class GbdtTeacher:
     Reference:
         Ke et al., LightGBM: A Highly Efficient Gradient Boosting Decision Tree, 2017.
         Ke et al., DeepGBM, KDD 2019, teaches a network the leaves instead.
+        Burges, From RankNet to LambdaRank to LambdaMART, MSR-TR-2010-82.
     """
 
     columns: Columns
@@ -74,25 +112,31 @@ class GbdtTeacher:
         train: Requests,
         valid: Requests,
         *,
+        objective: Objective = "binary",
         rounds: int = 2000,
         patience: int = 50,
-        learning_rate: float = 0.05,
-        leaves: int = 63,
+        learning_rate: float | None = None,
+        leaves: int | None = None,
         seed: int = 0,
         threads: int = 0,
     ) -> GbdtTeacher:
-        """Grows trees until the log loss on valid stops falling.
+        """Grows trees until they stop getting better on valid.
 
-        Only labelled candidates count, by their weights.
+        Only labelled candidates count, by their weights. What is better is log loss,
+        and NDCG@10 with `"lambdarank"`.
 
         Args:
             spec: The features to read.
-            train: What to learn from; the labels are 0 or 1.
+            train: What to learn from; the labels are 0 or 1, with `"lambdarank"` any
+                whole grades up to 30.
             valid: What says when to stop.
+            objective: What the trees learn: `"binary"` or `"lambdarank"`.
             rounds: The most trees.
-            patience: How many trees may fail to lower the log loss on valid.
-            learning_rate: How much of a tree is added.
-            leaves: The most leaves of a tree.
+            patience: How many trees may fail to be better on valid.
+            learning_rate: How much of a tree is added; by default 0.05, and 0.06 with
+                `"lambdarank"`.
+            leaves: The most leaves of a tree; by default 63, and 15 with
+                `"lambdarank"`, whose lists hold many candidates.
             seed: Seed of the rows and columns that each tree sees.
             threads: Of LightGBM; 0 is one per core. The trees do not depend on it.
 
@@ -100,36 +144,27 @@ class GbdtTeacher:
             The teacher, with the trees up to the best round.
 
         Raises:
-            ValueError: If LightGBM is not installed, a label is neither 0 nor 1, a
-                part has no label, or the requests lack a feature.
+            ValueError: If LightGBM is not installed, a label is not what the objective
+                takes, a part has no label, or the requests lack a feature.
         """
         lightgbm = _lightgbm()
-        pairs, labels, weights = _labelled("train", train)
-        columns, matrix = Columns.fit(spec, pairs, labels, weights, seed=seed)
-        data = lightgbm.Dataset(
-            matrix, labels, weight=weights, categorical_feature=columns.categorical
+        settings = {**_COMMON, **_OBJECTIVES[objective]}
+        known = _labelled("train", train, objective)
+        positive = (known.labels > 0).astype(np.float32)
+        columns, matrix = Columns.fit(
+            spec, known.pairs, positive, known.weights, seed=seed
         )
-        pairs, labels, weights = _labelled("valid", valid)
-        judge = lightgbm.Dataset(
-            columns.matrix(pairs), labels, weight=weights, reference=data
+        asked = {"learning_rate": learning_rate, "num_leaves": leaves}
+        settings.update({k: v for k, v in asked.items() if v is not None})
+        fewest = min(settings["min_data_in_leaf"], max(1, len(matrix) // 20))
+        settings.update(seed=seed, num_threads=threads, min_data_in_leaf=fewest)
+        data = known.dataset(
+            lightgbm, matrix, categorical_feature=columns.categorical, params=settings
         )
+        known = _labelled("valid", valid, objective)
+        judge = known.dataset(lightgbm, columns.matrix(known.pairs), reference=data)
         grown = lightgbm.train(
-            {
-                "objective": "binary",
-                "metric": "binary_logloss",
-                "learning_rate": learning_rate,
-                "num_leaves": leaves,
-                "min_data_in_leaf": min(50, max(1, len(matrix) // 20)),
-                "lambda_l2": 1.0,
-                "feature_fraction": 0.8,
-                "bagging_fraction": 0.8,
-                "bagging_freq": 1,
-                "seed": seed,
-                "num_threads": threads,
-                "deterministic": True,
-                "force_row_wise": True,
-                "verbosity": -1,
-            },
+            settings,
             data,
             rounds,
             valid_sets=[judge],
@@ -256,24 +291,40 @@ def _text(arrays: Mapping[str, np.ndarray], name: str) -> str:
     return str(array)
 
 
-def _labelled(
-    part: str, requests: Requests
-) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """Features, labels and weights of the candidates that have a label."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Labelled:
+    """The labelled candidates of a part, and how many each request has, in order."""
+
+    pairs: Mapping[str, np.ndarray]
+    labels: np.ndarray
+    weights: np.ndarray
+    sizes: np.ndarray | None
+
+    def dataset(self, lightgbm: Any, matrix: np.ndarray, **options: Any) -> Any:
+        """As LightGBM takes it."""
+        given = {"weight": self.weights, "group": self.sizes, **options}
+        return lightgbm.Dataset(matrix, self.labels, **given)
+
+
+def _labelled(part: str, requests: Requests, objective: Objective) -> _Labelled:
+    """The candidates that have a label, and are what the objective takes."""
     mask = requests.candidates >= 0
     labels = requests.labels[mask]
     weights = (
         np.ones_like(labels) if requests.weights is None else requests.weights[mask]
     )
-    known = ~np.isnan(labels)
-    strange = labels[known & (labels != 0) & (labels != 1)]
+    known, highest = ~np.isnan(labels), 30 if objective == "lambdarank" else 1
+    strange = labels[known & ((labels > highest) | (labels % 1 != 0))]
     if len(strange) or not known.any():
         raise ValueError(
-            f"GbdtTeacher takes labels 0 and 1, but {part} has "
-            f"{strange[0] if len(strange) else 'no label at all'}."
+            f"GbdtTeacher takes whole labels 0 .. {highest} for {objective!r}, but "
+            f"{part} has {strange[0] if len(strange) else 'no label at all'}."
         )
     pairs = {name: values[known] for name, values in requests.pairs().items()}
-    return pairs, labels[known], weights[known]
+    sizes = None
+    if objective == "lambdarank":
+        sizes = np.unique(np.nonzero(mask)[0][known], return_counts=True)[1]
+    return _Labelled(pairs, labels[known], weights[known], sizes)
 
 
 def _lightgbm() -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfdistill.data.requests import PairScorer
+from tfdistill.data.requests import RowScorer
 from tfdistill.identity import fingerprint
 from tfdistill.trainers.teachers import teacher_source, told_fingerprint
 from tfdistill.types import Signals, needed
@@ -26,7 +26,7 @@ class PairTeacher:
         scorer: From the features `[N, *shape]` of N pairs to scores `[N]`, such as a
             `GbdtTeacher`.
         users: Names of the features that it reads and that a request has once.
-        items: Names of those that every candidate has.
+        items: Names of those that every candidate has, of items or of pairs.
 
     Example:
         >>> teacher = PairTeacher(
@@ -39,7 +39,7 @@ class PairTeacher:
     may_miss = True
 
     def __init__(
-        self, scorer: PairScorer, *, users: Sequence[str], items: Sequence[str]
+        self, scorer: RowScorer, *, users: Sequence[str], items: Sequence[str]
     ) -> None:
         self._scorer = scorer
         self._users, self._items = tuple(users), tuple(items)

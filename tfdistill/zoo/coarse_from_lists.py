@@ -22,8 +22,6 @@ labelled. So the teacher scores them once, beside the labelled lists:
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 
 from tfdistill.data.requests import Requests
@@ -59,13 +57,13 @@ def recipe(
     Example:
         >>> from tfdistill.models import CoarseTwoTower
         >>> student = recipe(Net(CoarseTwoTower((32,), dim=16), ("age", "item_id")))
-        >>> [transfer.name for transfer in student.transfers]
+        >>> [transfer.name for transfer in student.terms.transfers]
         ['coarse_list']
     """
     loss = loss or ListSoftmaxKL()
     listed = pair_transfer("coarse_list", "score", "coarse", loss, weight=weight)
-    return dataclasses.replace(
-        rankers({"coarse": net}), transfers=(listed,), loss_weights={"coarse": hard}
+    return rankers({"coarse": net}).changed(
+        transfers=(listed,), loss_weights={"coarse": hard}
     )
 
 

@@ -15,7 +15,6 @@ labels), whose teacher loses when both are trained at once; train it first:
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 
 from tfdistill.data.spec import FeatureSpec
@@ -90,8 +89,7 @@ def recipe(
         )
         for output, task in outputs.items()
     ]
-    return dataclasses.replace(
-        pair.recipe,
+    return pair.recipe.changed(
         transfers=tuple(transfers),
         loss_weights={output: hard.get(task, 0.3) for output, task in outputs.items()},
     )

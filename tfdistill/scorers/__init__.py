@@ -1,0 +1,37 @@
+"""Simple scorers of (user, item) pairs: baselines, features and a teacher from them."""
+
+from __future__ import annotations
+
+from tfdistill.scorers.base import FittedScorer, PairScorer, Sum, pair_scores
+from tfdistill.scorers.baselines import Baseline, baselines, best_simple
+from tfdistill.scorers.candidates import Asked, Candidates, asked_in_windows
+from tfdistill.scorers.chosen import LISTED_BY, default_scorers
+from tfdistill.scorers.features import PairFeatures, rolling_cuts
+from tfdistill.scorers.items import EaseScorer, SimilarItems, Transitions
+from tfdistill.scorers.profiles import ContentTaste, GroupTaste, Popular, Rated
+from tfdistill.scorers.teacher import CandidateTeacher
+
+__all__ = [
+    "LISTED_BY",
+    "Asked",
+    "Baseline",
+    "CandidateTeacher",
+    "Candidates",
+    "ContentTaste",
+    "EaseScorer",
+    "FittedScorer",
+    "GroupTaste",
+    "PairFeatures",
+    "PairScorer",
+    "Popular",
+    "Rated",
+    "SimilarItems",
+    "Sum",
+    "Transitions",
+    "asked_in_windows",
+    "baselines",
+    "best_simple",
+    "default_scorers",
+    "pair_scores",
+    "rolling_cuts",
+]

@@ -1,0 +1,183 @@
+"""What any net must beat: popularity and EASE, tuned on validation in seconds."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from tfdistill.data.interactions import InteractionLog
+from tfdistill.metrics import top_k
+from tfdistill.scorers.base import FittedScorer, PairScorer
+from tfdistill.scorers.items import EaseScorer
+from tfdistill.scorers.profiles import Popular
+from tfdistill.study.judge import RECALL_CUT, CatalogueJudge, ListJudge
+
+__all__ = [
+    "CHOSEN_BY",
+    "Baseline",
+    "Logged",
+    "baselines",
+    "best_simple",
+    "log_of",
+    "of_judge",
+]
+
+CHOSEN_BY = "ndcg@10"
+"""What chooses a baseline's settings, and the best baseline, on validation."""
+
+_PENALTIES = (100.0, 200.0, 500.0, 1000.0)
+_GRID: Mapping[str, Sequence[PairScorer]] = {
+    "popular": [Popular(), Popular(0.15), Popular(0.03)],
+    "EASE": [EaseScorer(l2) for l2 in _PENALTIES],
+    "EASE of the newest": [
+        EaseScorer(l2, memory, positives=False)
+        for l2 in _PENALTIES[1:]
+        for memory in (5.0, 10.0, 30.0)
+    ],
+}
+
+
+class Logged(Protocol):
+    """A problem with a log of its interactions."""
+
+    @property
+    def log(self) -> InteractionLog | None:
+        """Who took what and when."""
+
+    @property
+    def valid(self) -> ListJudge:
+        """Validation."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Baseline:
+    """A scorer as a model that is judged: refitted on all that came before the part.
+
+    `td.evaluate` takes it beside nets. At each request it knows the user's history, as
+    a net does by its features: what a user would serve, without training.
+
+    Args:
+        log: All interactions.
+        scorer: The scorer.
+
+    Example:
+        ```python
+        td.evaluate({**nets, **td.baselines(problem)}, problem.test)
+        ```
+    """
+
+    log: InteractionLog
+    scorer: PairScorer
+
+    def at(self, cut: float) -> FittedScorer:
+        """Returns the scorer as it is fitted on all that came before a cut."""
+        return self.scorer.fit(self.log.before(cut))
+
+    def top(self, judge: CatalogueJudge, k: int) -> np.ndarray:
+        """Returns each judged user's best k unseen items of the catalogue `[U, k]`."""
+        histories = self.log.of(judge.requests)[judge.first]
+        fitted = self.at(np.floor(histories.clock.min()))
+        users = len(histories)
+        return top_k(lambda rows: fitted(histories[rows]), users, k, seen=judge.seen)
+
+    def metrics(self, judge: ListJudge) -> dict[str, float]:
+        """Returns all metrics of recall over the catalogue.
+
+        Raises:
+            ValueError: If the judge has no catalogue.
+        """
+        return of_judge(self, judge)
+
+
+class _Recalls(Protocol):
+    def top(self, judge: CatalogueJudge, k: int) -> np.ndarray:
+        """Returns each judged user's best k unseen items of the catalogue."""
+
+
+def of_judge(model: _Recalls, judge: ListJudge) -> dict[str, float]:
+    """Returns the metrics of recall of what ranks a catalogue.
+
+    Raises:
+        ValueError: If the judge has no catalogue.
+    """
+    if not isinstance(judge, CatalogueJudge):
+        raise ValueError(
+            "A baseline is judged over all items, which needs a CatalogueJudge: make "
+            "the problem with `item=`, the column of the item."
+        )
+    return judge.retrieval(model.top(judge, RECALL_CUT))
+
+
+def baselines(problem: Logged) -> dict[str, Baseline]:
+    """Returns the simplest strong models of a problem, tuned on its validation part.
+
+    The most popular items, with the newest interactions counting most where that is
+    better; EASE of the positives; and EASE of all interactions, asked with the newest
+    items first. Each is the best of a few settings by NDCG@10 on validation. A net that
+    is no better than the best of them (`best_simple`) is not worth its training.
+
+    Args:
+        problem: The problem; it must have a `log`.
+
+    Returns:
+        The baselines by name: models as `td.evaluate` takes them.
+
+    Raises:
+        ValueError: If the problem has no log or no catalogue.
+
+    Example:
+        >>> import pandas as pd
+        >>> from tfdistill import Problem, evaluate
+        >>> frame = pd.DataFrame(
+        ...     {"user": np.arange(60) // 10, "film": np.arange(60) * 7 % 12,
+        ...      "when": range(60)})
+        >>> problem = Problem.from_interactions(
+        ...     frame, user="user", item="film", time="when")
+        >>> found = baselines(problem)
+        >>> list(found)
+        ['popular', 'EASE', 'EASE of the newest']
+        >>> metrics = evaluate(found, problem.test)
+        >>> best_simple(problem) in metrics
+        True
+    """
+    log = log_of(problem)
+    return {
+        name: max(
+            (Baseline(log, scorer) for scorer in scorers),
+            key=lambda baseline: baseline.metrics(problem.valid)[CHOSEN_BY],
+        )
+        for name, scorers in _GRID.items()
+    }
+
+
+def best_simple(problem: Logged, found: Mapping[str, Baseline] | None = None) -> str:
+    """Returns the name of the baseline that is best on validation.
+
+    Args:
+        problem: The problem.
+        found: Its `baselines`, if they are there already.
+
+    Returns:
+        One of their names: the row that a result is compared with.
+    """
+    models = baselines(problem) if found is None else found
+    scores = {name: m.metrics(problem.valid)[CHOSEN_BY] for name, m in models.items()}
+    return max(scores, key=lambda name: scores[name])
+
+
+def log_of(problem: Logged) -> InteractionLog:
+    """Returns the log of a problem.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    if problem.log is None:
+        raise ValueError(
+            "Baselines learn from a log of interactions, which this problem has not: "
+            "make it by Problem.from_interactions, or give the column of the item "
+            "(`item=`) to Problem.from_impressions, or `log` to Problem.from_parts."
+        )
+    return problem.log

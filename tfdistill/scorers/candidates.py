@@ -1,0 +1,233 @@
+"""Lists of candidates for a powerful ranker: the tops of several scorers, together."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfdistill.data.interactions import Histories, InteractionLog
+from tfdistill.data.requests import Requests
+from tfdistill.metrics.retrieval import hits
+from tfdistill.scorers.base import blocks, ranks
+from tfdistill.scorers.features import PairFeatures
+from tfdistill.study.judge import CatalogueJudge, ListJudge
+
+__all__ = ["Asked", "Candidates", "asked_in_windows"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Asked:
+    """Who is asked for candidates, when, and until when what they took is relevant.
+
+    Args:
+        user: int `[b]`, numbers of users.
+        clock: float `[b]`, when they ask: what came before is known.
+        until: float `[b]`, the positives from `clock` to here are the labels.
+    """
+
+    user: np.ndarray
+    clock: np.ndarray
+    until: np.ndarray
+
+
+def asked_in_windows(log: InteractionLog, cuts: Sequence[float]) -> Asked:
+    """Returns each window's users, asked at its beginning, for training.
+
+    A window goes from one of the cuts to the next. Its users have a history before it
+    and a positive in it.
+
+    Args:
+        log: The interactions.
+        cuts: Borders of the windows.
+
+    Example:
+        >>> log = InteractionLog([0, 0, 1], [0, 1, 1], [0.1, 0.6, 0.7], 2, 3)
+        >>> asked = asked_in_windows(log, [0.5, 1.0])
+        >>> asked.user.tolist(), asked.clock.tolist()
+        ([0], [0.5])
+    """
+    users, begins, ends = [], [], []
+    liked = log.positives
+    for begin, end in zip(cuts[:-1], cuts[1:]):
+        inside = (liked.clock >= begin) & (liked.clock < end)
+        found = np.unique(liked.user[inside])
+        found = found[log.histories(found, begin).sizes > 0]
+        users.append(found)
+        begins.append(np.full(len(found), begin))
+        ends.append(np.full(len(found), end))
+    return Asked(*(np.concatenate(column) for column in (users, begins, ends)))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Candidates:
+    """The items that a powerful teacher ranks: each at its best place in any list.
+
+    Items that the user has taken are left out. On MovieLens-100K 300 of 1,682 items
+    hold .86 of what users go on to like.
+
+    Args:
+        features: The features of pairs, whose scorers give the lists.
+        by: Names of the scorers whose lists count; all by default.
+        size: How many candidates.
+
+    Raises:
+        ValueError: If a name is no scorer's.
+    """
+
+    features: PairFeatures
+    by: tuple[str, ...] = ()
+    size: int = 300
+
+    def __post_init__(self) -> None:
+        names = [scorer.name for scorer in self.features.scorers]
+        unknown = sorted(set(self.by) - set(names))
+        if unknown or self.size < 1:
+            raise ValueError(
+                f"Candidates: `by` must name scorers of {names} and `size` be at least "
+                f"1, received {unknown or list(self.by)} and {self.size}."
+            )
+
+    def of(self, histories: Histories) -> np.ndarray:
+        """Returns the candidates, int32 `[b, size]`, best first, -1 where padded."""
+        found = np.full((len(histories), self.size), -1, np.int32)
+        cuts = self.features.cut_of(histories.clock)
+        for cut in np.unique(cuts):
+            rows = np.flatnonzero(cuts == cut)
+            fitted, done = self.features.fitted(cut), 0
+            scorers = [fitted[name] for name in self.by or fitted]
+            for block in blocks(histories[rows]):
+                seen = block.seen
+                best = np.min(
+                    [ranks(np.where(seen, -np.inf, s(block))) for s in scorers], axis=0
+                )
+                best[seen] = seen.shape[1]
+                order = np.argsort(best, axis=1, kind="stable")[:, : self.size]
+                left = np.take_along_axis(~seen, order, axis=1)
+                at = rows[done : done + len(block)]
+                found[at, : order.shape[1]] = np.where(left, order, -1)
+                done += len(block)
+        return found
+
+    def judged(self, judge: ListJudge) -> Requests:
+        """Returns a judge's requests, one for each user, with these candidates.
+
+        The labels say which are relevant to the judge.
+
+        Raises:
+            ValueError: If the judge has no catalogue.
+        """
+        if not isinstance(judge, CatalogueJudge):
+            raise ValueError(
+                "Candidates are taken from a catalogue, which needs a CatalogueJudge: "
+                "make the problem with `item=`, the column of the item."
+            )
+        asked = judge.requests.select(judge.first)
+        items = self.of(self.features.log.of(asked))
+        items[hits(items, judge.seen)] = -1
+        labels = hits(items, judge.relevant).astype(np.float32)
+        listed = Requests(
+            asked.users,
+            asked.items,
+            items,
+            labels,
+            asked.group,
+            clock=asked.clock,
+            time=asked.time,
+        )
+        return dataclasses.replace(listed, pair_features=self.features.of(listed))
+
+    def requests(
+        self,
+        asked: Asked,
+        known: Requests,
+        *,
+        shown: bool = False,
+        history: str = "history",
+    ) -> Requests:
+        """Returns requests with these candidates, their labels and pair features.
+
+        A user's features are those of its first request in `known`, but for the
+        history, which is that of the log when the user asks.
+
+        Args:
+            asked: Who asks.
+            known: Requests of all these users, over the catalogue.
+            shown: Whether what users took until the end, liked or not, joins the list:
+                for training only, as it says what is to come.
+            history: Name of the user feature that holds the last items.
+
+        Raises:
+            ValueError: If a user has no request in `known`.
+        """
+        log = self.features.log
+        histories = log.histories(asked.user, asked.clock)
+        items = self.of(histories)
+        if shown:
+            items = np.concatenate([items, _others(log, asked, items)], axis=1)
+        kept = (items >= 0).any(axis=0)
+        items = items[:, : len(kept) - int(kept[::-1].argmax())]
+        return Requests(
+            _users(known, histories, history),
+            known.items,
+            items,
+            labels=_taken(log.positives, asked, items).astype(np.float32),
+            group=asked.user,
+            clock=asked.clock,
+            pair_features=self.features.at(histories, items),
+        )
+
+
+def _taken(log: InteractionLog, asked: Asked, items: np.ndarray) -> np.ndarray:
+    """Which items `[b, L]` each user takes while they are relevant."""
+    later = log.histories(asked.user, asked.until)
+    before = log.histories(asked.user, asked.clock)
+    request, row, place = later.rows
+    new = place < (later.sizes - before.sizes)[request]
+    keys = request[new] * log.num_items + log.item[row[new]]
+    asked_for = np.arange(len(items))[:, np.newaxis] * log.num_items + items
+    return np.isin(asked_for, keys) & (items >= 0)
+
+
+def _others(log: InteractionLog, asked: Asked, items: np.ndarray) -> np.ndarray:
+    """What each user takes while it is relevant and is not listed, -1 padded."""
+    later = log.histories(asked.user, asked.until)
+    before = log.histories(asked.user, asked.clock)
+    size = later.sizes - before.sizes
+    width = int(size.max(initial=0))
+    newest = later.newest(width)
+    fresh = np.arange(width) < size[:, np.newaxis]
+    listed = np.zeros((len(items), log.num_items + 1), bool)
+    np.put_along_axis(listed, items, True, axis=1)  # -1 is the column too many
+    known = np.take_along_axis(listed, newest, axis=1)
+    again = np.array([_repeated(row) for row in newest]).reshape(newest.shape)
+    return np.where(fresh & ~known & ~again, newest, -1).astype(np.int32)
+
+
+def _repeated(row: np.ndarray) -> np.ndarray:
+    """Which values of a row were in it before."""
+    found = np.ones(len(row), bool)
+    found[np.unique(row, return_index=True)[1]] = False
+    return found
+
+
+def _users(
+    known: Requests, histories: Histories, history: str
+) -> dict[str, np.ndarray]:
+    """User features of the requests, the history as it was when they came."""
+    users, first = np.unique(known.group, return_index=True)
+    place = np.searchsorted(users, histories.user).clip(max=len(users) - 1)
+    strange = histories.user[users[place] != histories.user]
+    if len(strange):
+        raise ValueError(
+            f"User {strange[0]} has no request in `known`, so its features are not "
+            "known. Give requests of all users, or leave this one out."
+        )
+    features = {name: values[first[place]] for name, values in known.users.items()}
+    if history in features and "item_id" in known.items:
+        old, ids = features[history], known.items["item_id"]
+        newest = histories.newest(old.shape[1])
+        padding = -1 if ids.dtype.kind == "i" else ""
+        features[history] = np.where(newest >= 0, ids[newest], padding)
+    return features
