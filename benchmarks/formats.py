@@ -42,7 +42,6 @@ from pages import markdown
 from ranking_speed import CANDIDATES, feature_spec, make_pair, make_requests
 from timing import threads
 
-from tfdistill.data import FeatureSpec
 from tfdistill.export import (
     candidate_examples,
     export_ranker,
@@ -52,6 +51,7 @@ from tfdistill.export import (
 )
 from tfdistill.layers import standalone
 from tfdistill.models import Net, TwoTower, joint_network
+from tfdistill.spec import FeatureSpec
 
 NAME = "formats"
 K = 100

@@ -19,13 +19,14 @@ from formats_engines import (
 )
 from ranking import Ranking
 
-from tfdistill.data import Feature, FeatureSpec, Requests
+from tfdistill.data import Requests
 from tfdistill.export import pack, packing
 from tfdistill.jobs.exports import CANDIDATES, request_of
 from tfdistill.layers import FeatureEmbeddings, restricted
 from tfdistill.layers.extraction import above_embeddings
 from tfdistill.layers.packed import PackedEmbeddings
 from tfdistill.names import feature_names
+from tfdistill.spec import Feature, FeatureSpec
 
 ROWS = {"teacher": "teacher", "student": "small soft"}
 METRICS = ("auc", "gauc", "ndcg@10", "log_loss")

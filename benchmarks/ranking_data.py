@@ -14,16 +14,7 @@ import extracts
 import numpy as np
 import pandas as pd
 
-from tfdistill.data import (
-    Feature,
-    FeatureSpec,
-    RequestParts,
-    Requests,
-    Split,
-    Table,
-    split_requests,
-    windows,
-)
+from tfdistill.data import RequestParts, Requests, Split, split_requests, windows
 from tfdistill.datasets import (
     load_frappe,
     movielens_requests,
@@ -33,6 +24,7 @@ from tfdistill.datasets import (
 from tfdistill.datasets.frappe import FRAPPE_CONTEXT
 from tfdistill.datasets.synthetic_settings import MAIN
 from tfdistill.pairs import Pairs
+from tfdistill.spec import Feature, FeatureSpec, Table
 
 LIST_SIZE = 20
 HISTORY = 20

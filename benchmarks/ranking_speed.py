@@ -19,7 +19,6 @@ A run is one line of benchmarks/results/ranking_speed.jsonl; --rerun measures an
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import itertools
 import pathlib
 import tempfile
@@ -31,13 +30,14 @@ import tensorflow as tf
 import timing
 from timing import in_turns, medians, percentiles, show_ratios, threads
 
-from tfdistill.data import Feature, FeatureSpec, RequestBatches, Requests, Table
+from tfdistill.data import RequestBatches, Requests
 from tfdistill.export import flops, latency, pack, parameters, publish, ranker_servable
 from tfdistill.export.c_loader import timed
 from tfdistill.layers import standalone
 from tfdistill.losses import SigmoidCrossEntropy
 from tfdistill.models import DcnV2, Dnn, JointNetwork, Net
 from tfdistill.optimizers import LazyAdam
+from tfdistill.spec import Feature, FeatureSpec, Table
 from tfdistill.study import Recipe
 from tfdistill.trainers import Distiller
 from tfdistill.zoo import dual_dnn, privileged_coarse, ranking_pair, rocket
@@ -223,9 +223,7 @@ def joint_steps(spec: FeatureSpec) -> dict[str, float]:
         "teacher alone": ranking_pair.teacher(pair),
         "soft labels and hint": ranking_pair.joint(pair),
         "Rocket Launching": rocket.recipe(pair),
-        "dual-DNN, tables shared": dataclasses.replace(
-            dual_dnn.recipe(pair), representation=None
-        ),
+        "dual-DNN, tables shared": dual_dnn.recipe(pair).changed(representation=None),
         "privileged features": privileged_coarse.recipe(pair.teacher, pair.fine),
         "student alone": ranking_pair.alone(pair),
     }

@@ -24,7 +24,8 @@ import store
 from harness import Bench, Column, Runs, Settings
 from recall_rows import BASELINES, ROWS, WIDE, Row
 
-from tfdistill.data import ImplicitFeedback, RankedLists
+from tfdistill.data import ImplicitFeedback
+from tfdistill.data.teacher_lists import RankedLists
 from tfdistill.metrics import (
     dot_scores,
     head_items,
@@ -141,10 +142,8 @@ class Recall(Bench):
             lists = self.lists(row.teacher)
             recipe = zoo.list_student(lists, form, net=net, vectors=vectors)
         chosen = {field: settings[field] for field in ("learning_rate", "rows_l2")}
-        folder = self.folder(name, settings, seed)
-        return self.fitted(
-            recipe.changed(**chosen), folder, row.width or self.dim, seed
-        )
+        recipe, folder = recipe.changed(**chosen), self.folder(name, settings, seed)
+        return self.fitted(recipe, folder, row.width or self.dim, seed)
 
     def fitted(
         self, recipe: Recipe, folder: pathlib.Path, dim: int, seed: int

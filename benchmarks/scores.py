@@ -27,7 +27,7 @@ import tensorflow as tf
 import timing
 from timing import answer, as_child, child, in_turns, resident
 
-from tfdistill.data import Feature, FeatureSpec, RequestBatches, Requests, Table
+from tfdistill.data import RequestBatches, Requests
 from tfdistill.losses import SigmoidCrossEntropy, SigmoidSoftLabel
 from tfdistill.models import DcnV2, Dnn, Net, joint_network
 from tfdistill.optimizers import LazyAdam
@@ -38,6 +38,7 @@ from tfdistill.scores import (
     join_requests,
     score_batches,
 )
+from tfdistill.spec import Feature, FeatureSpec, Table
 from tfdistill.trainers import Distiller, FrozenTeacher, LoggedTeacher, Transfer
 
 REQUESTS, CANDIDATES, ITEMS, BATCH = 8192, 50, 20_000, 128

@@ -26,11 +26,11 @@ from movielens_cascade import flat
 from timing import answer, as_child
 
 from tfdistill import _keras
-from tfdistill.data import FeatureSpec
 from tfdistill.datasets import load_movielens
 from tfdistill.jobs.machine import versions
 from tfdistill.jobs.movielens import quickstart
 from tfdistill.models import JointNetwork
+from tfdistill.spec import FeatureSpec
 from tfdistill.study import Problem, Recipe, movielens_problem, train
 from tfdistill.zoo import movielens_cascade as zoo
 

@@ -11,13 +11,13 @@ import extracts
 import numpy as np
 import pandas as pd
 
-from tfdistill.data import FeatureSpec, Requests, Split, split_requests, windows
-from tfdistill.data.spec import Feature, Table
+from tfdistill.data import Requests, Split, split_requests, windows
 from tfdistill.datasets import SimulatorConfig, simulate
 from tfdistill.datasets.synthetic import Oracle
 from tfdistill.metrics import dot_scores, head_items, regret, top_k
 from tfdistill.models import CoarseTwoTower, DeepFm, Net, TwoTower
 from tfdistill.pairs import Pairs
+from tfdistill.spec import Feature, FeatureSpec, Table
 from tfdistill.study import Problem, Recipe, movielens_problem
 from tfdistill.study.judge import CatalogueJudge
 from tfdistill.study.rounds import Candidates

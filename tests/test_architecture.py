@@ -15,61 +15,57 @@ EVERY = sorted(
     for folder in ("tfdistill", "scripts", "benchmarks", "tests", "docs")
     for path in (ROOT / folder).rglob("*.py")
 )
-# A part of the package may import these parts, or modules of parts, and itself.
-FRONT = {
-    *("data", "datasets", "export", "jobs", "report", "scorers", "scores"),
-    *("serving", "study", "teachers", "trainers", "version", "zoo"),
-}
+# A part of the package may import these parts above it, or modules of them, and itself.
 MAY_IMPORT = {
-    "_keras": set(),
-    "_keras_fit": set(),
     "types": set(),
-    "arrays": {"files"},
     "documents": set(),
     "files": set(),
     "identity": set(),
     "names": set(),
     "version": set(),
     "optimizers": set(),
+    "arrays": {"files"},
     "pairs": {"identity"},
-    "data": {"arrays", "documents", "files", "identity", "names", "pairs", "types"},
-    "datasets": {"data", "files"},
-    "losses": {"types"},
-    "layers": {"types", "data.spec", "names"},
-    "models": {"layers", "data.spec", "names"},
-    "metrics": {"identity", "types", "losses.masking", "pairs"},
-    "trainers": {"data", "files", "identity", "losses", "metrics", "types", "version"},
+    "tables": {"documents", "names"},
+    "spec": {"documents", "files", "names", "tables"},
+    "losses": set(),
+    "layers": {"names", "spec"},
+    "models": {"layers", "names", "spec"},
+    "metrics": {"identity", "pairs"},
+    "data": {"documents", "files", "identity", "pairs", "spec"},
+    "datasets": {"data", "files", "spec"},
+    "trainers": {"files", "identity", "losses", "types", "version"},
     "teachers": {
         *("arrays", "data", "documents", "files", "identity", "layers", "losses"),
-        *("metrics", "names", "pairs", "trainers", "types"),
+        *("metrics", "names", "pairs", "spec", "trainers", "types"),
     },
     "scores": {
-        *("data", "documents", "files", "identity", "metrics", "trainers.teachers"),
-        *("pairs", "version"),
+        *("data", "documents", "files", "identity", "metrics", "pairs"),
+        *("trainers.teachers", "version"),
     },
-    "export": {"data.spec", "documents", "files", "layers", "names"},
+    "export": {"documents", "files", "layers", "names", "spec"},
     "report": {"data.summary", "documents", "files", "metrics"},
     "serving": {"documents", "export", "files"},
     "study": {
         *("arrays", "data", "datasets", "export", "files", "identity", "layers"),
         *("losses", "metrics", "models", "names", "optimizers", "pairs", "report"),
-        *("teachers", "trainers", "types"),
+        *("spec", "trainers", "types"),
     },
-    "scorers": {"data", "identity", "metrics", "pairs", "study.judge", "teachers"},
+    "scorers": {"data", "identity", "metrics", "spec", "study.judge", "teachers"},
     "zoo": {
-        *("data", "identity", "losses", "models", "optimizers", "pairs", "study"),
+        *("data", "identity", "losses", "models", "optimizers", "spec", "study"),
         "trainers",
     },
     "jobs": {
         *("data", "datasets", "documents", "export", "files", "identity", "metrics"),
-        *("models", "pairs", "report", "scores", "study", "teachers", "trainers"),
-        *("types", "version", "zoo"),
+        *("models", "report", "scorers", "scores", "spec", "study", "teachers"),
+        *("trainers", "types", "version", "zoo"),
     },
-    "commands": FRONT | {"files", "serving"},
-    "cli": {"commands", "files", "version"},
+    "commands": {"datasets", "files", "jobs", "serving", "spec", "study"},
+    "cli": {"commands", "version"},
     "__main__": {"cli"},
-    "scripts": FRONT | {"cli"},
 }
+KERAS = {"_keras", "_keras_fit"}  # what every part may import
 HOSTS = {
     "tensorflow_ranking": {"losses/adapters.py"},
     "tensorflow_recommenders": set(),
@@ -88,21 +84,36 @@ def imports(path: Path) -> set[str]:
     return names
 
 
-def test_parts_import_only_what_lies_below_them():
-    wrong = []
-    for path in [*LIBRARY, *(ROOT / "scripts").glob("*.py")]:
-        where = path.relative_to(ROOT).with_suffix("").parts
-        part = where[1] if where[0] == "tfdistill" else where[0]
+def of_parts() -> dict[str, set[str]]:
+    """What each part imports of the others, as dotted names below the package."""
+    found: dict[str, set[str]] = {part: set() for part in MAY_IMPORT}
+    for path in LIBRARY:
+        part = path.relative_to(ROOT / "tfdistill").with_suffix("").parts[0]
         if part == "__init__":  # the root re-exports what it likes
             continue
-        allowed = {part, "_keras", "_keras_fit", *MAY_IMPORT[part]}
         for name in imports(path):
             package, _, rest = f"{name}.".partition(".")
-            if package == "tfdistill" and not any(
-                rest.startswith(f"{other}.") for other in allowed
-            ):
-                wrong.append(f"{path.relative_to(ROOT)} imports {name}")
-    assert not wrong
+            if package == "tfdistill" and rest.split(".")[0] not in {part, *KERAS}:
+                found.setdefault(part, set()).add(rest)
+    return found
+
+
+def test_parts_import_only_what_lies_below_them():
+    found = of_parts()
+    assert not {part: found[part] for part in KERAS if part in found}
+    order = list(MAY_IMPORT)
+    for number, (part, allowed) in enumerate(MAY_IMPORT.items()):
+        heads = tuple(f"{other}." for other in allowed)
+        assert not [n for n in found[part] if not n.startswith(heads)], part
+        unused = [h for h in heads if not any(n.startswith(h) for n in found[part])]
+        assert not unused, f"{part} has permissions that nothing uses"
+        above = {other.split(".")[0] for other in allowed} - set(order[:number])
+        assert not above, f"{part} may import what lies above it: a circle"
+
+
+def test_scripts_import_nothing_of_the_package_before_it_is_installed():
+    for path in (ROOT / "scripts").glob("*.py"):
+        assert not [name for name in imports(path) if name.startswith("tfdistill")]
 
 
 @pytest.mark.parametrize("banned", ["keras", "tf_keras"])

@@ -47,6 +47,7 @@ NO_EXAMPLE = {
         "Cascade",
         "CascadeStage",
         "Cost",
+        "CsvRows",
         "Data",
         "Expected",
         "Export",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.pairs import Pairs
+from tfdistill.spec import Feature, FeatureSpec, Table
 from tfdistill.trainers import Distiller, Transfer
 from tfdistill.version import __version__
 

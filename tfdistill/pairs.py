@@ -99,11 +99,14 @@ class Pairs:
         """Returns the pairs of some users, who are renumbered by their places.
 
         Args:
-            users: int `[U]`, ascending: user `users[n]` becomes n.
+            users: int `[U]`: user `users[n]` becomes n, at each place that he has.
         """
-        user, item = self.user, self.item
-        kept = np.isin(user, users)
-        return Pairs(np.searchsorted(users, user[kept]), item[kept], self.num_items)
+        first, end = (np.searchsorted(self.user, users, s) for s in ("left", "right"))
+        count = end - first
+        place = np.repeat(np.arange(len(count)), count)
+        before = np.cumsum(count) - count
+        at = np.arange(len(place)) + (first - before)[place]
+        return Pairs(place, self.item[at], self.num_items)
 
     def between(self, first: int, end: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns `user - first` and `item` of the users `first .. end - 1`.

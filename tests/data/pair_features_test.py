@@ -18,8 +18,8 @@ from tfdistill.data import (
 )
 from tfdistill.data.pair_features import SelectedPairs, told
 from tfdistill.data.readers import read_frame
-from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.data.summary import summarise
+from tfdistill.spec import Feature, FeatureSpec, Table
 
 SPEC = FeatureSpec(
     (

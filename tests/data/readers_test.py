@@ -8,7 +8,7 @@ import pytest
 
 from tfdistill.data.readers import read_frame, requests_from_frame
 from tfdistill.data.requests import Requests, split_requests
-from tfdistill.data.spec import Feature, FeatureSpec, Table
+from tfdistill.spec import Feature, FeatureSpec, Table
 
 SPEC = FeatureSpec(
     features=(

@@ -5,7 +5,7 @@ from tfdistill.data.batching import RequestBatches
 from tfdistill.data.columns import feature_values
 from tfdistill.data.readers import read_frame, requests_from_frame
 from tfdistill.data.requests import split_requests
-from tfdistill.data.spec import RESERVED_NAMES, Feature, FeatureSpec
+from tfdistill.spec import RESERVED_NAMES, Feature, FeatureSpec
 
 SPEC = """{
  "features": [

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tfdistill.cli import app
-from tfdistill.data.spec import FeatureSpec
+from tfdistill.spec import FeatureSpec
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

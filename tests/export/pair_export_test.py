@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 from export_fixture import answered
 
-from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.export import (
     RankingStage,
     cascade_servable,
@@ -21,6 +20,7 @@ from tfdistill.export import (
 )
 from tfdistill.layers import standalone
 from tfdistill.models import CoarseTwoTower, Dnn, Net, TwoTower, joint_network
+from tfdistill.spec import Feature, FeatureSpec, Table
 
 SPEC = FeatureSpec(
     (

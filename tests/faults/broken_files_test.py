@@ -21,9 +21,9 @@ from store_fixture import halves
 from tfdistill.arrays import read_array, read_arrays
 from tfdistill.data import read_frame, read_tfrecords
 from tfdistill.data.requests import Requests
-from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.datasets.movielens import load_movielens
 from tfdistill.scores import ScoreStore
+from tfdistill.spec import Feature, FeatureSpec, Table
 from tfdistill.teachers import GbdtTeacher, SavedModelTeacher
 from tfdistill.trainers import fit
 

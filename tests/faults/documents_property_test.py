@@ -23,9 +23,9 @@ from odd_documents import SCALARS, changed, damaged, written
 from store_fixture import halves
 
 from tfdistill.data import read_frame, requests_from_frame
-from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.scores import ScoreStore
 from tfdistill.scores.manifest import Manifest
+from tfdistill.spec import Feature, FeatureSpec, Table
 
 CASES = os.environ.get("TFDISTILL_CASES")
 

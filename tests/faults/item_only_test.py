@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdistill.data import Feature, FeatureSpec, RequestBatches, Requests, Table
+from tfdistill.data import RequestBatches, Requests
 from tfdistill.export import publish, ranker_servable
 from tfdistill.losses import SigmoidSoftLabel
 from tfdistill.models import (
@@ -28,6 +28,7 @@ from tfdistill.models import (
     XDeepFm,
     joint_network,
 )
+from tfdistill.spec import Feature, FeatureSpec, Table
 from tfdistill.study.judge import ListJudge
 from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe, Schedule, Terms

@@ -7,9 +7,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tfdistill.data import Feature, FeatureSpec, Requests, Table
+from tfdistill.data import Requests
 from tfdistill.models import Dnn, Net, TwoTower
 from tfdistill.pairs import Pairs
+from tfdistill.spec import Feature, FeatureSpec, Table
 from tfdistill.study.judge import CatalogueJudge, ListJudge
 from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe, Schedule

@@ -10,17 +10,15 @@ import pytest
 import tensorflow as tf
 
 from tfdistill.data import (
-    Feature,
-    FeatureSpec,
     RequestBatches,
     Requests,
-    Table,
     read_frame,
     read_tfrecords,
     requests_from_frame,
 )
 from tfdistill.pairs import Pairs
 from tfdistill.scores import join_requests, score_batches
+from tfdistill.spec import Feature, FeatureSpec, Table
 from tfdistill.study.impressions import Impressions
 from tfdistill.study.judge import CatalogueJudge
 

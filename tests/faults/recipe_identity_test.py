@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from runs_fixture import DATA, REFUSED, requests
 
-from tfdistill.data import Feature, FeatureSpec, Table
 from tfdistill.models import Dnn, Net
+from tfdistill.spec import Feature, FeatureSpec, Table
 from tfdistill.study.judge import ListJudge
 from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe, Schedule

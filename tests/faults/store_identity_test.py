@@ -162,7 +162,7 @@ def test_another_savedmodel_in_the_same_place_is_refused(tmp_path):
 
 def test_another_booster_of_the_same_name_is_refused(tmp_path):
     lightgbm = pytest.importorskip("lightgbm")
-    from tfdistill.data.spec import Feature, FeatureSpec
+    from tfdistill.spec import Feature, FeatureSpec
     from tfdistill.teachers import GbdtTeacher
     from tfdistill.teachers.columns import Columns
 

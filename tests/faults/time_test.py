@@ -8,13 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tfdistill.data import (
-    Feature,
-    FeatureSpec,
-    read_frame,
-    requests_from_frame,
-    split_requests,
-)
+from tfdistill.data import read_frame, requests_from_frame, split_requests
+from tfdistill.spec import Feature, FeatureSpec
 
 SPEC = FeatureSpec((Feature("price", "numeric", "item"),))
 

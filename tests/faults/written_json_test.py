@@ -14,13 +14,13 @@ import pytest
 from rich.console import Console
 
 import tfdistill
-from tfdistill.data import Feature, FeatureSpec, Table
 from tfdistill.documents import Number, as_json, read
 from tfdistill.jobs import steps
 from tfdistill.metrics import METRICS, metric
 from tfdistill.scores.manifest import Column, Manifest
 from tfdistill.serving.bench import Timing
 from tfdistill.serving.bench import as_json as timings_as_json
+from tfdistill.spec import Feature, FeatureSpec, Table
 from tfdistill.study.impressions import Impressions
 
 

@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 from zoo_fixture import SPEC, impressions
 
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.jobs.own_data import distill
+from tfdistill.spec import FeatureSpec
 from tfdistill.study.impressions import Impressions
 
 COMMAND = ["--spec", "spec.json", "--request", "request", "--label", "click"]

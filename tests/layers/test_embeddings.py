@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.layers import FeatureEmbeddings, embed_features
+from tfdistill.spec import Feature, FeatureSpec, Table
 
 SPEC = FeatureSpec(
     features=(

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.layers import FeatureEmbeddings
 from tfdistill.layers.packed import PackedEmbeddings, packed_order, unpacked
+from tfdistill.spec import Feature, FeatureSpec, Table
 
 # Every kind of table twice, of other sizes, in an order that mixes kinds and widths.
 SPEC = FeatureSpec(

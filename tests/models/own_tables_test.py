@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 
 from tfdistill import _keras
-from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.models import (
     DcnV2,
     Dnn,
@@ -17,6 +16,7 @@ from tfdistill.models import (
     TwoTower,
     joint_network,
 )
+from tfdistill.spec import Feature, FeatureSpec, Table
 
 SPEC = FeatureSpec(
     features=(

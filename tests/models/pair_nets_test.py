@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.export import example_batch
 from tfdistill.models import (
     AutoInt,
@@ -27,6 +26,7 @@ from tfdistill.models import (
     XDeepFm,
     joint_network,
 )
+from tfdistill.spec import Feature, FeatureSpec, Table
 
 SPEC = FeatureSpec(
     (

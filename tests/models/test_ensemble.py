@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 
 from tfdistill import _keras
-from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.models import (
     DcnV2,
     Dnn,
@@ -16,6 +15,7 @@ from tfdistill.models import (
     gated_ensemble,
     joint_network,
 )
+from tfdistill.spec import Feature, FeatureSpec, Table
 
 SPEC = FeatureSpec(
     features=(

@@ -9,7 +9,6 @@ import pytest
 import tensorflow as tf
 
 from tfdistill._keras import calls_of, path_of
-from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.models import (
     CoarseTwoTower,
     DcnV2,
@@ -21,6 +20,7 @@ from tfdistill.models import (
     TwoTower,
     joint_network,
 )
+from tfdistill.spec import Feature, FeatureSpec, Table
 
 SPEC = FeatureSpec(
     features=(

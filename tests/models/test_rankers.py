@@ -9,7 +9,6 @@ import pytest
 import tensorflow as tf
 
 from tfdistill import _keras
-from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.export import example_batch, ranker_servable
 from tfdistill.layers import standalone
 from tfdistill.models import (
@@ -28,6 +27,7 @@ from tfdistill.models import (
     XDeepFm,
     joint_network,
 )
+from tfdistill.spec import Feature, FeatureSpec, Table
 
 SPEC = FeatureSpec(
     features=(

@@ -9,11 +9,11 @@ import pytest
 from rich.console import Console
 
 from tfdistill.data import Requests
-from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.losses import SigmoidSoftLabel
 from tfdistill.models import CoarseTwoTower, Dnn, Net, TwoTower
 from tfdistill.pairs import Pairs
 from tfdistill.scores import join_requests, score_batches
+from tfdistill.spec import Feature, FeatureSpec, Table
 from tfdistill.study.judge import CatalogueJudge, ListJudge, Ranker
 from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe

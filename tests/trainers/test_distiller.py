@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 
 from tfdistill import _keras
-from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.losses import Hint, LogitMSE, SigmoidCrossEntropy, SigmoidSoftLabel
 from tfdistill.models import DcnV2, Dnn, JointNetwork, Net, joint_network
+from tfdistill.spec import Feature, FeatureSpec, Table
 from tfdistill.trainers import (
     Distiller,
     EnsembleTeacher,

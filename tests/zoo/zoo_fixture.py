@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from tfdistill.data import Requests
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.datasets import MovieLens
+from tfdistill.spec import FeatureSpec
 
 GENRES = ("Action", "Comedy", "Drama")
 

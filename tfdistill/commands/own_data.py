@@ -65,7 +65,7 @@ def _impressions(
     ] = None,
 ) -> Impressions:
     """Makes the table that a command is about of the options that describe it."""
-    from tfdistill.data.spec import FeatureSpec
+    from tfdistill.spec import FeatureSpec
     from tfdistill.study.impressions import Impressions
 
     return Impressions(

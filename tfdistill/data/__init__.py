@@ -1,4 +1,4 @@
-"""Data: the feature spec, requests, batches, readers, splits, lists."""
+"""Data: requests, batches, readers, splits, lists."""
 
 from tfdistill.data.batching import RequestBatches
 from tfdistill.data.implicit import ImplicitFeedback
@@ -15,7 +15,6 @@ from tfdistill.data.samplers import (
     teacher_head,
     with_perplexity,
 )
-from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.data.splits import (
     Split,
     fixed_test_split,
@@ -29,16 +28,13 @@ from tfdistill.data.windows import RequestParts, windows
 
 __all__ = [
     "DataSummary",
-    "Feature",
     "FeatureShares",
-    "FeatureSpec",
     "ImplicitFeedback",
     "RecallBatches",
     "RequestBatches",
     "RequestParts",
     "Requests",
     "Split",
-    "Table",
     "TeacherLists",
     "discrepancy_weights",
     "draw_positions",

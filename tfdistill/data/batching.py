@@ -12,7 +12,6 @@ import tensorflow as tf
 from tfdistill.data.checks import check_pool
 from tfdistill.data.pair_features import check_alike, pair_values
 from tfdistill.data.requests import Requests
-from tfdistill.data.spec import RESERVED_NAMES
 from tfdistill.data.targets import (
     choose_positive,
     label_targets,
@@ -22,6 +21,7 @@ from tfdistill.data.targets import (
 )
 from tfdistill.identity import described
 from tfdistill.pairs import Pairs
+from tfdistill.spec import RESERVED_NAMES
 
 __all__ = ["RequestBatches"]
 

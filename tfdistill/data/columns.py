@@ -11,8 +11,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tfdistill.data.spec import Feature
 from tfdistill.documents import shown
+from tfdistill.spec import Feature
 
 _EXACT = 2.0**53
 """Above it, float64 does not hold every integer."""

@@ -11,9 +11,9 @@ import pandas as pd
 
 from tfdistill.data.interactions import InteractionLog, places
 from tfdistill.data.requests import Requests
-from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.data.splits import per_user_temporal_split
 from tfdistill.pairs import Pairs
+from tfdistill.spec import Feature, FeatureSpec, Table
 
 __all__ = ["ImplicitFeedback"]
 

@@ -24,10 +24,10 @@ from tfdistill.data.columns import (
 )
 from tfdistill.data.csv_files import csv_rows
 from tfdistill.data.requests import Requests
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.data.times import instants
 from tfdistill.documents import shown
 from tfdistill.files import read_as
+from tfdistill.spec import FeatureSpec
 
 __all__ = ["read_frame", "requests_from_frame", "rows_of"]
 

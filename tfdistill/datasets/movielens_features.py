@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfdistill.data.requests import Requests
-from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.data.splits import (
     Split,
     fixed_test_split,
@@ -16,6 +15,7 @@ from tfdistill.data.splits import (
 )
 from tfdistill.data.windows import RequestParts, windows
 from tfdistill.datasets.movielens import MovieLens
+from tfdistill.spec import Feature, FeatureSpec, Table
 
 __all__ = ["movielens_requests", "movielens_spec", "movielens_split"]
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from tfdistill.data.requests import Requests
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.datasets.synthetic_features import (
     feature_spec,
     observed_features,
     privileged_features,
 )
 from tfdistill.datasets.synthetic_settings import SimulatorConfig
+from tfdistill.spec import FeatureSpec
 
 __all__ = ["Oracle", "Simulation", "simulate"]
 

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.datasets.synthetic_settings import SimulatorConfig
+from tfdistill.spec import Feature, FeatureSpec, Table
 
 __all__ = ["feature_spec", "observed_features", "privileged_features"]
 

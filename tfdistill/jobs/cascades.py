@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.export import parameters
 from tfdistill.jobs.comparison import Sizes
 from tfdistill.metrics import cascade_summary, rerank, retrieval_summary
 from tfdistill.models import joint_network
+from tfdistill.spec import FeatureSpec
 from tfdistill.study.judge import CatalogueJudge
 from tfdistill.study.recipe import Recipe
 from tfdistill.study.trained import TrainedNet

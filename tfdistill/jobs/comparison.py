@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from tfdistill.report import (
     ALONE,
     DISTILLED,
     TEACHER,
+    Baseline,
     CalibrationBins,
     Cascade,
     CascadeStage,
@@ -19,15 +21,23 @@ from tfdistill.report import (
     Stage,
     over_seeds,
 )
+from tfdistill.scorers import baselines
 from tfdistill.study.judge import CatalogueJudge, ListJudge
 from tfdistill.study.nets import Cascade as Stages
 from tfdistill.study.nets import Nets
 from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe
-from tfdistill.study.trained import StoredScores, TrainedNet
+from tfdistill.study.trained import TrainedNet
 from tfdistill.study.validation import measurable
 
-__all__ = ["Run", "Sizes", "calibrations", "cascades", "stages"]
+__all__ = ["Run", "Sizes", "calibrations", "cascades", "compared_with", "stages"]
+
+
+class Outside(Protocol):
+    """A teacher that is no net of the run: stored scores, a simple model."""
+
+    def metrics(self, judge: ListJudge) -> dict[str, float]:
+        """Its metrics at what it teaches."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,22 +47,26 @@ class Run:
     Args:
         distilled: The students under their teacher, and the teacher if it is a net.
         alone: The students from labels alone.
-        stored: The teacher where it is none of the nets.
+        outside: The teacher where it is none of the nets.
     """
 
     distilled: Nets
     alone: Nets
-    stored: StoredScores | None = None
+    outside: Outside | None = None
 
-    def models(self, stage: str) -> dict[str, TrainedNet | StoredScores]:
-        """Returns the models of a stage that are held against each other, by name."""
-        teacher = self.distilled.teacher or self.stored
-        found = {TEACHER: teacher} if teacher is not None else {}
-        return {
-            **found,
-            ALONE: self.alone[stage],
-            DISTILLED: self.distilled[stage],
-        }
+    def models(self, stage: str) -> dict[str, TrainedNet]:
+        """Returns the nets of a stage that are held against each other, by name."""
+        teacher = self.distilled.teacher
+        found = {} if teacher is None else {TEACHER: teacher}
+        return {**found, ALONE: self.alone[stage], DISTILLED: self.distilled[stage]}
+
+    def metrics(self, stage: str, judge: ListJudge) -> dict[str, dict[str, float]]:
+        """Returns the metrics of each model of a stage at the student's task."""
+        nets, task = self.models(stage), self.alone[stage].task
+        found = {name: net.metrics(judge, task) for name, net in nets.items()}
+        if TEACHER in nets or self.outside is None:
+            return found
+        return {TEACHER: self.outside.metrics(judge), **found}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,12 +117,8 @@ def stages(problem: Problem, recipe: Recipe, runs: Sequence[Run]) -> list[Stage]
     parts = {"validation": problem.valid, "test": problem.test}
     found = []
     for stage in recipe.students:
-        task = recipe.nets[stage].task
         values = {
-            part: [
-                {name: m.metrics(judge, task) for name, m in run.models(stage).items()}
-                for run in runs
-            ]
+            part: [run.metrics(stage, judge) for run in runs]
             for part, judge in parts.items()
         }
         models = [
@@ -116,10 +126,25 @@ def stages(problem: Problem, recipe: Recipe, runs: Sequence[Run]) -> list[Stage]
                 name,
                 **{p: over_seeds([run[name] for run in v]) for p, v in values.items()},
             )
-            for name in runs[0].models(stage)
+            for name in values["test"][0]
         ]
         found.append(Stage(stage, chosen.judged_by(stage), models))
     return found
+
+
+def compared_with(problem: Problem, recipe: Recipe) -> list[Baseline]:
+    """Evaluates the baselines of a problem whose catalogue is ranked.
+
+    Args:
+        problem: The data.
+        recipe: What was trained; a recipe of rankers alone has no such baseline.
+    """
+    if problem.log is None or not recipe.recallers:
+        return []
+    return [
+        Baseline(name, model.metrics(problem.valid), model.metrics(problem.test))
+        for name, model in baselines(problem).items()
+    ]
 
 
 def cascades(judge: ListJudge, runs: Sequence[Run], sizes: Sizes) -> list[Cascade]:

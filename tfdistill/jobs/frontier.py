@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from tfdistill.data.requests import Requests
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.export import (
     Latency,
     RankingStage,
@@ -22,6 +21,7 @@ from tfdistill.export import (
 )
 from tfdistill.jobs.exports import request_of
 from tfdistill.metrics import FunnelPoint, RequestCost, retrieval_ndcg, sweep
+from tfdistill.spec import FeatureSpec
 from tfdistill.study.judge import CatalogueJudge
 from tfdistill.study.trained import TrainedNet, TrainedRanker, TrainedRecall
 
@@ -45,7 +45,7 @@ class Funnel:
 
     Example:
         >>> from tfdistill.metrics import size_grid
-        >>> from tfdistill.data.spec import Feature
+        >>> from tfdistill.spec import Feature
         >>> spec = FeatureSpec((Feature("age", "numeric", "user"),))
         >>> recall = TrainedRecall({}, spec, {})
         >>> Funnel(recall, {}, size_grid([10, 50])).sizes

@@ -9,7 +9,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tfdistill.jobs.comparison import Run, Sizes, calibrations, cascades, stages
+from tfdistill.jobs.comparison import (
+    Outside,
+    Run,
+    Sizes,
+    calibrations,
+    cascades,
+    compared_with,
+    stages,
+)
 from tfdistill.jobs.exports import exported, served_costs
 from tfdistill.jobs.machine import hardware, versions
 from tfdistill.metrics import metric
@@ -18,7 +26,6 @@ from tfdistill.report.terminal import print_tables
 from tfdistill.study.nets import Nets
 from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe
-from tfdistill.study.trained import StoredScores
 from tfdistill.study.validation import measurable
 from tfdistill.study.ways import train
 
@@ -34,7 +41,7 @@ def run(
     training: str = "joint",
     seeds: Sequence[int] = (0,),
     sizes: Sizes | None = None,
-    teacher: StoredScores | None = None,
+    teacher: Outside | None = None,
     facts: Mapping[str, str] | None = None,
     warnings: Sequence[str] = (),
     console: Console | None = None,
@@ -93,6 +100,7 @@ def run(
         warnings=list(warnings),
         exports=exports,
         summary=problem.summary,
+        baselines=compared_with(problem, recipe),
     )
     print_tables(results, console)
     console.print(f"Report: {write_report(results, out)}")

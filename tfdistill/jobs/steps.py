@@ -16,7 +16,6 @@ from rich.table import Table
 
 from tfdistill.data.batching import RequestBatches
 from tfdistill.data.requests import Requests
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.data.summary import DataSummary
 from tfdistill.documents import as_json
 from tfdistill.files import written_whole
@@ -24,6 +23,7 @@ from tfdistill.jobs.exports import published_once
 from tfdistill.metrics import metric
 from tfdistill.report.cells import plain
 from tfdistill.scores import ScoreStore, join_requests, score_batches
+from tfdistill.spec import FeatureSpec
 from tfdistill.study.impressions import Impressions
 from tfdistill.study.judge import ListJudge
 from tfdistill.study.problem import Problem

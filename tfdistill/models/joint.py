@@ -9,13 +9,13 @@ from typing import Literal, get_args
 import tensorflow as tf
 
 from tfdistill import _keras
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.layers.embeddings import FeatureEmbeddings
 from tfdistill.layers.towers import SqueezeLast
 from tfdistill.models.architectures import Architecture, as_float32
 from tfdistill.models.inputs import layer_names
 from tfdistill.models.sharing import Representation, Sharing
 from tfdistill.names import check_name, renamed, safe_name
+from tfdistill.spec import FeatureSpec
 
 __all__ = ["JointNetwork", "Net", "Task", "joint_network"]
 
@@ -182,7 +182,7 @@ def joint_network(
         ValueError: If a name is unknown or the options contradict each other.
 
     Example:
-        >>> from tfdistill.data.spec import Feature, FeatureSpec, Table
+        >>> from tfdistill.spec import Feature, FeatureSpec, Table
         >>> from tfdistill.models import DcnV2, Dnn
         >>> spec = FeatureSpec(
         ...     features=(

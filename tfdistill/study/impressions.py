@@ -15,10 +15,10 @@ from rich.markup import escape
 from tfdistill.data.columns import require_binary
 from tfdistill.data.readers import requests_from_frame, rows_of
 from tfdistill.data.requests import Requests, split_requests
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.data.summary import DataSummary, summarise
 from tfdistill.report.tables import summary_table
 from tfdistill.report.terminal import print_table
+from tfdistill.spec import FeatureSpec
 
 __all__ = ["Impressions", "table_name"]
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.batching import RequestBatches
+from tfdistill.data.pair_features import PairSource
 from tfdistill.data.requests import Requests
 from tfdistill.identity import described
 from tfdistill.metrics import (
@@ -32,6 +34,8 @@ __all__ = [
 
 RECALL_CUT = 50
 """The deepest cut of recall's metrics."""
+
+_Judge = TypeVar("_Judge", bound="ListJudge")
 
 _PAIRS_AT_ONCE = 20_000  # bounds the memory when a ranker scores a whole catalogue
 
@@ -137,6 +141,17 @@ class ListJudge:
         """All that it judges by, as JSON values."""
         return {"requests": self.requests.identity, "head": described(self.head)}
 
+    def knowing(self: _Judge, sources: Mapping[str, PairSource]) -> _Judge:
+        """Returns the judge whose requests have these pair features, too.
+
+        Args:
+            sources: See `Requests.with_pair_sources`.
+        """
+        judge = copy.copy(self)
+        judge.requests = self.requests.with_pair_sources(sources)
+        judge._batches = RequestBatches(judge.requests, batch_size=256, shuffle=False)
+        return judge
+
     def logits(self, model: tf.keras.Model) -> dict[str, np.ndarray]:
         """Returns each output of the model on the lists, `[R, L]`."""
         found: dict[str, list[np.ndarray]] = {name: [] for name in model.output}
@@ -194,15 +209,10 @@ class ListJudge:
         even = np.zeros(self.requests.labels.shape, np.float32)
         return {k for k, v in self.ranking(even, task).items() if not np.isnan(v)}
 
-    def calibration(self, logits: np.ndarray, *, scored: Any = True) -> Reliability:
-        """Returns the reliability bins of a ranker, from its logits `[R, L]`.
-
-        Args:
-            logits: The logits.
-            scored: bool `[R, L]`, where there are logits.
-        """
+    def calibration(self, logits: np.ndarray) -> Reliability:
+        """Returns the reliability bins of a ranker, from its logits `[R, L]`."""
         labels, mask = self.labels()
-        return reliability(labels, logits, mask=mask & scored)
+        return reliability(labels, logits, mask=mask)
 
 
 class CatalogueJudge(ListJudge):
@@ -238,7 +248,7 @@ class CatalogueJudge(ListJudge):
         super().__init__(requests, head)
         self.popular = head
         users, self.first = np.unique(requests.group, return_index=True)
-        self.seen = seen.among(users)
+        self.before, self.seen = seen, seen.among(users)
         found = requests.positives() if relevant is None else relevant
         self.relevant = found.among(users)
         if relevant is not None and not len(self.relevant):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 import numpy as np
 
+from tfdistill.data.requests import Requests
 from tfdistill.export import RankingStage, Servable, cascade_servable
-from tfdistill.metrics import Reranker, retrieval_summary, run_cascade
+from tfdistill.metrics import rerank, retrieval_summary, top_k
+from tfdistill.pairs import Pairs
 from tfdistill.study.judge import ListJudge
+from tfdistill.study.problem import Problem
+from tfdistill.study.stage_scores import with_stage
 from tfdistill.study.trained import (
     Catalogue,
     TrainedNet,
@@ -79,6 +83,9 @@ class Nets(Mapping[str, TrainedNet]):
 class Cascade:
     """From the whole catalogue to a page: a recall net, and the rankers after it.
 
+    A ranker may read how a candidate stands with a stage before it: a feature with
+    `stage="recall"`, which is the first net whatever its name, or a later one's name.
+
     Args:
         nets: The stages in order, by name.
         keep: How many items each keeps; the last one's are the page.
@@ -123,12 +130,58 @@ class Cascade:
             Item rows int32 `[U, kept]` of each stage, best first.
         """
         judge = judge.over_catalogue("A cascade")
-        first, *later = self.keep
-        rerankers = [
-            Reranker(name, judge.for_users(net.ranker(judge.requests)), keep)
-            for (name, net), keep in zip(self.rankers.items(), later)
-        ]
-        return run_cascade(self.recall.top(judge, first), rerankers)
+        return self._run(judge.requests, judge.first, judge.seen)[0]
+
+    def scored(self, requests: Requests, seen: Pairs | None = None) -> Requests:
+        """Returns requests whose candidates know how they stand with these stages.
+
+        They have the features of the spec that name one of the stages: what nets of
+        later stages learn from. A net is sure of the pairs that it was trained on, so
+        for training requests give nets that were trained on what came before them, and
+        join the folds by `FoldedPairs`.
+
+        Args:
+            requests: The requests.
+            seen: Pairs of a user, as numbered in `group`, and an item that recall does
+                not return.
+        """
+        rows = np.arange(requests.num_requests)
+        return self._run(requests, rows, seen and seen.among(requests.group))[1]
+
+    def before(self, problem: Problem) -> Problem:
+        """Returns a problem whose candidates know how they stand with these stages.
+
+        As `scored`, for all three parts: recall passes on what the judges have not
+        seen, and in training no known pair.
+
+        Args:
+            problem: The problem.
+        """
+        judges = {}
+        for part in ("valid", "test"):
+            judge = getattr(problem, part).over_catalogue("A cascade")
+            scored = self.scored(judge.requests, judge.before)
+            judges[part] = judge.knowing(scored.pair_sources)
+        train = self.scored(problem.train, problem.known)
+        return dataclasses.replace(problem, train=train, **judges)
+
+    def _run(
+        self, requests: Requests, rows: np.ndarray, seen: Pairs | None
+    ) -> tuple[dict[str, np.ndarray], Requests]:
+        """What each stage keeps for these rows, and the requests with its scores."""
+        kept: dict[str, np.ndarray] = {}
+        for (name, net), keep in zip(self.nets.items(), self.keep):
+            stage = name if kept else "recall"
+            ranker = net.ranker(requests)
+            if not kept:
+                items = top_k(
+                    _of_rows(ranker.catalogue, rows), len(rows), keep, seen=seen
+                )
+            else:
+                items = rerank(items, _of_rows(ranker, rows), keep)
+            kept[stage] = items
+            requests = with_stage(requests, net.spec, stage, ranker, rows, items)
+        return kept, requests
 
     def metrics(self, judge: ListJudge) -> dict[str, float]:
         """Returns the metrics of the page.
@@ -167,3 +220,8 @@ class Cascade:
             recall=first,
             **options,
         )
+
+
+def _of_rows(score: Callable[..., np.ndarray], rows: np.ndarray) -> Any:
+    """A function of rows as one of places in some rows."""
+    return lambda places, *items: score(rows[places], *items)

@@ -16,13 +16,13 @@ from tfdistill.data.implicit import ImplicitFeedback
 from tfdistill.data.interactions import InteractionLog
 from tfdistill.data.readers import rows_of
 from tfdistill.data.requests import Requests
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.data.summary import DataSummary
 from tfdistill.data.times import instants
 from tfdistill.data.windows import RequestParts
 from tfdistill.metrics import head_items
 from tfdistill.pairs import Pairs
 from tfdistill.report import Data
+from tfdistill.spec import FeatureSpec
 from tfdistill.study.about import about
 from tfdistill.study.impressions import Impressions, table_name
 from tfdistill.study.judge import CatalogueJudge, ListJudge
@@ -229,7 +229,7 @@ class Problem:
         *,
         user: str,
         item: str,
-        time: str,
+        time: str | None = None,
         time_format: str | None = None,
         dim: int = 32,
         core: int = 1,
@@ -237,8 +237,8 @@ class Problem:
     ) -> Problem:
         """Makes a problem of interactions alone: who took what, and when.
 
-        Of each user the last tenth is test, the tenth before it valid. The features are
-        the ids, and each user's last items.
+        Of each user the last tenth is test, the tenth before it valid; without a time
+        they are drawn. The features are the ids, and each user's last items.
 
         Args:
             table: A Parquet or CSV file, or a pandas frame, one row per interaction.
@@ -320,18 +320,22 @@ def _interactions(
     table: Any,
     user: str,
     item: str,
-    time: str,
+    time: str | None,
     time_format: str | None,
     separator: str | None,
 ) -> pd.DataFrame:
     """The three columns under the names that splits know."""
-    columns = (user, item, time)
+    columns = tuple(column for column in (user, item, time) if column)
     with rows_of(table, columns, "interactions", separator=separator) as frame:
         require_columns(frame, columns)
         keys = {
             name: codes(frame, column)
             for name, column in (("user_id", user), ("item_id", item))
         }
-        when = instants(frame[time], time, time_format)
+        when = (
+            np.random.default_rng(0).permutation(len(frame))
+            if time is None
+            else instants(frame[time], time, time_format)
+        )
     values = {name: distinct[code] for name, (code, distinct) in keys.items()}
     return pd.DataFrame({**values, "timestamp": when})

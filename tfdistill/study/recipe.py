@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.identity import described
 from tfdistill.metrics import metric
 from tfdistill.models import (
@@ -15,6 +14,7 @@ from tfdistill.models import (
     Representation,
     joint_network,
 )
+from tfdistill.spec import FeatureSpec
 from tfdistill.study.rounds import Batches, Candidates
 from tfdistill.trainers import Derived, FrozenTeacher, Transfer, Weight
 

@@ -11,12 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.requests import Requests
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.export import Servable, flops, ranker_servable, recall_servable
 from tfdistill.identity import fingerprint
 from tfdistill.layers import standalone
 from tfdistill.metrics import Reliability
 from tfdistill.models import JointNetwork, Task
+from tfdistill.spec import FeatureSpec
 from tfdistill.study.judge import (
     RECALL_CUT,
     CatalogueJudge,
@@ -244,24 +244,14 @@ class StoredScores:
 
     name: str
 
-    def metrics(self, judge: ListJudge, task: Task = "ranking") -> dict[str, float]:
+    def metrics(self, judge: ListJudge) -> dict[str, float]:
         """Returns the metrics of a ranker, where there are scores.
 
         Args:
             judge: The judge.
-            task: Ranking: lists are all that is scored.
         """
         scores = judge.requests.scores[self.name]
         return judge.ranking(scores, scored=~np.isnan(scores))
-
-    def calibration(self, judge: ListJudge) -> Reliability:
-        """Returns the reliability bins, where there are scores.
-
-        Args:
-            judge: The judge.
-        """
-        scores = judge.requests.scores[self.name]
-        return judge.calibration(scores, scored=~np.isnan(scores))
 
 
 _KINDS: dict[Task, type[TrainedRanker] | type[TrainedRecall]] = {

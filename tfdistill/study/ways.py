@@ -11,9 +11,9 @@ from typing import Any
 from rich.console import Console
 
 from tfdistill import _keras
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.identity import require_same
 from tfdistill.metrics import metric
+from tfdistill.spec import FeatureSpec
 from tfdistill.study.nets import Nets
 from tfdistill.study.problem import Problem
 from tfdistill.study.progress import EpochProgress

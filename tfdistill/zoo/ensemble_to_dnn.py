@@ -24,7 +24,6 @@ import tensorflow as tf
 
 from tfdistill.data.batching import RequestBatches
 from tfdistill.data.requests import Requests
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.identity import fingerprint
 from tfdistill.losses import SigmoidCrossEntropy
 from tfdistill.models import (
@@ -37,6 +36,7 @@ from tfdistill.models import (
     gated_ensemble,
 )
 from tfdistill.optimizers import LazyAdam
+from tfdistill.spec import FeatureSpec
 from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe
 from tfdistill.study.trained import TrainedNet, TrainedRanker

@@ -17,9 +17,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.losses import DistillationLoss, SigmoidSoftLabel
 from tfdistill.models import Mmoe, Net
+from tfdistill.spec import FeatureSpec
 from tfdistill.study.recipe import Recipe
 from tfdistill.zoo.ranking_pair import Pair, pair_transfer
 

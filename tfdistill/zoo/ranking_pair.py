@@ -22,9 +22,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Mapping
 
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.losses import DistillationLoss, Hint, SigmoidSoftLabel
 from tfdistill.models import DcnV2, Dnn, Net
+from tfdistill.spec import FeatureSpec
 from tfdistill.study.recipe import Recipe, Schedule
 from tfdistill.trainers import Transfer, Weight
 

@@ -22,9 +22,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.losses import Hint, ListSoftmaxKL, SigmoidSoftLabel
 from tfdistill.models import CoarseTwoTower, DcnV2, Dnn, Net, TwoTower
+from tfdistill.spec import FeatureSpec
 from tfdistill.study.recipe import Recipe, Schedule, Sharing, Terms
 from tfdistill.study.rounds import Candidates
 from tfdistill.trainers import Weight

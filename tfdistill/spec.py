@@ -13,9 +13,10 @@ import numpy as np
 import pydantic
 import tensorflow as tf
 
-from tfdistill.documents import Checked, Int64, Size, as_json, one_of, read
+from tfdistill.documents import Checked, Int64, as_json, one_of, read
 from tfdistill.files import written_whole
 from tfdistill.names import check_name, safe_name
+from tfdistill.tables import Axis, Table
 
 __all__ = ["LISTED", "RESERVED_NAMES", "Feature", "FeatureSpec", "Table"]
 
@@ -34,8 +35,6 @@ _DEFAULTS: Mapping[str, Union[str, int, float]] = {
 }
 _LARGEST = float(np.finfo(np.float32).max)
 
-Axis = Annotated[int, pydantic.Field(ge=1, le=2**31 - 1)]
-"""Length of an axis, as TensorFlow counts it."""
 Float32 = Annotated[float, pydantic.Field(ge=-_LARGEST, le=_LARGEST)]
 
 
@@ -43,73 +42,6 @@ def _check(name: str, argument: str, value: object, allowed: Iterable[object]) -
     choices = tuple(allowed)
     if value not in choices:
         raise ValueError(f"{name}: {argument} must be one of {choices}, got {value!r}.")
-
-
-@dataclasses.dataclass(frozen=True)
-class Table(Checked):
-    """An embedding table and the map from raw values to its rows.
-
-    Rows `0 .. oov - 1` belong to values that are not known, so a new id is served by a
-    trained-for row instead of an error. Features that name the same table share it.
-
-    Args:
-        name: Name of the table.
-        dim: Width of a row.
-        kind: `"vocabulary"` (listed values), `"hash"` (any value, `size` buckets) or
-            `"integer"` (ids `0 .. size - 1`).
-        vocabulary: The known values, for kind `"vocabulary"`.
-        size: Number of buckets or ids, for the other two kinds.
-        oov: Rows for unknown values (kinds `"vocabulary"` and `"integer"`; the rows of
-            a hash table are all shared, so it has none).
-
-    Raises:
-        ValueError: If the arguments contradict each other.
-
-    Example:
-        >>> Table("gender", dim=8, kind="vocabulary", vocabulary=("f", "m")).num_rows
-        3
-    """
-
-    name: str
-    dim: Axis
-    kind: Annotated[str, one_of("vocabulary", "hash", "integer")] = "integer"
-    vocabulary: Annotated[tuple[Union[str, Int64], ...], pydantic.FailFast()] = ()
-    size: Size = 0
-    oov: Size = 1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        label = check_name("Table", self.name)
-        if self.kind == "vocabulary":
-            self._check_vocabulary(label)
-        elif self.vocabulary or self.size < 1:
-            raise ValueError(
-                f"{label}: kind {self.kind!r} takes size >= 1 and no vocabulary, got "
-                f"size={self.size} and {len(self.vocabulary)} vocabulary entries."
-            )
-        if self.kind != "hash" and self.oov < 1:
-            raise ValueError(f"{label}: oov must be at least 1, got {self.oov}.")
-
-    def _check_vocabulary(self, label: str) -> None:
-        if not self.vocabulary or self.size:
-            raise ValueError(
-                f"{label}: kind 'vocabulary' takes a non-empty vocabulary and no size, "
-                f"got {len(self.vocabulary)} entries and size={self.size}."
-            )
-        if len(set(self.vocabulary)) != len(self.vocabulary):
-            raise ValueError(f"{label}: the vocabulary repeats a value.")
-        kinds = sorted({type(value).__name__ for value in self.vocabulary})
-        if kinds not in (["int"], ["str"]):
-            raise ValueError(
-                f"{label}: the vocabulary must be all str or all int, got {kinds}."
-            )
-
-    @property
-    def num_rows(self) -> int:
-        """Rows of the table, those for unknown values included."""
-        if self.kind == "vocabulary":
-            return self.oov + len(self.vocabulary)
-        return self.size if self.kind == "hash" else self.oov + self.size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,9 +61,13 @@ class Feature(Checked):
             categorical and `"float32"` for numeric.
         default: Value for missing and padded. By default `""`, `-1` or `0.0`.
         privileged: Known when training and never when serving: for teachers only. By
-            default pair features are, and say `False` for one that a server has, too.
+            default pair features are, but for those of a stage: say `False` for one
+            that a client can send.
         mean: Subtracted from a numeric value.
         scale: A numeric value is divided by it after `mean` was subtracted.
+        stage: Of a numeric pair feature of shape (2,): the stage of a cascade whose
+            score of the candidate it is, as `layers.standing` writes it. `"recall"` is
+            the first one, later ones have names. The cascade computes it.
 
     Raises:
         ValueError: If the arguments contradict each other.
@@ -152,6 +88,7 @@ class Feature(Checked):
     privileged: Optional[bool] = None
     mean: Float32 = 0.0
     scale: Float32 = 1.0
+    stage: Optional[str] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -164,7 +101,8 @@ class Feature(Checked):
         if self.default is None:
             object.__setattr__(self, "default", _DEFAULTS[self.dtype])
         if self.privileged is None:
-            object.__setattr__(self, "privileged", self.scope == "pair")
+            alone = self.scope == "pair" and self.stage is None
+            object.__setattr__(self, "privileged", alone)
         values = (int, float) if numeric else type(_DEFAULTS[self.dtype])
         if not isinstance(self.default, values):
             raise ValueError(
@@ -181,6 +119,14 @@ class Feature(Checked):
             )
         if not numeric and (self.mean, self.scale) != (0.0, 1.0):
             raise ValueError(f"{label}: mean and scale are for numeric features only.")
+        if self.stage is not None:
+            check_name(f"{label}: stage", self.stage)
+            is_one = ("numeric", "pair", (2,))
+            if (self.kind, self.scope, self.shape) != is_one:
+                raise ValueError(
+                    f"{label}: the score of a stage is {is_one}, got "
+                    f"{(self.kind, self.scope, self.shape)} and stage={self.stage!r}."
+                )
         if np.float32(self.scale) == 0:
             raise ValueError(f"{label}: scale must not be 0, got {self.scale}.")
 

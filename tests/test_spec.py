@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdistill.data.spec import RESERVED_NAMES, Feature, FeatureSpec, Table
+from tfdistill.spec import RESERVED_NAMES, Feature, FeatureSpec, Table
 
 SPEC = FeatureSpec(
     features=(
