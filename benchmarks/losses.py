@@ -23,6 +23,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import pandas as pd
 import store
 import tensorflow as tf
 import tensorflow_ranking as tfr
@@ -227,31 +228,19 @@ def apart(*arguments: Any) -> dict[str, Any]:
 
 
 def show(rows: Mapping[str, Mapping[str, Any]]) -> None:
-    """Prints the table."""
-    print(f"{LISTS} lists; milliseconds of CPU (wall); ratio = TF-Ranking / ours")
-    head = ("ours", "TF-Ranking", "ratio", "XLA", "MB", "MB TFR")
-    print(f"{'loss':26}{'L':>5}" + "".join(f"{text:>19}" for text in head))
-    for row in rows.values():
-        cells = [f"{row['loss']:26}{row['size']:>5}"]
-        for variant in ("ours", "theirs"):
-            cpu, wall = (row.get(f"{variant}_{c}_ms") for c in ("cpu", "wall"))
-            cells.append("-" if cpu is None else f"{cpu:.1f} ({wall:.1f})")
-        if "theirs_cpu_ms" in row:
-            ratios = (
-                row[f"theirs_{c}"] / row[f"ours_{c}"] for c in ("cpu_ms", "wall_ms")
-            )
-            cells.append("{:.1f} ({:.1f})".format(*ratios))
-        else:
-            cells.append("-")
-        xla = row.get("xla_cpu_ms", float("nan")) / row["ours_cpu_ms"]
-        cells.append(f"{xla:.2f} of ours")
-        cells += [str(row.get(f"{variant}_mb", "-")) for variant in ("ours", "theirs")]
-        print(cells[0] + "".join(f"{cell:>19}" for cell in cells[1:]))
-    for name in RIVALS:
-        small, large = (rows.get(f"{NAME}-{name}-{size}") for size in SIZES)
-        if small and large:
-            each = (large["ours_cpu_ms"] / SIZES[1]) / (small["ours_cpu_ms"] / SIZES[0])
-            print(f"{name:26} time per item at {SIZES[1]} over {SIZES[0]}: {each:.2f}")
+    """Prints milliseconds, ratios to ours, megabytes, and the growth with the list."""
+    frame = pd.DataFrame(list(rows.values())).set_index(["loss", "size"])
+    for clock in ("cpu", "wall"):
+        frame[f"theirs/ours {clock}"] = frame[f"theirs_{clock}_ms"].div(
+            frame[f"ours_{clock}_ms"]
+        )
+    frame["xla/ours cpu"] = frame["xla_cpu_ms"] / frame["ours_cpu_ms"]
+    endings = ("_cpu_ms", "_wall_ms", " cpu", " wall", "_mb")
+    print(f"{LISTS} lists; theirs is TF-Ranking's")
+    print(frame[[c for c in frame if c.endswith(endings)]].round(2).to_string())
+    small, large = (frame["ours_cpu_ms"].xs(size, level="size") for size in SIZES)
+    each = (large / SIZES[1]) / (small / SIZES[0])
+    print(f"time per item at {SIZES[1]} over {SIZES[0]}\n{each.round(2).to_string()}")
 
 
 def main() -> None:

@@ -31,6 +31,13 @@ JUDGED_LARGE = {"test": 1000, "valid": 500}
 EXPLORED = 5000  # items that each user of LARGE's validation is shown at random
 JUDGED_CITEULIKE = {"test": 2500, "valid": 1000}
 RATES = (3e-3, 6e-3)
+IDS, PRODUCT = ("user_id", "item_id"), TwoTower(units=(), dim=None)
+CITEULIKE_NETS = {
+    "teacher": Net(PRODUCT, ("user_wide", "item_wide"), task="recall"),
+    "recall": Net(PRODUCT, IDS, task="recall"),
+    "coarse": Net(CoarseTwoTower((), dim=16, interaction=8), IDS),
+    "fine": Net(DeepFm((32, 16)), IDS),
+}
 DIM, WIDE = 32, 128  # of CiteULike's tables: the students' and the teacher's
 
 
@@ -138,34 +145,14 @@ def citeulike(data_dir: pathlib.Path) -> CascadeProblem:
         part: CatalogueJudge(with_wide(requests), parts.before(part), head)
         for part, requests in some_users(parts.test, parts.valid, JUDGED_CITEULIKE)
     }
-    ids = data.spec(DIM)
-    spec = FeatureSpec(
-        (
-            *ids.features,
-            Feature("user_wide", "categorical", "user", "user_wide", privileged=True),
-            Feature("item_wide", "categorical", "item", "item_wide", privileged=True),
-        ),
-        (
-            *ids.tables,
-            Table("user_wide", WIDE, size=data.num_users),
-            Table("item_wide", WIDE, size=data.num_items),
-        ),
-    )
-    product = TwoTower(units=(), dim=None)
-    nets = {
-        "teacher": Net(product, ("user_wide", "item_wide"), task="recall"),
-        "recall": Net(product, ids.names, task="recall"),
-        "coarse": Net(CoarseTwoTower((), dim=16, interaction=8), ids.names),
-        "fine": Net(DeepFm((32, 16)), ids.names),
-    }
     return CascadeProblem(
-        spec,
+        spec_with_wide(data.spec(DIM)),
         with_wide(parts.train),
         judges["valid"],
         judges["test"],
         parts.known,
         epochs=20,
-        own_nets=nets,
+        own_nets=CITEULIKE_NETS,
         options={
             "every_positive": True,
             "warm_up": 0,
@@ -180,6 +167,18 @@ def citeulike(data_dir: pathlib.Path) -> CascadeProblem:
         },
         rates=(6e-2, 1e-1),
     )
+
+
+def spec_with_wide(ids: FeatureSpec) -> FeatureSpec:
+    """The ids once more, in wide tables that only the teacher reads."""
+    sides = ("user", "item")
+    wide = (
+        Feature(f"{s}_wide", "categorical", s, f"{s}_wide", privileged=True)
+        for s in sides
+    )
+    sizes = {side: ids.table_of(ids[f"{side}_id"]).size for side in sides}
+    tables = (Table(f"{side}_wide", WIDE, size=size) for side, size in sizes.items())
+    return FeatureSpec((*ids.features, *wide), (*ids.tables, *tables))
 
 
 def with_wide(requests: Requests) -> Requests:
