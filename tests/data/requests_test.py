@@ -51,6 +51,8 @@ def rich():
         scores={"teacher": np.array([[3, -1], [0, np.inf], [np.nan, 2]], np.float32)},
         weights=np.array([[1, 0], [2, -1], [3, 0.5]], np.float32),
         ids=np.array(["a", "b", "c"]),
+        clock=np.array([0.1, 0.5, 1.2]),
+        time=np.array([10.0, 20.0, 30.0]),
     )
 
 
@@ -69,7 +71,7 @@ def test_select_takes_everything_of_a_request_along():
             np.testing.assert_array_equal(got, given[rows])
     plain = make().select(rows)
     assert plain.tasks == plain.scores == {}
-    assert plain.weights is plain.ids is None
+    assert plain.weights is plain.ids is plain.clock is plain.time is None
 
 
 def test_where_padded_scores_and_weights_are_ignored():
@@ -163,6 +165,9 @@ def test_with_scores_refuses():
          r"scores\['t'\] is -inf in request 2, position 1.*; it must be finite, or"),
         (dict(weights=np.array([[1, 1], [-0.5, 1], [1, 1]], np.float32)),
          "weights is -0.5 in request 1, position 0.*; it must be >= 0"),
+        (dict(clock=np.array([0.1, np.nan, 1.0])), "clock must be finite"),
+        (dict(clock=np.array([0.1, 1.0])), r"clock has shape \(2,\), but there are 3"),
+        (dict(time=np.array([1, 2, 3])), "time must be a numpy array of 1 axes and"),
         (dict(weights=np.array([[1, np.nan], [1, 1], [1, 1]], np.float32)),
          "weights is nan in request 0, position 1"),
         (dict(weights=np.array([[1, 1], [1, 1], [np.inf, 1]], np.float32)),
