@@ -72,7 +72,7 @@ class LightGcn(PairScorer):
             self.directory / log.fingerprint,
             dim=self.dim,
             epochs=self.epochs,
-            batch_size=min(512, len(train)),
+            batch_size=max(1, min(512, len(train), log.num_items // 2)),
             seed=self.seed,
         )
         table = np.zeros((log.num_users, self.dim), np.float32)
