@@ -21,8 +21,9 @@ import numpy as np
 import store
 from pages import renew, seeds
 
-from tfdistill.data import PairSet, Requests, Simulation, simulate, split_requests
-from tfdistill.data.synthetic_settings import MAIN
+from tfdistill.data import split_requests
+from tfdistill.datasets import Simulation, simulate
+from tfdistill.datasets.synthetic_settings import MAIN
 from tfdistill.losses import (
     DistillationLoss,
     ListSoftmaxKL,
@@ -72,11 +73,11 @@ class Bench:
         self.simulation: Simulation = simulate(dataclasses.replace(MAIN, seed=seed))
         parts = split_requests(self.simulation.requests, (0.8, 0.1, 0.1))
         self.train = parts[0]
-        self.known = _pairs(parts[0])
+        self.known = parts[0].shown()
         clicks = self.train.candidates[self.train.labels > 0]
         popular = head_items(np.bincount(clicks, minlength=self.train.num_items))
         self.valid = CatalogueJudge(parts[1], self.known, popular)
-        seen = _pairs(parts[0], parts[1])
+        seen = self.known.union(parts[1].shown())
         self.test = CatalogueJudge(parts[2], seen, popular)
         self.teacher = self._teacher()
 
@@ -138,13 +139,6 @@ class Bench:
         users = oracle.user_vectors[judge.requests.group[judge.first]]
         scores = dot_scores(users, oracle.item_vectors)
         return top_k(scores, len(users), SHOWN, seen=judge.seen)
-
-
-def _pairs(*parts: Requests) -> PairSet:
-    rows = [np.nonzero(part.candidates >= 0) for part in parts]
-    users = [part.group[row] for part, (row, _) in zip(parts, rows)]
-    items = [part.candidates[place] for part, place in zip(parts, rows)]
-    return PairSet(np.concatenate(users), np.concatenate(items), parts[0].num_items)
 
 
 def best_weight(form: str, work: pathlib.Path) -> float:

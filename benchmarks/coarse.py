@@ -26,7 +26,7 @@ import tensorflow as tf
 from ranking import load, narrowed
 from ranking_data import RankingProblem
 
-from tfdistill.data import PairSet, Requests
+from tfdistill.data import Requests
 from tfdistill.losses import (
     DistillationLoss,
     ListSoftmaxKL,
@@ -34,7 +34,7 @@ from tfdistill.losses import (
     RankNet,
     SigmoidSoftLabel,
 )
-from tfdistill.metrics import Pairs, top_k
+from tfdistill.metrics import top_k
 from tfdistill.models import CoarseTwoTower, DcnV2, Net
 from tfdistill.study.judge import ListJudge, Ranker
 from tfdistill.study.recipe import Recipe
@@ -96,12 +96,11 @@ def make_stage(problem: RankingProblem, seed: int = 0) -> Stage:
     """Recalls candidates and makes the training lists."""
     train_, test = problem.train, problem.test
     num_users = 1 + max(p.group.max() for p in (train_, problem.valid, test))
-    liked, hoped = (_positives(part) for part in (train_, problem.valid))
+    liked, hoped = train_.positives(), problem.valid.positives()
     ease, _ = tuned_ease(liked, hoped, num_users)
-    seen = Pairs(problem.known.group, problem.known.item)
-    recalled = top_k(ease, num_users, RECALLED, seen=seen)
+    recalled = top_k(ease, num_users, RECALLED, seen=problem.known)
     users, first = np.unique(test.group, return_index=True)
-    target = _positives(test)
+    target = test.positives()
     relevant = target.contains(users[:, np.newaxis], recalled[users])
     served = problem.student_features
     pair = Pair(
@@ -111,12 +110,6 @@ def make_stage(problem: RankingProblem, seed: int = 0) -> Stage:
     shown = dataclasses.replace(train_, scores={})  # the simulator's true rates
     lists = coarse_from_lists.with_recalled(shown, recalled, width=WIDTH, seed=seed)
     return Stage(problem, pair, lists, recalled[users], first, relevant)
-
-
-def _positives(requests: Requests) -> PairSet:
-    row, place = np.nonzero(requests.labels > 0)
-    items = requests.candidates[row, place]
-    return PairSet(requests.group[row], items, requests.num_items)
 
 
 class Bench:

@@ -41,7 +41,6 @@ from formats_precision import measure_precision
 from pages import renew
 from ranking_speed import CANDIDATES, feature_spec, make_pair, make_requests
 
-from tfdistill.data import FeatureSpec
 from tfdistill.export import (
     candidate_examples,
     export_ranker,
@@ -51,6 +50,7 @@ from tfdistill.export import (
 )
 from tfdistill.layers import standalone
 from tfdistill.models import Net, TwoTower, joint_network
+from tfdistill.spec import FeatureSpec
 
 NAME = "formats"
 K = 100

@@ -11,14 +11,15 @@ import numpy as np
 import tensorflow as tf
 from formats_engines import Arrays, Engine, Served, in_turns, lite_runtime, onnx_runtime
 from ranking import Bench
+from tfdistill.zoo.serving import CANDIDATES, request_of
 
-from tfdistill.data import Feature, FeatureSpec, Requests
+from tfdistill.data import Requests
 from tfdistill.export import pack, packing
 from tfdistill.layers import FeatureEmbeddings, restricted
 from tfdistill.layers.extraction import above_embeddings
 from tfdistill.layers.packed import PackedEmbeddings
 from tfdistill.names import feature_names
-from tfdistill.zoo.serving import CANDIDATES, request_of
+from tfdistill.spec import Feature, FeatureSpec
 
 ROWS = {"teacher": "teacher", "student": "small soft"}
 METRICS = ("auc", "gauc", "ndcg@10", "log_loss")

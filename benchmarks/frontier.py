@@ -24,6 +24,7 @@ import numpy as np
 import pages
 import store
 from rich.console import Console
+from tfdistill.zoo.frontier import QUALITY, Funnel, swept
 from unified_data import PROBLEMS, CascadeProblem
 
 from tfdistill.metrics import FunnelPoint, RequestCost, cheapest, size_grid
@@ -32,7 +33,6 @@ from tfdistill.report.plots import frontier_plot
 from tfdistill.report.tables import frontier_table
 from tfdistill.report.terminal import print_table
 from tfdistill.study.ways import train
-from tfdistill.zoo.frontier import QUALITY, Funnel, swept
 from tfdistill.zoo.unified_cascade import default_nets
 
 NAME = "frontier"

@@ -35,10 +35,10 @@ import tensorflow as tf
 from mutations import MUTATIONS, REFUSED
 from tensorflow_serving.apis import predict_pb2
 
-from tfdistill.data import Feature, FeatureSpec, Table
 from tfdistill.export import ranker_servable
 from tfdistill.export.server_files import predict_request
 from tfdistill.models import Dnn, Net, joint_network
+from tfdistill.spec import Feature, FeatureSpec, Table
 
 NAME = "malformed_requests"
 REQUESTS, QUIET, WARM, PAUSE = 10_000, 3000, 500, 0.002

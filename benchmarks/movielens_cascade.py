@@ -12,10 +12,10 @@ import argparse
 import pathlib
 
 import store
-
-from tfdistill.data import load_movielens
-from tfdistill.report import ALONE, DISTILLED, MODELS, Results
 from tfdistill.zoo.quickstart import make_problem, quickstart
+
+from tfdistill.datasets import load_movielens
+from tfdistill.report import ALONE, DISTILLED, MODELS, Results
 
 NAME = "cascade"
 SHOWN = {

@@ -15,11 +15,11 @@ import itertools
 import pathlib
 
 import store
+from tfdistill.zoo.quickstart import make_problem
 
-from tfdistill.data import load_movielens
+from tfdistill.datasets import load_movielens
 from tfdistill.study.training import train
 from tfdistill.zoo import movielens_cascade as zoo
-from tfdistill.zoo.quickstart import make_problem
 
 NAME = "movielens_trials"
 GRID = list(itertools.product((1e-3, 3e-3), (0.0, 1e-4)))

@@ -17,37 +17,23 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import extracts
 import store
 
 import tfdistill as td
-from tfdistill.data import ImplicitFeedback, load_movielens, load_online_retail
-from tfdistill.metrics import head_items
+from tfdistill.datasets import load_movielens
 from tfdistill.scorers import CandidateTeacher, rolling_cuts
-from tfdistill.study.judge import CatalogueJudge
-from tfdistill.zoo.quickstart import make_problem
+from tfdistill.study import movielens_problem
 
 NAME = "powerful_teacher"
 SHOWN = ("ndcg@10", "recall@50")
-DIM = 32  # no net is trained here
 
 PROBLEMS: dict[str, Callable[[pathlib.Path], td.Problem]] = {
-    "movielens-100k": lambda folder: make_problem(load_movielens()).study,
-    "online-retail": lambda folder: of_feedback(
-        load_online_retail(folder / "online-retail" / "online_retail.npz")
+    "movielens-100k": lambda folder: movielens_problem(load_movielens()),
+    "online-retail": lambda folder: td.Problem.from_feedback(
+        extracts.online_retail(folder / "online-retail" / "online_retail.npz")
     ),
 }
-
-
-def of_feedback(data: ImplicitFeedback) -> td.Problem:
-    """A problem of a public set of interactions."""
-    head = head_items(data.popularity)
-    valid, test = (
-        CatalogueJudge(data.requests(part), data.seen(part), head)
-        for part in ("valid", "test")
-    )
-    train = data.requests("train")
-    spec = data.spec(DIM)
-    return td.Problem(spec, train, valid, test, data.train, feedback=data, log=data.log)
 
 
 class Bench:

@@ -23,10 +23,12 @@ from ranking_data import RankingProblem, frappe, kuairec, movielens_1m
 from ranking_rows import ROWS, WIDE, Features, Row
 from ranking_table import NAME, table
 
-from tfdistill.data import FeatureSpec, Requests, simulate, split_requests
-from tfdistill.data.synthetic_settings import MAIN
+from tfdistill.data import Requests, split_requests
+from tfdistill.datasets import simulate
+from tfdistill.datasets.synthetic_settings import MAIN
 from tfdistill.export import parameters
 from tfdistill.identity import fingerprint
+from tfdistill.spec import FeatureSpec
 from tfdistill.study.judge import ListJudge
 from tfdistill.study.recipe import Recipe
 from tfdistill.study.trained import TrainedNet

@@ -10,26 +10,19 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 
+import extracts
 import numpy as np
 import pandas as pd
 
-from tfdistill.data import (
-    Feature,
-    FeatureSpec,
-    PairSet,
-    RequestParts,
-    Requests,
-    Split,
-    Table,
+from tfdistill.data import RequestParts, Requests, Split, split_requests, windows
+from tfdistill.datasets import (
     load_frappe,
-    load_kuairec,
-    load_movielens_1m,
     movielens_requests,
     movielens_spec,
-    split_requests,
-    windows,
 )
-from tfdistill.data.frappe import FRAPPE_CONTEXT
+from tfdistill.datasets.frappe import FRAPPE_CONTEXT
+from tfdistill.pairs import Pairs
+from tfdistill.spec import Feature, FeatureSpec, Table
 
 LIST_SIZE = 20
 HISTORY = 20
@@ -60,14 +53,9 @@ class RankingProblem:
     calibrated: bool = True
 
     @property
-    def known(self) -> PairSet:
+    def known(self) -> Pairs:
         """All training pairs: an unlabelled candidate to score is none of them."""
-        row, place = np.nonzero(self.train.candidates >= 0)
-        return PairSet(
-            self.train.group[row],
-            self.train.candidates[row, place],
-            self.train.num_items,
-        )
+        return self.train.shown()
 
 
 def movielens_1m(
@@ -87,7 +75,7 @@ def movielens_1m(
     Returns:
         The problem.
     """
-    data = load_movielens_1m(data_dir)
+    data = extracts.movielens_1m(data_dir)
     rng = np.random.default_rng(seed)
     chosen = rng.choice(data.users["user_id"], users, replace=False)
     pairs = data.ratings[data.ratings["user_id"].isin(chosen)]
@@ -119,7 +107,7 @@ def kuairec(path: pathlib.Path, *, seed: int = 0, dim: int = 16) -> RankingProbl
     Returns:
         The problem.
     """
-    exposures = load_kuairec(path).rename(columns={"watch_ratio": "rating"})
+    exposures = extracts.kuairec(path).rename(columns={"watch_ratio": "rating"})
     rng = np.random.default_rng(seed)
     split = random_split(exposures, rng)
     ids = [{name: np.unique(exposures[name])} for name in ("user_id", "item_id")]
@@ -158,7 +146,7 @@ def frappe(path: pathlib.Path, *, seed: int = 0, dim: int = 16) -> RankingProble
     users |= {name: logs[name].to_numpy(str) for name in FRAPPE_CONTEXT}
     item_ids, item = np.unique(logs["item_id"], return_inverse=True)
     moment = logs.groupby(list(users)).ngroup().to_numpy()[:, np.newaxis]
-    used = PairSet(moment[:, 0], item, len(item_ids))
+    used = Pairs(moment[:, 0], item, len(item_ids))
     rng = np.random.default_rng(seed)
     drawn = rng.integers(len(item_ids), size=(len(logs), 2))
     while (clash := used.contains(moment, drawn)).any():

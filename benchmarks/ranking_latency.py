@@ -22,6 +22,7 @@ import numpy as np
 import store
 from ranking import Bench
 from ranking_table import LATENCY, SERVED
+from tfdistill.zoo.serving import CANDIDATES, request_of
 
 from tfdistill.data import Requests
 from tfdistill.export import (
@@ -32,7 +33,6 @@ from tfdistill.export import (
     publish,
     ranker_servable,
 )
-from tfdistill.zoo.serving import CANDIDATES, request_of
 
 ROUNDS = 50
 

@@ -221,7 +221,7 @@ ROWS: dict[str, Row] = {
     "joint, no hint": _light(lambda f: rocket.recipe(f.pair, weight=0.0)),
     "rocket, block": _light(lambda f: rocket.recipe(f.pair, weight=0.3)),
     "rocket, no block": _light(
-        lambda f: rocket.recipe(f.pair, weight=0.3, gradient_block=False)
+        lambda f: rocket.recipe(f.pair, weight=0.3, teacher_gradient=True)
     ),
     "rocket, block, probabilities": _light(
         lambda f: rocket.recipe(f.pair, hint=ProbabilityMSE(), weight=10.0),
@@ -232,7 +232,7 @@ ROWS: dict[str, Row] = {
         only=MOVIELENS,
     ),
     "rocket, booster only": _light(
-        lambda f: rocket.recipe(f.pair, weight=0.3, shared_gradient="booster_only")
+        lambda f: rocket.recipe(f.pair, weight=0.3, blocked=("fine",))
     ),
     "dual-DNN": _light(lambda f: dual_dnn.recipe(f.pair, **DUAL)),
     "dual-DNN, fine-tuned": _light(

@@ -32,7 +32,7 @@ import numpy as np
 import store
 import tensorflow as tf
 
-from tfdistill.data import Feature, FeatureSpec, RequestBatches, Requests, Table
+from tfdistill.data import RequestBatches, Requests
 from tfdistill.export import (
     flops,
     latency,
@@ -46,6 +46,7 @@ from tfdistill.layers import standalone
 from tfdistill.losses import SigmoidCrossEntropy
 from tfdistill.models import DcnV2, Dnn, JointNetwork, Net
 from tfdistill.optimizers import LazyAdam
+from tfdistill.spec import Feature, FeatureSpec, Table
 from tfdistill.study.recipe import Recipe
 from tfdistill.trainers import Distiller
 from tfdistill.zoo import dual_dnn, privileged_coarse, ranking_pair, rocket

@@ -18,15 +18,15 @@ import functools
 import pathlib
 from collections.abc import Callable
 
+import extracts
 import numpy as np
 import store
 import tensorflow as tf
 from recall_rows import ROWS, WIDE, Row, Trial
 from recall_table import NAME, table
 
-from tfdistill.data import ImplicitFeedback, RecallBatches, implicit_sets
+from tfdistill.data import ImplicitFeedback, RecallBatches
 from tfdistill.metrics import (
-    Pairs,
     dot_scores,
     head_items,
     retrieval_summary,
@@ -34,25 +34,23 @@ from tfdistill.metrics import (
     top_k,
 )
 from tfdistill.metrics.retrieval import BlockScores
+from tfdistill.pairs import Pairs
 from tfdistill.study.judge import CatalogueJudge
 from tfdistill.study.recipe import Recipe
 from tfdistill.study.training import train_on
 from tfdistill.teachers.ease import Ease, tuned_ease
 from tfdistill.teachers.fusion import fused_scores
 from tfdistill.teachers.lightgcn import lightgcn_vectors
-from tfdistill.trainers import LoggedTeacher
 from tfdistill.zoo import recall_from_lists as zoo
 from tfdistill.zoo import sequence_recall
 
 SETS: dict[str, Callable[[pathlib.Path], ImplicitFeedback]] = {
-    "citeulike": lambda folder: implicit_sets.load_citeulike(folder / "citeulike"),
-    "movielens-1m": lambda folder: implicit_sets.load_movielens_positives(
-        folder / "ml-1m"
-    ),
-    "online-retail": lambda folder: implicit_sets.load_online_retail(
+    "citeulike": lambda folder: extracts.citeulike(folder / "citeulike"),
+    "movielens-1m": lambda folder: extracts.movielens_positives(folder / "ml-1m"),
+    "online-retail": lambda folder: extracts.online_retail(
         folder / "online-retail" / "online_retail.npz"
     ),
-    "gowalla": lambda folder: implicit_sets.load_gowalla(folder / "gowalla"),
+    "gowalla": lambda folder: extracts.gowalla(folder / "gowalla"),
 }
 TUNED = {"online-retail": "citeulike", "gowalla": "citeulike"}
 """Sets that take the settings of another."""
@@ -128,7 +126,7 @@ class Bench:
         """Trains a student: its vectors, and NDCG@10 on validation."""
         row = ROWS[name]
         net = zoo.matrix_factorisation(row.base.shared)
-        form, signals = row.form, zoo.LABELS if row.form is None else zoo.SIGNALS
+        form = row.form
         vectors = self.vectors(row.hint) if row.hint else None
         if form is None:
             recipe, lists = zoo.alone(net, row.base), (None, None)
@@ -136,7 +134,7 @@ class Bench:
             form = dataclasses.replace(form, weight=form.weight * trial.weight)
             recipe, lists = zoo.recipe(net, form), self.lists(row.teacher)
         if vectors is not None:
-            recipe, signals = zoo.hinted(recipe, vectors[1].shape[1]), zoo.VECTORS
+            recipe = zoo.hinted(recipe, vectors[1].shape[1])
         recipe = dataclasses.replace(
             recipe,
             learning_rate=trial.learning_rate,
@@ -150,7 +148,6 @@ class Bench:
             recipe,
             f"{name.replace(' ', '-')}/{number}/seed-{seed}",
             row.width or self.dim,
-            signals,
             seed,
         )
 
@@ -160,7 +157,6 @@ class Bench:
         recipe: Recipe,
         folder: str,
         dim: int,
-        signals: LoggedTeacher,
         seed: int,
     ) -> tuple[Vectors, float]:
         """Trains a two-tower net: its vectors, and NDCG@10 on validation."""
@@ -170,7 +166,6 @@ class Bench:
             self.data.spec(dim),
             self.validation,
             self.work / folder,
-            teacher=signals,
             seed=seed,
         )[zoo.STUDENT]
         recaller = net.recaller(self.data.requests("train"))
@@ -196,7 +191,7 @@ class Bench:
             return self.trained(WIDE, self.best(WIDE), 0)[0]
         recipe = sequence_recall.recipe()
         batches = sequence_recall.prefix_batches(self.data, recipe)
-        return self.fitted(batches, recipe, "SASRec", 64, zoo.LABELS, 0)[0]
+        return self.fitted(batches, recipe, "SASRec", 64, 0)[0]
 
     @functools.cache  # noqa: B019, a bench lives as long as the process
     def ease(self, in_order: bool) -> Ease:
@@ -220,8 +215,8 @@ class Bench:
         data, score = self.data, self.teacher(teacher)
 
         def best() -> dict[str, np.ndarray]:
-            seen = Pairs(data.train.group, data.train.item)
-            head, scores = scored_top_k(score, data.num_users, LIST, seen=seen)
+            users = data.num_users
+            head, scores = scored_top_k(score, users, LIST, seen=data.train)
             return {"head": head, "scores": scores}
 
         asked = score(np.arange(min(4, data.num_users)))  # the teacher, by its scores
@@ -255,13 +250,10 @@ class Bench:
 
     def judged(self, score: BlockScores) -> dict[str, float]:
         """All metrics on the test part."""
-        seen, relevant = (
-            Pairs(part.group, part.item)
-            for part in (self.data.seen("test"), self.data.test)
-        )
-        top = top_k(score, self.data.num_users, 50, seen=seen)
-        values = retrieval_summary(top, relevant, self.head)
-        values.update(self.sampled(score, relevant))
+        data = self.data
+        top = top_k(score, data.num_users, 50, seen=data.seen("test"))
+        values = retrieval_summary(top, data.test, self.head)
+        values.update(self.sampled(score, data.test))
         return {name: round(float(value), 6) for name, value in values.items()}
 
     def sampled(self, score: BlockScores, relevant: Pairs) -> dict[str, float]:
@@ -271,8 +263,7 @@ class Bench:
             rows = np.arange(begin, min(begin + 256, self.data.num_users))
             scores = score(rows)
             drawn = np.take_along_axis(scores, self.negatives[rows], axis=1)
-            low, high = np.searchsorted(relevant.user, [begin, begin + 256])
-            user, item = relevant.user[low:high] - begin, relevant.item[low:high]
+            user, item = relevant.between(begin, begin + 256)
             own = scores[user, item][:, np.newaxis]
             other = self.negatives[rows][user] != item[:, np.newaxis]
             ranks.append(((drawn[user] >= own) & other).sum(axis=1))

@@ -25,6 +25,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import extracts
 import numpy as np
 import store
 import tensorflow as tf
@@ -33,10 +34,9 @@ from pages import renew
 
 from tfdistill.data import RequestBatches, Requests
 from tfdistill.data.implicit import ImplicitFeedback
-from tfdistill.data.implicit_sets import load_gowalla
 from tfdistill.export import ExactIndex, IvfIndex
 from tfdistill.export.k_means import k_means, nearest
-from tfdistill.metrics import Pairs, dot_scores, retrieval_recall, top_k
+from tfdistill.metrics import dot_scores, retrieval_recall, top_k
 from tfdistill.models import Net, TwoTower, joint_network
 from tfdistill.optimizers import LazyAdam
 from tfdistill.trainers import Distiller
@@ -60,7 +60,7 @@ def train(data: ImplicitFeedback) -> dict[str, Any]:
     network = joint_network(
         spec, {"recall": Net(TwoTower((), 64), spec.names, task="recall")}
     )
-    user, item = data.train.group, data.train.item
+    user, item = data.train.user, data.train.item
     requests = Requests(
         users={"user_id": user},
         items=data.items,
@@ -83,16 +83,12 @@ def train(data: ImplicitFeedback) -> dict[str, Any]:
 
 def trained(folder: pathlib.Path, kept: pathlib.Path | None) -> dict[str, Any]:
     """The vectors, trained or read, and how good they are on some users."""
-    data = load_gowalla(folder / "gowalla")
+    data = extracts.gowalla(folder / "gowalla")
     make = functools.partial(train, data)
     found = make() if kept is None else store.kept(kept, data.train.fingerprint, make)
     users = np.random.default_rng(0).choice(data.num_users, 4 * QUERIES, replace=False)
     users.sort()
-    seen, relevant = (
-        Pairs(np.searchsorted(users, pairs.group[own]), pairs.item[own])
-        for pairs in (data.seen("test"), data.test)
-        for own in [np.isin(pairs.group, users)]
-    )
+    seen, relevant = (p.among(users) for p in (data.seen("test"), data.test))
     score = dot_scores(found["queries"][users], found["vectors"])
     top = top_k(score, len(users), 20, seen=seen)
     return {**found, "recall@20": retrieval_recall(top, relevant, 20).value}

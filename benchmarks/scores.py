@@ -33,7 +33,7 @@ import numpy as np
 import store
 import tensorflow as tf
 
-from tfdistill.data import Feature, FeatureSpec, RequestBatches, Requests, Table
+from tfdistill.data import RequestBatches, Requests
 from tfdistill.losses import SigmoidCrossEntropy, SigmoidSoftLabel
 from tfdistill.models import DcnV2, Dnn, Net, joint_network
 from tfdistill.optimizers import LazyAdam
@@ -44,6 +44,7 @@ from tfdistill.scores import (
     join_requests,
     score_batches,
 )
+from tfdistill.spec import Feature, FeatureSpec, Table
 from tfdistill.trainers import Distiller, FrozenTeacher, LoggedTeacher, Transfer
 
 NAME = "scores"

@@ -40,14 +40,15 @@ STEPS, BATCHES, ROUNDS, DROPPED = 100, 50, 15, 2
 def networks(data_dir: pathlib.Path | None) -> dict[str, Any]:
     """The compiled models by name, and the batches of the training."""
     import tensorflow as tf
+    from tfdistill.zoo.quickstart import make_problem
 
-    from tfdistill.data import RequestBatches, load_movielens
+    from tfdistill.data import RequestBatches
+    from tfdistill.datasets import load_movielens
     from tfdistill.losses import SigmoidCrossEntropy
     from tfdistill.models import joint_network
     from tfdistill.optimizers import LazyAdam
     from tfdistill.trainers import Distiller
     from tfdistill.zoo import movielens_cascade as zoo
-    from tfdistill.zoo.quickstart import make_problem
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)

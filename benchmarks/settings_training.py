@@ -22,14 +22,15 @@ from typing import Any
 import numpy as np
 import settings
 import store
+from tfdistill.zoo.quickstart import Problem, make_problem, quickstart
 
 from tfdistill import _keras
-from tfdistill.data import FeatureSpec, load_movielens
+from tfdistill.datasets import load_movielens
 from tfdistill.models import JointNetwork
+from tfdistill.spec import FeatureSpec
 from tfdistill.study.recipe import Recipe
 from tfdistill.study.training import train
 from tfdistill.zoo import movielens_cascade as zoo
-from tfdistill.zoo.quickstart import Problem, make_problem, quickstart
 
 NAME = "settings_training"
 START = "one-start"

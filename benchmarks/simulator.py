@@ -19,8 +19,9 @@ import pathlib
 import numpy as np
 import store
 
-from tfdistill.data import Requests, Simulation, simulate, split_requests
-from tfdistill.data.synthetic_settings import (
+from tfdistill.data import Requests, split_requests
+from tfdistill.datasets import Simulation, simulate
+from tfdistill.datasets.synthetic_settings import (
     BAD_TEACHER,
     EQUAL_FEATURES_AMPLE_DATA,
     MAIN,

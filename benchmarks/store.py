@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from tfdistill.zoo.machine import hardware, versions
 
 from tfdistill.documents import as_json, read
 from tfdistill.files import written_whole
 from tfdistill.identity import fingerprint
-from tfdistill.zoo.machine import hardware, versions
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 

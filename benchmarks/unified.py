@@ -25,14 +25,14 @@ from typing import Any
 import numpy as np
 import pages
 import store
+from tfdistill.zoo.comparison import Sizes, cascade_sets
+from tfdistill.zoo.training_modes import judged, shown_sets, student_parameters
 from unified_data import PROBLEMS, TUNED, CascadeProblem
 
 from tfdistill.study.recipe import Recipe
 from tfdistill.study.rounds import Candidates
 from tfdistill.study.trained import TrainedNet
 from tfdistill.study.ways import WAYS, train
-from tfdistill.zoo.comparison import Sizes, cascade_sets
-from tfdistill.zoo.training_modes import judged, shown_sets, student_parameters
 
 NAME = "unified"
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "cascade.md"
@@ -71,13 +71,13 @@ VARIANTS: Mapping[str, Callable[[CascadeProblem], Recipe]] = {
     "teacher goes on": teacher_goes_on,
     "positives too": positives_too,
     "one positive": lambda problem: problem.recipe(every_positive=False),
-    "no block": lambda problem: problem.recipe(shared_gradient="both"),
+    "no block": lambda problem: problem.recipe(blocked=()),
     "recall_hard .1": lambda problem: problem.recipe(recall_hard=0.1),
     "no candidates": lambda problem: problem.recipe(candidates=None),
     "no labels": lambda problem: problem.recipe(hard=0.0),
     "no fine list": no_fine_list,
     "no fine list, teacher's tables": lambda problem: no_fine_list(
-        problem, own_tables=(), shared_gradient="booster_only"
+        problem, own_tables=(), blocked=("recall", "coarse", "fine")
     ),
     "no fine list, one set of tables": lambda problem: no_fine_list(
         problem, own_tables=()

@@ -7,30 +7,22 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import extracts
 import numpy as np
 import pandas as pd
+from tfdistill.zoo.quickstart import make_problem
 
-from tfdistill.data import (
-    FeatureSpec,
-    PairSet,
-    Requests,
-    SimulatorConfig,
-    Split,
-    load_movielens_1m,
-    simulate,
-    split_requests,
-    windows,
-)
-from tfdistill.data.implicit_sets import load_citeulike
-from tfdistill.data.spec import Feature, Table
-from tfdistill.data.synthetic import Oracle
+from tfdistill.data import Requests, Split, split_requests, windows
+from tfdistill.datasets import SimulatorConfig, simulate
+from tfdistill.datasets.synthetic import Oracle
 from tfdistill.metrics import dot_scores, head_items, regret, top_k
 from tfdistill.models import CoarseTwoTower, DeepFm, Net, TwoTower
+from tfdistill.pairs import Pairs
+from tfdistill.spec import Feature, FeatureSpec, Table
 from tfdistill.study.judge import CatalogueJudge
 from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe
 from tfdistill.study.rounds import Candidates
-from tfdistill.zoo.quickstart import make_problem
 from tfdistill.zoo.unified_cascade import Nets, default_nets, recipe
 
 USERS = 2000  # of MovieLens-1M: all that have test ratings, and the first others
@@ -63,7 +55,7 @@ class CascadeProblem:
 
     spec: FeatureSpec
     train: Requests
-    known: PairSet
+    known: Pairs
     judges: Mapping[str, CatalogueJudge]
     epochs: int = 8
     oracle: Oracle | None = None
@@ -133,7 +125,7 @@ class CascadeProblem:
 
 def movielens_1m(data_dir: pathlib.Path) -> CascadeProblem:
     """2,000 users of MovieLens-1M over its whole catalogue of 3,883 films."""
-    data = load_movielens_1m(data_dir / "ml-1m")
+    data = extracts.movielens_1m(data_dir / "ml-1m")
     tested = data.users["user_id"].isin(data.ratings["user_id"][data.test])
     users = pd.concat([data.users[tested], data.users[~tested]])[:USERS]
     users = users.sort_values("user_id", ignore_index=True)
@@ -157,10 +149,10 @@ def citeulike(data_dir: pathlib.Path) -> CascadeProblem:
     factorisation machine learned next to nothing there. Rankers read recall's tables
     behind a gradient block, where they can.
     """
-    data = load_citeulike(data_dir / "citeulike")
+    data = extracts.citeulike(data_dir / "citeulike")
     frames = [
         pd.DataFrame(
-            {"user_id": pairs.group, "item_id": pairs.item, "rating": 5.0}
+            {"user_id": pairs.user, "item_id": pairs.item, "rating": 5.0}
         ).assign(timestamp=lambda frame: np.arange(len(frame)))
         for pairs in (data.train, data.valid, data.test)
     ]
@@ -202,7 +194,7 @@ def citeulike(data_dir: pathlib.Path) -> CascadeProblem:
         options={
             "every_positive": True,
             "warm_up": 0,
-            "shared_gradient": ("coarse", "fine"),
+            "blocked": ("coarse", "fine"),
             "candidates": Candidates(per_list=10, epochs=5),
         },
         settings={
@@ -251,7 +243,7 @@ def simulated(
     size = train.num_items
     shown = train.candidates[train.candidates >= 0]
     head = head_items(np.bincount(shown, minlength=size))
-    nothing = PairSet(np.zeros(0, int), np.zeros(0, int), size)
+    nothing = Pairs([], [], size)
     parts = dict(some_users(test, valid, judged))
     random = clicked(simulation.oracle, parts["valid"], explored) if explored else None
     judges = {
@@ -261,20 +253,20 @@ def simulated(
     return CascadeProblem(
         simulation.spec,
         train,
-        PairSet.positives(train),
+        train.positives(),
         judges,
         epochs=epochs,
         oracle=simulation.oracle,
     )
 
 
-def clicked(oracle: Oracle, requests: Requests, shown: int) -> PairSet:
+def clicked(oracle: Oracle, requests: Requests, shown: int) -> Pairs:
     """What the requests' users click of so many items that are drawn for each."""
     rng, users = np.random.default_rng(0), np.unique(requests.group)
     items = rng.integers(0, requests.num_items, (len(users), shown))
     click = oracle.click_probability(users[:, np.newaxis], items)
     row, place = np.nonzero(rng.random(items.shape) < click)
-    return PairSet(users[row], items[row, place], requests.num_items)
+    return Pairs(users[row], items[row, place], requests.num_items)
 
 
 def some_users(

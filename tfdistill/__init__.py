@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from tfdistill.data.spec import Feature, FeatureSpec, Table
+from tfdistill.pairs import Pairs
+from tfdistill.spec import Feature, FeatureSpec, Table
 from tfdistill.trainers import Distiller, Transfer
 from tfdistill.version import __version__
 
@@ -14,6 +15,7 @@ __all__ = [
     "Feature",
     "FeatureSpec",
     "Net",
+    "Pairs",
     "Problem",
     "Recipe",
     "Table",
@@ -38,7 +40,7 @@ _LATER = {
     "publish": "tfdistill.study",
     "train": "tfdistill.study",
 }
-_ROOMS = ("losses", "models", "scorers", "teachers", "zoo")
+_ROOMS = ("datasets", "losses", "models", "scorers", "teachers", "zoo")
 
 
 def __getattr__(name: str) -> Any:

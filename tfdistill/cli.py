@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn, get_type_hints
 import typer
 from rich.console import Console
 
-from tfdistill.commands import movielens, own_data, serving
+from tfdistill.commands import movielens, own_data, recall, serving
 from tfdistill.version import __version__
 
 __all__ = ["app", "main"]
@@ -122,6 +122,7 @@ for _command, _remedy in (
     (movielens.quickstart, _AGAIN),
     (movielens.cascade, _AGAIN),
     (own_data.distill, _AGAIN),
+    (recall.recall, _AGAIN),
     (own_data.train_teacher, _AGAIN),
     (own_data.score_teacher, _AGAIN),
     (own_data.evaluate, _ANEW),

@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent / folder) for folder in ("contract", "models")]
 
 import loss_cases  # noqa: E402
-import test_rankers as rankers  # noqa: E402
+import rankers_test as rankers  # noqa: E402
 
 from tfdistill import _keras, metrics, models  # noqa: E402
 
@@ -34,7 +34,7 @@ NETS = {
     "two_tower": models.TwoTower((8,), dim=4, l2=0.1),
     "sequence": models.SequenceTower(dim=4, blocks=1, heads=2),
 }
-"""Every architecture, over the features of `test_rankers`."""
+"""Every architecture, over the features of `rankers_test`."""
 
 Values = Iterator[tuple[str, np.ndarray]]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tfdistill.data import MovieLens
+from tfdistill.datasets import MovieLens
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 FRAPPE_LOGS = 400
@@ -48,8 +48,8 @@ def ranking_data(monkeypatch):
     logs["daytime"] = rng.choice(["noon", "night"], FRAPPE_LOGS)
     # A user needs two apps that were never used, in each context.
     logs = logs[logs.item_id % 3 == logs.user_id % 3]
-    monkeypatch.setattr(ranking_data, "load_movielens_1m", lambda _: films)
-    monkeypatch.setattr(ranking_data, "load_kuairec", lambda _: watched)
+    monkeypatch.setattr(ranking_data.extracts, "movielens_1m", lambda _: films)
+    monkeypatch.setattr(ranking_data.extracts, "kuairec", lambda _: watched)
     monkeypatch.setattr(ranking_data, "load_frappe", lambda _: logs)
     return ranking_data
 
@@ -71,11 +71,11 @@ def parts(problem):
 def test_every_pair_is_in_one_part_with_its_label(ranking_data, name):
     if name == "movielens_1m":
         problem = ranking_data.movielens_1m("", users=30)
-        frame = ranking_data.load_movielens_1m("").ratings
+        frame = ranking_data.extracts.movielens_1m("").ratings
         truth = frame.rating >= 4
     else:
         problem = ranking_data.kuairec("")
-        frame = ranking_data.load_kuairec("")
+        frame = ranking_data.extracts.kuairec("")
         truth = frame.watch_ratio >= 1
     found = [pairs_of(part) for part in parts(problem)]
     merged = {**found[0], **found[1], **found[2]}
@@ -130,7 +130,7 @@ def test_the_seed_decides(ranking_data):
 
 def test_satisfied_is_a_task_of_kuairec(ranking_data):
     problem = ranking_data.kuairec("")
-    frame = ranking_data.load_kuairec("")
+    frame = ranking_data.extracts.kuairec("")
     found = {}
     for part in parts(problem):
         found.update(pairs_of(part, part.tasks["satisfied"]))

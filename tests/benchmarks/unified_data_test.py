@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfdistill.data import ImplicitFeedback, PairSet
+from tfdistill.data import ImplicitFeedback
 from tfdistill.metrics import dot_scores, top_k
+from tfdistill.pairs import Pairs
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
@@ -56,9 +57,9 @@ def test_random_traffic_is_clicked_as_the_oracle_says(unified_data):
     requests, oracle = problem.judges["test"].requests, problem.oracle
     clicks = unified_data.clicked(oracle, requests, 2000)  # every item, often
     users = np.unique(requests.group)
-    assert set(clicks.group) <= set(users)
+    assert set(clicks.user) <= set(users)
     asked = np.zeros((len(users), requests.num_items))
-    asked[np.searchsorted(users, clicks.group), clicks.item] = 1
+    asked[np.searchsorted(users, clicks.user), clicks.item] = 1
     p = oracle.click_probability(users[:, np.newaxis], np.arange(asked.shape[1]))
     often = 1 - (1 - p) ** (2000 / asked.shape[1])
     assert asked.mean() == pytest.approx(often.mean(), abs=0.03)
@@ -69,10 +70,10 @@ def test_citeulike_becomes_lists_of_positives(unified_data, monkeypatch):
     rng = np.random.default_rng(0)
     chosen = np.array([rng.permutation(190)[:27] for _ in range(30)])
     user = np.arange(30).repeat(25)
-    train = PairSet(user, chosen[:, :25].ravel(), 190)
-    valid, test = (PairSet(np.arange(30), chosen[:, i], 190) for i in (25, 26))
+    train = Pairs(user, chosen[:, :25].ravel(), 190)
+    valid, test = (Pairs(np.arange(30), chosen[:, i], 190) for i in (25, 26))
     data = ImplicitFeedback("made up", 30, train, valid, test)
-    monkeypatch.setattr(unified_data, "load_citeulike", lambda path: data)
+    monkeypatch.setattr(unified_data.extracts, "citeulike", lambda path: data)
     problem = unified_data.citeulike(Path("nowhere"))
     for stage in ("recall", "coarse", "fine"):
         assert problem.nets[stage].features == ("user_id", "item_id")

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 from tfdistill.data.batching import RequestBatches
-from tfdistill.data.pair_set import PairSet
 from tfdistill.data.requests import Requests
+from tfdistill.pairs import Pairs
 
 
 def make(num_requests=11, list_size=6, num_items=20, seed=0):
@@ -44,7 +44,7 @@ def assert_equal(one, other):
 def test_a_dataset_started_at_a_step_is_the_rest_of_the_one_from_zero(start):
     requests = make()
     batches = RequestBatches(
-        requests, batch_size=4, seed=3, negatives=5, known=PairSet.positives(requests)
+        requests, batch_size=4, seed=3, negatives=5, known=requests.positives()
     )
     assert_equal(take(batches(start), 4), take(batches(0).skip(start), 4))
 
@@ -106,7 +106,7 @@ def test_features_labels_and_weights_belong_to_the_candidates():
 
 def test_negatives_are_masked_exactly_where_they_collide():
     requests = make()
-    known = PairSet.positives(requests)
+    known = requests.positives()
     batches = RequestBatches(requests, batch_size=11, negatives=40, known=known)
     drawn_total = np.zeros(20)
     for x, _, _ in take(batches(), 50):
@@ -127,7 +127,7 @@ def test_negatives_are_masked_exactly_where_they_collide():
 @pytest.mark.parametrize("negatives", [0, 7])
 def test_log_q_is_the_share_seen_in_many_batches(negatives):
     requests = make()
-    known = PairSet.positives(requests)
+    known = requests.positives()
     batches = RequestBatches(
         requests, batch_size=11, negatives=negatives, known=known, seed=4
     )
@@ -184,7 +184,7 @@ def test_batches_with_a_pool_start_at_any_step():
 
 def test_log_q_counts_the_pools():
     requests = make()
-    known = PairSet(
+    known = Pairs(
         np.repeat(requests.group, 6), np.maximum(requests.candidates, 0).ravel(), 20
     )
     pool = pool_of(requests)
@@ -363,7 +363,7 @@ def test_refuses():
     with pytest.raises(ValueError, match="batch_size must be >= 1"):
         RequestBatches(make(), batch_size=0)
     with pytest.raises(ValueError, match="built for 3 items"):
-        RequestBatches(make(), batch_size=1, known=PairSet([0], [0], num_items=3))
+        RequestBatches(make(), batch_size=1, known=Pairs([0], [0], num_items=3))
     requests = make()
     requests.users["mask"] = requests.users["row"]
     with pytest.raises(ValueError, match=r"rename the features \['mask'\]"):

@@ -18,8 +18,8 @@ from tfdistill.data import (
 )
 from tfdistill.data.pair_features import SelectedPairs, told
 from tfdistill.data.readers import read_frame
-from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.data.summary import summarise
+from tfdistill.spec import Feature, FeatureSpec, Table
 
 SPEC = FeatureSpec(
     (
@@ -234,11 +234,11 @@ def test_a_column_may_differ_within_request_and_item(tmp_path, kind, item):
     table = frame()
     if kind == "parquet":
         table.to_parquet(tmp_path / "mine.parquet")
-        table = read_frame(tmp_path / "mine.parquet", SPEC)
+        table = read_frame(tmp_path / "mine.parquet", SPEC.names)
     elif kind == "csv":
         table["words"] = table["words"].map("|".join)
         table.to_csv(tmp_path / "mine.csv", index=False)
-        table = read_frame(tmp_path / "mine.csv", SPEC)
+        table = read_frame(tmp_path / "mine.csv", SPEC.names)
     check(requests_from_frame(table, SPEC, request="request", label="label", item=item))
 
 

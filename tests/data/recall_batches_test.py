@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdistill.data import PairSet
 from tfdistill.data.recall_batches import RecallBatches
 from tfdistill.data.teacher_lists import TeacherLists
+from tfdistill.pairs import Pairs
 
 USERS, ITEMS = 6, 15
-PAIRS = PairSet([0, 0, 0, 1, 2, 3, 3, 4, 5], [0, 1, 2, 3, 4, 5, 6, 7, 8], ITEMS)
+PAIRS = Pairs([0, 0, 0, 1, 2, 3, 3, 4, 5], [0, 1, 2, 3, 4, 5, 6, 7, 8], ITEMS)
 HEAD = np.array(
     [[9, 10, 3], [9, 11, -1], [0, 1, 2], [12, 13, 14], [1, 2, 3], [9, 0, 1]]
 )
@@ -28,18 +28,24 @@ def batches(batch_size=3, positives=2, shared=4, **settings):
 
 
 def take(dataset, count):
+    """Features, with labels and weights beside them."""
     return [
-        {name: values.numpy() for name, values in x.items()}
-        for x, _, _ in dataset.take(count)
+        {
+            **{name: values.numpy() for name, values in x.items()},
+            "y": y["recall"].numpy(),
+            "w": w["recall"].numpy(),
+        }
+        for x, y, w in dataset.take(count)
     ]
 
 
 def test_what_a_batch_holds():
-    known = {u: set(PAIRS.item[PAIRS.group == u].tolist()) for u in range(USERS)}
+    known = {u: set(PAIRS.item[PAIRS.user == u].tolist()) for u in range(USERS)}
     lists = TeacherLists(HEAD, ITEMS, interesting=2)
     for x in take(batches(lists=lists)(), 8):
         assert x["item_id"].shape == (3, 2 + 2 + 4)
-        assert x["label"].shape == x["list_score"].shape == (3, 2 + 2 + 12)
+        for name in ("y", "w", "list_score"):
+            assert x[name].shape == (3, 2 + 2 + 12)
         rows = x["item_id"] - 100
         drawn = rows[:, 4:].reshape(-1)
         assert len(set(drawn)) == 12
@@ -48,11 +54,11 @@ def test_what_a_batch_holds():
             assert rows[place, 2:4].tolist() == HEAD[user, :2].tolist()
             taken = known[user] | set(HEAD[user].tolist())
             free = np.array([item not in taken for item in drawn])
-            label, score = x["label"][place], x["list_score"][place]
-            assert label[:2].tolist() == [1, 1] and np.isnan(label[2:4]).all()
+            y, w, score = (x[name][place] for name in ("y", "w", "list_score"))
+            assert y.tolist() == [1, 1] + 14 * [0]
+            assert w.tolist() == [1, 1, 0, 0, *free.astype(float)]
             assert np.isnan(score[:2]).all() and score[2:4].tolist() == [2, 1]
-            for signal in (label[4:], score[4:]):
-                assert (signal[free] == 0).all() and np.isnan(signal[~free]).all()
+            assert (score[4:][free] == 0).all() and np.isnan(score[4:][~free]).all()
 
 
 def test_every_user_comes_once_an_epoch():
@@ -111,6 +117,6 @@ def test_a_user_without_pairs_is_refused():
         RecallBatches(
             {"user_id": np.arange(3)},
             {"item_id": np.arange(9)},
-            PairSet([0, 2], [1, 1], 9),
+            Pairs([0, 2], [1, 1], 9),
             batch_size=1,
         )

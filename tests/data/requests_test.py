@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdistill.data.pair_set import PairSet
 from tfdistill.data.requests import Requests
 
 
@@ -51,8 +50,8 @@ def rich():
         scores={"teacher": np.array([[3, -1], [0, np.inf], [np.nan, 2]], np.float32)},
         weights=np.array([[1, 0], [2, -1], [3, 0.5]], np.float32),
         ids=np.array(["a", "b", "c"]),
-        clock=np.array([0.1, 0.5, 1.2]),
-        time=np.array([10.0, 20.0, 30.0]),
+        clock=np.array([0.1, 0.2, 1.5]),
+        time=np.array([7.0, 9.0, 8.0]),
     )
 
 
@@ -71,7 +70,7 @@ def test_select_takes_everything_of_a_request_along():
             np.testing.assert_array_equal(got, given[rows])
     plain = make().select(rows)
     assert plain.tasks == plain.scores == {}
-    assert plain.weights is plain.ids is plain.clock is plain.time is None
+    assert plain.weights is plain.ids is None
 
 
 def test_where_padded_scores_and_weights_are_ignored():
@@ -188,46 +187,13 @@ def test_object_strings_are_accepted():
     assert make(users={"name": np.array(["é", b"b", ""], object)}).num_requests == 3
 
 
-def test_pair_set_against_a_python_set():
-    rng = np.random.default_rng(0)
-    group, item = rng.integers(0, 50, 400), rng.integers(0, 30, 400)
-    pairs = set(zip(group.tolist(), item.tolist()))
-    known = PairSet(group, item, num_items=30)
-    assert len(known) == len(pairs)
-    assert set(zip(known.group.tolist(), known.item.tolist())) == pairs
-    asked_group, asked_item = np.meshgrid(np.arange(60), np.arange(-3, 34))
-    expected = np.vectorize(lambda g, i: (g, i) in pairs)(asked_group, asked_item)
-    np.testing.assert_array_equal(known.contains(asked_group, asked_item), expected)
-    graph = tf.function(known.contains)(
-        tf.constant(asked_group), tf.constant(asked_item, tf.int32)
-    )
-    np.testing.assert_array_equal(graph, expected)
+def test_pairs_that_were_liked_and_pairs_that_were_shown():
+    """Without padding; the unlabelled are shown, but not liked."""
 
+    def listed(pairs):
+        return list(zip(pairs.user.tolist(), pairs.item.tolist()))
 
-def test_pair_set_broadcasts_and_may_be_empty():
-    known = PairSet([2], [1], num_items=3)
-    np.testing.assert_array_equal(
-        known.contains([[1], [2]], [[0, 1, 2]]), [[0, 0, 0], [0, 1, 0]]
-    )
-    empty = PairSet([], [], num_items=3)
-    assert not empty.contains([0, 1], [1, 2]).any()
-    assert not empty.contains(tf.constant([0, 1]), tf.constant([1, 2])).numpy().any()
-
-
-def test_pair_set_of_positives_ignores_padding_and_the_unlabelled():
-    known = PairSet.positives(make())
-    assert list(zip(known.group, known.item)) == [(4, 0), (4, 1)]
-
-
-@pytest.mark.parametrize(
-    ("group", "item", "message"),
-    [
-        ([0, 1], [0], "one shape"),
-        ([0], [3], r"0 \.\. 2, got 3"),
-        ([-1], [1], "groups must lie in"),
-        ([2**62], [1], "groups must lie in"),
-    ],
-)
-def test_pair_set_refuses(group, item, message):
-    with pytest.raises(ValueError, match=message):
-        PairSet(group, item, num_items=3)
+    liked, shown = make().positives(), make().shown()
+    assert listed(liked) == [(4, 0), (4, 1)]
+    assert listed(shown) == [(4, 0), (4, 1), (4, 3), (9, 0), (9, 2)]
+    assert liked.num_items == shown.num_items == 4

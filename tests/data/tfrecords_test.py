@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from tfdistill.data.batching import RequestBatches
 from tfdistill.data.requests import Requests
-from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.data.tfrecords import read_tfrecords, write_tfrecords
+from tfdistill.spec import Feature, FeatureSpec, Table
 
 SPEC = FeatureSpec(
     features=(

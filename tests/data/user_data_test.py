@@ -3,9 +3,9 @@ import pandas as pd
 
 from tfdistill.data.batching import RequestBatches
 from tfdistill.data.columns import feature_values
-from tfdistill.data.pair_set import PairSet
-from tfdistill.data.readers import read_frame, requests_from_frame, split_requests
-from tfdistill.data.spec import RESERVED_NAMES, Feature, FeatureSpec
+from tfdistill.data.readers import read_frame, requests_from_frame
+from tfdistill.data.requests import split_requests
+from tfdistill.spec import RESERVED_NAMES, Feature, FeatureSpec
 
 SPEC = """{
  "features": [
@@ -37,7 +37,7 @@ def test_a_file_and_a_spec_are_enough(tmp_path):
     (tmp_path / "spec.json").write_text(SPEC)
     spec = FeatureSpec.load(tmp_path / "spec.json")
     requests = requests_from_frame(
-        read_frame(tmp_path / "mine.parquet", spec),
+        read_frame(tmp_path / "mine.parquet", spec.names),
         spec,
         request="session",
         label="bought",
@@ -49,9 +49,7 @@ def test_a_file_and_a_spec_are_enough(tmp_path):
     assert (train.num_requests, test.num_requests) == (80, 20)
     assert set(test.group) == {8, 9}  # users are numbered by their first request
     assert requests.users["country"][:20].tolist() == ["it"] * 10 + ["no"] * 10
-    batches = RequestBatches(
-        train, batch_size=16, negatives=4, known=PairSet.positives(train)
-    )
+    batches = RequestBatches(train, batch_size=16, negatives=4, known=train.positives())
     x, y, w = next(iter(batches()))
     assert set(x) == {*spec.names, *RESERVED_NAMES}
     assert x["price"].shape == y["fine"].shape == w["fine"].shape == (16, 10)

@@ -123,7 +123,7 @@ def test_train_is_blind_to_valid_and_test(kind):
     np.testing.assert_array_equal(one.train.labels, two.train.labels)
     for name, values in one.train.users.items():
         np.testing.assert_array_equal(values, two.train.users[name])
-    np.testing.assert_array_equal(one.known.group, two.known.group)
+    np.testing.assert_array_equal(one.known.user, two.known.user)
     np.testing.assert_array_equal(one.known.item, two.known.item)
     assert not np.array_equal(one.valid.candidates, two.valid.candidates)
 
@@ -136,10 +136,10 @@ def test_known_and_before():
         frame = pd.concat([split.parts[name] for name in names])
         return set(zip(39 - frame["user_id"], frame["item_id"].map(row_of)))
 
-    assert set(zip(parts.known.group, parts.known.item)) == pairs("train")
+    assert set(zip(parts.known.user, parts.known.item)) == pairs("train")
     for part, names in (("valid", ["train"]), ("test", ["train", "valid"])):
         before = parts.before(part)
-        assert set(zip(before.group, before.item)) == pairs(*names)
+        assert set(zip(before.user, before.item)) == pairs(*names)
     with pytest.raises(ValueError, match="one of .*'valid', 'test'.*, got 'train'"):
         parts.before("train")
 

@@ -10,7 +10,6 @@ import tensorflow as tf
 from export_fixture import ITEMS, SPEC, answered, batch, catalogue, of, towers
 
 from tfdistill import _keras
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.export import (
     Ivf,
     RankingStage,
@@ -19,8 +18,10 @@ from tfdistill.export import (
     publish,
 )
 from tfdistill.export.survivors import Survivors
-from tfdistill.metrics import Pairs, Reranker, dot_scores, run_cascade, top_k
+from tfdistill.metrics import Reranker, dot_scores, run_cascade, top_k
 from tfdistill.models import CoarseTwoTower, Net, joint_network
+from tfdistill.pairs import Pairs
+from tfdistill.spec import FeatureSpec
 
 USERS = SPEC.select(f.name for f in SPEC.scope("user") if not f.privileged)
 IDS = np.array([f"film {row}" for row in range(ITEMS)])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.export import Servable, example_batch
 from tfdistill.models import DcnV2, Dnn, JointNetwork, Net, TwoTower, joint_network
+from tfdistill.spec import Feature, FeatureSpec, Table
 
 SPEC = FeatureSpec(
     features=(

@@ -10,9 +10,9 @@ import tensorflow as tf
 from export_fixture import FINE, SPEC, batch, of
 
 from tfdistill import _keras
-from tfdistill.data.spec import Feature, FeatureSpec
 from tfdistill.export import Servable, pack, packing, ranker_servable
 from tfdistill.models import Din, Dnn, Net, joint_network
+from tfdistill.spec import Feature, FeatureSpec
 
 
 def both(

@@ -8,9 +8,9 @@ import tensorflow as tf
 from export_fixture import FINE, ITEMS, SENTINEL, SPEC, batch, catalogue, of, towers
 
 from tfdistill import _keras
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.export import ranker_servable, recall_servable, tf_examples
 from tfdistill.layers import restricted
+from tfdistill.spec import FeatureSpec
 
 USERS = tuple(f.name for f in SPEC.scope("user") if not f.privileged)
 IDS = [f"ID-{row}" for row in range(ITEMS)]

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from store_fixture import halves
 
-from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.documents import read
 from tfdistill.files import plain_name
 from tfdistill.report import from_json
 from tfdistill.scores import ScoreStore
 from tfdistill.scores.manifest import Manifest, Shard
+from tfdistill.spec import Feature, FeatureSpec, Table
 
 PRICE = {"name": "price", "kind": "numeric", "scope": "item"}
 ITEM = {"name": "item", "kind": "categorical", "scope": "item", "table": "t"}

@@ -6,7 +6,6 @@ harm.
 
 from __future__ import annotations
 
-import functools
 import gzip
 import hashlib
 import io
@@ -21,12 +20,10 @@ from store_fixture import halves
 
 from tfdistill.arrays import read_array, read_arrays
 from tfdistill.data import read_frame, read_tfrecords
-from tfdistill.data.delimited import read_interactions
-from tfdistill.data.implicit_sets import load_gowalla, load_online_retail
-from tfdistill.data.movielens import Expected, load_movielens
 from tfdistill.data.requests import Requests
-from tfdistill.data.spec import Feature, FeatureSpec, Table
+from tfdistill.datasets.movielens import load_movielens
 from tfdistill.scores import ScoreStore
+from tfdistill.spec import Feature, FeatureSpec, Table
 from tfdistill.teachers import GbdtTeacher, SavedModelTeacher
 from tfdistill.trainers import fit
 
@@ -129,43 +126,6 @@ def test_trees_of_other_arrays_are_refused(trees, tmp_path, change):
         GbdtTeacher.load(path)
 
 
-def test_a_damaged_gzip_is_named(tmp_path):
-    whole = gzip.compress(b"0 1 2\n1 2 3\n" * 999)
-    damaged = bytearray(whole)
-    damaged[20] ^= 0xFF  # zlib.error, which is no OSError
-    for content in (bytes(damaged), whole[:-5], b"no gzip", gzip.compress(b"\xff\n")):
-        (tmp_path / "train.txt.gz").write_bytes(content)
-        with pytest.raises(ValueError, match=r"train\.txt\.gz' can't be read as"):
-            load_gowalla(tmp_path)
-
-
-def test_a_damaged_table_of_interactions_is_named():
-    columns, expected = {"user_id": "int64", "item_id": "int64"}, Expected(1, 1, 1)
-    for content, said in (
-        (b"", "has 0 rows"),
-        (b"1\n", "line 1 has 1 fields and the data set 2"),
-        (b"1,1\n1,2,3\n", "line 2 has 3 fields"),
-        (b"1,x\n", "column 'item_id' holds 'x' in line 1"),
-        (b"1,1\n\n1,\n", "column 'item_id' has no value in line 3"),
-        (b"\xff\xfe,1\n", "line 1 is not UTF-8"),
-        (b"1,9999999999999999999\n", "which 64 bits can't hold in line 1"),
-        (b"1,2\n1,3\n", "has 2 rows"),
-    ):
-        opened = functools.partial(io.BytesIO, content)
-        with pytest.raises(ValueError, match=rf"'mine\.csv'.*{said}.*Fetch the file"):
-            read_interactions(
-                lambda opened=opened: io.BufferedReader(opened()), "mine.csv",
-                columns, expected, separator=",", header=False,
-            )  # fmt: skip
-
-
-@pytest.mark.parametrize("arrays", [{}, {"user": 1}, {"user": ["a"], "item": [1]}])
-def test_other_arrays_of_online_retail_are_named(tmp_path, arrays):
-    np.savez(tmp_path / "retail.npz", minute=[1], **arrays)
-    with pytest.raises(ValueError, match=r"retail\.npz' can't be read as Online"):
-        load_online_retail(tmp_path / "retail.npz")
-
-
 def test_a_damaged_archive_of_movielens_is_named(tmp_path):
     path = tmp_path / "ml-100k.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -258,7 +218,7 @@ def test_damaged_gzip_of_a_table_is_named_with_what_to_do(tmp_path, damage):
     path.write_bytes(content)
     do = "unpack it" if damage == "twice" else "copy or compress it again"
     with pytest.raises(ValueError, match=rf"mine\.csv\.gz' can't be read.*{do}"):
-        read_frame(path, SPEC)
+        read_frame(path, SPEC.names)
 
 
 @pytest.mark.parametrize(
@@ -283,7 +243,7 @@ def test_what_is_no_csv_says_what_it_is(tmp_path, content, problem):
     with pytest.raises(
         ValueError, match=rf"mine\.csv' can't be read as CSV.*{problem}"
     ):
-        read_frame(path, SPEC)
+        read_frame(path, SPEC.names)
 
 
 def test_a_damaged_saved_model_is_named(tmp_path):

@@ -13,17 +13,11 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from tfdistill.cli import app
-from tfdistill.data import (
-    Feature,
-    FeatureSpec,
-    Requests,
-    Table,
-    requests_from_frame,
-    summarise,
-)
+from tfdistill.data import Requests, requests_from_frame, summarise
 from tfdistill.data.summary import DataSummary
 from tfdistill.documents import read
 from tfdistill.report import Data, Results, from_json, to_json, write_report
+from tfdistill.spec import Feature, FeatureSpec, Table
 from tfdistill.study.impressions import Impressions
 
 SPEC = FeatureSpec(

@@ -11,7 +11,6 @@ from tensorflow_serving.apis import (
 )
 
 from tfdistill import _keras
-from tfdistill.data.spec import RESERVED_NAMES, Feature, FeatureSpec, Table
 from tfdistill.export import (
     RankingStage,
     cascade_servable,
@@ -31,6 +30,7 @@ from tfdistill.layers import standalone
 from tfdistill.losses import LogitMSE, SigmoidCrossEntropy
 from tfdistill.models import Dnn, Mmoe, Net, Representation, TwoTower, joint_network
 from tfdistill.names import check_name, feature_names, safe_name
+from tfdistill.spec import RESERVED_NAMES, Feature, FeatureSpec, Table
 from tfdistill.teachers import SavedModelTeacher
 from tfdistill.trainers import Distiller, FrozenTeacher, Transfer
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdistill.data import Feature, FeatureSpec, RequestBatches, Requests, Table
+from tfdistill.data import RequestBatches, Requests
 from tfdistill.export import publish, ranker_servable
 from tfdistill.losses import SigmoidSoftLabel
 from tfdistill.models import (
@@ -28,9 +28,11 @@ from tfdistill.models import (
     XDeepFm,
     joint_network,
 )
+from tfdistill.spec import Feature, FeatureSpec, Table
 from tfdistill.study.judge import ListJudge
-from tfdistill.study.recipe import Recipe
-from tfdistill.study.training import train
+from tfdistill.study.problem import Problem
+from tfdistill.study.recipe import Recipe, Schedule, Terms
+from tfdistill.study.ways import train
 from tfdistill.zoo.ranking_pair import pair_transfer
 
 SPEC = FeatureSpec(
@@ -128,12 +130,16 @@ def test_a_student_is_distilled_and_every_signature_served(tmp_path):
     )
     recipe = Recipe(
         {"teacher": Net(DcnV2(units=(8,)), NAMES), "fine": Net(Dnn((4,)), ("item",))},
-        transfers=(pair_transfer("soft", "teacher", "fine", SigmoidSoftLabel()),),
-        epochs=2,
-        batch_size=8,
-        negatives=0,
+        terms=Terms(
+            transfers=(pair_transfer("soft", "teacher", "fine", SigmoidSoftLabel()),)
+        ),
+        schedule=Schedule(epochs=2, batch_size=8, negatives=0),
     )
-    nets = train(recipe, SPEC, requests, ListJudge(requests), tmp_path / "run")
+    nets = train(
+        recipe,
+        Problem(SPEC, requests, ListJudge(requests), ListJudge(requests)),
+        tmp_path / "run",
+    )
     model = nets["fine"].models["fine"]
     reports = publish({tmp_path / "1": ranker_servable(model, SPEC)})
     (report,) = reports.values()

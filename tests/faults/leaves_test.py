@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 
 from tfdistill import _keras
-from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.export import (
     RankingStage,
     cascade_servable,
@@ -20,6 +19,7 @@ from tfdistill.export.values import refuse_values
 from tfdistill.layers import FeatureEmbeddings, standalone
 from tfdistill.models import Dnn, Net, Representation, TwoTower, joint_network
 from tfdistill.serving.models import warm_up_requests
+from tfdistill.spec import Feature, FeatureSpec, Table
 
 SPEC = FeatureSpec(
     (

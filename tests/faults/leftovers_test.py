@@ -15,11 +15,11 @@ import pytest
 import tensorflow as tf
 
 from tfdistill import files
-from tfdistill.data import Feature, FeatureSpec
 from tfdistill.export import publish, publishing, ranker_servable
 from tfdistill.export.standalone import answers
 from tfdistill.files import flush_all, folder_beside, locked, written_whole
 from tfdistill.scores import ScoreLookup, score_batches
+from tfdistill.spec import Feature, FeatureSpec
 from tfdistill.trainers import SubmodelCheckpoint, fit
 
 ROOT = str(Path(__file__).parents[2])

@@ -14,7 +14,6 @@ import tensorflow as tf
 from tfdistill import losses
 from tfdistill.layers import DistillationExperts
 from tfdistill.metrics import (
-    Pairs,
     cascade_summary,
     regret,
     rerank,
@@ -23,6 +22,7 @@ from tfdistill.metrics import (
     set_overlap,
     survival,
 )
+from tfdistill.pairs import Pairs
 from tfdistill.trainers import Distiller, LoggedTeacher, Survival, Transfer
 
 INF, NAN = float("inf"), float("nan")
@@ -240,7 +240,7 @@ def test_rank_distil_draws_the_same_with_and_without_xla():
     assert step(tf.constant(0)) != step(tf.constant(1))
 
 
-RELEVANT = Pairs(np.array([0]), np.array([3]))
+RELEVANT = Pairs([0], [3])
 TWICE, ONCE = np.array([[3, 3, 3]]), np.array([[3, 5, -1]])
 LISTS = {
     "recall": lambda top: retrieval_recall(top, RELEVANT, 3),

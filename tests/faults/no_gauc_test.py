@@ -7,12 +7,15 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tfdistill.data import Feature, FeatureSpec, PairSet, Requests, Table
+from tfdistill.data import Requests
 from tfdistill.models import Dnn, Net, TwoTower
+from tfdistill.pairs import Pairs
+from tfdistill.spec import Feature, FeatureSpec, Table
 from tfdistill.study.judge import CatalogueJudge, ListJudge
-from tfdistill.study.recipe import Recipe
-from tfdistill.study.training import train
+from tfdistill.study.problem import Problem
+from tfdistill.study.recipe import Recipe, Schedule
 from tfdistill.study.validation import measurable
+from tfdistill.study.ways import train
 
 SPEC = FeatureSpec(
     (
@@ -22,7 +25,10 @@ SPEC = FeatureSpec(
     ),
     (Table("item", 4, size=30),),
 )
-ONE = Recipe({"fine": Net(Dnn((8,)), SPEC.names)}, epochs=4, batch_size=8, negatives=0)
+ONE = Recipe(
+    {"fine": Net(Dnn((8,)), SPEC.names)},
+    schedule=Schedule(epochs=4, batch_size=8, negatives=0),
+)
 
 
 def alone(part: Requests) -> Requests:
@@ -69,23 +75,25 @@ BY_ROW = np.broadcast_to(PART.group[:, np.newaxis] % 2, PART.labels.shape)
 def test_the_metric_is_one_that_the_lists_define(part, chosen):
     judge = ListJudge(part)
     recipe = measurable(ONE, judge)
-    assert recipe.chosen_by == chosen
+    assert recipe.schedule.chosen_by == chosen
     assert recipe == measurable(recipe, judge)
     scores = np.random.default_rng(0).normal(size=part.labels.shape)
     assert not np.isnan(judge.ranking(scores)[chosen])
 
 
 def test_a_metric_that_was_asked_for_stays_where_it_is_defined():
-    recipe = dataclasses.replace(ONE, chosen_by="ndcg@10")
-    assert measurable(recipe, ListJudge(PART)).chosen_by == "ndcg@10"
+    recipe = ONE.changed(chosen_by="ndcg@10")
+    assert measurable(recipe, ListJudge(PART)).schedule.chosen_by == "ndcg@10"
     everything = labelled(PART, np.zeros_like(PART.labels))
-    assert measurable(recipe, ListJudge(everything)).chosen_by == "log_loss"
+    assert measurable(recipe, ListJudge(everything)).schedule.chosen_by == "log_loss"
 
 
 def test_the_best_epoch_has_the_lowest_log_loss(tmp_path):
     judge = ListJudge(labelled(PART, np.zeros_like(PART.labels)))
     net = train(
-        dataclasses.replace(ONE, learning_rate=0.3), SPEC, PART, judge, tmp_path
+        ONE.changed(learning_rate=0.3),
+        Problem(SPEC, PART, judge, judge),
+        tmp_path,
     )["fine"]
     logits = judge.logits(net.models["fine"])["fine"]
     history = net.history["val_fine_log_loss"]
@@ -98,7 +106,9 @@ def test_the_best_epoch_has_the_lowest_log_loss(tmp_path):
 def test_the_best_epoch_has_the_highest_auc(tmp_path):
     judge = ListJudge(alone(PART))
     net = train(
-        dataclasses.replace(ONE, learning_rate=0.1), SPEC, PART, judge, tmp_path
+        ONE.changed(learning_rate=0.1),
+        Problem(SPEC, PART, judge, judge),
+        tmp_path,
     )["fine"]
     logits = judge.logits(net.models["fine"])["fine"]
     np.testing.assert_allclose(
@@ -108,7 +118,7 @@ def test_the_best_epoch_has_the_highest_auc(tmp_path):
 
 def refused(recipe, judge, message, folder):
     with pytest.raises(ValueError, match=message):
-        train(recipe, SPEC, PART, judge, folder)
+        train(recipe, Problem(SPEC, PART, judge, judge), folder)
     assert not folder.exists()
 
 
@@ -132,9 +142,8 @@ def test_labels_that_no_metric_takes_are_refused_before_training(tmp_path):
 def test_recall_without_a_relevant_item_is_refused_before_training(tmp_path):
     recipe = Recipe(
         {"recall": Net(TwoTower((4,), 4), SPEC.names, task="recall")},
-        negatives=0,
-        epochs=1,
+        schedule=Schedule(negatives=0, epochs=1),
     )
     nothing = labelled(PART, np.zeros_like(PART.labels))
-    judge = CatalogueJudge(nothing, PairSet([0], [0], 30), np.zeros(30, bool))
+    judge = CatalogueJudge(nothing, Pairs([0], [0], 30), np.zeros(30, bool))
     refused(recipe, judge, "no user of the validation part", tmp_path / "run")

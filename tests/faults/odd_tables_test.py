@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from tfdistill.data import Feature, FeatureSpec, Table
+from tfdistill.spec import Feature, FeatureSpec, Table
 from tfdistill.study.impressions import Impressions
 
 SPEC = FeatureSpec(

@@ -10,17 +10,15 @@ import pytest
 import tensorflow as tf
 
 from tfdistill.data import (
-    Feature,
-    FeatureSpec,
-    PairSet,
     RequestBatches,
     Requests,
-    Table,
     read_frame,
     read_tfrecords,
     requests_from_frame,
 )
+from tfdistill.pairs import Pairs
 from tfdistill.scores import join_requests, score_batches
+from tfdistill.spec import Feature, FeatureSpec, Table
 from tfdistill.study.impressions import Impressions
 from tfdistill.study.judge import CatalogueJudge
 
@@ -42,7 +40,7 @@ def written(folder, text, name="t.csv"):
 
 
 def read(path, spec=PRICE, **options):
-    frame = read_frame(path, spec)
+    frame = read_frame(path, spec.names)
     return requests_from_frame(
         frame, spec, **{"request": "request", "label": "click", **options}
     )
@@ -136,7 +134,7 @@ def test_a_row_that_is_not_as_wide_as_the_header_is_refused(
     tmp_path, text, message, name
 ):
     with pytest.raises(ValueError, match=f"{name}' can't be read as CSV.*{message}"):
-        read_frame(written(tmp_path, text, name), PRICE)
+        read_frame(written(tmp_path, text, name), PRICE.names)
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
@@ -147,10 +145,10 @@ def test_the_separator_is_found_out(tmp_path, separator):
 
 def test_any_other_separator_may_be_given(tmp_path):
     path = written(tmp_path, "request|click|price\n1|0|2.5\n")
-    frame = read_frame(path, PRICE, separator="|", value_separator=",")
+    frame = read_frame(path, PRICE.names, separator="|")
     assert frame.to_numpy().tolist() == [["1", "0", "2.5"]]
     with pytest.raises(ValueError, match="one character, got '::'"):
-        read_frame(path, PRICE, separator="::")
+        read_frame(path, PRICE.names, separator="::")
 
 
 @pytest.mark.parametrize("value", [2**63, 2**64 - 1, 2**64, 2**63 + 1])
@@ -345,7 +343,7 @@ def test_lists_are_no_longer_than_the_longest_request():
         lambda r, known: RequestBatches(
             r, batch_size=1, pool=np.zeros([2, 3], np.int32), from_pool=1
         ),
-        lambda r, known: PairSet.positives(r),
+        lambda r, known: r.positives(),
         lambda r, known: CatalogueJudge(r, known, np.zeros(3, bool)),
         lambda r, known: CatalogueJudge(r.select([0]), known, np.zeros(3, bool)),
     ],
@@ -358,11 +356,11 @@ def test_what_needs_a_catalogue_refuses_impressions_as_items(needs):
         requests_from_frame(frame, PRICE, request="request", label="click", item=item)
         for item in (None, "sku")
     )
-    known = PairSet([0], [0], 3)
+    known = Pairs([0], [0], 3)
     with pytest.raises(ValueError, match=r"needs a catalogue.*\(item=\)"):
         needs(without, known)
     assert RequestBatches(without, batch_size=1).steps_per_epoch == 2
-    needs(with_one, PairSet([0], [0], 2))
+    needs(with_one, Pairs([0], [0], 2))
     assert with_one.catalogue and not without.catalogue
 
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from runs_fixture import DATA, REFUSED, requests
 
-from tfdistill.data import Feature, FeatureSpec, Table
 from tfdistill.models import Dnn, Net
+from tfdistill.spec import Feature, FeatureSpec, Table
 from tfdistill.study.judge import ListJudge
-from tfdistill.study.recipe import Recipe
-from tfdistill.study.training import train
-from tfdistill.study.ways import trained_teacher
+from tfdistill.study.problem import Problem
+from tfdistill.study.recipe import Recipe, Schedule
+from tfdistill.study.ways import train, trained_teacher
 from tfdistill.trainers.backup import begun_with
 
 
@@ -35,10 +35,7 @@ def cities(part):
 
 RECIPE = Recipe(
     {"teacher": Net(Dnn((4,)), ("age", "city", "price"))},
-    epochs=1,
-    batch_size=8,
-    negatives=0,
-    chosen_by="auc",
+    schedule=Schedule(epochs=1, batch_size=8, negatives=0, chosen_by="auc"),
 )
 
 
@@ -47,7 +44,9 @@ SPEC = spec()
 
 def trained(directory, *, recipe=RECIPE, spec=SPEC, valid=None, **options):
     judge = ListJudge(cities(requests(seed=1) if valid is None else valid))
-    return train(recipe, spec, cities(DATA), judge, directory, **options)
+    return train(
+        recipe, Problem(spec, cities(DATA), judge, judge), directory, **options
+    )
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +70,14 @@ def test_weights_of_another_spec_are_not_given_out(published):
 
 def test_a_trained_teacher_is_that_of_its_spec_and_recipe(published):
     directory, _ = published
-    assert "teacher" in trained_teacher(RECIPE, SPEC, directory).model.output
+    assert (
+        "teacher" in trained_teacher(RECIPE, SPEC, directory / "teacher").model.output
+    )
     with pytest.raises(ValueError, match="spec.features.age.mean was 35.0 and is 1.0"):
-        trained_teacher(RECIPE, spec(mean=1.0), directory)
-    wider = dataclasses.replace(RECIPE, learning_rate=0.5)
+        trained_teacher(RECIPE, spec(mean=1.0), directory / "teacher")
+    wider = RECIPE.changed(learning_rate=0.5)
     with pytest.raises(ValueError, match="learning_rate was 0.001 and is 0.5"):
-        trained_teacher(wider, SPEC, directory)
+        trained_teacher(wider, SPEC, directory / "teacher")
     with pytest.raises(ValueError, match="no backup of a run"):
         trained_teacher(RECIPE, SPEC, directory / "elsewhere")
 
@@ -87,9 +88,9 @@ def test_what_chooses_the_epoch_and_what_a_run_starts_with_count(published, tmp_
         trained(directory, valid=requests(seed=2))
     with pytest.raises(ValueError, match="config.start.teacher was not there"):
         trained(directory, start=nets)
-    tuned = dataclasses.replace(RECIPE, learning_rate=0.1)
+    tuned = RECIPE.changed(learning_rate=0.1)
     child = trained(tmp_path, recipe=tuned, start=nets)
-    parent = begun_with(tmp_path / "backup")["config"]["start"]
+    parent = begun_with(tmp_path / "teacher" / "backup")["config"]["start"]
     assert parent == {"teacher": nets["teacher"].fingerprint}
     with pytest.raises(ValueError, match="config.start.teacher was"):
         trained(tmp_path, recipe=tuned, start=child)

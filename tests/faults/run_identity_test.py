@@ -11,14 +11,10 @@ import pytest
 import tensorflow as tf
 from runs_fixture import DATA, REFUSED
 
-from tfdistill.data import (
-    PairSet,
-    RecallBatches,
-    RequestBatches,
-    TeacherLists,
-)
+from tfdistill.data import RecallBatches, RequestBatches, TeacherLists
 from tfdistill.layers import SqueezeLast
 from tfdistill.losses import LogitMSE, SigmoidCrossEntropy, SigmoidSoftLabel
+from tfdistill.pairs import Pairs
 from tfdistill.trainers import (
     Distiller,
     Evaluation,
@@ -156,7 +152,7 @@ CHANGES = {
     "seed of the batches": ({"batches": {"seed": 1}}, "data.seed was 0 and is 1"),
     "negatives": ({"batches": {"negatives": 2}}, "data.negatives was 1 and is 2"),
     "known pairs": (
-        {"batches": {"known": PairSet([0], [8], 9)}},
+        {"batches": {"known": Pairs([0], [8], 9)}},
         "data.known was None and is",
     ),
     "validation data": ({"valid": relabelled(-1)}, "validation_data was"),
@@ -300,7 +296,7 @@ def test_all_that_decides_recall_batches_is_in_their_identity():
     def made(pairs=((0, 1, 2), (4, 5, 6)), lists=None, **changed):
         options = {"batch_size": 2, "positives": 1, "shared": 2, **changed}
         lists = TeacherLists(lists, 9) if lists is not None else None
-        return RecallBatches(users, items, PairSet(*pairs, 9), lists=lists, **options)
+        return RecallBatches(users, items, Pairs(*pairs, 9), lists=lists, **options)
 
     head = np.array([[1, 2], [3, 4], [5, 6]])
     others = [

@@ -13,10 +13,10 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
-from tfdistill.data import Feature, FeatureSpec, Table
 from tfdistill.export import Servable, ranker_servable
 from tfdistill.export.server_files import write_warm_up
 from tfdistill.models import Dnn, Net, joint_network
+from tfdistill.spec import Feature, FeatureSpec, Table
 
 SPEC = FeatureSpec(
     (

@@ -11,7 +11,6 @@ import tensorflow as tf
 from server_fixture import SPEC, ranker
 from tensorflow_serving.apis.input_pb2 import ExampleListWithContext
 
-from tfdistill.data import Feature, FeatureSpec
 from tfdistill.export import (
     candidate_examples,
     elwc,
@@ -21,6 +20,7 @@ from tfdistill.export import (
     tf_examples,
 )
 from tfdistill.export.c_loader import Failure, arrays, loaded, wire
+from tfdistill.spec import Feature, FeatureSpec
 
 ONE = example_batch(SPEC, batch_size=1, list_size=3)
 TWO = example_batch(SPEC, batch_size=2, list_size=3, seed=1)

@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 from store_fixture import batches, dearer, dying, files, price, requests, store
 
-from tfdistill.metrics import Pairs, dot_scores
+from tfdistill.metrics import dot_scores
+from tfdistill.pairs import Pairs
 from tfdistill.scores import score_top_k
 from tfdistill.teachers import Ease, PairTeacher, SavedModelTeacher, fused_scores
 from tfdistill.trainers import EnsembleTeacher, FrozenTeacher, LoggedTeacher
@@ -161,7 +162,7 @@ def test_another_savedmodel_in_the_same_place_is_refused(tmp_path):
 
 def test_another_booster_of_the_same_name_is_refused(tmp_path):
     lightgbm = pytest.importorskip("lightgbm")
-    from tfdistill.data.spec import Feature, FeatureSpec
+    from tfdistill.spec import Feature, FeatureSpec
     from tfdistill.teachers import GbdtTeacher
     from tfdistill.teachers.columns import Columns
 
@@ -245,9 +246,9 @@ def test_other_lists_are_refused(tmp_path, name, changed):
 
 
 def test_linear_models_tell_what_they_are_fitted_to():
-    from tfdistill.data import PairSet
+    from tfdistill.pairs import Pairs
 
-    pairs = [PairSet([0, 0, 1], items, num_items=9) for items in ([0, 1, 1], [0, 2, 1])]
+    pairs = [Pairs([0, 0, 1], items, num_items=9) for items in ([0, 1, 1], [0, 2, 1])]
     one, same, other, penalised = (
         Ease(p, 2, l2=l2).fingerprint
         for p, l2 in zip([*pairs[:1] * 2, *pairs[1:], *pairs[:1]], (1.0, 1.0, 1.0, 2.0))

@@ -8,13 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tfdistill.data import (
-    Feature,
-    FeatureSpec,
-    read_frame,
-    requests_from_frame,
-    split_requests,
-)
+from tfdistill.data import read_frame, requests_from_frame, split_requests
+from tfdistill.spec import Feature, FeatureSpec
 
 SPEC = FeatureSpec((Feature("price", "numeric", "item"),))
 
@@ -25,7 +20,7 @@ def ordered(times, time_format=None, tmp_path=None):
     frame["t"] = times
     if tmp_path is not None:
         frame.to_csv(tmp_path / "t.csv", index=False)
-        frame = read_frame(tmp_path / "t.csv", SPEC)
+        frame = read_frame(tmp_path / "t.csv", SPEC.names)
     found = requests_from_frame(
         frame,
         SPEC,
@@ -46,7 +41,7 @@ def test_the_last_tenth_of_a_split_in_time_is_the_latest(tmp_path):
     frame.sample(frac=1, random_state=0).to_csv(tmp_path / "t.csv", index=False)
     parts = split_requests(
         requests_from_frame(
-            read_frame(tmp_path / "t.csv", SPEC),
+            read_frame(tmp_path / "t.csv", SPEC.names),
             SPEC,
             request="request",
             label="click",

@@ -14,14 +14,14 @@ import pytest
 from rich.console import Console
 
 import tfdistill
-from tfdistill.data import Feature, FeatureSpec, Table
 from tfdistill.documents import Number, as_json, read
+from tfdistill.jobs import steps
 from tfdistill.metrics import METRICS, metric
 from tfdistill.scores.manifest import Column, Manifest
 from tfdistill.serving.bench import Timing
 from tfdistill.serving.bench import as_json as timings_as_json
+from tfdistill.spec import Feature, FeatureSpec, Table
 from tfdistill.study.impressions import Impressions
-from tfdistill.zoo import stages
 
 
 def strict(text):
@@ -95,8 +95,8 @@ def table(folder, labels):
 def test_evaluate_writes_null_and_says_why(tmp_path, labels, undefined):
     data = table(tmp_path, labels)
     quiet, console = Console(quiet=True), Console(record=True, width=200)
-    stages.score(data, tmp_path / "s", item="item", column="logit", console=quiet)
-    stages.evaluate(
+    steps.score(data, tmp_path / "s", item="item", column="logit", console=quiet)
+    steps.evaluate(
         data, [], scores=tmp_path / "s", out=tmp_path / "o.json", console=console
     )
     (written,) = strict((tmp_path / "o.json").read_text()).values()

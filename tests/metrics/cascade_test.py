@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from tfdistill.metrics import (
-    Pairs,
     Reranker,
     rerank,
     run_cascade,
@@ -12,6 +11,7 @@ from tfdistill.metrics import (
     survival,
     top_k,
 )
+from tfdistill.pairs import Pairs
 
 USERS, ITEMS = 13, 60
 
@@ -58,13 +58,13 @@ def test_no_candidate_gives_padding():
 
 
 def test_survival_counts_pairs_and_never_grows_along_the_cascade():
-    relevant = Pairs(np.array([0, 0, 1, 2]), np.array([3, 5, 8, 1]))
+    relevant = Pairs([0, 0, 1, 2], [3, 5, 8, 1])
     sets = {
         "recall": np.array([[3, 5, 7], [8, 1, 2], [4, 5, 6]]),
         "fine": np.array([[3], [2], [4]]),
     }
     assert survival(sets, relevant) == {"recall": 3 / 4, "fine": 1 / 4}
-    nothing = Pairs(np.zeros(0), np.zeros(0))
+    nothing = Pairs([], [])
     assert math.isnan(survival(sets, nothing)["fine"])
 
 

@@ -7,7 +7,6 @@ import pytest
 
 from tfdistill.metrics import (
     FunnelPoint,
-    Pairs,
     RequestCost,
     Reranker,
     cheapest,
@@ -20,6 +19,7 @@ from tfdistill.metrics import (
     teacher_overlap,
     top_k,
 )
+from tfdistill.pairs import Pairs
 
 USERS, ITEMS, WIDTH = 300, 60, 20
 TABLES = np.random.default_rng(0).normal(size=(3, USERS, ITEMS)).astype("f")

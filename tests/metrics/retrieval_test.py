@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from tfdistill.metrics import (
-    Pairs,
     dot_scores,
     head_items,
     hits,
@@ -12,6 +11,7 @@ from tfdistill.metrics import (
     retrieval_recall,
     top_k,
 )
+from tfdistill.pairs import Pairs
 
 
 def pairs(rng, users, items, size):
@@ -46,7 +46,7 @@ def test_top_k_equals_the_loop_with_ties_and_seen_items(block, levels):
 def test_top_k_of_two_towers_is_the_matrix_product_s():
     rng = np.random.default_rng(1)
     queries, items = rng.normal(size=(9, 4)), rng.normal(size=(30, 4))
-    nothing = Pairs(np.zeros(0), np.zeros(0))
+    nothing = Pairs([], [])
     top = top_k(dot_scores(queries, items), 9, 5, block=4)
     np.testing.assert_array_equal(top, loop_top_k(queries @ items.T, nothing, 5))
 
@@ -59,7 +59,7 @@ def test_the_scorer_s_own_array_is_left_alone_and_blocks_bound_its_rows():
         sizes.append(len(rows))
         return scores[rows[0] : rows[-1] + 1]
 
-    top_k(score, 5, 2, seen=Pairs(np.array([0]), np.array([0])), block=2)
+    top_k(score, 5, 2, seen=Pairs([0], [0]), block=2)
     assert sizes == [2, 2, 1]
     assert scores.min() == 1.0
 
@@ -81,9 +81,8 @@ def test_recall_and_ndcg_equal_the_loop_over_users(k):
     top = np.array([rng.permutation(40)[:12] for _ in range(15)])
     top[3, 5:] = -1
     relevant = pairs(rng, 15, 40, 60)
-    relevant = Pairs(
-        relevant.user[relevant.user != 7], relevant.item[relevant.user != 7]
-    )
+    others = relevant.user != 7
+    relevant = Pairs(relevant.user[others], relevant.item[others])
     recalls, ndcgs = [], []
     for user in range(15):
         wanted = of_user(relevant, user)
@@ -102,7 +101,7 @@ def test_recall_and_ndcg_equal_the_loop_over_users(k):
 
 
 def test_users_without_relevant_items_do_not_count():
-    top, nothing = np.array([[1, 2]]), Pairs(np.zeros(0), np.zeros(0))
+    top, nothing = np.array([[1, 2]]), Pairs([], [])
     for judge in (retrieval_recall, retrieval_ndcg):
         mean = judge(top, nothing, 2)
         assert math.isnan(mean.value)
@@ -110,7 +109,7 @@ def test_users_without_relevant_items_do_not_count():
 
 
 def test_padding_is_never_a_hit():
-    relevant = Pairs(np.array([0, 1]), np.array([4, 4]))
+    relevant = Pairs([0, 1], [4, 4])
     assert hits(np.array([[-1, 4], [-1, -1]]), relevant).tolist() == [
         [False, True],
         [False, False],
@@ -120,7 +119,7 @@ def test_padding_is_never_a_hit():
 def test_head_and_tail_are_judged_apart_on_the_same_list():
     head = head_items(np.array([9, 8, 7, 1, 1]), share=0.4)
     assert head.tolist() == [True, True, False, False, False]
-    relevant = Pairs(np.array([0, 0]), np.array([1, 4]))
+    relevant = Pairs([0, 0], [1, 4])
     top = np.array([[4, 1, 0]])
     assert retrieval_ndcg(top, relevant.where(~head), 1).value == 1.0
     assert retrieval_ndcg(top, relevant.where(head), 1).value == 0.0
@@ -140,13 +139,9 @@ def test_wrong_inputs_are_named():
         top_k(lambda rows: np.zeros((1, 3)), 1, 1, block=0)
     with pytest.raises(ValueError, match="must share d"):
         dot_scores(np.zeros((2, 3)), np.zeros((2, 4)))
-    with pytest.raises(ValueError, match="one length"):
-        Pairs(np.zeros(2), np.zeros(3))
-    with pytest.raises(ValueError, match="rows >= 0; received -1"):
-        Pairs(np.array([0]), np.array([-1]))
     with pytest.raises(ValueError, match="at most 2"):
-        retrieval_recall(np.zeros((1, 2), int), Pairs(np.zeros(1), np.zeros(1)), 3)
+        retrieval_recall(np.zeros((1, 2), int), Pairs([0], [0]), 3)
     with pytest.raises(ValueError, match=r"rows of `top` \(< 1\); received 4"):
-        hits(np.zeros((1, 2), int), Pairs(np.array([4]), np.array([0])))
+        hits(np.zeros((1, 2), int), Pairs([4], [0]))
     with pytest.raises(ValueError, match=r"in \(0, 1\); received 1"):
         head_items(np.ones(3), share=1.0)

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from tfdistill.metrics import (
-    Pairs,
     agreement_summary,
     cascade_summary,
     head_items,
@@ -10,6 +9,7 @@ from tfdistill.metrics import (
     ranking_summary,
     retrieval_summary,
 )
+from tfdistill.pairs import Pairs
 
 
 @pytest.fixture(name="judged")
@@ -61,7 +61,7 @@ def test_graded_labels_are_judged_by_their_gain_alone():
 
 def test_a_cascade_s_stages_are_judged_in_order():
     sets = {"recall": np.array([[1, 2, 3]]), "fine": np.array([[3]])}
-    relevant = Pairs(np.array([0, 0]), np.array([3, 1]))
+    relevant = Pairs([0, 0], [3, 1])
     stages = cascade_summary(sets, relevant, np.array([[3, 9]]), np.arange(9) < 2)
     assert stages["fine"] == {
         "survival": 0.5,

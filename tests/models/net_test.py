@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tfdistill.data.spec import Feature, FeatureSpec
 from tfdistill.models import Dnn, Net, TwoTower, joint_network
+from tfdistill.spec import Feature, FeatureSpec
 
 SPEC = FeatureSpec(
     (Feature("age", "numeric", "user"), Feature("price", "numeric", "item"))

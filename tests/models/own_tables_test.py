@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 
 from tfdistill import _keras
-from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.models import (
     DcnV2,
     Dnn,
@@ -17,6 +16,7 @@ from tfdistill.models import (
     TwoTower,
     joint_network,
 )
+from tfdistill.spec import Feature, FeatureSpec, Table
 
 SPEC = FeatureSpec(
     features=(
@@ -79,8 +79,8 @@ def test_a_net_with_tables_of_its_own_trains_and_reads_no_other():
         ({"own_tables": ("techer",)}, r"own_tables must be .*\('techer',\)"),
         ({"own_tables": tuple(NETS)}, "own_tables must be .* not of all"),
         (
-            {"own_tables": ("teacher",), "booster": "teacher"},
-            r"one of \['fine', 'recall'\], got 'teacher'",
+            {"own_tables": ("teacher",), "blocked": ("teacher",)},
+            r"that share tables, \['fine', 'recall'\].* got \('teacher',\)",
         ),
     ],
 )

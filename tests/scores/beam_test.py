@@ -10,8 +10,8 @@ import pytest
 import scores_fixture as fixture
 
 from tfdistill.data import read_tfrecords, write_tfrecords
-from tfdistill.data.spec import Feature, FeatureSpec
 from tfdistill.scores import ScoreStore, join_requests, score_batches
+from tfdistill.spec import Feature, FeatureSpec
 from tfdistill.teachers import PairTeacher
 
 pytest.importorskip("apache_beam")

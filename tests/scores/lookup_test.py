@@ -8,7 +8,6 @@ import scores_fixture as fixture
 import tensorflow as tf
 
 from tfdistill.data import RequestBatches, read_tfrecords, write_tfrecords
-from tfdistill.data.spec import Feature, FeatureSpec
 from tfdistill.layers import ConcatUserItem
 from tfdistill.losses import SigmoidSoftLabel
 from tfdistill.scores import (
@@ -20,6 +19,7 @@ from tfdistill.scores import (
     score_top_k,
 )
 from tfdistill.scores import lookup as module
+from tfdistill.spec import Feature, FeatureSpec
 from tfdistill.trainers import Distiller, FrozenTeacher, LoggedTeacher, Transfer
 
 SPEC = FeatureSpec(

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import scores_fixture as fixture
 
-from tfdistill.metrics import Pairs, dot_scores, top_k
+from tfdistill.metrics import dot_scores, top_k
+from tfdistill.pairs import Pairs
 from tfdistill.scores import (
     ScoreStore,
     StoreWriter,

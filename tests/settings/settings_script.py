@@ -9,13 +9,14 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill import _keras
-from tfdistill.data import Feature, FeatureSpec, Requests, Table
+from tfdistill.data import Requests
 from tfdistill.export import ranker_servable
 from tfdistill.files import written_whole
 from tfdistill.losses import SigmoidCrossEntropy, SigmoidSoftLabel
 from tfdistill.models import Dnn, JointNetwork, Net, joint_network
 from tfdistill.report import Data, Results, to_json
 from tfdistill.scores import ScoreStore, score_batches
+from tfdistill.spec import Feature, FeatureSpec, Table
 from tfdistill.trainers import Distiller, FrozenTeacher, Transfer, fit
 
 SPEC = FeatureSpec(

@@ -13,9 +13,9 @@ import settings_script as script
 import tensorflow as tf
 
 from tfdistill import _keras
-from tfdistill.data import FeatureSpec
 from tfdistill.report import from_json
 from tfdistill.scores import ScoreStore
+from tfdistill.spec import FeatureSpec
 from tfdistill.teachers import SavedModelTeacher
 from tfdistill.trainers import Distiller
 

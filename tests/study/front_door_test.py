@@ -73,9 +73,7 @@ def problem(impressions):
 
 
 def small(recipe, epochs=2, batch_size=32):
-    return dataclasses.replace(
-        recipe, epochs=epochs, batch_size=batch_size, candidates=None
-    )
+    return recipe.changed(epochs=epochs, batch_size=batch_size, candidates=None)
 
 
 def test_an_existing_teacher_into_an_existing_student():
@@ -140,7 +138,7 @@ def test_a_cascade_of_nets_that_were_trained_apart_is_published_too(problem, tmp
     """Its rankers read features that its recall net does not."""
     recipe = td.zoo.cascade(problem.spec)
     ids = dataclasses.replace(recipe.nets["recall"], features=("user", "sku"))
-    recipe = dataclasses.replace(recipe, nets={**recipe.nets, "recall": ids})
+    recipe = recipe.changed(nets={**recipe.nets, "recall": ids})
     nets = td.train(
         small(recipe, 1),
         problem,

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from tfdistill.data import Feature, FeatureSpec, Table
+from tfdistill.spec import Feature, FeatureSpec, Table
 from tfdistill.teachers import Columns, Encoding
 
 SPEC = FeatureSpec(

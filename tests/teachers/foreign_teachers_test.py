@@ -7,10 +7,10 @@ import pytest
 import tensorflow as tf
 
 from tfdistill.data import RequestBatches, Requests
-from tfdistill.data.spec import Feature, FeatureSpec
 from tfdistill.export import ranker_servable
 from tfdistill.layers import ConcatUserItem
 from tfdistill.losses import SigmoidSoftLabel
+from tfdistill.spec import Feature, FeatureSpec
 from tfdistill.teachers import GbdtTeacher, PairTeacher, SavedModelTeacher
 from tfdistill.trainers import Distiller, EnsembleTeacher, FrozenTeacher, Transfer
 

@@ -3,8 +3,9 @@ import sys
 import numpy as np
 import pytest
 
-from tfdistill.data import Feature, FeatureSpec, RequestBatches, Requests, Table
+from tfdistill.data import RequestBatches, Requests
 from tfdistill.metrics import auc
+from tfdistill.spec import Feature, FeatureSpec, Table
 from tfdistill.teachers import GbdtTeacher
 from tfdistill.trainers import LoggedTeacher
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfdistill.data import PairSet
 from tfdistill.data.implicit import ImplicitFeedback
-from tfdistill.metrics import Pairs, scored_top_k, top_k
+from tfdistill.metrics import scored_top_k, top_k
+from tfdistill.pairs import Pairs
 from tfdistill.teachers import Ease, fused_scores, lightgcn_vectors, tuned_ease
 from tfdistill.teachers.ease import _inverted
 from tfdistill.teachers.lightgcn import GraphEmbeddings
@@ -21,8 +21,8 @@ def interactions(users: int, items: int, share: float = 0.4) -> np.ndarray:
     return matrix.astype(np.float64)
 
 
-def as_pairs(matrix: np.ndarray) -> PairSet:
-    return PairSet(*np.nonzero(matrix), matrix.shape[1])
+def as_pairs(matrix: np.ndarray) -> Pairs:
+    return Pairs(*np.nonzero(matrix), matrix.shape[1])
 
 
 @pytest.mark.parametrize("shape", [(7, 12), (12, 7), (8, 8)])
@@ -61,7 +61,7 @@ def test_many_blocks_of_users_are_the_same(monkeypatch):
 
 def test_the_penalty_is_chosen_on_validation():
     x = interactions(30, 20)
-    train, valid = as_pairs(x), PairSet(np.arange(30), np.arange(30) % 20, 20)
+    train, valid = as_pairs(x), Pairs(np.arange(30), np.arange(30) % 20, 20)
     model, found = tuned_ease(train, valid, 30, penalties=(1.0, 10.0, 100.0))
     assert list(found) == [1.0, 10.0, 100.0]
     assert found[model.l2] == max(found.values())
@@ -79,11 +79,11 @@ def test_the_penalty_is_chosen_on_validation():
 )
 def test_ease_refuses(settings, text):
     with pytest.raises(ValueError, match=text):
-        Ease(PairSet([4], [0], 3), **{"num_users": 5, **settings})
+        Ease(Pairs([4], [0], 3), **{"num_users": 5, **settings})
 
 
 def test_ease_says_when_a_penalty_is_too_small_for_an_inverse():
-    same = PairSet([0, 0], [0, 1], num_items=2)  # two items that nothing tells apart
+    same = Pairs([0, 0], [0, 1], num_items=2)  # two items that nothing tells apart
     with pytest.raises(ValueError, match="raise `l2`"):
         Ease(same, 2, l2=1e-300)
 
@@ -134,14 +134,14 @@ def blocks(users: int = 24, items: int = 36, seed: int = 0) -> ImplicitFeedback:
             parts[part][0].extend([user] * len(chosen))
             parts[part][1].extend(chosen)
     return ImplicitFeedback(
-        "blocks", users, *(PairSet(*p, items) for p in parts.values())
+        "blocks", users, *(Pairs(*p, items) for p in parts.values())
     )
 
 
 def test_lightgcn_finds_the_groups_and_resumes(tmp_path):
     data, settings = blocks(), {"dim": 8, "batch_size": 8, "epochs": 10}
     users, items = lightgcn_vectors(data, tmp_path, **settings)
-    seen = Pairs(data.train.group, data.train.item)
+    seen = data.train
     top = top_k(lambda rows: users[rows] @ items.T, data.num_users, 6, seen=seen)
     assert (top % 3 == np.arange(data.num_users)[:, np.newaxis] % 3).mean() > 0.95
     again = lightgcn_vectors(data, tmp_path, **settings)
@@ -177,7 +177,7 @@ def test_a_teacher_is_asked_once_for_a_block_of_its_list():
         asked.append(len(rows))
         return np.tile(np.arange(7.0), (len(rows), 1))
 
-    seen = Pairs(np.array([1]), np.array([6]))
+    seen = Pairs([1], [6])
     rows, scores = scored_top_k(score, 5, 2, seen=seen, block=2)
     assert asked == [2, 2, 1]
     assert rows[:2].tolist() == [[6, 5], [5, 4]]

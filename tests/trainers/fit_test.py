@@ -1,4 +1,4 @@
-"""fit in one process: an error stands in for the death that test_resume.py brings."""
+"""fit in one process: an error stands in for the death that resume_test.py brings."""
 
 import json
 

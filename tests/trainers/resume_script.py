@@ -16,7 +16,6 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.batching import RequestBatches
-from tfdistill.data.pair_set import PairSet
 from tfdistill.data.requests import Requests
 from tfdistill.layers import SqueezeLast, SteppedDropout
 from tfdistill.losses import Hint, SigmoidCrossEntropy, SigmoidSoftLabel
@@ -116,7 +115,7 @@ def main() -> None:
         batch_size=8,
         seed=3,
         negatives=2,
-        known=PairSet.positives(train),
+        known=train.positives(),
         outputs=outputs,
     )
     once = RequestBatches(valid, batch_size=32, outputs=outputs).once()

@@ -39,7 +39,7 @@ def mixed():
         Transfer("kl", "teacher", "fine", ListSoftmaxKL(2.0), weight=0.7),
         Transfer("mse", "logged", "fine", LogitMSE(), weight=lambda step: 0.5),
         Transfer("pairs", "teacher", "other", RankNet(), mask="mask"),
-        Transfer("hint", "wide", "narrow", Hint(), hint_gradient=True),
+        Transfer("hint", "wide", "narrow", Hint(), teacher_gradient=True),
     ]
     model = Distiller(
         tf.keras.Model({"x": x}, outputs),

@@ -10,7 +10,8 @@ from zoo_fixture import SPEC, requests
 
 from tfdistill.models import CoarseTwoTower, Net
 from tfdistill.study.judge import ListJudge
-from tfdistill.study.training import train
+from tfdistill.study.problem import Problem
+from tfdistill.study.ways import train
 from tfdistill.trainers import LoggedTeacher
 from tfdistill.zoo.coarse_from_lists import recipe, with_recalled
 
@@ -47,14 +48,10 @@ def test_a_student_follows_the_teacher_where_there_is_no_label(tmp_path):
     prices = lists.items["price"][np.maximum(lists.candidates, 0)]
     taught = lists.with_scores({"taught": np.where(lists.candidates >= 0, prices, 0)})
     net = Net(CoarseTwoTower((8,), dim=4), ("age", "item_id", "price"))
-    student = dataclasses.replace(
-        recipe(net), epochs=15, batch_size=6, learning_rate=1e-2
-    )
+    student = recipe(net).changed(epochs=15, batch_size=6, learning_rate=1e-2)
     model = train(
         student,
-        SPEC,
-        taught,
-        ListJudge(shown()),
+        Problem(SPEC, taught, ListJudge(shown()), ListJudge(shown())),
         tmp_path,
         teacher=LoggedTeacher({"score": "taught"}),
     )["coarse"].models["coarse"]

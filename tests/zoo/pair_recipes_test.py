@@ -23,8 +23,9 @@ from tfdistill.models import (
     Representation,
 )
 from tfdistill.study.judge import ListJudge
+from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe
-from tfdistill.study.training import train
+from tfdistill.study.ways import train
 from tfdistill.teachers import GbdtTeacher
 from tfdistill.trainers import Distiller
 from tfdistill.zoo import (
@@ -58,17 +59,15 @@ JOINT = {
     "joint": ranking_pair.joint(PAIR),
     "rocket": rocket.recipe(PAIR),
     "rocket, representation": rocket.recipe(PAIR, representation=SHARED),
-    "rocket, booster only": rocket.recipe(
-        PAIR, shared_gradient="booster_only", representation=SHARED
-    ),
+    "rocket, blocked": rocket.recipe(PAIR, blocked=("fine",), representation=SHARED),
     "dual-DNN": dual_dnn.recipe(PAIR),
     "privileged": privileged_coarse.recipe(TEACHER, COARSE, warm_up=1),
     "multi-task": multi_task.recipe(TWO_TASKS, hard={"like": 0.7}),
 }
 OPEN = {
-    "rocket, open": rocket.recipe(PAIR, gradient_block=False),
-    "rocket, open, booster only": rocket.recipe(
-        PAIR, gradient_block=False, shared_gradient="booster_only"
+    "rocket, open": rocket.recipe(PAIR, teacher_gradient=True),
+    "rocket, open, blocked": rocket.recipe(
+        PAIR, teacher_gradient=True, blocked=("fine",)
     ),
 }
 UNDER_A_TEACHER = {
@@ -82,7 +81,7 @@ EVERY = {**RECIPES, **UNLABELLED}
 
 
 def small(recipe: Recipe, **changes: object) -> Recipe:
-    return dataclasses.replace(recipe, epochs=2, batch_size=8, **changes)
+    return recipe.changed(epochs=2, batch_size=8, **changes)
 
 
 def given(name: str):
@@ -93,7 +92,9 @@ def given(name: str):
 def test_a_recipe_trains_every_net(name, tmp_path):
     recipe, part = small(EVERY[name]), requests()
     judge = ListJudge(part)
-    trained = train(recipe, SPEC, part, judge, tmp_path, teacher=given(name))
+    trained = train(
+        recipe, Problem(SPEC, part, judge, judge), tmp_path, teacher=given(name)
+    )
     assert set(trained) == set(recipe.nets)
     tf.keras.utils.set_random_seed(0)
     start = recipe.network(SPEC)
@@ -105,7 +106,7 @@ def test_a_recipe_trains_every_net(name, tmp_path):
             assert np.isfinite(logits).all()
             assert np.abs(logits - before[output]).max() > 1e-3
     history = next(iter(trained.values())).history
-    for transfer in recipe.transfers:
+    for transfer in recipe.terms.transfers:
         assert min(history[f"transfer_{transfer.name}"]) > 0
     assert all(np.isfinite(values).all() for values in history.values())
 
@@ -114,12 +115,12 @@ def loss_of(recipe: Recipe, part, hard: Collection[str], foreign=None):
     """The network's loss with the hard losses of some outputs, and its gradients."""
     tf.keras.utils.set_random_seed(1)
     network = recipe.network(SPEC)
-    always = [dataclasses.replace(t, weight=1.0) for t in recipe.transfers]
+    always = [dataclasses.replace(t, weight=1.0) for t in recipe.terms.transfers]
     distiller = Distiller(network.model, always, teacher=foreign)
     losses = {output: SigmoidCrossEntropy() for output in hard}
     distiller.compile("sgd", loss=losses or None)
     batches = RequestBatches(
-        part, batch_size=8, negatives=recipe.negatives, outputs=recipe.labelled
+        part, batch_size=8, negatives=recipe.schedule.negatives, outputs=recipe.labelled
     )
     x, y, w = next(iter(batches()))
     with tf.GradientTape() as tape:
@@ -142,7 +143,7 @@ def test_twice_the_weight_is_twice_the_loss_of_labels_and_transfers(name):
         dataclasses.replace(part, weights=(factor * weights).astype(np.float32))
         for factor in (1, 2)
     )
-    for hard in [recipe.labelled, ()] if recipe.transfers else [recipe.labelled]:
+    for hard in [recipe.labelled, ()] if recipe.terms.transfers else [recipe.labelled]:
         expected, found = (
             loss_of(recipe, p, hard, given(name))[0] for p in (once, twice)
         )
@@ -151,7 +152,7 @@ def test_twice_the_weight_is_twice_the_loss_of_labels_and_transfers(name):
 
 def test_a_transfer_needs_no_labels_and_drawn_pairs_no_weights():
     recipe, part = UNLABELLED["unlabelled"], requests()
-    listed = dataclasses.replace(recipe, negatives=0)
+    listed = recipe.changed(negatives=0)
     bare = dataclasses.replace(part, labels=np.full_like(part.labels, np.nan))
     found, expected = (loss_of(recipe, p, (), teacher)[0] for p in (bare, part))
     assert found == expected
@@ -175,7 +176,7 @@ SHARED_PARTS = {
     "joint": {"embeddings"},
     "rocket": {"embeddings"},
     "rocket, representation": {"embeddings", "representation"},
-    "rocket, booster only": set(),
+    "rocket, blocked": set(),
     "dual-DNN": set(),
     "privileged": {"embeddings"},
     "multi-task": {"embeddings"},
@@ -184,12 +185,12 @@ SHARED_PARTS = {
 
 @pytest.mark.parametrize("name", JOINT)
 def test_what_the_student_learns_from_is_exactly_zero_for_the_booster(name):
-    """Hints and the student's labels; under booster_only the shared layers too."""
+    """Hints and the student's labels; behind a block the shared layers too."""
     recipe = JOINT[name]
     student = [output for output in recipe.labelled if "teacher" not in output]
     assert reached(recipe, ()) == {"student", *SHARED_PARTS[name]}
     assert reached(recipe, student) == {"student", *SHARED_PARTS[name]}
-    shared = {"representation"} if recipe.representation else set()
+    shared = {"representation"} if recipe.sharing.representation else set()
     everything = {"student", "teacher", "embeddings", *shared}
     assert reached(recipe, recipe.labelled) == everything
 
@@ -203,12 +204,14 @@ def test_without_the_block_the_hint_trains_the_booster(name):
 def test_fine_tuning_starts_at_the_students_weights_and_keeps_its_tables(tmp_path):
     recipe, part = small(dual_dnn.recipe(PAIR)), requests()
     judge = ListJudge(part)
-    nets = train(recipe, SPEC, part, judge, tmp_path / "joint")
+    nets = train(recipe, Problem(SPEC, part, judge, judge), tmp_path / "joint")
     start = {"fine": nets["fine"]}
     tuned = small(dual_dnn.fine_tuned(recipe))
-    assert tuned.learning_rate == recipe.learning_rate / 4
+    assert tuned.schedule.learning_rate == recipe.schedule.learning_rate / 4
     window = requests(seed=1)
-    last = train(tuned, SPEC, window, judge, tmp_path / "tuned", start=start)
+    last = train(
+        tuned, Problem(SPEC, window, judge, judge), tmp_path / "tuned", start=start
+    )
     before, after = (n["fine"].models["fine"].weights for n in (start, last))
     moved = {
         _keras.path_of(a): (a.numpy() != b.numpy()).any() for a, b in zip(before, after)
@@ -240,10 +243,10 @@ def test_a_student_may_learn_some_of_the_tasks():
     fine = Net(Mmoe(("like",), experts=1, units=(5,), tower=(4,)), SERVED)
     pair = dataclasses.replace(multi_task.default_pair(SPEC, TASKS), fine=fine)
     recipe = multi_task.recipe(pair, soft={"like": 0.5}, hard={"like": 0.0})
-    assert [(t.source, t.target, t.weight) for t in recipe.transfers] == [
+    assert [(t.source, t.target, t.weight) for t in recipe.terms.transfers] == [
         ("teacher_like", "fine_like", 0.5)
     ]
-    assert recipe.loss_weights == {"fine_like": 0.0}
+    assert recipe.terms.loss_weights == {"fine_like": 0.0}
     assert "dwell" in pair.teacher.features and "dwell" not in fine.features
 
 
@@ -253,15 +256,14 @@ TEACHERS = {"dcn": DcnV2(1, (8,)), "autoint": AutoInt(1, 1, 4, (8,))}
 def test_an_ensemble_teaches_by_its_mean_or_by_a_trained_gate(tmp_path):
     student, part, window = small(ranking_pair.two_stage(PAIR)), requests(), requests(1)
     judge = ListJudge(part)
+    problem = Problem(SPEC, part, judge, judge)
     taught = {
         name: small(recipe)
         for name, recipe in ensemble_to_dnn.teachers(PAIR, TEACHERS).items()
     }
     found = {}
     for name, gate_on in (("mean", None), ("gate", window)):
-        nets = ensemble_to_dnn.run(
-            student, taught, SPEC, part, judge, tmp_path, gate_on=gate_on
-        )
+        nets = ensemble_to_dnn.run(student, taught, problem, tmp_path, gate_on=gate_on)
         assert set(nets) == {"ensemble", "fine", *TEACHERS}
         logits = {
             net: judge.logits(result.models[net])[net] for net, result in nets.items()
@@ -272,7 +274,7 @@ def test_an_ensemble_teaches_by_its_mean_or_by_a_trained_gate(tmp_path):
     assert found["mean"]["gap"] < 1e-6 < 1e-5 < found["gate"]["gap"]
     for net in TEACHERS:  # the second run reads what the first one trained
         np.testing.assert_array_equal(found["mean"][net], found["gate"][net])
-    assert len(nets["ensemble"].history["loss"]) == student.epochs
+    assert len(nets["ensemble"].history["loss"]) == student.schedule.epochs
     assert (found["mean"]["fine"] != found["gate"]["fine"]).any()
 
 
@@ -280,7 +282,8 @@ def test_teachers_of_an_ensemble_need_names_and_a_net_each(tmp_path):
     student, judge = ranking_pair.two_stage(PAIR), ListJudge(requests())
     bad = {"fine": ranking_pair.teacher(PAIR), "both": ranking_pair.joint(PAIR)}
     with pytest.raises(ValueError, match=r"\['fine'\] are taken and \['both'\] have"):
-        ensemble_to_dnn.run(student, bad, SPEC, requests(), judge, tmp_path)
+        problem = Problem(SPEC, requests(), judge, judge)
+        ensemble_to_dnn.run(student, bad, problem, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -292,10 +295,11 @@ def test_scored_by_another_model_the_student_follows_it(tmp_path):
     def trees(pairs):
         return 2 * pairs["price"] + pairs["dwell"]
 
-    recipe = ranking_pair.two_stage(PAIR, hard=0.0)
-    recipe = dataclasses.replace(recipe, epochs=30, batch_size=8, learning_rate=0.01)
-    nets = gbdt_to_dnn.run(recipe, trees, SPEC, part, judge, tmp_path)
-    listed = part.with_scores({"trees": trees}).scores["trees"]
+    recipe = ranking_pair.two_stage(PAIR, hard=0.0, stored="trees")
+    recipe = recipe.changed(epochs=30, batch_size=8, learning_rate=0.01)
+    scored = part.with_scores({"trees": trees})
+    nets = train(recipe, Problem(SPEC, scored, judge, judge), tmp_path)
+    listed = scored.scores["trees"]
     logits = judge.logits(nets["fine"].models["fine"])["fine"]
     assert np.corrcoef(logits.ravel(), listed.ravel())[0, 1] > 0.8
 
@@ -304,8 +308,9 @@ def test_boosted_trees_teach_a_student(tmp_path):
     pytest.importorskip("lightgbm")
     part, valid = requests(size=60), requests(1)
     trees = GbdtTeacher.fit(SPEC, part, valid, rounds=5, threads=1)
-    recipe, judge = small(ranking_pair.two_stage(PAIR)), ListJudge(valid)
-    nets = gbdt_to_dnn.run(recipe, trees, SPEC, part, judge, tmp_path)
+    recipe = small(ranking_pair.two_stage(PAIR, stored="trees"))
+    judge, scored = ListJudge(valid), part.with_scores({"trees": trees})
+    nets = train(recipe, Problem(SPEC, scored, judge, judge), tmp_path)
     assert min(nets["fine"].history["transfer_fine_soft"]) > 0
 
 
@@ -313,5 +318,7 @@ def test_boosted_trees_teach_a_student(tmp_path):
 def test_the_incumbents_of_a_pair_train_on_its_students_features(name, tmp_path):
     recipe, part = small(gbdt_to_dnn.incumbents(PAIR)[name]), requests()
     assert recipe.nets[name].features == SERVED
-    trained = train(recipe, SPEC, part, ListJudge(part), tmp_path)
+    trained = train(
+        recipe, Problem(SPEC, part, ListJudge(part), ListJudge(part)), tmp_path
+    )
     assert np.isfinite(trained[name].history["loss"]).all()

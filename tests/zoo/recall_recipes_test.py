@@ -9,11 +9,14 @@ import pytest
 import tensorflow as tf
 from zoo_fixture import SPEC, requests
 
-from tfdistill.data import ImplicitFeedback, PairSet
-from tfdistill.metrics import Pairs, head_items, scored_top_k
+from tfdistill.data import ImplicitFeedback
+from tfdistill.data.teacher_lists import RankedLists
+from tfdistill.metrics import head_items, scored_top_k
 from tfdistill.models import Net, SequenceTower, TwoTower
+from tfdistill.pairs import Pairs
 from tfdistill.study.judge import CatalogueJudge
-from tfdistill.study.training import train, train_on
+from tfdistill.study.problem import Problem
+from tfdistill.study.ways import train
 from tfdistill.zoo import recall_from_lists as lists
 from tfdistill.zoo import recall_from_logits as logits
 from tfdistill.zoo import sequence_recall
@@ -37,21 +40,16 @@ def data() -> ImplicitFeedback:
         "low rank",
         USERS,
         *(
-            PairSet(np.repeat(users, part.shape[1]), part.ravel(), ITEMS)
+            Pairs(np.repeat(users, part.shape[1]), part.ravel(), ITEMS)
             for part in parts
         ),
     )
 
 
-def teacher_lists(data, size=30):
-    seen = Pairs(data.train.group, data.train.item)
-    return scored_top_k(lambda rows: TEACHER[rows], USERS, size, seen=seen)
-
-
-def judge(data, part="valid"):
-    return CatalogueJudge(
-        data.requests(part), data.seen(part), head_items(data.popularity)
-    )
+def student(data, form, **options):
+    """Of the best 30 items by the teacher."""
+    best = scored_top_k(lambda rows: TEACHER[rows], USERS, 30, seen=data.train)
+    return lists.list_student(RankedLists(*best), form, **options)
 
 
 def small(recipe, epochs, architecture=FACTORS):
@@ -59,8 +57,7 @@ def small(recipe, epochs, architecture=FACTORS):
         recipe.nets[lists.STUDENT],
         architecture=dataclasses.replace(architecture, shared=SHARED),
     )
-    return dataclasses.replace(
-        recipe,
+    return recipe.changed(
         nets={lists.STUDENT: net},
         batch_size=12,
         negatives=SHARED,
@@ -68,17 +65,9 @@ def small(recipe, epochs, architecture=FACTORS):
     )
 
 
-def trained(data, recipe, folder, form=None, seed=0):
-    teacher = (None, None) if form is None else teacher_lists(data)
-    return train_on(
-        lists.list_batches(data, recipe, form, *teacher, seed=seed),
-        recipe,
-        data.spec(4),
-        judge(data),
-        folder,
-        teacher=lists.LABELS if form is None else lists.SIGNALS,
-        seed=seed,
-    )[lists.STUDENT]
+def trained(data, recipe, folder, dim=4, **options):
+    problem = Problem.from_feedback(data, dim=dim)
+    return train(recipe, problem, folder, **options)[lists.STUDENT]
 
 
 def fitting(form):
@@ -89,8 +78,7 @@ def fitting(form):
 @pytest.mark.parametrize("name", lists.FORMS)
 def test_every_form_trains(data, name, tmp_path):
     form = fitting(lists.FORMS[name])
-    recipe = small(lists.recipe(lists.matrix_factorisation(), form), 2)
-    history = trained(data, recipe, tmp_path, form).history
+    history = trained(data, small(student(data, form), 2), tmp_path).history
     assert history["transfer_lists_0"][1] < history["transfer_lists_0"][0]
     assert np.isfinite(history["loss"]).all()
 
@@ -106,20 +94,10 @@ def test_a_hinted_student_learns_the_teachers_vectors(data, tmp_path):
     rng = np.random.default_rng(7)
     vectors = rng.normal(size=(USERS, 3)), rng.normal(size=(ITEMS, 3))
     form = fitting(lists.FORMS["RRD"])
-    plain = lists.recipe(lists.matrix_factorisation(), form)
     missed = {}
     for weight in (0.0, 10.0):
-        recipe = small(lists.hinted(plain, 3, weight=weight), 20)
-        net = train_on(
-            lists.list_batches(
-                data, recipe, form, *teacher_lists(data), vectors=vectors
-            ),
-            recipe,
-            data.spec(4),
-            judge(data),
-            tmp_path / str(weight),
-            teacher=lists.VECTORS,
-        )[lists.STUDENT]
+        recipe = small(student(data, form, vectors=vectors, hint=weight), 20)
+        net = trained(data, recipe, tmp_path / str(weight))
         recaller = net.recaller(data.requests("train"))
         learned = recaller.queries(np.arange(USERS)), recaller.items()
         missed[weight] = [unexplained(*two) for two in zip(vectors, learned)]
@@ -134,21 +112,27 @@ def test_a_student_alone_trains(data, base, tmp_path):
     assert history["transfer_labels"][-1] < history["transfer_labels"][0]
 
 
+def test_a_student_of_lists_keeps_its_labels_and_nothing_of_the_teacher_when_alone():
+    taught = lists.list_student(RankedLists(*np.zeros((2, 1, 1))), "RRD")
+    assert taught.terms.stored == ("list_score",)
+    alone = taught.only(lists.STUDENT)
+    assert [t.name for t in alone.terms.transfers] == [
+        "labels"
+    ] and not alone.terms.stored
+
+
 def test_lists_teach_more_than_few_labels(data, tmp_path):
     form = fitting(lists.FORMS["rank-weighted"])
-    net, found = lists.matrix_factorisation(), {}
-    for name, recipe, of in (
-        ("alone", small(lists.alone(net), 4), None),
-        ("taught", small(lists.recipe(net, form), 4), form),
-    ):
-        history = trained(data, recipe, tmp_path / name, of).history
+    plain, found = lists.alone(lists.matrix_factorisation()), {}
+    for name, recipe in (("alone", plain), ("taught", student(data, form))):
+        history = trained(data, small(recipe, 4), tmp_path / name).history
         found[name] = max(history["val_recall_ndcg@10"])
     assert found["taught"] > 1.3 * found["alone"]
 
 
 def test_a_killed_training_of_lists_goes_on_bit_by_bit(data, tmp_path):
     form = fitting(lists.FORMS["RRD"])
-    recipe = small(lists.recipe(lists.matrix_factorisation(), form), 4)
+    recipe = small(student(data, form), 4)
 
     class Kill(tf.keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
@@ -156,15 +140,7 @@ def test_a_killed_training_of_lists_goes_on_bit_by_bit(data, tmp_path):
                 raise KeyboardInterrupt
 
     def run(folder, *callbacks):
-        return train_on(
-            lists.list_batches(data, recipe, form, *teacher_lists(data)),
-            recipe,
-            data.spec(4),
-            judge(data),
-            folder,
-            teacher=lists.SIGNALS,
-            callbacks=callbacks,
-        )[lists.STUDENT]
+        return trained(data, recipe, folder, callbacks=callbacks)
 
     unbroken = run(tmp_path / "unbroken")
     with pytest.raises(KeyboardInterrupt):
@@ -178,11 +154,11 @@ def test_a_killed_training_of_lists_goes_on_bit_by_bit(data, tmp_path):
 
 def test_an_annealed_run_is_another_with_more_epochs():
     recipe = lists.alone(lists.matrix_factorisation())
-    longer = dataclasses.replace(recipe, epochs=recipe.epochs + 1)
-    assert recipe.annealed and recipe.settings() != longer.settings()
-    plain = dataclasses.replace(recipe, annealed=False)
-    more = dataclasses.replace(longer, annealed=False)
-    assert plain.settings() == more.settings()
+    longer = recipe.changed(epochs=recipe.schedule.epochs + 1)
+    assert recipe.schedule.annealed and recipe.identity() != longer.identity()
+    plain = recipe.changed(annealed=False)
+    more = longer.changed(annealed=False)
+    assert plain.identity() == more.identity()
 
 
 def test_a_sequence_model_learns_what_comes_next(tmp_path):
@@ -194,22 +170,14 @@ def test_a_sequence_model_learns_what_comes_next(tmp_path):
     data = ImplicitFeedback(
         "rounds",
         users,
-        *(PairSet(np.repeat(rows, p.shape[1]), p.ravel(), items) for p in parts),
+        *(Pairs(np.repeat(rows, p.shape[1]), p.ravel(), items) for p in parts),
         last=sequences[:, 5::-1].astype(np.int32),
     )
     recipe = sequence_recall.recipe(SequenceTower(blocks=1, dropout=0.0))
-    recipe = dataclasses.replace(
-        small(recipe, 30, recipe.nets[lists.STUDENT].architecture),
+    recipe = small(recipe, 30, recipe.nets[lists.STUDENT].architecture).changed(
         learning_rate=2e-2,
     )
-    found = train_on(
-        sequence_recall.prefix_batches(data, recipe),
-        recipe,
-        data.spec(8),
-        judge(data),
-        tmp_path,
-        teacher=lists.LABELS,
-    )[lists.STUDENT]
+    found = trained(data, recipe, tmp_path, dim=8)
     assert max(found.history["val_recall_ndcg@10"]) > 0.9
 
 
@@ -218,12 +186,11 @@ def test_logits_teach_a_two_tower_net(tmp_path):
     recipe = dataclasses.replace(
         logits.recipe(net, negatives=4), epochs=4, batch_size=8, learning_rate=1e-2
     )
-    seen = PairSet.positives(requests(1))
+    seen = requests(1).positives()
+    judge = CatalogueJudge(requests(), seen, head_items(np.arange(30)))
     found = train(
         recipe,
-        SPEC,
-        requests(),
-        CatalogueJudge(requests(), seen, head_items(np.arange(30))),
+        Problem(SPEC, requests(), judge, judge),
         tmp_path,
         teacher=lambda features: {"score": 2.0 * features["price"]},
     )["recall"]
@@ -233,4 +200,4 @@ def test_logits_teach_a_two_tower_net(tmp_path):
     )
     assert set(found.models) == {"query", "item"}
     alone = recipe.only("recall")
-    assert [t.name for t in alone.transfers] == ["recall_softmax"]
+    assert [t.name for t in alone.terms.transfers] == ["recall_softmax"]

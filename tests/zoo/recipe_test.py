@@ -14,8 +14,9 @@ from tfdistill import _keras
 from tfdistill.losses import LogitMSE
 from tfdistill.models import Dnn, Net, NetInputs
 from tfdistill.study.judge import ListJudge
-from tfdistill.study.recipe import Recipe
-from tfdistill.study.training import train
+from tfdistill.study.problem import Problem
+from tfdistill.study.recipe import Recipe, Schedule
+from tfdistill.study.ways import train
 from tfdistill.trainers import Transfer
 
 SERVED = SPEC.non_privileged().names
@@ -34,12 +35,14 @@ class TwoHeads:
         return outputs
 
 
-ONE = Recipe({"fine": Net(Dnn((8,)), SERVED)}, epochs=2, batch_size=8, negatives=0)
+ONE = Recipe(
+    {"fine": Net(Dnn((8,)), SERVED)},
+    schedule=Schedule(epochs=2, batch_size=8, negatives=0),
+)
 
 
 def test_each_task_has_its_labels_and_its_output(tmp_path):
-    recipe = dataclasses.replace(
-        ONE,
+    recipe = ONE.changed(
         nets={"fine": Net(TwoHeads(), SERVED)},
         epochs=30,
         learning_rate=0.02,
@@ -48,7 +51,7 @@ def test_each_task_has_its_labels_and_its_output(tmp_path):
     assert recipe.labelled == {"fine_click": "click", "fine_like": "like"}
     part = requests()
     judge = ListJudge(part)
-    trained = train(recipe, SPEC, part, judge, tmp_path)["fine"]
+    trained = train(recipe, Problem(SPEC, part, judge, judge), tmp_path)["fine"]
     logits = judge.logits(trained.models["fine"])
     right = {
         task: judge.ranking(logits[f"fine_{task}"], task)["auc"]
@@ -67,16 +70,20 @@ def test_each_task_has_its_labels_and_its_output(tmp_path):
 def test_fine_tuning_starts_at_the_trained_net_and_can_freeze_its_tables(tmp_path):
     part = requests()
     judge = ListJudge(part)
-    first = train(ONE, SPEC, part, judge, tmp_path / "first")
+    first = train(ONE, Problem(SPEC, part, judge, judge), tmp_path / "first")
     model = first["fine"].models["fine"]
-    still = dataclasses.replace(ONE, learning_rate=0.0, epochs=1)
-    same = train(still, SPEC, part, judge, tmp_path / "same", start=first, seed=7)
+    still = ONE.changed(learning_rate=0.0, epochs=1)
+    same = train(
+        still, Problem(SPEC, part, judge, judge), tmp_path / "same", start=first, seed=7
+    )
     expected = judge.logits(model)["fine"]
     found = judge.logits(same["fine"].models["fine"])["fine"]
     np.testing.assert_array_equal(found, expected)
     window = requests(seed=1)
-    tuned = dataclasses.replace(ONE, frozen_tables=True, epochs=1)
-    moved = train(tuned, SPEC, window, judge, tmp_path / "tuned", start=first)
+    tuned = ONE.changed(frozen_tables=True, epochs=1)
+    moved = train(
+        tuned, Problem(SPEC, window, judge, judge), tmp_path / "tuned", start=first
+    )
     pairs = zip(model.weights, moved["fine"].models["fine"].weights)
     changed = {
         _keras.path_of(a): bool((a.numpy() != b.numpy()).any()) for a, b in pairs
@@ -90,7 +97,12 @@ def test_fine_tuning_starts_at_the_trained_net_and_can_freeze_its_tables(tmp_pat
 def test_a_net_that_the_recipe_lacks_is_no_start(tmp_path):
     part = requests()
     with pytest.raises(ValueError, match=r"\['coarse'\] .* none of the recipe's \['fi"):
-        train(ONE, SPEC, part, ListJudge(part), tmp_path, start={"coarse": None})
+        train(
+            ONE,
+            Problem(SPEC, part, ListJudge(part), ListJudge(part)),
+            tmp_path,
+            start={"coarse": None},
+        )
 
 
 def test_a_run_is_identified_by_all_of_its_transfers():
@@ -104,11 +116,11 @@ def test_a_run_is_identified_by_all_of_its_transfers():
             {"weight": 0.5},
             {"weight": decay(1.0, 10, 0.5)},
             {"weight": decay(1.0, 20, 0.5)},
-            {"hint_gradient": True},
+            {"teacher_gradient": True},
         )
     ]
     runs = [
-        json.dumps(dataclasses.replace(ONE, transfers=(t,)).settings()["transfers"])
+        json.dumps(ONE.changed(transfers=(t,)).identity()["transfers"])
         for t in (soft, *others)
     ]
     assert len(set(runs)) == len(runs)
@@ -118,9 +130,11 @@ def test_fine_tuning_may_drop_out_otherwise(tmp_path):
     part = requests()
     judge = ListJudge(part)
     net = Net(Dnn((8,), dropout=0.5), SERVED)
-    first = train(ONE, SPEC, part, judge, tmp_path / "first")
-    still = dataclasses.replace(ONE, nets={"fine": net}, learning_rate=0.0, epochs=1)
-    same = train(still, SPEC, part, judge, tmp_path / "same", start=first)
+    first = train(ONE, Problem(SPEC, part, judge, judge), tmp_path / "first")
+    still = ONE.changed(nets={"fine": net}, learning_rate=0.0, epochs=1)
+    same = train(
+        still, Problem(SPEC, part, judge, judge), tmp_path / "same", start=first
+    )
     found, expected = (
         judge.logits(nets["fine"].models["fine"])["fine"] for nets in (same, first)
     )
@@ -130,17 +144,19 @@ def test_fine_tuning_may_drop_out_otherwise(tmp_path):
 def test_another_net_is_no_start(tmp_path):
     part = requests()
     judge = ListJudge(part)
-    first = train(ONE, SPEC, part, judge, tmp_path / "first")
-    wider = dataclasses.replace(ONE, nets={"fine": Net(Dnn((9,)), SERVED)})
+    first = train(ONE, Problem(SPEC, part, judge, judge), tmp_path / "first")
+    wider = ONE.changed(nets={"fine": Net(Dnn((9,)), SERVED)})
     with pytest.raises(ValueError, match="can't start .*'fine_folded/bias', .9,"):
-        train(wider, SPEC, part, judge, tmp_path / "second", start=first)
+        train(
+            wider, Problem(SPEC, part, judge, judge), tmp_path / "second", start=first
+        )
 
 
 def test_a_second_head_takes_the_distillation_and_is_not_taken_out(tmp_path):
     """A teacher on the second head alone moves the trunk, not the served head."""
     soft = Transfer("aux", "score", "fine_aux", LogitMSE(), mask="mask")
-    recipe = dataclasses.replace(
-        ONE, transfers=(soft,), auxiliary=("fine",), loss_weights={"fine": 0.0}
+    recipe = ONE.changed(
+        transfers=(soft,), auxiliary=("fine",), loss_weights={"fine": 0.0}
     )
     part = requests()
     judge = ListJudge(part)
@@ -151,10 +167,8 @@ def test_a_second_head_takes_the_distillation_and_is_not_taken_out(tmp_path):
     runs = {}
     for rate in (0.0, 0.01):
         trained = train(
-            dataclasses.replace(recipe, learning_rate=rate),
-            SPEC,
-            part,
-            judge,
+            recipe.changed(learning_rate=rate),
+            Problem(SPEC, part, judge, judge),
             tmp_path / str(rate),
             teacher=teacher,
         )
@@ -172,6 +186,10 @@ def test_a_second_head_takes_the_distillation_and_is_not_taken_out(tmp_path):
 
 
 def test_a_net_that_shares_tables_may_not_stop_alone(tmp_path):
-    recipe = dataclasses.replace(ONE, stops_early=("fine",))
+    recipe = ONE.changed(stops_early=("fine",))
     with pytest.raises(ValueError, match="must be among own_tables"):
-        train(recipe, SPEC, requests(), ListJudge(requests()), tmp_path)
+        train(
+            recipe,
+            Problem(SPEC, requests(), ListJudge(requests()), ListJudge(requests())),
+            tmp_path,
+        )

@@ -6,7 +6,6 @@ python rounds_script.py DIRECTORY [--kill-at EPOCH] [--epochs N]
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import signal
 from pathlib import Path
@@ -17,10 +16,10 @@ from zoo_fixture import movielens
 
 from tfdistill.losses import SigmoidSoftLabel
 from tfdistill.models import Dnn, Net, TwoTower
-from tfdistill.study.recipe import Recipe
+from tfdistill.study.public import movielens_problem
+from tfdistill.study.recipe import Recipe, Schedule, Terms
 from tfdistill.study.rounds import Candidates
-from tfdistill.study.training import train
-from tfdistill.zoo.quickstart import make_problem
+from tfdistill.study.ways import train
 from tfdistill.zoo.ranking_pair import pair_transfer
 from tfdistill.zoo.recall_from_logits import softmax_transfer
 
@@ -31,14 +30,18 @@ RECIPE = Recipe(
         "recall": Net(TwoTower((), dim=4), FEATURES, task="recall"),
         "fine": Net(Dnn((4,)), FEATURES),
     },
-    transfers=(
-        softmax_transfer("recall"),
-        pair_transfer("soft", "teacher", "fine", SigmoidSoftLabel()),
+    terms=Terms(
+        transfers=(
+            softmax_transfer("recall"),
+            pair_transfer("soft", "teacher", "fine", SigmoidSoftLabel()),
+        )
     ),
-    epochs=5,
-    batch_size=16,
-    negatives=4,
-    candidates=Candidates(per_list=3, depth=12, epochs=2),
+    schedule=Schedule(
+        epochs=5,
+        batch_size=16,
+        negatives=4,
+        candidates=Candidates(per_list=3, depth=12, epochs=2),
+    ),
 )
 
 
@@ -61,17 +64,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("directory", type=Path)
     parser.add_argument("--kill-at", type=int)
-    parser.add_argument("--epochs", type=int, default=RECIPE.epochs)
+    parser.add_argument("--epochs", type=int, default=RECIPE.schedule.epochs)
     options = parser.parse_args()
-    problem = make_problem(movielens())
+    problem = movielens_problem(movielens())
     kill = () if options.kill_at is None else (KillAt(options.kill_at, 2),)
     nets = train(
-        dataclasses.replace(RECIPE, epochs=options.epochs),
-        problem.spec,
-        problem.parts.train,
-        problem.judges["valid"],
+        RECIPE.changed(epochs=options.epochs),
+        problem,
         options.directory,
-        known=problem.parts.known,
         callbacks=kill,
     )
     weights = [

@@ -13,8 +13,8 @@ import pytest
 from zoo_fixture import movielens
 
 from tfdistill.data import RequestBatches
+from tfdistill.study.public import movielens_problem
 from tfdistill.study.rounds import Candidates, Rounds
-from tfdistill.zoo.quickstart import make_problem
 
 SCRIPT = Path(__file__).with_name("rounds_script.py")
 
@@ -38,9 +38,9 @@ def test_a_killed_training_in_rounds_ends_as_an_unbroken_one(tmp_path):
     )
     for name in whole.files:
         np.testing.assert_array_equal(killed[name], whole[name])
-    pools = [np.load(tmp_path / "whole/backup" / f"pool-{n}.npy") for n in (1, 2)]
+    pools = [np.load(tmp_path / "whole/joint/backup" / f"pool-{n}.npy") for n in (1, 2)]
     for number, pool in enumerate(pools, 1):
-        again = np.load(tmp_path / "killed/backup" / f"pool-{number}.npy")
+        again = np.load(tmp_path / "killed/joint/backup" / f"pool-{number}.npy")
         np.testing.assert_array_equal(again, pool)
     assert (pools[1] != pools[0]).any()
 
@@ -57,7 +57,7 @@ class Popular:
 
 @pytest.fixture(scope="module")
 def parts():
-    return make_problem(movielens()).parts
+    return movielens_problem(movielens())
 
 
 def rounds(parts, directory, epochs=4, known=True) -> Rounds:
@@ -78,7 +78,7 @@ def test_a_pool_holds_what_recall_returns_without_what_the_user_knows(parts, tmp
     pool = np.load(tmp_path / "pool-1.npy")
     assert pool.shape == (40, 6) and pool.dtype == np.int32
     for user, items in enumerate(pool):
-        own = parts.known.item[parts.known.group == user]
+        own = parts.known.item[parts.known.user == user]
         best = np.setdiff1d(np.arange(60), own)[::-1][:6]
         np.testing.assert_array_equal(items, best)
     x, _, _ = next(iter(made(0)))

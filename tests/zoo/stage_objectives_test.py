@@ -126,8 +126,8 @@ def test_a_recipe_takes_objectives_and_its_baseline_drops_them():
     assert both.only("coarse") == recipe.only("coarse")
     other = next_stage_teaching({**STAGES, "fine": 2}).added_to(recipe)
     same = dataclasses.replace(recipe, **vars(next_stage_teaching(STAGES)))
-    assert other.settings()["derived"] != taught.settings()["derived"]
-    assert same.settings() == taught.settings()
+    assert other.identity()["derived"] != taught.identity()["derived"]
+    assert same.identity() == taught.identity()
 
 
 def test_chains_that_are_none_are_rejected():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 
 import numpy as np
@@ -15,20 +14,18 @@ from zoo_fixture import SPEC, movielens
 
 from tfdistill import _keras
 from tfdistill.commands.movielens import cascade
-from tfdistill.models import Net, TwoTower, joint_network
-from tfdistill.study import training
-from tfdistill.study.problem import Problem
-from tfdistill.study.validation import recaller_of
-from tfdistill.study.ways import train
-from tfdistill.trainers import FrozenTeacher
-from tfdistill.zoo import mode_table
-from tfdistill.zoo.comparison import Sizes
-from tfdistill.zoo.quickstart import make_problem
-from tfdistill.zoo.training_modes import (
+from tfdistill.jobs import ways_table
+from tfdistill.jobs.cascades import (
     judged,
     shown_sets,
     student_parameters,
 )
+from tfdistill.jobs.comparison import Sizes
+from tfdistill.models import Net, TwoTower, joint_network
+from tfdistill.study.public import movielens_problem
+from tfdistill.study.validation import recaller_of
+from tfdistill.study.ways import train
+from tfdistill.trainers import FrozenTeacher
 from tfdistill.zoo.unified_cascade import STAGES, default_nets, recipe
 
 NETS = default_nets(SPEC)
@@ -52,20 +49,19 @@ def test_only_the_teacher_reads_what_cannot_be_served():
 
 
 def test_each_stage_has_its_form():
-    transfers = {t.name: t for t in recipe(NETS, warm_up=10).transfers}
+    transfers = {t.name: t for t in recipe(NETS, warm_up=10).terms.transfers}
     assert list(transfers) == [
         *("recall_softmax", "recall_list", "coarse_list", "coarse_soft"),
         *("fine_list", "fine_soft", "fine_hint"),
     ]
     warm = transfers["recall_list"].weight
     assert [float(warm(step)) for step in (0, 5, 10, 99)] == [0.0, 0.5, 1.0, 1.0]
-    assert recipe(NETS, warm_up=0).transfers[1].weight == 1.0
+    assert recipe(NETS, warm_up=0).terms.transfers[1].weight == 1.0
 
 
 def test_the_teacher_shares_tables_if_that_is_asked_for():
     apart = recipe(NETS)
-    shared = recipe(NETS, own_tables=(), shared_gradient="booster_only")
-    assert (apart.booster, shared.booster) == (None, "teacher")
+    shared = recipe(NETS, own_tables=(), blocked=STAGES)
     for made, sets in ((apart, 2), (shared, 1)):
         names = {
             _keras.path_of(weight).split("/")[0]
@@ -73,37 +69,41 @@ def test_the_teacher_shares_tables_if_that_is_asked_for():
             if "embeddings" in _keras.path_of(weight)
         }
         assert len(names) == sets
-    assert not apart.under(frozen_teacher(), STAGES).own_tables
+    assert not apart.under(frozen_teacher(), STAGES).sharing.own_tables
 
 
 def test_students_of_a_frozen_teacher_keep_their_terms_without_the_warm_up():
     unified, teacher = recipe(NETS), frozen_teacher()
     second = unified.under(teacher, STAGES)
-    assert [t.name for t in second.transfers] == [t.name for t in unified.transfers]
-    assert all(not callable(transfer.weight) for transfer in second.transfers)
-    assert second.transfers[1].weight == 1.0
+    assert [t.name for t in second.terms.transfers] == [
+        t.name for t in unified.terms.transfers
+    ]
+    assert all(not callable(transfer.weight) for transfer in second.terms.transfers)
+    assert second.terms.transfers[1].weight == 1.0
     hint = second.network(SPEC).model.output["fine_hidden_hint"]
-    assert hint.shape[-1] == 128 and second.hints == (("fine_hidden", 128),)
+    assert hint.shape[-1] == 128 and second.terms.hints == (("fine_hidden", 128),)
     fine = unified.under(teacher, ["fine"])
     assert [t.name for t in fine.transfers] == ["fine_list", "fine_soft", "fine_hint"]
     assert dict(fine.loss_weights) == {"fine": 0.3} and list(fine.nets) == ["fine"]
-    assert not unified.under(teacher, ["recall"]).hints
+    assert not unified.under(teacher, ["recall"]).terms.hints
 
 
 def test_students_of_a_frozen_teacher_read_tables_behind_the_same_block():
-    unified = recipe(NETS, shared_gradient=("coarse", "fine"))
+    unified = recipe(NETS, blocked=("coarse", "fine"))
     teacher = frozen_teacher()
-    assert unified.under(teacher, STAGES).shared_gradient == ("coarse", "fine")
-    assert unified.under(teacher, ["recall", "fine"]).shared_gradient == ("fine",)
-    assert unified.under(teacher, ["coarse", "fine"]).shared_gradient == "both"
-    assert unified.under(teacher, ["fine"]).shared_gradient == "both"
-    assert recipe(NETS).under(teacher, STAGES).shared_gradient == "both"
+    assert unified.under(teacher, STAGES).sharing.blocked == ("coarse", "fine")
+    assert unified.under(teacher, ["recall", "fine"]).sharing.blocked == ("fine",)
+    assert unified.under(teacher, ["coarse", "fine"]).sharing.blocked == ()
+    assert unified.under(teacher, ["fine"]).sharing.blocked == ()
+    assert recipe(NETS).under(teacher, STAGES).sharing.blocked == ()
 
 
 def test_all_positives_of_a_list_teach_recall_if_that_is_asked_for():
     def softmax(made):
         return {
-            t.name: t.loss.every for t in made.transfers if t.name.endswith("softmax")
+            t.name: t.loss.every
+            for t in made.terms.transfers
+            if t.name.endswith("softmax")
         }
 
     towers = {**NETS, "teacher": NETS["recall"]}
@@ -121,12 +121,12 @@ def test_shared_tables_count_once():
 
 
 def test_ways_of_training_are_compared_and_read_back(tmp_path, monkeypatch):
-    problem = make_problem(movielens())
+    problem = movielens_problem(movielens())
     modes = ("frozen", "joint", "independent")
-    first = mode_table.compare(problem, tmp_path, modes=modes, tiny=True)
-    again = mode_table.compare(problem, tmp_path, modes=modes, tiny=True)
+    first = ways_table.compare(problem, tmp_path, modes=modes, tiny=True)
+    again = ways_table.compare(problem, tmp_path, modes=modes, tiny=True)
     assert first == again == json.loads((tmp_path / "cascade.json").read_text())
-    shown = set(mode_table.ROWS.values())
+    shown = set(ways_table.ROWS.values())
     for mode, (values,) in first.items():
         missing = {m for m in shown if "overlap" in m or m.startswith("teacher/")}
         assert shown - set(values) == (missing if mode == "independent" else set())
@@ -134,29 +134,32 @@ def test_ways_of_training_are_compared_and_read_back(tmp_path, monkeypatch):
         assert survived == sorted(survived, reverse=True)
     weights = [first[mode][0]["student parameters"] for mode in modes]
     assert weights[0] == weights[1] < weights[2]
-    table = mode_table.mode_table({mode: runs * 2 for mode, runs in first.items()})
+    table = ways_table.mode_table({mode: runs * 2 for mode, runs in first.items()})
     cells = [list(column.cells) for column in table.columns]
-    assert cells[0] == list(mode_table.ROWS) and cells[3][6] == "-"
+    assert cells[0] == list(ways_table.ROWS) and cells[3][6] == "-"
     assert "± 0.0000" in cells[1][0] and "±" not in cells[1][-1]
 
 
 def test_two_towers_teach_the_order_by_their_products(tmp_path):
-    problem = make_problem(movielens())
+    problem = movielens_problem(movielens())
     nets = dict(default_nets(problem.spec))
     nets["teacher"] = Net(TwoTower((), dim=16), nets["recall"].features, task="recall")
     made = recipe(nets, tiny=True)
-    assert [transfer.name for transfer in made.transfers] == [
+    assert [transfer.name for transfer in made.terms.transfers] == [
         *("teacher_softmax", "recall_softmax", "recall_list"),
         *("coarse_list", "fine_list"),
     ]
-    assert not made.hints and made.only("teacher").transfers == made.transfers[:1]
-    assert not made.stops_early
-    assert [t.without for t in made.transfers[2:]] == ["recall", "coarse", "fine"]
-    judge, parts, sizes = problem.judges["valid"], problem.parts, Sizes(30, 20, 10)
+    assert (
+        not made.terms.hints
+        and made.only("teacher").terms.transfers == made.terms.transfers[:1]
+    )
+    assert not made.schedule.stops_early
+    assert [t.without for t in made.terms.transfers[2:]] == ["recall", "coarse", "fine"]
+    judge, sizes = problem.valid, Sizes(30, 20, 10)
     for mode in ("joint", "frozen"):
         trained = train(
             made,
-            Problem(problem.spec, parts.train, judge, judge, parts.known),
+            problem,
             tmp_path / mode,
             training=mode,
             console=QUIET,
@@ -182,7 +185,7 @@ def test_two_towers_teach_the_order_by_their_products(tmp_path):
 def test_candidates_are_the_recall_students_and_not_its_two_tower_teachers(
     tmp_path, monkeypatch
 ):
-    problem = make_problem(movielens())
+    problem = movielens_problem(movielens())
     nets = dict(default_nets(problem.spec))
     nets["teacher"] = Net(TwoTower((), dim=16), nets["recall"].features, task="recall")
     asked = []
@@ -192,9 +195,8 @@ def test_candidates_are_the_recall_students_and_not_its_two_tower_teachers(
         return recaller_of(network, name, requests)
 
     monkeypatch.setattr("tfdistill.study.training.recaller_of", answers)
-    made = dataclasses.replace(recipe(nets, tiny=True), epochs=1)
-    parts, judge = problem.parts, problem.judges["valid"]
-    training.train(made, problem.spec, parts.train, judge, tmp_path, known=parts.known)
+    made = recipe(nets, tiny=True).changed(epochs=1)
+    train(made, problem, tmp_path, console=QUIET)
     assert asked == ["recall"]
 
 

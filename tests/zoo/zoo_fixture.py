@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from tfdistill.data import MovieLens, Requests
-from tfdistill.data.spec import FeatureSpec
+from tfdistill.data import Requests
+from tfdistill.datasets import MovieLens
+from tfdistill.spec import FeatureSpec
 
 GENRES = ("Action", "Comedy", "Drama")
 

@@ -41,13 +41,12 @@ def quickstart(
     trained jointly; each student also alone, for comparison. Run again, it goes on
     where it stopped.
     """
-    from tfdistill.data.movielens import load_movielens
-    from tfdistill.zoo.quickstart import make_problem
-    from tfdistill.zoo.quickstart import quickstart as run
+    from tfdistill.datasets.movielens import load_movielens
+    from tfdistill.jobs.movielens import quickstart as run
 
-    problem = make_problem(load_movielens(data_dir), tiny=tiny)
+    data = load_movielens(data_dir)
     with locked(out):
-        run(problem, out, seeds=range(seeds), tiny=tiny, console=Console())
+        run(data, out, seeds=range(seeds), tiny=tiny, console=Console())
 
 
 def cascade(
@@ -74,10 +73,10 @@ def cascade(
     teacher of joint training stops at its best epoch. The table shows what a user sees
     at the end of the cascade. Run again, it goes on where it stopped.
     """
-    from tfdistill.data.movielens import load_movielens
+    from tfdistill.datasets.movielens import load_movielens
+    from tfdistill.jobs.ways_table import compare
+    from tfdistill.study.public import movielens_problem
     from tfdistill.study.ways import WAYS
-    from tfdistill.zoo.mode_table import compare
-    from tfdistill.zoo.quickstart import make_problem
 
     modes = [mode.strip() for mode in training.split(",")]
     unknown = sorted(set(modes) - set(WAYS))
@@ -86,7 +85,7 @@ def cascade(
             f"--training takes some of {', '.join(WAYS)}, with commas between them; "
             f"got {', '.join(unknown)!r}."
         )
-    problem = make_problem(load_movielens(data_dir), tiny=tiny)
+    problem = movielens_problem(load_movielens(data_dir), tiny=tiny)
     chosen: Any = {"modes": modes, "seeds": range(seeds), "tiny": tiny}
     with locked(out):
         compare(problem, out, **chosen, console=Console())

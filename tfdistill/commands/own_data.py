@@ -65,7 +65,7 @@ def _impressions(
     ] = None,
 ) -> Impressions:
     """Makes the table that a command is about of the options that describe it."""
-    from tfdistill.data.spec import FeatureSpec
+    from tfdistill.spec import FeatureSpec
     from tfdistill.study.impressions import Impressions
 
     return Impressions(
@@ -126,10 +126,10 @@ def train_teacher(
     out: Annotated[Path, new_folder("Folder of the teacher.")] = Path("runs/teacher"),
 ) -> list[object]:
     """Train a large ranker of all features: the first of two stages."""
-    from tfdistill.zoo import stages
+    from tfdistill.jobs import steps
 
     with locked(out):
-        path = stages.train_teacher(
+        path = steps.train_teacher(
             data, out, kind=kind, epochs=epochs, console=Console()
         )
     return ["score-teacher", "--item", "ITEM", "--teacher", path]
@@ -170,9 +170,9 @@ def score_teacher(
 
     Run again after a kill, it goes on where it stopped.
     """
-    from tfdistill.zoo import stages
+    from tfdistill.jobs import steps
 
-    store = stages.score(
+    store = steps.score(
         data,
         out,
         item=item,
@@ -225,21 +225,23 @@ def distill(
     privileged. Run again, it goes on where it stopped. With --scores the student
     learns from what a teacher of any kind has scored before.
     """
-    from tfdistill.zoo import own_data, stages
+    from tfdistill.jobs import own_data
 
-    shared: Any = {
-        "without": without or (),
-        "epochs": epochs,
-        "seeds": range(seeds),
-        "console": Console(),
-    }
     with locked(out):
-        if scores is None:
-            own_data.distill(data, out, method=method, **shared)
-            return []
-        paths = stages.distill(data, scores, out, **shared)
-    models = [part for path in paths for part in ("--model", path)]
-    return ["evaluate", *models, "--scores", scores]
+        results = own_data.distill(
+            data,
+            out,
+            without=without or (),
+            method=method,
+            scores=scores,
+            epochs=epochs,
+            seeds=range(seeds),
+            console=Console(),
+        )
+    if scores is None:
+        return []
+    (student,) = (export.path for export in results.exports)
+    return ["evaluate", "--model", student, "--scores", scores]
 
 
 @_of_a_table
@@ -257,7 +259,7 @@ def evaluate(
     ] = None,
 ) -> list[object]:
     """Judge SavedModels and a teacher's stored scores on the test part."""
-    from tfdistill.zoo import stages
+    from tfdistill.jobs import steps
 
-    stages.evaluate(data, model or (), scores=scores, out=out, console=Console())
+    steps.evaluate(data, model or (), scores=scores, out=out, console=Console())
     return []

@@ -10,18 +10,18 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.checks import check_pool
-from tfdistill.data.log_share import log_share
 from tfdistill.data.pair_features import check_alike, pair_values
-from tfdistill.data.pair_set import PairSet
 from tfdistill.data.requests import Requests
-from tfdistill.data.spec import RESERVED_NAMES
 from tfdistill.data.targets import (
     choose_positive,
     label_targets,
+    log_share,
     pair_weights,
     tasks_of,
 )
 from tfdistill.identity import described
+from tfdistill.pairs import Pairs
+from tfdistill.spec import RESERVED_NAMES
 
 __all__ = ["RequestBatches"]
 
@@ -125,7 +125,7 @@ class RequestBatches:
         batch_size: int,
         seed: int = 0,
         negatives: int = 0,
-        known: PairSet | None = None,
+        known: Pairs | None = None,
         outputs: Sequence[str] | Mapping[str, str] = ("fine",),
         label_negatives: bool = True,
         pool: np.ndarray | None = None,
@@ -198,7 +198,7 @@ class RequestBatches:
         return {
             "requests": self.requests.identity,
             **{name: getattr(self, name) for name in (*names, *more)},
-            "known": self._known and self._known.fingerprint,
+            "known": None if self._known is None else self._known.fingerprint,
             "pool": described(self._given_pool),
         }
 

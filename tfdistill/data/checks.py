@@ -3,13 +3,104 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from tfdistill.data.requests import Requests
 
-def check_labels(field: str, values: np.ndarray, present: np.ndarray) -> None:
+
+def check_requests(requests: Requests) -> None:
+    """Refuses requests whose arrays do not fit each other or mean nothing."""
+    _check_array("candidates", requests.candidates, np.int32, 2)
+    _check_array("group", requests.group, np.int64, 1)
+    if not requests.num_requests:
+        raise ValueError("Requests: there is no request; give at least one.")
+    for field, values in _per_candidate(requests):
+        _check_array(field, values, np.float32, 2)
+        if values.shape != requests.candidates.shape:
+            raise ValueError(
+                f"Requests: {field} and candidates must have one shape [R, L], got "
+                f"{values.shape} and {requests.candidates.shape}."
+            )
+    if not requests.items:
+        raise ValueError(
+            "Requests: items has no feature, so the catalogue has no size; give at "
+            "least one item feature."
+        )
+    _check_rows("group", requests.group, requests.num_requests, "requests")
+    for name, values in requests.users.items():
+        _check_feature("users", name, values, requests.num_requests, "requests")
+    for name, values in requests.items.items():
+        _check_feature("items", name, values, requests.num_items, "catalogue rows")
+    if requests.ids is not None:
+        _check_ids(requests.ids, requests.num_requests)
+    for name, values in requests.pair_features.items():
+        _check_pairs(name, values, requests.candidates.shape)
+    for field in ("clock", "time"):
+        if getattr(requests, field) is not None:
+            _check_moments(field, getattr(requests, field), requests.num_requests)
+    _check_names(requests)
+    _check_candidates(requests.candidates, requests.num_items)
+    _check_values(requests)
+    if requests.group.min() < 0:
+        raise ValueError(
+            f"Requests: group must be >= 0, got {requests.group.min()}; number the "
+            "users from 0."
+        )
+
+
+def _per_candidate(requests: Requests) -> Iterator[tuple[str, np.ndarray]]:
+    """Every array of one float32 per candidate, and what to call it."""
+    yield "labels", requests.labels
+    for field in ("tasks", "scores"):
+        for name, values in getattr(requests, field).items():
+            yield f"{field}[{name!r}]", values
+    if requests.weights is not None:
+        yield "weights", requests.weights
+
+
+def _check_names(requests: Requests) -> None:
+    sides = {
+        "users": requests.users,
+        "items": requests.items,
+        "pairs": requests.listed_pairs,
+    }
+    for (one, names), (other, others) in itertools.combinations(sides.items(), 2):
+        both = sorted(set(names) & set(others))
+        if both:
+            raise ValueError(
+                f"Requests: {both} are in {one} and in {other}; a feature has one "
+                "scope, so rename one of the two."
+            )
+    clash = sorted(set(requests.scores) & set().union(*sides.values()))
+    if clash:
+        raise ValueError(
+            f"Requests: the scores {clash} have the names of features; both go to "
+            "the features of a batch, so rename the scores."
+        )
+    if "" in requests.tasks:
+        raise ValueError(
+            "Requests: tasks has the name '', which means the labels; give the "
+            "task a name of its own."
+        )
+
+
+def _check_values(requests: Requests) -> None:
+    """Refuses labels, scores and weights that would make a loss meaningless."""
+    present = requests.candidates >= 0
+    _check_labels("labels", requests.labels, present)
+    for name, values in requests.tasks.items():
+        _check_labels(f"tasks[{name!r}]", values, present)
+    for name, values in requests.scores.items():
+        _check_scores(f"scores[{name!r}]", values, present)
+    if requests.weights is not None:
+        _check_weights("weights", requests.weights, present)
+
+
+def _check_labels(field: str, values: np.ndarray, present: np.ndarray) -> None:
     """Refuses labels that are negative or infinite where there is a candidate."""
     _check_where(
         field,
@@ -20,7 +111,7 @@ def check_labels(field: str, values: np.ndarray, present: np.ndarray) -> None:
     )
 
 
-def check_scores(field: str, values: np.ndarray, present: np.ndarray) -> None:
+def _check_scores(field: str, values: np.ndarray, present: np.ndarray) -> None:
     """Refuses scores that are infinite where there is a candidate."""
     _check_where(
         field,
@@ -31,7 +122,7 @@ def check_scores(field: str, values: np.ndarray, present: np.ndarray) -> None:
     )
 
 
-def check_weights(field: str, values: np.ndarray, present: np.ndarray) -> None:
+def _check_weights(field: str, values: np.ndarray, present: np.ndarray) -> None:
     """Refuses weights that are no weights where there is a candidate."""
     _check_where(
         field,
@@ -51,7 +142,7 @@ def _check_where(field: str, values: np.ndarray, bad: np.ndarray, rule: str) -> 
         )
 
 
-def check_array(field: str, array: Any, dtype: Any, ndim: int) -> None:
+def _check_array(field: str, array: Any, dtype: Any, ndim: int) -> None:
     """Refuses what is no array of this dtype and number of axes."""
     if not isinstance(array, np.ndarray) or array.ndim != ndim or array.dtype != dtype:
         got = (
@@ -66,7 +157,7 @@ def check_array(field: str, array: Any, dtype: Any, ndim: int) -> None:
         )
 
 
-def check_rows(field: str, array: np.ndarray, rows: int, what: str) -> None:
+def _check_rows(field: str, array: np.ndarray, rows: int, what: str) -> None:
     """Refuses an array that does not have this many rows."""
     if array.ndim < 1 or len(array) != rows:
         raise ValueError(
@@ -74,15 +165,15 @@ def check_rows(field: str, array: np.ndarray, rows: int, what: str) -> None:
         )
 
 
-def check_moments(field: str, array: np.ndarray, rows: int) -> None:
+def _check_moments(field: str, array: np.ndarray, rows: int) -> None:
     """Refuses what does not say of each request when it came."""
-    check_array(field, array, np.float64, 1)
-    check_rows(field, array, rows, "requests")
+    _check_array(field, array, np.float64, 1)
+    _check_rows(field, array, rows, "requests")
     if not np.isfinite(array).all():
         raise ValueError(f"Requests: {field} must be finite, got NaN or infinity.")
 
 
-def check_feature(
+def _check_feature(
     side: str, name: str, values: np.ndarray, rows: int, what: str
 ) -> None:
     """Refuses values that can't be a feature: another dtype, length or NaN."""
@@ -93,7 +184,7 @@ def check_feature(
             f"Requests: {field} must be a numpy array of float32, int64 or strings, as "
             f"in the feature spec, got {dtype or type(values).__name__}; convert it."
         )
-    check_rows(field, values, rows, what)
+    _check_rows(field, values, rows, what)
     if values.dtype.kind == "f" and np.isnan(values).any():
         row = np.argwhere(np.isnan(values))[0][0]
         raise ValueError(
@@ -109,9 +200,9 @@ def check_feature(
             )
 
 
-def check_pairs(name: str, values: np.ndarray, shape: tuple[int, ...]) -> None:
+def _check_pairs(name: str, values: np.ndarray, shape: tuple[int, ...]) -> None:
     """Refuses values that can't be a pair feature of candidates `[R, L]`."""
-    check_feature("pair_features", name, values, shape[0], "requests")
+    _check_feature("pair_features", name, values, shape[0], "requests")
     if values.shape[:2] != shape:
         raise ValueError(
             f"Requests: pair_features[{name!r}] and candidates must agree in [R, L], "
@@ -119,18 +210,7 @@ def check_pairs(name: str, values: np.ndarray, shape: tuple[int, ...]) -> None:
         )
 
 
-def check_alone(sides: Mapping[str, Iterable[str]]) -> None:
-    """Refuses a feature that is on two sides: users, items and pairs."""
-    for (one, names), (other, others) in itertools.combinations(sides.items(), 2):
-        both = sorted(set(names) & set(others))
-        if both:
-            raise ValueError(
-                f"Requests: {both} are in {one} and in {other}; a feature has one "
-                "scope, so rename one of the two."
-            )
-
-
-def check_ids(ids: Any, rows: int) -> None:
+def _check_ids(ids: Any, rows: int) -> None:
     """Refuses ids of requests that are neither int64 nor strings, one for each."""
     dtype = getattr(ids, "dtype", None)
     if dtype != np.int64 and getattr(dtype, "kind", "") not in "USO" or ids.ndim != 1:
@@ -138,10 +218,10 @@ def check_ids(ids: Any, rows: int) -> None:
             "Requests: ids must be a numpy array [R] of int64 or strings, got "
             f"{dtype or type(ids).__name__} of shape {np.shape(ids)}; convert it."
         )
-    check_rows("ids", ids, rows, "requests")
+    _check_rows("ids", ids, rows, "requests")
 
 
-def check_candidates(candidates: np.ndarray, items: int) -> None:
+def _check_candidates(candidates: np.ndarray, items: int) -> None:
     """Refuses candidates `[R, L]` that are no rows of the items, and empty lists."""
     outside = (candidates < -1) | (candidates >= items)
     if outside.any():

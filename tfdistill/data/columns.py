@@ -8,15 +8,43 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from tfdistill.data.row_errors import RowError
-from tfdistill.data.spec import Feature
-from tfdistill.data.text_numbers import is_text, parsed
 from tfdistill.documents import shown
+from tfdistill.spec import Feature
 
 _EXACT = 2.0**53
 """Above it, float64 does not hold every integer."""
 _LARGEST = 2**63 - 1
+_MISSING = ("", "NA", "NaN", "nan", "null")
+_BOOLEANS = {"true": 1.0, "false": 0.0}
+
+
+class RowError(ValueError):
+    """A row holds what it can't.
+
+    Args:
+        before: The sentence up to where the row is named.
+        row: Number of the row in its frame, from 0.
+        after: The rest of it.
+
+    Example:
+        >>> error = RowError("Column 'age' holds 'x'", 3, "; correct it.")
+        >>> str(error)
+        "Column 'age' holds 'x' in row 3 (counted from 0); correct it."
+        >>> error.in_line(5)
+        "Column 'age' holds 'x' in line 5; correct it."
+    """
+
+    def __init__(self, before: str, row: int, after: str) -> None:
+        super().__init__(f"{before} in row {row} (counted from 0){after}")
+        self.row = int(row)
+        self._before, self._after = before, after
+
+    def in_line(self, line: int) -> str:
+        """Returns the sentence with a line of a file in place of the row."""
+        return f"{self._before} in line {line}{self._after}"
 
 
 def require_columns(frame: Any, names: Iterable[str]) -> None:
@@ -110,6 +138,8 @@ def feature_values(frame: Any, feature: Feature) -> np.ndarray:
     cells = frame[feature.name]
     if not feature.shape:
         return _cast(feature, cells, np.arange(len(cells)))
+    if is_text(cells):
+        cells = _split(cells)
     lists = [_cut(feature, row, cell) for row, cell in enumerate(cells)]
     length = np.array([len(values) for values in lists])
     row = np.repeat(np.arange(len(lists)), length)
@@ -122,6 +152,33 @@ def feature_values(frame: Any, feature: Feature) -> np.ndarray:
         flat = pd.Series(join(lists)).infer_objects()
         filled[row, position] = _cast(feature, flat, row)
     return filled
+
+
+def one_each(
+    values: np.ndarray, code: np.ndarray, keys: np.ndarray, what: str, name: str
+) -> np.ndarray:
+    """The value of each code `[K, *shape]`, of values `[N, *shape]` that agree."""
+    result = values[np.unique(code, return_index=True)[1]]
+    differs = values != result[code]
+    if differs.any():
+        row = int(np.argwhere(differs)[0][0])
+        first, second = (
+            np.asarray(v).tolist() for v in (result[code[row]], values[row])
+        )
+        raise RowError(
+            f"{name!r} must have one value for each {what!r}, but {what!r} = "
+            f"{shown(keys[code[row]])} has {shown(first)} and,",
+            row,
+            f", {shown(second)}.",
+        )
+    return result
+
+
+def _split(cells: Any) -> list[list[str]]:
+    """The values of each cell of text; equal cells share one list."""
+    code, distinct = pd.factorize(cells.fillna(""))
+    lists = [[value for value in cell.split("|") if value] for cell in distinct]
+    return [lists[place] for place in code]
 
 
 def _cut(feature: Feature, row: int, cell: Any) -> Any:
@@ -239,3 +296,88 @@ def refused(name: str, what: str, row: int, wanted: str) -> RowError:
         f", but the spec makes it a column {wanted}; convert the column or change the "
         "feature's dtype and shape.",
     )
+
+
+def is_text(values: Any) -> bool:
+    """Whether a series holds text, besides what is missing.
+
+    Example:
+        >>> is_text(pd.Series(["7", None])), is_text(pd.Series([7, 8]))
+        (True, False)
+    """
+    dtype = values.dtype
+    if isinstance(dtype, pd.StringDtype) or str(dtype).startswith("string"):
+        return True
+    return bool(dtype.kind == "O" and pd.api.types.infer_dtype(values) == "string")
+
+
+def parsed(values: Any, dtype: str, refuse: Callable[[int, str], Exception]) -> Any:
+    """Parses a series of text as numbers.
+
+    Args:
+        values: The texts; empty, NA, NaN, nan and null are missing.
+        dtype: `"int64"` or `"float64"`.
+        refuse: Makes the error of a row and what is wrong with its value.
+
+    Returns:
+        A series of `Int64` or `Float64` with its missing values.
+
+    Example:
+        >>> def refuse(row, what):
+        ...     return ValueError(what)
+        >>> texts = pd.Series(["9007199254740993", "", " -7"])
+        >>> parsed(texts, "int64", refuse).fillna(0).tolist()
+        [9007199254740993, 0, -7]
+        >>> parsed(pd.Series(["1,5"]), "float64", refuse)
+        Traceback (most recent call last):
+        ValueError: holds '1,5'
+    """
+    texts = pa.array(values, pa.string(), from_pandas=True)
+    if isinstance(texts, pa.ChunkedArray):
+        texts = texts.combine_chunks()
+    texts = pc.utf8_trim_whitespace(texts)
+    missing = pc.is_in(texts, value_set=pa.array(_MISSING))
+    texts = pc.if_else(missing, pa.scalar(None, pa.string()), texts)
+    arrow = {"int64": pa.int64(), "float64": pa.float64()}[dtype]
+    try:
+        found = pc.cast(texts, arrow)
+    except pa.ArrowInvalid:
+        found = _one_by_one(texts, arrow, refuse)
+    nullable: Any = pd.Int64Dtype() if dtype == "int64" else pd.Float64Dtype()
+    return pd.Series(nullable.__from_arrow__(found))
+
+
+def _one_by_one(texts: Any, arrow: Any, refuse: Callable[[int, str], Exception]) -> Any:
+    """Parses each distinct text by Python's own rules, which name what is wrong."""
+    coded = texts.dictionary_encode()
+    parse = _integer if arrow == pa.int64() else _float
+    found = []
+    for number, text in enumerate(coded.dictionary.to_pylist()):
+        try:
+            found.append(parse(text))
+        except ValueError as error:
+            row = pc.index(coded.indices, pa.scalar(number, coded.indices.type))
+            raise refuse(row.as_py(), f"holds {shown(text)}{error}") from error
+    return pa.array(found, arrow).take(coded.indices)
+
+
+def _float(text: str) -> float:
+    if text.lower() in _BOOLEANS:
+        return _BOOLEANS[text.lower()]
+    try:
+        return float(text.replace("_", "?"))  # Python takes 1_000 for a number
+    except ValueError:
+        raise ValueError("") from None
+
+
+def _integer(text: str) -> int:
+    try:
+        value = int(text.replace("_", "?"))
+    except ValueError:
+        number = _float(text)
+        if not number.is_integer() or abs(number) >= 2**53:
+            raise ValueError("") from None
+        value = int(number)
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(", which 64 bits can't hold")
+    return value

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
 import gzip
 import io
-from collections.abc import Callable, Collection, Iterator
+import zlib
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tfdistill.data.csv_rows import CsvRows, as_text, undamaged
-from tfdistill.data.row_errors import RowError
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
 
-__all__ = ["headed_rows", "opened", "read_csv", "rows_by_line"]
+__all__ = ["CsvRows", "csv_rows"]
 
+Opener = Callable[[], io.BufferedReader]
+"""Opens a file anew, unpacked."""
+
+_BLOCK = 1 << 24
+"""Bytes that are parsed at once; a row has to fit into them."""
 _SEPARATORS = (",", ";", "\t")
 _OTHERS = {
     b"\x1f\x8b": "it is compressed, once more than its name says; unpack it",
@@ -26,10 +34,10 @@ _OTHERS = {
 """How files begin that are no CSV, and what to do about them."""
 
 
-def read_csv(
-    path: str | Path, *, separator: str | None = None, wanted: Collection[str] = ()
-) -> Any:
-    r"""Reads a CSV file without a guess about what its cells mean.
+def csv_rows(
+    path: str | Path, separator: str | None = None, wanted: Collection[str] = ()
+) -> CsvRows:
+    r"""Looks at the header of a CSV file; its rows are not read yet.
 
     Args:
         path: A `.csv` or `.csv.gz` file in UTF-8, its first line the names.
@@ -38,98 +46,21 @@ def read_csv(
         wanted: Names that the header should have; they tell the separator.
 
     Returns:
-        A pandas frame of text, missing where a cell is empty.
-
-    Raises:
-        ValueError: If a row has more or fewer fields than the header, a name repeats, a
-            quote is not closed, or the file is damaged or no UTF-8.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "mine.csv"
-        >>> _ = path.write_text("zip;age\n007;31\n7;\n")
-        >>> read_csv(path).fillna("?").to_numpy().tolist()
-        [['007', '31'], ['7', '?']]
-    """
-    return headed_rows(opened(path), separator, wanted).read()
-
-
-@contextlib.contextmanager
-def rows_by_line(
-    path: str | Path, *, separator: str | None = None, wanted: Collection[str] = ()
-) -> Iterator[None]:
-    r"""Lets errors of a frame's rows name the lines of the CSV file it was read from.
-
-    Lines are what an editor shows: from 1, the header among them. Rows of any other
-    file stay as they are, counted from 0.
-
-    Args:
-        path: The file, all of whose rows are in the frame, in order.
-        separator: As for `read_csv`.
-        wanted: As for `read_csv`.
-
-    Raises:
-        ValueError: In place of a `RowError`.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "mine.csv"
-        >>> _ = path.write_text('name,age\n"two\nlines",31\n\nAda,x\n')
-        >>> with rows_by_line(path):
-        ...     raise RowError("There is no number", 1, ".")
-        Traceback (most recent call last):
-        ValueError: There is no number in line 5.
-    """
-    try:
-        yield
-    except RowError as error:
-        if not Path(path).name.endswith((".csv", ".csv.gz")):
-            raise
-        line = headed_rows(opened(path), separator, wanted).line(error.row)
-        raise ValueError(error.in_line(line)) from error
-
-
-def opened(path: str | Path) -> Callable[[], io.BufferedReader]:
-    """Returns what opens a file anew; one whose name ends in .gz is unpacked.
-
-    Args:
-        path: The file.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "mine.csv.gz"
-        >>> _ = path.write_bytes(gzip.compress(b"a,b"))
-        >>> opened(path)().read()
-        b'a,b'
-    """
-    if Path(path).suffix == ".gz":
-        return lambda: io.BufferedReader(gzip.open(path))
-    return lambda: open(path, "rb")
-
-
-def headed_rows(
-    opened: Callable[[], io.BufferedReader],
-    separator: str | None = None,
-    wanted: Collection[str] = (),
-) -> CsvRows:
-    """Looks at the header of a file.
-
-    Args:
-        opened: Opens the file anew, unpacked.
-        separator: As for `read_csv`.
-        wanted: As for `read_csv`.
-
-    Returns:
-        The file's rows, which are not read yet.
+        The file's rows.
 
     Raises:
         ValueError: If there is no header, a name repeats, or it is no CSV at all.
 
     Example:
-        >>> headed_rows(lambda: io.BufferedReader(io.BytesIO(b"zip;age"))).names
-        ['zip', 'age']
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "mine.csv"
+        >>> _ = path.write_text("zip;age\n007;31\n\n7;\n")
+        >>> rows = csv_rows(path)
+        >>> rows.read().fillna("?").to_numpy().tolist(), rows.line(1)
+        ([['007', '31'], ['7', '?']], 4)
     """
-    with undamaged(opened):
+    opened = _opener(Path(path))
+    with _undamaged(opened):
         _refuse_others(opened)
         header = _header(opened)
     if separator is None:
@@ -144,7 +75,149 @@ def headed_rows(
     return CsvRows(opened, names, separator)
 
 
-def _refuse_others(opened: Callable[[], io.BufferedReader]) -> None:
+@dataclasses.dataclass(frozen=True)
+class CsvRows:
+    """The rows of a file in UTF-8 with so many fields each.
+
+    Args:
+        opened: Opens it anew, unpacked.
+        names: Its columns.
+        separator: Stands between the fields.
+    """
+
+    opened: Opener
+    names: Sequence[str]
+    separator: str
+
+    def read(self) -> Any:
+        """Reads all rows.
+
+        Returns:
+            A pandas frame of text, missing where a cell is empty.
+
+        Raises:
+            ValueError: If a row has more or fewer fields, a quote is not closed, the
+                file is damaged or no UTF-8.
+        """
+        with _undamaged(self.opened):
+            table = self._parsed()
+        return table.to_pandas(
+            types_mapper={pa.string(): pd.StringDtype("pyarrow")}.get
+        )
+
+    def line(self, row: int) -> int:
+        """Finds the line that a row of the frame begins in, as an editor counts."""
+        row += 1  # below the header
+        for begins, fields in self._rows():
+            row -= bool(fields)
+            if row < 0:
+                return begins
+        raise ValueError("the file has changed while it was read; run it again")
+
+    def _parsed(self) -> Any:
+        names = list(self.names)
+        try:
+            with _Watched(self.opened()) as file:
+                table = pyarrow.csv.read_csv(
+                    file,
+                    read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK),
+                    parse_options=pyarrow.csv.ParseOptions(
+                        delimiter=self.separator, newlines_in_values=True
+                    ),
+                    convert_options=pyarrow.csv.ConvertOptions(
+                        column_types=dict.fromkeys(names, pa.string()),
+                        null_values=[""],
+                        strings_can_be_null=True,
+                    ),
+                )
+        except pa.ArrowInvalid as error:
+            self._require_whole()
+            if str(error).startswith(("CSV parse error: Empty", "Empty CSV file")):
+                return pa.table({name: pa.array([], pa.string()) for name in names})
+            raise
+        if file.quoted:  # one that is not closed, or not at the end, changes values
+            self._require_whole()
+        return table
+
+    def _rows(self, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
+        """The rows, blank lines too, each with the line that it begins in."""
+        line, limit = 1, csv.field_size_limit(2**31 - 1)
+        try:
+            with self.opened() as file, _as_text(file) as lines:
+                rows = csv.reader(lines, delimiter=self.separator, strict=strict)
+                try:
+                    for row in rows:
+                        yield line, row
+                        line = rows.line_num + 1
+                except csv.Error as error:
+                    raise ValueError(
+                        f"the row that begins in line {line} is malformed: {error}"
+                    ) from error
+        finally:
+            csv.field_size_limit(limit)
+
+    def _require_whole(self) -> None:
+        """Refuses the first row that is malformed or not as wide as it should be."""
+        wide = len(self.names)
+        for line, row in self._rows(strict=True):
+            if row and len(row) != wide:
+                raise ValueError(
+                    f"line {line} has {len(row)} fields and the header {wide}: "
+                    f"{self.separator.join(row)[:80]!r}. Correct the line, put values "
+                    f"with {self.separator!r} into double quotes, or give another "
+                    "separator"
+                )
+
+
+@contextlib.contextmanager
+def _undamaged(opened: Opener) -> Iterator[None]:
+    """Makes one `ValueError`, with what to do, of gzip and text that can't be read."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise ValueError(_not_utf8(opened)) from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(
+            f"its gzip data are damaged or cut ({error}); copy or compress it again"
+        ) from error
+
+
+def _as_text(file: io.BufferedReader) -> io.TextIOWrapper:
+    """The text, its line ends as they are, without a mark of the order of bytes."""
+    return io.TextIOWrapper(file, "utf-8-sig", newline="")
+
+
+def _not_utf8(opened: Opener) -> str:
+    """Says in which line the first bytes are that are no UTF-8."""
+    with opened() as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                byte = line[error.start : error.start + 1]
+                return f"line {number} is not UTF-8 ({byte!r}); save it as UTF-8"
+    return "it is not UTF-8; save it as UTF-8"
+
+
+class _Watched(io.BufferedReader):
+    """A file that tells whether there was a quote in what was read."""
+
+    quoted = False
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        content = super().read(size)
+        self.quoted = self.quoted or b'"' in content
+        return content
+
+
+def _opener(path: Path) -> Opener:
+    """What opens a file anew; one whose name ends in .gz is unpacked."""
+    if path.suffix == ".gz":
+        return lambda: io.BufferedReader(gzip.open(path))
+    return lambda: open(path, "rb")
+
+
+def _refuse_others(opened: Opener) -> None:
     with opened() as file:
         begin = file.read(4)
     for mark, problem in _OTHERS.items():
@@ -152,9 +225,9 @@ def _refuse_others(opened: Callable[[], io.BufferedReader]) -> None:
             raise ValueError(problem)
 
 
-def _header(opened: Callable[[], io.BufferedReader]) -> str:
+def _header(opened: Opener) -> str:
     """The first line that is not empty; in quotes it may go over several."""
-    with opened() as file, as_text(file) as lines:
+    with opened() as file, _as_text(file) as lines:
         header = ""
         for line in lines:
             header += line if header or line.strip() else ""

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from tfdistill.data.interactions import InteractionLog, places
-from tfdistill.data.pair_set import PairSet
 from tfdistill.data.requests import Requests
-from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.data.splits import per_user_temporal_split
+from tfdistill.pairs import Pairs
+from tfdistill.spec import Feature, FeatureSpec, Table
 
 __all__ = ["ImplicitFeedback"]
 
@@ -41,7 +41,7 @@ class ImplicitFeedback:
             training pair.
 
     Example:
-        >>> pairs = [PairSet([0, 1], items, 4) for items in ([0, 1], [2, 2], [3, 0])]
+        >>> pairs = [Pairs([0, 1], items, 4) for items in ([0, 1], [2, 2], [3, 0])]
         >>> data = ImplicitFeedback("mine", 2, *pairs)
         >>> data.num_items, data.requests("test").candidates.tolist()
         (4, [[3], [0]])
@@ -49,9 +49,9 @@ class ImplicitFeedback:
 
     name: str
     num_users: int
-    train: PairSet
-    valid: PairSet
-    test: PairSet
+    train: Pairs
+    valid: Pairs
+    test: Pairs
     last: np.ndarray | None = None
     user_ids: np.ndarray | None = None
     item_ids: np.ndarray | None = None
@@ -64,7 +64,7 @@ class ImplicitFeedback:
                 f"{self.name}: train, valid and test must have one catalogue, got "
                 f"{sizes} items."
             )
-        users = np.unique(self.train.group)
+        users = np.unique(self.train.user)
         if not np.array_equal(users, np.arange(self.num_users)):
             raise ValueError(
                 f"{self.name}: the users 0 .. {self.num_users - 1} must all have "
@@ -79,7 +79,7 @@ class ImplicitFeedback:
         parts = (self.train, self.valid, self.test)
         drawn = np.random.default_rng(0)
         return InteractionLog(
-            np.concatenate([part.group for part in parts]),
+            np.concatenate([part.user for part in parts]),
             np.concatenate([part.item for part in parts]),
             np.concatenate([n + drawn.random(len(p)) for n, p in enumerate(parts)]),
             self.num_users,
@@ -94,7 +94,7 @@ class ImplicitFeedback:
     @property
     def popularity(self) -> np.ndarray:
         """Training pairs of each item, int64 `[I]`."""
-        return np.bincount(self.train.item, minlength=self.num_items)
+        return self.train.per_item()
 
     @property
     def users(self) -> dict[str, np.ndarray]:
@@ -139,7 +139,7 @@ class ImplicitFeedback:
         ids = self.items["item_id"]
         return np.where(rows >= 0, ids[rows], -1 if ids.dtype.kind == "i" else "")
 
-    def seen(self, part: str) -> PairSet:
+    def seen(self, part: str) -> Pairs:
         """Returns the pairs that must not be recommended in a part.
 
         Args:
@@ -159,7 +159,7 @@ class ImplicitFeedback:
         """
         parts = {"train": self.train, "valid": self.valid, "test": self.test}
         pairs, clock = parts[part], float(list(parts).index(part))
-        users, row = np.unique(pairs.group, return_inverse=True)
+        users, row = np.unique(pairs.user, return_inverse=True)
         place = np.arange(len(pairs)) - np.searchsorted(row, row)
         candidates = np.full((len(users), place.max() + 1), -1, np.int32)
         candidates[row, place] = pairs.item
@@ -174,7 +174,7 @@ class ImplicitFeedback:
             clock=np.full(len(users), clock),
         )
 
-    def next_items(self) -> tuple[np.ndarray, PairSet]:
+    def next_items(self) -> tuple[np.ndarray, Pairs]:
         """Returns examples for a sequence model: what was taken before, what next.
 
         Returns:
@@ -185,7 +185,7 @@ class ImplicitFeedback:
             ValueError: If the items have no order.
 
         Example:
-            >>> pairs = PairSet([0, 0], [0, 1], 4)
+            >>> pairs = Pairs([0, 0], [0, 1], 4)
             >>> last = np.array([[1, 0, -1]])
             >>> data = ImplicitFeedback("mine", 1, pairs, pairs, pairs, last)
             >>> histories, pairs = data.next_items()
@@ -202,7 +202,7 @@ class ImplicitFeedback:
         user, place = np.nonzero(self.last[:, 1:] >= 0)
         columns = place[:, np.newaxis] + 1 + np.arange(width)
         histories = self._histories(padded[user[:, np.newaxis], columns])
-        pairs = PairSet(np.arange(len(user)), self.last[user, place], self.num_items)
+        pairs = Pairs(np.arange(len(user)), self.last[user, place], self.num_items)
         return histories, pairs
 
     @classmethod
@@ -258,7 +258,7 @@ class ImplicitFeedback:
             )
             for part in warm
         ]
-        train, valid, test = (PairSet(*pair, len(items)) for pair in numbered)
+        train, valid, test = (Pairs(*pair, len(items)) for pair in numbered)
         made = cls(name, len(users), train, valid, test, None, users, items)
         if "timestamp" not in frame:
             return made

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from tfdistill.data.pair_set import PairSet
 from tfdistill.data.requests import Requests
 from tfdistill.data.splits import Order
 from tfdistill.identity import fingerprint
+from tfdistill.pairs import Pairs
 
 __all__ = ["Histories", "InteractionLog", "known_from", "places"]
 
@@ -157,9 +157,9 @@ class InteractionLog:
         return self.select(self.value >= self.positive_from)
 
     @property
-    def pairs(self) -> PairSet:
+    def pairs(self) -> Pairs:
         """The distinct pairs of a user and an item."""
-        return PairSet(self.user, self.item, self.num_items)
+        return Pairs(self.user, self.item, self.num_items)
 
     @property
     def counts(self) -> np.ndarray:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tfdistill.identity import fingerprint
 
-__all__ = ["ListedPairs", "PairSource", "SelectedPairs", "pair_values"]
+__all__ = [
+    "FoldedPairs",
+    "ListedPairs",
+    "PairSource",
+    "SelectedPairs",
+    "pair_values",
+]
 
 PairSource = Callable[[np.ndarray, np.ndarray], Any]
 """A function from rows of requests `[b]` and rows of the catalogue `[b, N]` to the
@@ -42,6 +48,40 @@ class SelectedPairs:
     def __call__(self, rows: np.ndarray, items: np.ndarray) -> Any:
         """Returns the values of the pairs."""
         return self.source(np.asarray(self.rows)[rows], items)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FoldedPairs:
+    """A source of several, each for the requests whose labels it has not seen.
+
+    So the values of training requests are out of fold: as when serving, nothing was
+    fitted on what they are to predict.
+
+    Args:
+        fold: int `[R]`, which of the sources each request asks.
+        sources: The sources, each for rows of all R requests.
+
+    Example:
+        >>> source = FoldedPairs(np.array([0, 1]), [
+        ...     lambda rows, items: items, lambda rows, items: -items])
+        >>> source(np.array([1, 0]), np.array([[5, 6], [7, 8]]))
+        array([[-5, -6],
+               [ 7,  8]])
+    """
+
+    fold: np.ndarray
+    sources: Sequence[PairSource]
+
+    def __call__(self, rows: np.ndarray, items: np.ndarray) -> Any:
+        """Returns the values of the pairs."""
+        folds = self.fold[rows]
+        order = np.argsort(folds, kind="stable")
+        parts = [
+            np.asarray(self.sources[fold](rows[mine], items[mine]))
+            for fold in np.unique(folds)
+            for mine in [np.flatnonzero(folds == fold)]
+        ]
+        return np.concatenate(parts)[np.argsort(order)]
 
 
 def pair_values(

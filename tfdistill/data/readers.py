@@ -2,108 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.parquet
 
 from tfdistill.data.columns import (
+    RowError,
     codes,
     feature_values,
     labels,
     numbers,
+    one_each,
     require_columns,
 )
-from tfdistill.data.csv_files import read_csv
-from tfdistill.data.parquet_files import read_parquet
+from tfdistill.data.csv_files import csv_rows
 from tfdistill.data.requests import Requests
-from tfdistill.data.row_errors import RowError
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.data.times import instants
 from tfdistill.documents import shown
 from tfdistill.files import read_as
+from tfdistill.spec import FeatureSpec
 
-__all__ = ["read_frame", "read_table", "requests_from_frame", "split_requests"]
+__all__ = ["read_frame", "requests_from_frame", "rows_of"]
 
 _CELLS = 10_000_000
 """Cells of padded lists that are never too many."""
 _PADDING = 10
 """How many cells an impression may cost beyond that."""
+_NULLABLE = {
+    pa.int64(): pd.Int64Dtype(),
+    pa.uint64(): pd.UInt64Dtype(),
+    pa.bool_(): pd.BooleanDtype(),
+}
+"""What pandas has for what it would turn into floats or objects beside a null."""
 
 
 def read_frame(
-    path: str | Path,
-    spec: FeatureSpec,
-    *,
-    separator: str | None = None,
-    value_separator: str = "|",
+    path: str | Path, columns: Collection[str] = (), *, separator: str | None = None
 ) -> Any:
-    r"""Reads a file that has a column for each feature.
+    """Reads a file that has some columns.
 
     Every cell of a CSV file stays the text that it is, so that the keys `007` and `7`
-    are two; `requests_from_frame` parses what has to be a number or a time, and checks
-    all values.
+    are two; `requests_from_frame` parses what has to be a number, a list or a time, and
+    checks all values.
 
     Args:
-        path: A `.parquet`, `.csv` or `.csv.gz` file.
-        spec: The features; other columns are read too.
+        path: A `.parquet`, `.csv` or `.csv.gz` file, or a folder of Parquet files.
+        columns: Names that it must have, such as `spec.names`; others are read too.
         separator: Stands between the fields of a CSV file; by default it is found out,
             among comma, semicolon and tab.
-        value_separator: Stands between the values of one cell, in a CSV file, where the
-            feature has shape `(n,)`. Parquet has lists.
 
     Returns:
-        A pandas frame; features of shape `(n,)` are columns of lists.
+        A pandas frame.
 
     Raises:
         ValueError: If the file is missing or damaged, lacks a column, or has a row of
             more or fewer fields than the header.
 
     Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "mine.csv"
-        >>> _ = path.write_text("zip,tags\n0170,a|b\n2011,\n")
-        >>> spec = FeatureSpec.from_json('''{"tables": [
-        ...     {"name": "any", "dim": 4, "kind": "hash", "size": 9}], "features": [
-        ...     {"name": "zip", "kind": "categorical", "scope": "user",
-        ...      "table": "any", "dtype": "string"},
-        ...     {"name": "tags", "kind": "categorical", "scope": "item",
-        ...      "table": "any", "dtype": "string", "shape": [3]}]}''')
-        >>> read_frame(path, spec).to_numpy().tolist()
-        [['0170', ['a', 'b']], ['2011', []]]
-    """
-    frame = read_table(path, spec.names, separator=separator)
-    for feature in spec.features if Path(path).suffix != ".parquet" else ():
-        if feature.shape:
-            frame[feature.name] = _split(frame[feature.name], value_separator)
-    return frame
-
-
-def read_table(
-    path: str | Path, columns: Sequence[str], *, separator: str | None = None
-) -> Any:
-    """Reads a file that has some columns; every cell of a CSV file stays text.
-
-    Args:
-        path: A `.parquet`, `.csv` or `.csv.gz` file.
-        columns: Names that it must have; other columns are read too.
-        separator: As for `read_frame`.
-
-    Returns:
-        A pandas frame.
-
-    Raises:
-        ValueError: As for `read_frame`.
-
-    Example:
         >>> import os, tempfile
-        >>> path = os.path.join(tempfile.mkdtemp(), "scores.csv")
+        >>> path = os.path.join(tempfile.mkdtemp(), "mine.csv")
         >>> with open(path, "w") as file:
-        ...     print("user,logit", "007,0.5", sep=os.linesep, file=file)
-        >>> read_table(path, ["user", "logit"]).values.tolist()
-        [['007', '0.5']]
+        ...     print("user,tags", "007,a|b", sep=os.linesep, file=file)
+        >>> read_frame(path, ["user"]).values.tolist()
+        [['007', 'a|b']]
     """
     path = Path(path)
     if not path.exists():
@@ -119,9 +87,9 @@ def read_table(
         )
     with read_as(path, kind):
         frame = (
-            read_parquet(path)
+            _parquet(path)
             if kind == "Parquet"
-            else read_csv(path, separator=separator, wanted=columns)
+            else csv_rows(path, separator, columns).read()
         )
         if kind == "CSV" and frame.shape[1] == 1 < len(columns):
             raise ValueError(
@@ -130,6 +98,48 @@ def read_table(
             )
         require_columns(frame, columns)
     return frame
+
+
+@contextlib.contextmanager
+def rows_of(
+    table: Any, columns: Collection[str], what: str, *, separator: str | None = None
+) -> Iterator[Any]:
+    """Gives the rows of a table; errors within name the file, and the line of a row.
+
+    Args:
+        table: A file, for `read_frame`, or a frame, whose rows are counted from 0.
+        columns: Names that it must have.
+        what: What the file should be, for errors.
+        separator: As for `read_frame`.
+
+    Yields:
+        A pandas frame.
+
+    Raises:
+        ValueError: As for `read_frame`, and in place of whatever is raised within.
+
+    Example:
+        >>> import os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "mine.csv")
+        >>> with open(path, "w") as file:
+        ...     print("age", "31", "", "x", sep=os.linesep, file=file)
+        >>> with rows_of(path, ["age"], "ages") as frame:  # doctest: +ELLIPSIS
+        ...     raise RowError("There is no number", 1, ".")
+        Traceback (most recent call last):
+        ValueError: '...mine.csv' can't be read as ages: There is no number in line 4.
+    """
+    if not isinstance(table, (str, Path)):
+        yield table
+        return
+    frame = read_frame(table, columns, separator=separator)
+    with read_as(table, what):
+        try:
+            yield frame
+        except RowError as error:
+            if Path(table).suffix == ".parquet":
+                raise
+            line = csv_rows(table, separator, columns).line(error.row)
+            raise ValueError(error.in_line(line)) from error
 
 
 def requests_from_frame(
@@ -154,7 +164,8 @@ def requests_from_frame(
         frame: A pandas frame with one row per impression.
         spec: The features. A missing value becomes the feature's default if the feature
             is categorical and is an error if it is numeric; a list is cut or padded
-            with the default to the feature's shape.
+            with the default to the feature's shape, and may be text with "|" between
+            its values.
         request: Column that tells the requests apart; their `ids` are its values,
             those that are no integers as text, and so all of a CSV file.
         label: Column of the labels, from 0 to 1; missing means unlabelled.
@@ -229,7 +240,7 @@ def requests_from_frame(
 
     return Requests(
         users={
-            f.name: _one_each(feature_values(frame, f), code, keys, request, f.name)
+            f.name: one_each(feature_values(frame, f), code, keys, request, f.name)
             for f in spec.scope("user")
         },
         items=items,
@@ -246,55 +257,6 @@ def requests_from_frame(
             for f in spec.scope("pair")
         },
     )
-
-
-def split_requests(
-    requests: Requests, fractions: Sequence[float], *, seed: int | None = None
-) -> list[Requests]:
-    """Splits requests into parts that share the catalogue.
-
-    Args:
-        requests: The requests, R of them, in time order for a split in time.
-        fractions: Share of each part; they add up to 1.
-        seed: Splits at random with this seed; by default the first part is the first
-            requests, and so on.
-
-    Returns:
-        One `Requests` per fraction.
-
-    Raises:
-        ValueError: If the fractions are not positive, don't add up to 1, or leave a
-            part empty.
-
-    Example:
-        >>> requests = Requests({}, {"item_id": np.arange(3)},
-        ...     candidates=np.zeros([10, 1], np.int32),
-        ...     labels=np.zeros([10, 1], np.float32), group=np.arange(10))
-        >>> [part.num_requests for part in split_requests(requests, (.8, .1, .1))]
-        [8, 1, 1]
-    """
-    if min(fractions, default=0) <= 0 or abs(sum(fractions) - 1) > 1e-6:
-        raise ValueError(
-            f"fractions must be positive and add up to 1, got {tuple(fractions)}."
-        )
-    rows = np.arange(requests.num_requests)
-    if seed is not None:
-        rows = np.random.default_rng(seed).permutation(rows)
-    borders = np.rint(np.cumsum(fractions)[:-1] * len(rows)).astype(np.int64)
-    parts = np.split(rows, borders)
-    if min(map(len, parts)) == 0:
-        raise ValueError(
-            f"{len(rows)} requests are too few for the fractions {tuple(fractions)}: "
-            f"the parts would have {[len(part) for part in parts]} requests."
-        )
-    return [requests.select(part) for part in parts]
-
-
-def _split(cells: Any, separator: str) -> list[list[str]]:
-    """The values of each cell; equal cells share one list."""
-    code, distinct = pd.factorize(cells.fillna(""))
-    lists = [[value for value in cell.split(separator) if value] for cell in distinct]
-    return [lists[place] for place in code]
 
 
 def _list_size(
@@ -327,7 +289,7 @@ def _catalogue(
         return {name: values[row] for name, values in columns.items()}, item_of
     item_of, keys = codes(frame, item)
     items = {
-        name: _one_each(values, item_of, keys, item, name)
+        name: one_each(values, item_of, keys, item, name)
         for name, values in columns.items()
     }
     return items, item_of
@@ -351,7 +313,7 @@ def _groups(
     if user is None:
         return np.arange(len(keys))
     user_code, user_keys = codes(frame, user)
-    users = _one_each(user_keys[user_code], code, keys, request, user)
+    users = one_each(user_keys[user_code], code, keys, request, user)
     return np.asarray(pd.factorize(users)[0], np.int64)
 
 
@@ -375,21 +337,59 @@ def _ids(keys: np.ndarray, request: str) -> np.ndarray:
     return ids
 
 
-def _one_each(
-    values: np.ndarray, code: np.ndarray, keys: np.ndarray, what: str, name: str
-) -> np.ndarray:
-    """The value of each code `[K, *shape]`, of values `[N, *shape]` that agree."""
-    result = values[np.unique(code, return_index=True)[1]]
-    differs = values != result[code]
-    if differs.any():
-        row = int(np.argwhere(differs)[0][0])
-        first, second = (
-            np.asarray(v).tolist() for v in (result[code[row]], values[row])
-        )
-        raise RowError(
-            f"{name!r} must have one value for each {what!r}, but {what!r} = "
-            f"{shown(keys[code[row]])} has {shown(first)} and,",
-            row,
-            f", {shown(second)}.",
-        )
-    return result
+def _parquet(path: Path) -> Any:
+    """The columns of a Parquet file, or of a folder of them; no value changes.
+
+    Integers and booleans stay what they are beside a null, decimals become numbers,
+    dictionaries and bytes of UTF-8 the text that they hold, and what was the index of a
+    pandas frame is a column again.
+    """
+    try:
+        table = _table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        if getattr(error, "errno", None):  # the file is not what is wrong
+            raise
+        raise ValueError(
+            f"it is damaged, cut or of another format ({error})"
+        ) from error
+    names = table.schema.names
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"it has the columns {repeated} more than once; rename them")
+    return pd.DataFrame({name: _values(table.column(name)) for name in names})
+
+
+def _table(path: Path) -> Any:
+    if path.is_dir():  # as Spark writes it
+        found = pyarrow.dataset.dataset(path, format="parquet", partitioning="hive")
+        return found.to_table()
+    with pyarrow.parquet.ParquetFile(path) as file:
+        return file.read()
+
+
+def _values(column: Any) -> Any:
+    """A column as a pandas series."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    # What does not fit stays as pandas has it, and is refused where it is used.
+    with contextlib.suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        if pa.types.is_fixed_size_binary(column.type):
+            column = column.cast(pa.large_binary())
+        column = column.cast(_plain(column.type))
+    beside_null = column.null_count > 0
+    return column.to_pandas(types_mapper=_NULLABLE.get if beside_null else None)
+
+
+def _plain(kind: Any) -> Any:
+    """The type that holds the same values, of those that features and labels have."""
+    if pa.types.is_null(kind):
+        return pa.float64()
+    if pa.types.is_decimal(kind):
+        return pa.float64() if kind.scale > 0 else pa.int64()
+    if pa.types.is_signed_integer(kind):
+        return pa.int64()
+    if pa.types.is_unsigned_integer(kind):
+        return pa.uint64()
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        return pa.large_string()
+    return kind

@@ -10,9 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.batching import endless_rows
-from tfdistill.data.pair_set import PairSet
 from tfdistill.data.teacher_lists import TeacherLists
 from tfdistill.identity import described
+from tfdistill.pairs import Pairs
 
 __all__ = ["RecallBatches"]
 
@@ -29,17 +29,14 @@ class RecallBatches:
     It fits a `TwoTower(shared=n)`, whose scores are `[B, P + K + R]`. Batch s is a
     function of (seed, s), as in `RequestBatches`.
 
-    The features of a batch are those of the users `[B, *shape]`, those of the items
-    `[B, P + K + n, *shape]`, and the signals
+    A batch is `(x, y, w)`. x has the features of the users `[B, *shape]`, those of the
+    items `[B, P + K + n, *shape]` and, if there are lists, `list_score` float32
+    `[B, P + K + R]` for the losses of distillation: `TeacherLists`' scores, its
+    `rest_score` for drawn items, NaN for positives and for what the user has.
 
-    * `label` float32 `[B, P + K + R]`: 1 for a positive, 0 for a drawn item, NaN for
-      the list, for a drawn item that the user has or that is on the teacher's list, and
-      for padding;
-    * `list_score` float32 `[B, P + K + R]`, if there are lists: `TeacherLists`' scores,
-      its `rest_score` for drawn items, NaN for positives and for what NaN is above.
-
-    Both are read by a `LoggedTeacher`: `label` for the losses of a student alone,
-    `list_score` for those of distillation. Labels and weights of the batch are empty.
+    y has the labels `[B, P + K + R]` of the output, 1 for a positive and 0 for a drawn
+    item; w their weights, 1, and 0 for what has no label: the list, and a drawn item
+    that the user has or that is on the teacher's list.
 
     Args:
         users: Features of the users by name, `[U, *shape]`.
@@ -51,6 +48,7 @@ class RecallBatches:
         passes: Passes over the users that make an epoch. A pass is short, and an
             epoch's end has a validation and a checkpoint.
         lists: The teacher's lists for all users; None for a student alone.
+        output: Name of the model output that learns from the labels.
         seed: Seed of the order and of the draws.
 
     Raises:
@@ -60,10 +58,10 @@ class RecallBatches:
     Example:
         >>> batches = RecallBatches(
         ...     {"user_id": np.arange(2)}, {"item_id": np.arange(9)},
-        ...     PairSet([0, 1], [4, 5], 9), batch_size=2, positives=1, shared=3,
+        ...     Pairs([0, 1], [4, 5], 9), batch_size=2, positives=1, shared=3,
         ... )
-        >>> x, _, _ = next(iter(batches()))
-        >>> x["item_id"].shape, x["label"].shape
+        >>> x, y, _ = next(iter(batches()))
+        >>> x["item_id"].shape, y["recall"].shape
         (TensorShape([2, 4]), TensorShape([2, 7]))
 
     Reference:
@@ -75,13 +73,14 @@ class RecallBatches:
         self,
         users: Mapping[str, np.ndarray],
         items: Mapping[str, np.ndarray],
-        pairs: PairSet,
+        pairs: Pairs,
         *,
         batch_size: int,
         positives: int = 16,
         shared: int = 2,
         passes: int = 1,
         lists: TeacherLists | None = None,
+        output: str = "recall",
         seed: int = 0,
     ) -> None:
         if min(batch_size, positives, shared, passes) < 1 or seed < 0:
@@ -97,7 +96,7 @@ class RecallBatches:
                 f"{pairs.num_items} items; lower `shared` or `batch_size`."
             )
         self.num_users = len(next(iter(users.values())))
-        counts = np.bincount(pairs.group, minlength=self.num_users)
+        counts = pairs.per_user(self.num_users)
         if len(counts) > self.num_users or not counts.all():
             raise ValueError(
                 f"RecallBatches: the users 0 .. {self.num_users - 1} must all have a "
@@ -107,7 +106,7 @@ class RecallBatches:
         self.num_items = pairs.num_items
         self.batch_size, self.seed = batch_size, seed
         self.positives, self.shared, self.lists = positives, shared, lists
-        self.passes = passes
+        self.passes, self.output = passes, output
         self._given = {"users": users, "items": items, "pairs": pairs.fingerprint}
         with tf.device("CPU"):
             self._users, self._items = (
@@ -120,7 +119,7 @@ class RecallBatches:
     @functools.cached_property
     def identity(self) -> dict[str, Any]:
         """All that decides the batches, as JSON values."""
-        names = ("batch_size", "positives", "shared", "passes", "seed")
+        names = ("batch_size", "positives", "shared", "passes", "output", "seed")
         found: dict[str, Any] = described(
             {
                 **self._given,
@@ -142,7 +141,7 @@ class RecallBatches:
             start_step: Number of the first batch.
 
         Returns:
-            A dataset of `(x, {}, {})`.
+            A dataset of `(x, y, w)`.
         """
         rows = endless_rows(self.num_users, self.batch_size, start_step, seed=self.seed)
         steps = tf.data.Dataset.counter(start_step)
@@ -166,17 +165,15 @@ class RecallBatches:
         x = {name: tf.gather(values, users) for name, values in self._users.items()}
         for name, values in self._items.items():
             x[name] = tf.gather(values, tf.maximum(rows, 0))
-        unknown = tf.fill(tf.shape(listed), np.nan)
-        x["label"] = tf.concat(
-            [tf.ones_like(positive, tf.float32), unknown, tf.where(free, 0.0, np.nan)],
-            axis=1,
-        )
         if self.lists is not None:
             rest = tf.where(free, self.lists.rest_score, np.nan)
             unknown = tf.fill(tf.shape(positive), np.nan)
             scores = tf.where(listed >= 0, scores, np.nan)
             x["list_score"] = tf.concat([unknown, scores, rest], axis=1)
-        return x, {}, {}
+        taken, left = tf.ones(tf.shape(positive)), tf.zeros(tf.shape(listed))
+        y = tf.concat([taken, left, tf.zeros(tf.shape(free))], axis=1)
+        w = tf.concat([taken, left, tf.cast(free, tf.float32)], axis=1)
+        return x, {self.output: y}, {self.output: w}
 
     def _drawn_positives(self, known: tf.RaggedTensor, step: tf.Tensor) -> tf.Tensor:
         """P items `[B, P]` of each user, uniformly and with replacement."""

@@ -1,28 +1,16 @@
-"""Impression lists in memory, and the set of pairs that are known positives."""
+"""Impression lists in memory."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
-from tfdistill.data.checks import (
-    check_alone,
-    check_array,
-    check_candidates,
-    check_feature,
-    check_ids,
-    check_labels,
-    check_moments,
-    check_pairs,
-    check_rows,
-    check_scores,
-    check_weights,
-)
+from tfdistill.data.checks import check_requests
 from tfdistill.data.pair_features import (
     ListedPairs,
     PairSource,
@@ -31,8 +19,9 @@ from tfdistill.data.pair_features import (
     told,
 )
 from tfdistill.identity import described, fingerprint
+from tfdistill.pairs import Pairs
 
-__all__ = ["Requests"]
+__all__ = ["Requests", "split_requests"]
 
 RowScorer = Callable[[dict[str, np.ndarray]], Any]
 """A function from features of N pairs `[N, *shape]` to their scores `[N]`."""
@@ -53,7 +42,7 @@ class Requests:
         candidates: int32 `[R, L]`, rows of `items`; -1 is padding.
         labels: float32 `[R, L]`; NaN is unlabelled, and ignored where padded.
         group: int64 `[R]`, the user of each request, >= 0: the groups of GAUC, and
-            whom `PairSet` means.
+            whom `Pairs` mean.
         tasks: Labels of further tasks by name, each like `labels`, for example whether
             a click satisfied.
         scores: A teacher's logged signals by name, float32 `[R, L]`, such as logits;
@@ -117,77 +106,7 @@ class Requests:
     time: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        check_array("candidates", self.candidates, np.int32, 2)
-        check_array("group", self.group, np.int64, 1)
-        if not self.num_requests:
-            raise ValueError("Requests: there is no request; give at least one.")
-        for field, values in self._per_candidate():
-            check_array(field, values, np.float32, 2)
-            if values.shape != self.candidates.shape:
-                raise ValueError(
-                    f"Requests: {field} and candidates must have one shape [R, L], got "
-                    f"{values.shape} and {self.candidates.shape}."
-                )
-        if not self.items:
-            raise ValueError(
-                "Requests: items has no feature, so the catalogue has no size; give at "
-                "least one item feature."
-            )
-        check_rows("group", self.group, self.num_requests, "requests")
-        for name, values in self.users.items():
-            check_feature("users", name, values, self.num_requests, "requests")
-        for name, values in self.items.items():
-            check_feature("items", name, values, self.num_items, "catalogue rows")
-        if self.ids is not None:
-            check_ids(self.ids, self.num_requests)
-        for name, values in self.pair_features.items():
-            check_pairs(name, values, self.candidates.shape)
-        for field in ("clock", "time"):
-            if getattr(self, field) is not None:
-                check_moments(field, getattr(self, field), self.num_requests)
-        self._check_names()
-        check_candidates(self.candidates, self.num_items)
-        self._check_values()
-        if self.group.min() < 0:
-            raise ValueError(
-                f"Requests: group must be >= 0, got {self.group.min()}; number the "
-                "users from 0."
-            )
-
-    def _per_candidate(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Every array of one float32 per candidate, and what to call it."""
-        yield "labels", self.labels
-        for field in ("tasks", "scores"):
-            for name, values in getattr(self, field).items():
-                yield f"{field}[{name!r}]", values
-        if self.weights is not None:
-            yield "weights", self.weights
-
-    def _check_names(self) -> None:
-        sides = {"users": self.users, "items": self.items, "pairs": self.listed_pairs}
-        check_alone(sides)
-        clash = sorted(set(self.scores) & set().union(*sides.values()))
-        if clash:
-            raise ValueError(
-                f"Requests: the scores {clash} have the names of features; both go to "
-                "the features of a batch, so rename the scores."
-            )
-        if "" in self.tasks:
-            raise ValueError(
-                "Requests: tasks has the name '', which means the labels; give the "
-                "task a name of its own."
-            )
-
-    def _check_values(self) -> None:
-        """Refuses labels, scores and weights that would make a loss meaningless."""
-        present = self.candidates >= 0
-        check_labels("labels", self.labels, present)
-        for name, values in self.tasks.items():
-            check_labels(f"tasks[{name!r}]", values, present)
-        for name, values in self.scores.items():
-            check_scores(f"scores[{name!r}]", values, present)
-        if self.weights is not None:
-            check_weights("weights", self.weights, present)
+        check_requests(self)
 
     @property
     def num_requests(self) -> int:
@@ -281,6 +200,20 @@ class Requests:
                 "impressions is an item of its own here: give requests_from_frame the "
                 "column of the item (item=)."
             )
+
+    def positives(self) -> Pairs:
+        """Returns the pairs of a user and a candidate with a label above 0."""
+        return self._chosen(self.labels > 0, "Requests.positives")
+
+    def shown(self) -> Pairs:
+        """Returns the pairs of a user and any candidate, whatever the label."""
+        return self._chosen(True, "Requests.shown")
+
+    def _chosen(self, chosen: Any, what: str) -> Pairs:
+        """The pairs of a user and a candidate that is chosen, bool `[R, L]`."""
+        self.require_catalogue(what)
+        row, position = np.nonzero((self.candidates >= 0) & chosen)
+        return Pairs(self.group[row], self.candidates[row, position], self.num_items)
 
     def select(self, rows: Any) -> Requests:
         """Returns the requests at these rows, in this order, with the same catalogue.
@@ -383,6 +316,48 @@ class Requests:
         scores = np.full(self.candidates.shape, np.nan, np.float32)
         scores[present] = computed
         return scores
+
+
+def split_requests(
+    requests: Requests, fractions: Sequence[float], *, seed: int | None = None
+) -> list[Requests]:
+    """Splits requests into parts that share the catalogue.
+
+    Args:
+        requests: The requests, R of them, in time order for a split in time.
+        fractions: Share of each part; they add up to 1.
+        seed: Splits at random with this seed; by default the first part is the first
+            requests, and so on.
+
+    Returns:
+        One `Requests` per fraction.
+
+    Raises:
+        ValueError: If the fractions are not positive, don't add up to 1, or leave a
+            part empty.
+
+    Example:
+        >>> requests = Requests({}, {"item_id": np.arange(3)},
+        ...     candidates=np.zeros([10, 1], np.int32),
+        ...     labels=np.zeros([10, 1], np.float32), group=np.arange(10))
+        >>> [part.num_requests for part in split_requests(requests, (.8, .1, .1))]
+        [8, 1, 1]
+    """
+    if min(fractions, default=0) <= 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise ValueError(
+            f"fractions must be positive and add up to 1, got {tuple(fractions)}."
+        )
+    rows = np.arange(requests.num_requests)
+    if seed is not None:
+        rows = np.random.default_rng(seed).permutation(rows)
+    borders = np.rint(np.cumsum(fractions)[:-1] * len(rows)).astype(np.int64)
+    parts = np.split(rows, borders)
+    if min(map(len, parts)) == 0:
+        raise ValueError(
+            f"{len(rows)} requests are too few for the fractions {tuple(fractions)}: "
+            f"the parts would have {[len(part) for part in parts]} requests."
+        )
+    return [requests.select(part) for part in parts]
 
 
 def _rows_of(values: Any, rows: np.ndarray) -> Any:

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from tfdistill.data.requests import Requests
-from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.documents import Number, Several
+from tfdistill.spec import Feature, FeatureSpec, Table
 
 __all__ = ["NOTABLE", "DataSummary", "FeatureShares", "summarise"]
 

@@ -12,7 +12,6 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.requests import Requests
-from tfdistill.data.spec import LISTED, RESERVED_NAMES, FeatureSpec
 from tfdistill.data.targets import (
     choose_positive,
     label_targets,
@@ -20,6 +19,7 @@ from tfdistill.data.targets import (
     tasks_of,
 )
 from tfdistill.files import read_as, written_whole
+from tfdistill.spec import LISTED, RESERVED_NAMES, FeatureSpec
 
 __all__ = ["read_tfrecords", "write_tfrecords"]
 
@@ -60,7 +60,7 @@ def write_tfrecords(
 
     Example:
         >>> import tempfile
-        >>> from tfdistill.data.spec import Feature
+        >>> from tfdistill.spec import Feature
         >>> spec = FeatureSpec((Feature("price", "numeric", "item"),))
         >>> requests = Requests({}, {"price": np.array([3.0, 5.0], np.float32)},
         ...     candidates=np.array([[1, 0]], np.int32),
@@ -134,7 +134,7 @@ def read_tfrecords(
 
     Example:
         >>> import tempfile
-        >>> from tfdistill.data.spec import Feature
+        >>> from tfdistill.spec import Feature
         >>> path = tempfile.mkdtemp() + "/mine.tfrecord"
         >>> floats = {"price": [5.0, 3.0], "click": [1.0, 0.0]}
         >>> example = tf.train.Example(features=tf.train.Features(feature={

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tfdistill.data.row_errors import RowError
-from tfdistill.data.text_numbers import is_text
+from tfdistill.data.columns import RowError, is_text
 from tfdistill.documents import shown
 
 __all__ = ["instants"]

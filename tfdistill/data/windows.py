@@ -11,9 +11,9 @@ import pandas as pd
 
 from tfdistill.data.columns import numbers, require_columns
 from tfdistill.data.interactions import InteractionLog, places
-from tfdistill.data.pair_set import PairSet
 from tfdistill.data.requests import Requests
 from tfdistill.data.splits import Order, Split
+from tfdistill.pairs import Pairs
 
 __all__ = ["RequestParts", "windows"]
 
@@ -38,15 +38,15 @@ class RequestParts:
     train: Requests
     valid: Requests
     test: Requests
-    interactions: Mapping[str, PairSet]
+    interactions: Mapping[str, Pairs]
     log: InteractionLog
 
     @property
-    def known(self) -> PairSet:
+    def known(self) -> Pairs:
         """Pairs of the training part: what `RequestBatches` may know."""
         return self.interactions["train"]
 
-    def before(self, part: str) -> PairSet:
+    def before(self, part: str) -> Pairs:
         """Returns the pairs of the parts before this one.
 
         Args:
@@ -61,7 +61,8 @@ class RequestParts:
         names = list(self.interactions)
         if part not in names[1:]:
             raise ValueError(f"part must be one of {names[1:]}, got {part!r}.")
-        return _union([self.interactions[n] for n in names[: names.index(part)]])
+        first, *others = (self.interactions[n] for n in names[: names.index(part)])
+        return first.union(*others)
 
 
 def windows(
@@ -141,7 +142,7 @@ def windows(
     for frame in frames:
         require_columns(frame, columns)
     tables = [_table(f, users["user_id"], items["item_id"]) for f in frames]
-    interactions = [PairSet(t["user"], t["item"], num_items) for t in tables]
+    interactions = [Pairs(t["user"], t["item"], num_items) for t in tables]
     clocks = [_clock(split.order, t, n, list_size, seed) for n, t in enumerate(tables)]
     made: list[Requests] = []
     for number, (frame, table) in enumerate(zip(frames, tables)):
@@ -152,7 +153,7 @@ def windows(
                 candidates,
                 source,
                 owner,
-                _union(interactions[: number + 1]),
+                interactions[0].union(*interactions[1 : number + 1]),
                 negatives,
                 np.random.default_rng((seed, number)),
             )
@@ -309,19 +310,11 @@ def _history(
     return np.where(place >= start[:, np.newaxis], items, -1).astype(np.int64)
 
 
-def _union(sets: list[PairSet]) -> PairSet:
-    return PairSet(
-        np.concatenate([pairs.group for pairs in sets]),
-        np.concatenate([pairs.item for pairs in sets]),
-        sets[0].num_items,
-    )
-
-
 def _add_negatives(
     candidates: np.ndarray,
     source: np.ndarray,
     user: np.ndarray,
-    seen: PairSet,
+    seen: Pairs,
     count: int,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,6 @@
 """Export: verified SavedModels of students for a server, and what serving costs."""
 
-from tfdistill.export.cascade import RankingStage, cascade_servable
+from tfdistill.export.cascade import cascade_servable
 from tfdistill.export.cost import Latency, ParameterCount, flops, latency, parameters
 from tfdistill.export.examples import (
     candidate_examples,
@@ -20,6 +20,7 @@ from tfdistill.export.ranking import ranker_servable
 from tfdistill.export.recall import recall_servable, reindexed
 from tfdistill.export.servable import Servable
 from tfdistill.export.server_files import batching_parameters, model_config
+from tfdistill.export.stages import RankingStage
 
 __all__ = [
     "ExactIndex",

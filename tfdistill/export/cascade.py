@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.export.catalogue import Catalogue
-from tfdistill.export.examples import drawn_like, tf_examples
+from tfdistill.export.examples import drawn_like
 from tfdistill.export.guards import declared_spec
-from tfdistill.export.index import Ivf, Size
+from tfdistill.export.index import Ivf
 from tfdistill.export.recall import VERIFIED_USERS, Recall, users_of
-from tfdistill.export.searching import EXCLUDE, best_of, size_input
 from tfdistill.export.servable import (
     Answers,
     Servable,
@@ -27,46 +25,18 @@ from tfdistill.export.servable import (
     servable_of,
     tensors_of,
 )
-from tfdistill.export.signatures import columnar, from_examples
+from tfdistill.export.stages import RECALL, RankingStage, Stages
+from tfdistill.export.survivors import Survivors
 from tfdistill.export.towers import Towers
 from tfdistill.layers.extraction import restricted
-from tfdistill.names import check_name, feature_names, free_name
+from tfdistill.layers.standing import standing
+from tfdistill.names import feature_names
+from tfdistill.spec import FeatureSpec
 
-__all__ = ["RankingStage", "cascade_servable"]
+__all__ = ["cascade_servable"]
 
-_TAKEN = ("cascade_dynamic", "recall", "serving_default", "tf_example")
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class RankingStage:
-    """A stage after recall: which model orders the candidates, and how many stay.
-
-    Args:
-        name: Name of the stage, and of its own signature.
-        model: A functional model with one output `[B, L]`, such as
-            `JointNetwork.part("coarse")`.
-        keep: How many candidates go on; of the last stage, the page.
-
-    Raises:
-        ValueError: If the name is another signature's or nothing would be kept.
-
-    Example:
-        >>> score = tf.keras.Input([None], name="price")
-        >>> RankingStage("fine", tf.keras.Model(score, -score), keep=10).keep
-        10
-    """
-
-    name: str
-    model: tf.keras.Model
-    keep: int
-
-    def __post_init__(self) -> None:
-        check_name("RankingStage", self.name)
-        if self.name in _TAKEN or self.keep < 1:
-            raise ValueError(
-                f"A stage has a name that is none of {_TAKEN} and keeps at least one "
-                f"item, got name={self.name!r} and keep={self.keep}."
-            )
+_PassedScores = Mapping[str, tuple[np.ndarray, np.ndarray]]
+"""By stage its scores `[B, I]`, and those of what it passes on, `[B, K]`."""
 
 
 def cascade_servable(
@@ -101,6 +71,10 @@ def cascade_servable(
 
     A further input whose name a user feature has already gets a `_` at its end.
 
+    A stage may read how its candidates stand with a stage before it, by a feature with
+    `stage="recall"` or another's name: it is computed here, among what that stage
+    passes on, in `<stage>` for the same user without exclusions.
+
     Args:
         query_model: The query tower: see `recall_servable`, as for what isn't here.
         item_model: The item tower.
@@ -118,10 +92,11 @@ def cascade_servable(
         The servable.
 
     Raises:
-        ValueError: As `recall_servable`, and if a stage keeps more than it gets.
+        ValueError: As `recall_servable`, and if a stage keeps more than it gets or
+            reads pair features that are not the score of a stage before it.
 
     Example:
-        >>> from tfdistill.data.spec import Feature
+        >>> from tfdistill.spec import Feature
         >>> spec = FeatureSpec((Feature("taste", "numeric", "user", shape=(2,)),
         ...                     Feature("genre", "numeric", "item", shape=(2,)),
         ...                     Feature("price", "numeric", "item")))
@@ -145,6 +120,7 @@ def cascade_servable(
     towers = Towers.of(query_model, item_model, spec, allow_privileged)
     specs = [declared_spec(s.model, spec, allow_privileged) for s in stages]
     _check_sizes(recall, stages)
+    _check_pairs(stages, specs)
     read = {name for own in (towers.users, towers.items, *specs) for name in own.names}
     users, item_spec = (
         spec.select(f.name for f in spec.scope(scope) if f.name in read)
@@ -157,15 +133,19 @@ def cascade_servable(
     first = Recall.of(
         towers.calling([query, item]), Catalogue(ids, columns), recall, index, known
     )
-    cascade = _Cascade(
-        first, users, [dataclasses.replace(s, model=m) for s, m in zip(stages, served)]
+    cascade = Stages(
+        first,
+        users,
+        [dataclasses.replace(s, model=m) for s, m in zip(stages, served)],
+        {f.name: f.stage for f in spec.scope("pair") if f.stage},
     )
+    models = [query, *([item] if cascade.reads_standings else []), *served]
     features = {name: column[:VERIFIED_USERS] for name, column in known.items()}
     requests = cascade.requests(features)
     reference = _Reference(cascade, towers, rankers, columns, requests)
     return servable_of(
         cascade.signatures(),
-        [query, *served],
+        models,
         requests,
         cascade.requests(drawn_like(features, users)),
         reference.difference,
@@ -175,130 +155,10 @@ def cascade_servable(
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Cascade:
-    """What the signatures compute."""
-
-    recall: Recall
-    users: FeatureSpec
-    stages: Sequence[RankingStage]
-
-    @property
-    def sizes(self) -> list[int]:
-        """What each stage keeps, recall first."""
-        return [self.recall.report.k, *(stage.keep for stage in self.stages)]
-
-    @property
-    def keep_names(self) -> list[str]:
-        """The inputs of `cascade_dynamic` that say how many each stage keeps."""
-        stages = ("recall", *(stage.name for stage in self.stages))
-        return [free_name(f"keep_{name}", self.users.names) for name in stages]
-
-    @property
-    def exclude_name(self) -> str:
-        """The input of `cascade_dynamic` that lists ids not to return."""
-        return free_name(EXCLUDE, self.users.names)
-
-    @property
-    def ids_name(self) -> str:
-        """The input of a stage's own signature that lists its candidates."""
-        return free_name("ids", self.users.names)
-
-    def page(
-        self,
-        columns: Mapping[str, tf.Tensor],
-        sizes: Sequence[Size],
-        exclude: tf.Tensor | None = None,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Rows `[B, page]` and scores of the last stage, one stage after the other."""
-        searcher, queries = self.recall.searcher, self.recall.query(columns)
-        if exclude is None:
-            rows, scores = searcher.index.search(queries, sizes[0])
-        else:
-            rows, scores = searcher.best_without(queries, sizes[0], exclude)
-        for stage, keep in zip(self.stages, sizes[1:]):
-            scores = self.scores(stage, columns, rows)
-            if exclude is not None:
-                keep = tf.clip_by_value(keep, 0, tf.shape(rows)[1])
-            rows, scores = best_of(rows, scores, keep)
-        return rows, scores
-
-    def scores(
-        self, stage: RankingStage, columns: Mapping[str, tf.Tensor], rows: tf.Tensor
-    ) -> tf.Tensor:
-        """Scores `[B, L]` of candidates; their features are gathered once."""
-        names = feature_names(stage.model)
-        own = [name for name in names if name not in self.users.names]
-        features = self.recall.searcher.catalogue.features(rows, own)
-        features.update({n: columns[n] for n in names if n in self.users.names})
-        return called(stage.model, features)
-
-    def signatures(self) -> dict[str, Any]:
-        """The functions by name."""
-        searcher, users = self.recall.searcher, self.users
-
-        def fixed(columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            return searcher.answer(*self.page(columns, self.sizes))
-
-        def dynamic(columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            sizes = [columns[name] for name in self.keep_names]
-            found = self.page(columns, sizes, columns[self.exclude_name])
-            return searcher.answer(*found, mask=True)
-
-        sizes = [size_input(name) for name in self.keep_names]
-        found = {
-            "serving_default": columnar(fixed, users),
-            "tf_example": from_examples(fixed, users),
-            "cascade_dynamic": columnar(
-                dynamic,
-                users,
-                others=(searcher.exclude_input(self.exclude_name), *sizes),
-            ),
-            "recall": columnar(self.recall.top_k, users),
-        }
-        candidates = tf.TensorSpec(
-            [None, None], searcher.catalogue.dtype, name=self.ids_name
-        )
-        for stage in self.stages:
-            scores = functools.partial(self._stage, stage)
-            found[stage.name] = columnar(scores, users, others=(candidates,))
-        return found
-
-    def _stage(
-        self, stage: RankingStage, columns: Mapping[str, tf.Tensor]
-    ) -> dict[str, tf.Tensor]:
-        """What a stage's own signature answers."""
-        rows = self.recall.searcher.catalogue.rows(columns[self.ids_name])
-        scores = self.scores(stage, columns, rows)
-        return {"scores": tf.where(rows >= 0, scores, scores.dtype.min)}
-
-    def requests(
-        self, features: Mapping[str, np.ndarray]
-    ) -> dict[str, dict[str, np.ndarray]]:
-        """Requests for all signatures: smaller sizes and exclusions for the dynamic."""
-        searcher = self.recall.searcher
-        queries = self.recall.query(tensors_of(features, self.users))
-        rows, _ = searcher.index.search(queries, self.sizes[0])
-        unknown = tf.pad(rows, [[0, 0], [0, 1]], constant_values=-1)
-        candidates = {self.ids_name: searcher.catalogue.ids(unknown).numpy()}
-        sizes = {
-            name: np.array(max(1, 2 * size // 3), np.int32)
-            for name, size in zip(self.keep_names, self.sizes)
-        }
-        exclude = {self.exclude_name: searcher.exclusions(queries)}
-        return {
-            "serving_default": dict(features),
-            "tf_example": {"serialized": tf_examples(features, self.users)},
-            "cascade_dynamic": {**features, **exclude, **sizes},
-            "recall": dict(features),
-            **{stage.name: {**features, **candidates} for stage in self.stages},
-        }
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
 class _Reference:
     """What the Keras models compute for the requests, stage by stage."""
 
-    cascade: _Cascade
+    cascade: Stages
     towers: Towers
     rankers: Sequence[tf.keras.Model]
     columns: Mapping[str, tf.Tensor]
@@ -318,12 +178,13 @@ class _Reference:
         found = [
             searcher.distance(answers["recall"], queries, vectors, cascade.sizes[0])
         ]
-        for stage, ranker in zip(cascade.stages, self.rankers):
+        steps = self._steps(users, queries, vectors, cascade.sizes)
+        for stage, ranker, step in zip(cascade.stages, self.rankers, steps):
             ids = tf.constant(
                 self.requests[stage.name][cascade.ids_name], searcher.catalogue.dtype
             )
             rows = searcher.catalogue.rows(ids).numpy()
-            scores = self._scores(ranker, users, np.maximum(rows, 0))
+            scores = self._scores(ranker, users, step.passed, np.maximum(rows, 0))
             expected = np.where(rows >= 0, scores, np.finfo(np.float32).min)
             found.append(distance(answers[stage.name]["scores"], expected))
         for name, asked in (
@@ -331,36 +192,74 @@ class _Reference:
             ("tf_example", (cascade.sizes,)),
             ("cascade_dynamic", (sizes, exclude)),
         ):
-            page = self._page_distance(answers[name], users, queries, vectors, *asked)
-            found.append(page)
+            *_, last = self._steps(users, queries, vectors, *asked)
+            page = (answers[name], searcher.catalogue, last.scores, asked[0][-1])
+            found.append(last.left.distance(*page))
         return max(found)
 
-    def _page_distance(
+    def _steps(
         self,
-        answer: Mapping[str, np.ndarray],
         users: Mapping[str, tf.Tensor],
         queries: np.ndarray,
         vectors: np.ndarray,
         sizes: Sequence[int],
         exclude: np.ndarray | None = None,
-    ) -> float:
-        """Distance of a page from what the models leave one after the other."""
+    ) -> list[_Step]:
+        """What the models leave one after the other, recall first."""
         searcher = self.cascade.recall.searcher
         left, scores = searcher.survivors(queries, vectors, sizes[0], exclude)
-        for ranker, keep in zip(self.rankers, sizes[1:]):
-            scores = left.scores(functools.partial(self._scores, ranker, users))
+        steps = [_Step(left, scores, {RECALL: (scores, left.best(scores, sizes[0]))})]
+        for stage, ranker, keep in zip(self.cascade.stages, self.rankers, sizes[1:]):
+            passed = steps[-1].passed
+            scores = left.scores(functools.partial(self._scores, ranker, users, passed))
             left = left.after(scores, keep)
-        return left.distance(answer, searcher.catalogue, scores, sizes[-1])
+            now = {stage.name: (scores, left.best(scores, keep))}
+            steps.append(_Step(left, scores, {**passed, **now}))
+        return steps
 
     def _scores(
-        self, ranker: tf.keras.Model, users: Mapping[str, tf.Tensor], rows: np.ndarray
+        self,
+        ranker: tf.keras.Model,
+        users: Mapping[str, tf.Tensor],
+        passed: _PassedScores,
+        rows: np.ndarray,
     ) -> np.ndarray:
         """Scores `[B, N]` of catalogue rows by a Keras model."""
-        features = {
-            name: users[name] if name in users else tf.gather(self.columns[name], rows)
-            for name in feature_names(ranker)
-        }
-        return called(ranker, features).numpy()
+
+        def values(name: str) -> tf.Tensor:
+            if name in users:
+                return users[name]
+            if name not in self.cascade.standings:
+                return tf.gather(self.columns[name], rows)
+            scores, best = passed[self.cascade.standings[name]]
+            own = np.take_along_axis(scores, rows, axis=1)
+            return standing(tf.constant(own), tf.constant(best))
+
+        names = feature_names(ranker)
+        return called(ranker, {name: values(name) for name in names}).numpy()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Step:
+    """What a stage leaves: the items, its scores `[B, I]`, and the scores passed on."""
+
+    left: Survivors
+    scores: np.ndarray
+    passed: _PassedScores
+
+
+def _check_pairs(stages: Sequence[RankingStage], specs: Sequence[FeatureSpec]) -> None:
+    before = [RECALL]
+    for stage, spec in zip(stages, specs):
+        wrong = {f.name: f.stage for f in spec.scope("pair") if f.stage not in before}
+        if wrong:
+            raise ValueError(
+                f"Stage {stage.name!r} reads the pair features {sorted(wrong)}. A "
+                "cascade finds its candidates itself, so no client can send pairs, and "
+                f"it computes only the scores of the stages before, {before}. Serve "
+                "the ranker alone, or train one without them."
+            )
+        before.append(stage.name)
 
 
 def _check_sizes(recall: int, stages: Sequence[RankingStage]) -> None:

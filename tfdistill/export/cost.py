@@ -170,7 +170,7 @@ def latency(
 
     Example:
         >>> import tempfile
-        >>> from tfdistill.data.spec import Feature, FeatureSpec
+        >>> from tfdistill.spec import Feature, FeatureSpec
         >>> from tfdistill.export import example_batch, ranker_servable
         >>> spec = FeatureSpec((Feature("price", "numeric", "item"),))
         >>> inputs = spec.keras_inputs()

@@ -11,7 +11,7 @@ from tensorflow_serving.apis.input_pb2 import (  # type: ignore[import-untyped]
     ExampleListWithContext,
 )
 
-from tfdistill.data.spec import LISTED, Feature, FeatureSpec
+from tfdistill.spec import LISTED, Feature, FeatureSpec
 
 __all__ = ["candidate_examples", "drawn_like", "elwc", "example_batch", "tf_examples"]
 
@@ -32,7 +32,7 @@ def example_batch(
             `[B, L, *shape]`.
 
     Example:
-        >>> from tfdistill.data.spec import Feature, FeatureSpec
+        >>> from tfdistill.spec import Feature, FeatureSpec
         >>> spec = FeatureSpec((Feature("age", "numeric", "user"),
         ...                     Feature("price", "numeric", "item")))
         >>> {name: x.shape for name, x in example_batch(spec).items()}
@@ -58,7 +58,7 @@ def drawn_like(
         What `example_batch` draws in these sizes.
 
     Example:
-        >>> from tfdistill.data.spec import Feature, FeatureSpec
+        >>> from tfdistill.spec import Feature, FeatureSpec
         >>> spec = FeatureSpec((Feature("price", "numeric", "item"),))
         >>> drawn_like({"price": np.zeros([3, 7])}, spec)["price"].shape
         (3, 7)
@@ -83,7 +83,7 @@ def tf_examples(features: Mapping[str, Any], spec: FeatureSpec) -> np.ndarray:
         Serialized tf.Examples, bytes `[B]`.
 
     Example:
-        >>> from tfdistill.data.spec import Feature, FeatureSpec
+        >>> from tfdistill.spec import Feature, FeatureSpec
         >>> spec = FeatureSpec((Feature("age", "numeric", "user"),))
         >>> record = tf_examples({"age": np.array([31.0])}, spec)[0]
         >>> tf.io.parse_single_example(record, spec.parsing_spec())["age"].numpy()
@@ -107,7 +107,7 @@ def candidate_examples(features: Mapping[str, Any], spec: FeatureSpec) -> np.nda
         Serialized tf.Examples, bytes `[B L]`.
 
     Example:
-        >>> from tfdistill.data.spec import Feature, FeatureSpec
+        >>> from tfdistill.spec import Feature, FeatureSpec
         >>> spec = FeatureSpec((Feature("age", "numeric", "user"),
         ...                     Feature("price", "numeric", "item")))
         >>> candidate_examples({"age": [31.0], "price": [[5.0, 7.0]]}, spec).shape
@@ -134,7 +134,7 @@ def elwc(features: Mapping[str, Any], spec: FeatureSpec) -> np.ndarray:
         Serialized ExampleListWithContext, bytes `[B]`.
 
     Example:
-        >>> from tfdistill.data.spec import Feature, FeatureSpec
+        >>> from tfdistill.spec import Feature, FeatureSpec
         >>> spec = FeatureSpec((Feature("age", "numeric", "user"),
         ...                     Feature("price", "numeric", "item")))
         >>> elwc({"age": [31.0], "price": [[5.0, 7.0]]}, spec).shape

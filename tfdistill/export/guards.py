@@ -8,11 +8,11 @@ from typing import Any
 import tensorflow as tf
 
 from tfdistill import _keras
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.export.values import leaving, refuse_values
 from tfdistill.layers.embeddings import FeatureEmbeddings
 from tfdistill.layers.fields import FieldProjection
 from tfdistill.names import feature_names
+from tfdistill.spec import FeatureSpec
 
 __all__ = ["declared_spec", "refuse_forbidden"]
 

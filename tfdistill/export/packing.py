@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.layers.packed import packed_order
+from tfdistill.spec import FeatureSpec
 
 __all__ = ["pack", "packing"]
 
@@ -31,7 +31,7 @@ def pack(
         ValueError: If a feature is missing or its shape is not the others'.
 
     Example:
-        >>> from tfdistill.data.spec import Feature, FeatureSpec
+        >>> from tfdistill.spec import Feature, FeatureSpec
         >>> spec = FeatureSpec((Feature("age", "numeric", "user"),
         ...                     Feature("price", "numeric", "item"),
         ...                     Feature("clicks", "numeric", "item")))
@@ -77,7 +77,7 @@ def packing(spec: FeatureSpec) -> dict[str, list[dict[str, Any]]]:
         value that stands for a missing one.
 
     Example:
-        >>> from tfdistill.data.spec import Feature, FeatureSpec
+        >>> from tfdistill.spec import Feature, FeatureSpec
         >>> packing(FeatureSpec((Feature("age", "numeric", "user"),)))
         {'user_numbers': [{'feature': 'age', 'columns': 1, 'default': 0.0}]}
     """

@@ -12,7 +12,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.export.cost import ParameterCount
 from tfdistill.export.index import IndexReport, Ivf
 from tfdistill.export.ranking import ranker_servable
@@ -20,6 +19,7 @@ from tfdistill.export.recall import recall_servable
 from tfdistill.export.servable import Servable
 from tfdistill.export.standalone import in_fresh_process
 from tfdistill.files import flush, flush_all, folder_beside, locked
+from tfdistill.spec import FeatureSpec
 
 __all__ = ["ExportReport", "export_ranker", "export_recall", "publish"]
 
@@ -82,7 +82,7 @@ def publish(
 
     Example:
         >>> import tempfile
-        >>> from tfdistill.data.spec import Feature, FeatureSpec
+        >>> from tfdistill.spec import Feature, FeatureSpec
         >>> spec = FeatureSpec((Feature("price", "numeric", "item"),))
         >>> inputs = spec.keras_inputs()
         >>> model = tf.keras.Model(inputs, 2.0 * inputs["price"])
@@ -165,7 +165,7 @@ def export_ranker(
 
     Example:
         >>> import tempfile
-        >>> from tfdistill.data.spec import Feature, FeatureSpec
+        >>> from tfdistill.spec import Feature, FeatureSpec
         >>> spec = FeatureSpec((Feature("price", "numeric", "item"),))
         >>> inputs = spec.keras_inputs()
         >>> model = tf.keras.Model(inputs, 2.0 * inputs["price"])
@@ -224,7 +224,7 @@ def export_recall(
 
     Example:
         >>> import tempfile
-        >>> from tfdistill.data.spec import Feature, FeatureSpec
+        >>> from tfdistill.spec import Feature, FeatureSpec
         >>> spec = FeatureSpec((Feature("taste", "numeric", "user", shape=(2,)),
         ...                     Feature("genre", "numeric", "item", shape=(2,))))
         >>> inputs = spec.keras_inputs()

@@ -11,7 +11,6 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill import _keras
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.documents import as_json
 from tfdistill.export.examples import (
     candidate_examples,
@@ -43,6 +42,7 @@ from tfdistill.layers.embeddings import FeatureEmbeddings
 from tfdistill.layers.extraction import above_embeddings, restricted
 from tfdistill.layers.packed import PackedEmbeddings, unpacked
 from tfdistill.names import structured
+from tfdistill.spec import FeatureSpec
 
 __all__ = ["ranker_servable"]
 
@@ -98,7 +98,7 @@ def ranker_servable(
             a forbidden model is in reach.
 
     Example:
-        >>> from tfdistill.data.spec import Feature, FeatureSpec, Table
+        >>> from tfdistill.spec import Feature, FeatureSpec, Table
         >>> from tfdistill.models import Dnn, Net, joint_network
         >>> spec = FeatureSpec(
         ...     features=(

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.export.catalogue import Catalogue
 from tfdistill.export.cost import ParameterCount
 from tfdistill.export.examples import drawn_like, example_batch, tf_examples
@@ -30,6 +29,7 @@ from tfdistill.export.towers import Towers
 from tfdistill.files import read_as
 from tfdistill.layers.extraction import restricted
 from tfdistill.names import free_name
+from tfdistill.spec import FeatureSpec
 
 __all__ = ["VERIFIED_USERS", "Recall", "recall_servable", "reindexed", "users_of"]
 
@@ -88,7 +88,7 @@ def recall_servable(
             side or the catalogue does not fit.
 
     Example:
-        >>> from tfdistill.data.spec import Feature, FeatureSpec, Table
+        >>> from tfdistill.spec import Feature, FeatureSpec, Table
         >>> from tfdistill.models import Net, TwoTower, joint_network
         >>> spec = FeatureSpec(
         ...     features=(
@@ -150,7 +150,7 @@ def reindexed(
 
     Example:
         >>> import tempfile
-        >>> from tfdistill.data.spec import Feature
+        >>> from tfdistill.spec import Feature
         >>> spec = FeatureSpec((Feature("taste", "numeric", "user", shape=(2,)),
         ...                     Feature("genre", "numeric", "item", shape=(2,))))
         >>> inputs = spec.keras_inputs()
@@ -253,6 +253,20 @@ class Recall:
         return self.towers.query(
             {name: columns[name] for name in self.towers.users.names}
         )
+
+    def products(self, queries: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+        """Returns the scores `[B, L]` of any items, by their tower.
+
+        Args:
+            queries: Query vectors `[B, d]`.
+            rows: Rows of the catalogue `[B, L]`, or -1.
+        """
+        names = self.towers.items.names
+        listed = self.searcher.catalogue.features(rows, names)
+        flat = {n: tf.reshape(x, [-1, *x.shape[2:]]) for n, x in listed.items()}
+        shape = [*tf.unstack(tf.shape(rows)), queries.shape[-1]]
+        vectors = tf.reshape(self.towers.item(flat), shape)
+        return tf.einsum("bd,bld->bl", queries, vectors)
 
     def top_k(self, columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """What the signature with fixed sizes answers."""

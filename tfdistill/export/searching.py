@@ -130,19 +130,36 @@ def best_of(rows: tf.Tensor, scores: tf.Tensor, k: Size) -> tuple[tf.Tensor, tf.
     """Orders candidates by their scores and keeps the first.
 
     Args:
+        rows: As for `best_places`, and so are the others.
+        scores: The scores.
+        k: How many stay.
+
+    Returns:
+        Rows `[B, k]`, -1 where there are fewer, and scores.
+    """
+    best, at = best_places(rows, scores, k)
+    return tf.gather(rows, at, batch_dims=1), best
+
+
+def best_places(
+    rows: tf.Tensor, scores: tf.Tensor, k: Size
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Finds the places of the best candidates.
+
+    Args:
         rows: int32 `[B, N]`, -1 where there is no candidate.
         scores: float32 `[B, N]`; NaN counts as the lowest float.
         k: How many stay, at most N.
 
     Returns:
-        Rows `[B, k]`, -1 where there are fewer, and scores, there the lowest float;
-        equal scores stay in the order of the candidates.
+        Scores `[B, k]`, the lowest float where there are fewer, and places; equal
+        scores stay in the order of the candidates.
     """
     lowest = scores.dtype.min
     known = tf.where(tf.math.is_nan(scores), lowest, scores)
     known = tf.where(rows >= 0, tf.maximum(known, lowest), -np.inf)
     best, at = tf.math.top_k(known, k)
-    return tf.gather(rows, at, batch_dims=1), tf.maximum(best, lowest)
+    return tf.maximum(best, lowest), at
 
 
 def size_input(name: str) -> tf.TensorSpec:

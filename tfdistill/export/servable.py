@@ -11,7 +11,6 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill import _keras
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.documents import as_json
 from tfdistill.export.cost import ParameterCount, parameters
 from tfdistill.export.guards import refuse_forbidden
@@ -19,6 +18,7 @@ from tfdistill.export.index import IndexReport
 from tfdistill.export.naming import name_signatures
 from tfdistill.export.server_files import write_warm_up
 from tfdistill.names import safe_name, structured
+from tfdistill.spec import FeatureSpec
 
 __all__ = [
     "Answers",

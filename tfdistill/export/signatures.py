@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfdistill.data.spec import LISTED, Feature, FeatureSpec
 from tfdistill.export.example_lists import parse_lists
 from tfdistill.layers.embeddings import width
 from tfdistill.layers.packed import packed_order
 from tfdistill.names import case_twins, safe_name
+from tfdistill.spec import LISTED, Feature, FeatureSpec
 
 __all__ = ["columnar", "from_candidates", "from_elwc", "from_examples", "of_packed"]
 

@@ -63,6 +63,19 @@ class Survivors:
         np.put_along_axis(found, rows, score(rows), axis=1)
         return np.where(self.possible, found, -np.inf)
 
+    def best(self, scores: np.ndarray, keep: int) -> np.ndarray:
+        """Returns the scores of the best possible items, float32 `[B, keep]`.
+
+        Args:
+            scores: Scores `[B, I]`.
+            keep: How many; the lowest float stands where there are fewer.
+        """
+        lowest = np.finfo(np.float32).min
+        among = np.where(self.possible, scores, lowest).astype(np.float32)
+        if keep < among.shape[1]:
+            among = -np.partition(-among, keep, axis=1)[:, :keep]
+        return -np.sort(-among, axis=1)
+
     def distance(
         self,
         answer: Mapping[str, np.ndarray],

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.export.guards import declared_spec
 from tfdistill.export.servable import called, one_output
+from tfdistill.spec import FeatureSpec
 
 __all__ = ["Towers"]
 

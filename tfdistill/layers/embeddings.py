@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill import _keras
-from tfdistill.data.spec import Feature, FeatureSpec, Table
 from tfdistill.layers.rows import Layout, by_column, lookup_layer, rows_of_columns
+from tfdistill.spec import Feature, FeatureSpec, Table
 
 __all__ = ["FeatureEmbeddings", "audiences", "embed_features", "masked_mean", "width"]
 
@@ -51,7 +51,7 @@ class FeatureEmbeddings(_keras.VariedOutputs, tf.keras.layers.Layer):
         ValueError: If a call has an unknown feature or mixes scopes.
 
     Example:
-        >>> from tfdistill.data.spec import Feature, FeatureSpec, Table
+        >>> from tfdistill.spec import Feature, FeatureSpec, Table
         >>> spec = FeatureSpec(
         ...     features=(Feature("item_id", "categorical", "item", table="item"),),
         ...     tables=(Table("item", dim=4, size=10),),
@@ -265,7 +265,7 @@ def embed_features(
         ValueError: If a model reads a feature that is not in the spec or the inputs.
 
     Example:
-        >>> from tfdistill.data.spec import Feature, FeatureSpec, Table
+        >>> from tfdistill.spec import Feature, FeatureSpec, Table
         >>> spec = FeatureSpec(
         ...     features=(
         ...         Feature("user_id", "categorical", "user", table="user"),
@@ -309,7 +309,7 @@ def audiences(
         ValueError: If a model reads a feature that is not in the spec.
 
     Example:
-        >>> from tfdistill.data.spec import Feature, FeatureSpec
+        >>> from tfdistill.spec import Feature, FeatureSpec
         >>> names = ("age", "income", "hour")
         >>> spec = FeatureSpec(tuple(Feature(n, "numeric", "user") for n in names), ())
         >>> audiences(spec, {"teacher": names, "fine": ["age", "hour"]})

@@ -28,7 +28,7 @@ def restricted(models: Sequence[tf.keras.Model]) -> list[tf.keras.Model]:
         ValueError: If tables lie inside a nested model, where they can't be replaced.
 
     Example:
-        >>> from tfdistill.data.spec import Feature, FeatureSpec, Table
+        >>> from tfdistill.spec import Feature, FeatureSpec, Table
         >>> spec = FeatureSpec(
         ...     (
         ...         Feature("a", "categorical", "user", table="a"),
@@ -80,7 +80,7 @@ def standalone(model: tf.keras.Model) -> tf.keras.Model:
         ValueError: As `restricted`.
 
     Example:
-        >>> from tfdistill.data.spec import Feature, FeatureSpec, Table
+        >>> from tfdistill.spec import Feature, FeatureSpec, Table
         >>> spec = FeatureSpec(
         ...     features=(
         ...         Feature("a", "categorical", "user", table="a"),
@@ -119,7 +119,7 @@ def above_embeddings(
         ValueError: If the model needs more than the vectors of its features.
 
     Example:
-        >>> from tfdistill.data.spec import Feature, FeatureSpec, Table
+        >>> from tfdistill.spec import Feature, FeatureSpec, Table
         >>> spec = FeatureSpec(
         ...     (Feature("a", "categorical", "user", table="a"),
         ...      Feature("b", "numeric", "user")),

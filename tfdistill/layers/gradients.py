@@ -11,8 +11,8 @@ __all__ = ["GradientBlock"]
 class GradientBlock(tf.keras.layers.Layer):
     """Passes a tensor on and stops its gradient: `y = x`, `dy/dx = 0`.
 
-    Put it between the *gathered* embeddings and a light net when only the booster may
-    train the shared tables (`shared_gradient="booster_only"`, as in the dual-DNN
+    Put it between the *gathered* embeddings and a light net when only the teacher may
+    train the shared tables (`joint_network(blocked=)`, as in the dual-DNN
     ranker). Rocket Launching trains the shared layers from both nets: there, leave it
     out.
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import tensorflow as tf
 
-from tfdistill.data.spec import LISTED, Feature, FeatureSpec
 from tfdistill.layers.embeddings import FeatureEmbeddings, masked_mean, width
+from tfdistill.spec import LISTED, Feature, FeatureSpec
 
 __all__ = ["PackedEmbeddings", "packed_order", "unpacked"]
 
@@ -88,7 +88,7 @@ class PackedEmbeddings:
         packed: Tensors as `packed_order` has them.
 
     Example:
-        >>> from tfdistill.data.spec import Table
+        >>> from tfdistill.spec import Table
         >>> spec = FeatureSpec(
         ...     features=(
         ...         Feature("shop", "categorical", "item", table="shop"),

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfdistill.data.spec import FeatureSpec, Table
 from tfdistill.names import safe_name
+from tfdistill.spec import FeatureSpec, Table
 
 __all__ = ["Layout", "by_column", "lookup_layer", "rows_of_columns"]
 

@@ -31,7 +31,6 @@ from tfdistill.metrics.frontier import (
 )
 from tfdistill.metrics.ranking import auc, gauc, log_loss, mrr, ndcg_at_k, recall_at_k
 from tfdistill.metrics.retrieval import (
-    Pairs,
     dot_scores,
     head_items,
     hits,
@@ -53,7 +52,6 @@ __all__ = [
     "FunnelPoint",
     "Mean",
     "Metric",
-    "Pairs",
     "Price",
     "Regret",
     "Reliability",

@@ -10,12 +10,12 @@ import numpy as np
 
 from tfdistill.metrics.checks import Mean, as_items, check_cut, mean_of
 from tfdistill.metrics.retrieval import (
-    Pairs,
     best_places,
     hits,
     retrieval_ndcg,
     retrieval_recall,
 )
+from tfdistill.pairs import Pairs
 
 CandidateScores = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Scores of given candidates: rows `[b]`, items int32 `[b, N]` (-1 pad) -> `[b, N]`."""
@@ -148,11 +148,11 @@ def survival(sets: Mapping[str, np.ndarray], relevant: Pairs) -> dict[str, float
         ValueError: Where an item repeats in a list.
 
     Example:
-        >>> relevant = Pairs(np.array([0, 0]), np.array([3, 5]))
+        >>> relevant = Pairs([0, 0], [3, 5])
         >>> survival({"recall": np.array([[3, 5]]), "fine": np.array([[3]])}, relevant)
         {'recall': 1.0, 'fine': 0.5}
     """
-    total = relevant.user.size
+    total = len(relevant)
     return {
         name: float(hits(items, relevant).sum() / total) if total else float("nan")
         for name, items in sets.items()
@@ -235,7 +235,7 @@ def teacher_overlap(
             repeats in a list.
 
     Example:
-        >>> relevant = Pairs(np.array([0]), np.array([9]))
+        >>> relevant = Pairs([0], [9])
         >>> items, reference = np.array([[3, 5]]), np.array([[5, 9]])
         >>> (found,) = teacher_overlap(items, reference, relevant, [2])
         >>> found.overlap, found.recall, found.teacher_recall

@@ -10,58 +10,10 @@ import tensorflow as tf
 
 from tfdistill.identity import fingerprint
 from tfdistill.metrics.checks import Mean, as_items, check_cut, mean_of
+from tfdistill.pairs import Pairs
 
 BlockScores = Callable[[np.ndarray], np.ndarray]
 """Scores of the whole catalogue: int64 user rows `[b]` -> `[b, I]`."""
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """A set of (user row, item row): what users saw, or what is relevant to them.
-
-    Kept in order of user and item, without repeats.
-
-    Attributes:
-        user: int64 `[P]`, rows of the users that are judged (of `top`, of queries).
-        item: int64 `[P]`, rows of the catalogue.
-
-    Raises:
-        ValueError: Where the two differ in shape or a row is negative.
-
-    Example:
-        >>> Pairs(user=np.array([2, 0, 0, 0]), item=np.array([1, 5, 3, 3])).item
-        array([3, 5, 1])
-    """
-
-    user: np.ndarray
-    item: np.ndarray
-
-    def __post_init__(self) -> None:
-        user = np.asarray(self.user, dtype=np.int64)
-        item = np.asarray(self.item, dtype=np.int64)
-        if user.ndim != 1 or user.shape != item.shape:
-            raise ValueError(
-                f"`user` and `item` must be vectors of one length; received shapes "
-                f"{user.shape} and {item.shape}. Give one entry of each per pair."
-            )
-        if user.size and min(user.min(), item.min()) < 0:
-            raise ValueError(
-                f"`user` and `item` must be rows >= 0; received "
-                f"{min(user.min(), item.min())}. Drop padding first."
-            )
-        stride = 1 + int(item.max(initial=0))
-        keys = np.unique(user * stride + item)
-        object.__setattr__(self, "user", keys // stride)
-        object.__setattr__(self, "item", keys % stride)
-
-    def per_user(self, num_users: int) -> np.ndarray:
-        """Returns the number of pairs of each user, int64 `[num_users]`."""
-        return np.bincount(self.user, minlength=num_users)
-
-    def where(self, items: np.ndarray) -> Pairs:
-        """Returns the pairs whose item is chosen by the bool mask `items` `[I]`."""
-        kept = items[self.item]
-        return Pairs(self.user[kept], self.item[kept])
 
 
 def dot_scores(queries: np.ndarray, items: np.ndarray) -> BlockScores:
@@ -134,7 +86,7 @@ def top_k(
 
     Example:
         >>> scores = np.array([[0.1, 0.9, 0.5]])
-        >>> seen = Pairs(np.array([0]), np.array([1]))
+        >>> seen = Pairs([0], [1])
         >>> top_k(lambda rows: scores[rows], 1, 3, seen=seen)
         array([[ 2,  0, -1]], dtype=int32)
     """
@@ -170,14 +122,13 @@ def scored_top_k(
     check_cut(k)
     if block < 1:
         raise ValueError(f"`block` must be at least 1; received {block}.")
-    seen = seen or Pairs(np.zeros(0), np.zeros(0))
+    seen = seen or Pairs([], [])
     top = np.full((num_users, k), -1, dtype=np.int32)
     best_scores = np.full((num_users, k), -np.inf, dtype=np.float32)
     for begin in range(0, num_users, block):
         rows = np.arange(begin, min(begin + block, num_users))
         scores = _checked(score(rows), rows)
-        low, high = np.searchsorted(seen.user, [rows[0], rows[-1] + 1])
-        scores[seen.user[low:high] - begin, seen.item[low:high]] = -np.inf
+        scores[seen.between(begin, begin + len(rows))] = -np.inf
         best, places = tf.math.top_k(scores, min(k, scores.shape[1]))
         top[rows, : places.shape[1]] = np.where(np.isneginf(best), -1, places)
         best_scores[rows, : places.shape[1]] = best
@@ -199,18 +150,17 @@ def hits(top: np.ndarray, relevant: Pairs) -> np.ndarray:
             repeats in a list.
 
     Example:
-        >>> hits(np.array([[4, 2, -1]]), Pairs(np.array([0]), np.array([2])))
+        >>> hits(np.array([[4, 2, -1]]), Pairs([0], [2]))
         array([[False,  True, False]])
     """
-    if relevant.user.size and relevant.user.max() >= len(top):
+    last = relevant.user.max(initial=-1)
+    if last >= len(top):
         raise ValueError(
             f"`relevant.user` must be rows of `top` (< {len(top)}); received "
-            f"{relevant.user.max()}. Renumber the users that are judged."
+            f"{last}. Renumber the users that are judged: `relevant.among(users)`."
         )
-    top = as_items("top", top)
-    stride = 1 + max(int(top.max(initial=0)), int(relevant.item.max(initial=0)))
-    keys = np.arange(len(top))[:, None] * stride + top
-    return np.isin(keys, relevant.user * stride + relevant.item) & (top >= 0)
+    rows = np.arange(len(top))[:, np.newaxis]
+    return relevant.contains(rows, as_items("top", top))
 
 
 def retrieval_recall(top: np.ndarray, relevant: Pairs, k: int) -> Mean:
@@ -232,7 +182,7 @@ def retrieval_recall(top: np.ndarray, relevant: Pairs, k: int) -> Mean:
         ValueError: Where k is below 1 or above K, or an item repeats in a list.
 
     Example:
-        >>> relevant = Pairs(np.array([0, 0]), np.array([4, 9]))
+        >>> relevant = Pairs([0, 0], [4, 9])
         >>> retrieval_recall(np.array([[4, 2]]), relevant, k=2)
         Mean(value=0.5, over=1)
     """
@@ -259,7 +209,7 @@ def retrieval_ndcg(top: np.ndarray, relevant: Pairs, k: int) -> Mean:
         ValueError: Where k is below 1 or above K, or an item repeats in a list.
 
     Example:
-        >>> relevant = Pairs(np.array([0]), np.array([2]))
+        >>> relevant = Pairs([0], [2])
         >>> round(retrieval_ndcg(np.array([[4, 2]]), relevant, k=2).value, 4)
         0.6309
     """

@@ -11,7 +11,8 @@ from tfdistill.metrics.calibration import calibration_ratio, reliability
 from tfdistill.metrics.cascade import set_overlap, survival
 from tfdistill.metrics.checks import as_mask
 from tfdistill.metrics.ranking import auc, gauc, log_loss, ndcg_at_k
-from tfdistill.metrics.retrieval import Pairs, retrieval_ndcg, retrieval_recall
+from tfdistill.metrics.retrieval import retrieval_ndcg, retrieval_recall
+from tfdistill.pairs import Pairs
 
 
 def ranking_summary(
@@ -103,7 +104,7 @@ def retrieval_summary(
         ValueError: Where a cut is above K, or fewer than ten items are returned.
 
     Example:
-        >>> top, relevant = np.arange(10)[None, :], Pairs(np.array([0]), np.array([0]))
+        >>> top, relevant = np.arange(10)[None, :], Pairs([0], [0])
         >>> retrieval_summary(top, relevant, cuts=(10,))
         {'ndcg@10': 1.0, 'recall@10': 1.0}
     """
@@ -139,7 +140,7 @@ def cascade_summary(
         still there) and "overlap" (share of the teacher's set at the same cut).
 
     Example:
-        >>> relevant = Pairs(np.array([0]), np.array([3]))
+        >>> relevant = Pairs([0], [3])
         >>> top = np.array([[3, 5]])
         >>> cascade_summary({"recall": top}, relevant, top, np.arange(6) < 2)["recall"][
         ...     "survival_tail"

@@ -6,6 +6,11 @@ from tfdistill.models.architectures import (
     DcnV2,
     Dnn,
     TwoTower,
+    as_float32,
+    deep_part,
+    kernel_l2,
+    ranker_outputs,
+    sum_of_terms,
 )
 from tfdistill.models.ensemble import gated_ensemble
 from tfdistill.models.factorization import DeepFm, Fm, Linear
@@ -38,6 +43,11 @@ __all__ = [
     "Task",
     "TwoTower",
     "XDeepFm",
+    "as_float32",
+    "deep_part",
     "gated_ensemble",
     "joint_network",
+    "kernel_l2",
+    "ranker_outputs",
+    "sum_of_terms",
 ]

@@ -18,7 +18,18 @@ from tfdistill.layers.towers import (
 )
 from tfdistill.models.inputs import NetInputs, concatenated
 
-__all__ = ["Architecture", "CoarseTwoTower", "DcnV2", "Dnn", "TwoTower"]
+__all__ = [
+    "Architecture",
+    "CoarseTwoTower",
+    "DcnV2",
+    "Dnn",
+    "TwoTower",
+    "as_float32",
+    "deep_part",
+    "kernel_l2",
+    "ranker_outputs",
+    "sum_of_terms",
+]
 
 
 class Architecture(Protocol):
@@ -268,7 +279,22 @@ class Deep(Protocol):
 def deep_part(
     net: Deep, user: tf.Tensor, item: tf.Tensor, name: str
 ) -> list[tf.Tensor]:
-    """The dense layers of a net over `[u | i]`, the first one folded."""
+    """Builds the dense layers of a net over `[u | i]`, the first one folded.
+
+    Args:
+        net: An architecture with the fields `units`, `dropout` and `l2`.
+        user: `[B, d_u]`, as `NetInputs.user`.
+        item: `[B, L, d_i]`, as `NetInputs.item`.
+        name: Name of the net.
+
+    Returns:
+        The layers from the bottom, `[B, L, units[i]]`.
+
+    Example:
+        >>> user, item = tf.keras.Input([4]), tf.keras.Input([None, 6])
+        >>> [x.shape[-1] for x in deep_part(Dnn(units=(8, 3)), user, item, "fine")]
+        [8, 3]
+    """
     return folded_mlp(
         user,
         item,
@@ -285,7 +311,24 @@ def ranker_outputs(
     name: str,
     terms: Sequence[tf.Tensor] = (),
 ) -> dict[str, tf.Tensor]:
-    """The logit of a ranker over `[B, L, H]` plus terms `[B, L, 1]`, and its layers."""
+    """Builds a ranker's logit, and names its outputs as recipes expect them.
+
+    `z = w . last + b + sum of terms`.
+
+    Args:
+        last: `[B, L, H]`, what the logit reads.
+        layers: The hidden layers from the bottom, at least one.
+        name: Name of the net.
+        terms: Further terms of the logit, `[B, L, 1]`.
+
+    Returns:
+        `name` float32 `[B, L]`, `name_hidden` and `name_hidden_0`, `name_hidden_1` ...
+
+    Example:
+        >>> hidden = tf.keras.Input([None, 8])
+        >>> sorted(ranker_outputs(hidden, [hidden], "fine"))
+        ['fine', 'fine_hidden', 'fine_hidden_0']
+    """
     logit = tf.keras.layers.Dense(1, name=f"{name}_logit")(last)
     hidden = {f"{name}_hidden_{index}": layer for index, layer in enumerate(layers)}
     logits = sum_of_terms([logit, *terms], name)
@@ -293,16 +336,45 @@ def ranker_outputs(
 
 
 def sum_of_terms(terms: Sequence[tf.Tensor], name: str) -> dict[str, tf.Tensor]:
-    """The logits `name` `[B, L]` as a sum of terms `[B, L, 1]`."""
+    """Adds up the logit of a net without hidden layers.
+
+    Args:
+        terms: `[B, L, 1]` each, at least one.
+        name: Name of the net.
+
+    Returns:
+        `name` float32 `[B, L]`.
+
+    Example:
+        >>> list(sum_of_terms([tf.keras.Input([None, 1])], "lr"))
+        ['lr']
+    """
     total = tf.keras.layers.Add(name=f"{name}_sum")(terms) if terms[1:] else terms[0]
     return {name: as_float32(SqueezeLast(name=f"{name}_row")(total), name)}
 
 
 def as_float32(values: tf.Tensor, name: str) -> tf.Tensor:
-    """Names an output and keeps it in float32 under mixed precision."""
+    """Names an output and keeps it in float32 under mixed precision.
+
+    Args:
+        values: The output.
+        name: Its name.
+
+    Example:
+        >>> as_float32(tf.keras.Input([2], dtype="float16"), "fine").dtype == "float32"
+        True
+    """
     return tf.keras.layers.Activation("linear", dtype="float32", name=name)(values)
 
 
 def kernel_l2(factor: float) -> Any:
-    """The L2 regulariser, or None for a factor of 0."""
+    """Returns the L2 regulariser of kernels, or None for a factor of 0.
+
+    Args:
+        factor: The factor.
+
+    Example:
+        >>> kernel_l2(0.0) is None
+        True
+    """
     return tf.keras.regularizers.L2(factor) if factor else None

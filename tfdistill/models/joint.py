@@ -9,13 +9,13 @@ from typing import Literal, get_args
 import tensorflow as tf
 
 from tfdistill import _keras
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.layers.embeddings import FeatureEmbeddings
 from tfdistill.layers.towers import SqueezeLast
 from tfdistill.models.architectures import Architecture, as_float32
 from tfdistill.models.inputs import layer_names
 from tfdistill.models.sharing import Representation, Sharing
 from tfdistill.names import check_name, renamed, safe_name
+from tfdistill.spec import FeatureSpec
 
 __all__ = ["JointNetwork", "Net", "Task", "joint_network"]
 
@@ -142,8 +142,7 @@ def joint_network(
     spec: FeatureSpec,
     nets: Mapping[str, Net],
     *,
-    booster: str | None = None,
-    shared_gradient: str | Sequence[str] = "both",
+    blocked: Sequence[str] = (),
     own_tables: Sequence[str] = (),
     representation: Representation | None = None,
     hints: Sequence[tuple[str, str | int]] = (),
@@ -158,13 +157,10 @@ def joint_network(
     Args:
         spec: All features; each net reads those that it names.
         nets: The nets by name; a name is also the name of the net's output.
-        booster: Name of the net that trains what is shared alone under
-            `"booster_only"`.
-        shared_gradient: `"both"` (every net trains the shared layers, AAAI 2018),
-            `"booster_only"` (the others read what the booster reads behind a gradient
-            block; tables that the booster does not read are trained by their readers),
-            or the names of the nets that read behind a block what the nets that are not
-            named read, such as `("fine",)`.
+        blocked: Names of nets that do not train what they share with the others, such
+            as `("fine",)`: they read it behind a gradient block. What no other net
+            reads they train themselves. With none, every net trains the shared layers,
+            as in Rocket Launching.
         own_tables: Names of nets that share nothing, such as a teacher that knows more
             about users and items than their ids: its tables hold little of what
             students need that have nothing else. Blocks are among the other nets.
@@ -186,7 +182,7 @@ def joint_network(
         ValueError: If a name is unknown or the options contradict each other.
 
     Example:
-        >>> from tfdistill.data.spec import Feature, FeatureSpec, Table
+        >>> from tfdistill.spec import Feature, FeatureSpec, Table
         >>> from tfdistill.models import DcnV2, Dnn
         >>> spec = FeatureSpec(
         ...     features=(
@@ -215,14 +211,14 @@ def joint_network(
     for name in nets:
         check_name("joint_network: net", name)
     groups = _groups(nets, own_tables)
-    blocked = _blocked(groups[""], booster, shared_gradient)
+    behind = _blocked(groups[""], blocked)
     spec = _read(spec, nets)
     inputs = spec.keras_inputs(layer_names(spec.names, nets))
     sharings = {
         name: Sharing(
             _read(spec, group),
             {member: net.features for member, net in group.items()},
-            blocked & set(group),
+            behind & set(group),
             representation,
             inputs,
             name,
@@ -264,28 +260,16 @@ def _read(spec: FeatureSpec, nets: Mapping[str, Net]) -> FeatureSpec:
     return spec.select({name for net in nets.values() for name in net.features})
 
 
-def _blocked(
-    nets: Mapping[str, Net], booster: str | None, shared_gradient: str | Sequence[str]
-) -> set[str]:
+def _blocked(nets: Mapping[str, Net], blocked: Sequence[str]) -> set[str]:
     """Names of the nets behind a gradient block."""
     if not nets:
         raise ValueError("joint_network needs at least one net, got none.")
-    if booster not in nets and (booster or shared_gradient == "booster_only"):
+    if isinstance(blocked, str) or not (set(blocked) < set(nets)):
         raise ValueError(
-            f"The booster of shared_gradient={shared_gradient!r} must be one of "
-            f"{sorted(nets)}, got {booster!r}."
+            "blocked must be the names of some of the nets that share tables, "
+            f"{sorted(nets)}, but not of all, got {blocked!r}."
         )
-    if shared_gradient == "both":
-        return set()
-    if shared_gradient == "booster_only":
-        return set(nets) - {booster}
-    blocked = set(shared_gradient)
-    if isinstance(shared_gradient, str) or not blocked < set(nets):
-        raise ValueError(
-            "shared_gradient must be 'both', 'booster_only' or the names of some of "
-            f"the nets {sorted(nets)}, but not of all, got {shared_gradient!r}."
-        )
-    return blocked
+    return set(blocked)
 
 
 def _add(

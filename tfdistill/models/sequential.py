@@ -47,7 +47,7 @@ class Din:
         ValueError: If there is no pair.
 
     Example:
-        >>> from tfdistill.data.spec import Feature, FeatureSpec, Table
+        >>> from tfdistill.spec import Feature, FeatureSpec, Table
         >>> from tfdistill.models import Net, joint_network
         >>> spec = FeatureSpec(
         ...     features=(
@@ -114,7 +114,7 @@ class BehaviourTransformer:
         ValueError: If there is no pair or no block.
 
     Example:
-        >>> from tfdistill.data.spec import Feature, FeatureSpec, Table
+        >>> from tfdistill.spec import Feature, FeatureSpec, Table
         >>> from tfdistill.models import Net, joint_network
         >>> spec = FeatureSpec(
         ...     features=(
@@ -191,7 +191,7 @@ class SequenceTower(TwoTower):
         ValueError: If there is no block.
 
     Example:
-        >>> from tfdistill.data.spec import Feature, FeatureSpec, Table
+        >>> from tfdistill.spec import Feature, FeatureSpec, Table
         >>> from tfdistill.models import Net, joint_network
         >>> spec = FeatureSpec(
         ...     features=(

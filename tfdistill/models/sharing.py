@@ -8,12 +8,12 @@ from collections.abc import Collection, Iterable, Mapping
 
 import tensorflow as tf
 
-from tfdistill.data.spec import LISTED, FeatureSpec
 from tfdistill.layers.embeddings import FeatureEmbeddings, audiences
 from tfdistill.layers.fields import FieldProjection
 from tfdistill.layers.gradients import GradientBlock
 from tfdistill.models.inputs import NetInputs
 from tfdistill.names import safe_name
+from tfdistill.spec import LISTED, FeatureSpec
 
 __all__ = ["Representation", "Sharing"]
 

@@ -11,6 +11,7 @@ from tfdistill.report.schema import (
     DISTILLED,
     MODELS,
     TEACHER,
+    Baseline,
     CalibrationBins,
     Cascade,
     CascadeStage,
@@ -28,6 +29,7 @@ from tfdistill.report.terminal import print_tables
 
 __all__ = [
     "ALONE",
+    "Baseline",
     "DISTILLED",
     "MODELS",
     "TEACHER",

@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 
 from tfdistill.report import plots, tables
+from tfdistill.report.against import baseline_table, baseline_warnings
 from tfdistill.report.cells import Cell, Table
 from tfdistill.report.schema import Results
 from tfdistill.report.store import to_json, write_whole
@@ -99,6 +100,8 @@ def _sections(
     """Gives each section's heading and its HTML, empty where there is nothing."""
     glance = _table(tables.overview_table(results))
     yield "At a glance", glance + figures.get(_LATENCY, "")
+    against = baseline_table(results)
+    yield against.title, _table(against)
     for stage in results.stages:
         test = tables.stage_table(stage, len(results.seeds))
         valid = tables.stage_table(stage, len(results.seeds), "validation")
@@ -147,7 +150,8 @@ def _all_warnings(results: Results) -> list[str]:
     """Returns the warnings of the run, of every stage and of the cascade."""
     of_stages = [w for stage in results.stages for w in tables.stage_warnings(stage)]
     of_cascade = tables.cascade_warnings(results)
-    return [*tables.run_warnings(results), *of_stages, *of_cascade]
+    simple = baseline_warnings(results)
+    return [*simple, *tables.run_warnings(results), *of_stages, *of_cascade]
 
 
 def _warnings(warnings: Sequence[str]) -> str:

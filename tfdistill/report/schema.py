@@ -219,6 +219,29 @@ class Export:
 
 
 @dataclass(frozen=True)
+class Baseline:
+    """A simple model of the catalogue that a run is held against.
+
+    Attributes:
+        name: Such as "EASE".
+        validation: Metric name -> value; holds `ndcg@10`, which chooses the best one.
+        test: Likewise.
+    """
+
+    name: str
+    validation: Mapping[str, Number]
+    test: Mapping[str, Number]
+
+    def __post_init__(self) -> None:
+        for part in (self.validation, self.test):
+            if "ndcg@10" not in part:
+                raise ValueError(
+                    f"A baseline is compared by 'ndcg@10'; {self.name!r} has only "
+                    f"{sorted(part)}."
+                )
+
+
+@dataclass(frozen=True)
 class Results:
     """Everything a report shows about one run.
 
@@ -241,6 +264,7 @@ class Results:
         warnings: Sentences that stand at the top.
         exports: The SavedModels.
         summary: What the data looked like before the training.
+        baselines: Simple models, where the catalogue is ranked.
 
     Raises:
         ValueError: Where a metric's number of values isn't that of the seeds. A teacher
@@ -270,6 +294,12 @@ class Results:
     warnings: Several[str] = ()
     exports: Several[Export] = ()
     summary: Optional[DataSummary] = None
+    baselines: Several[Baseline] = ()
+
+    @property
+    def best_baseline(self) -> Baseline | None:
+        """The baseline that is best on validation, None where there is none."""
+        return max(self.baselines, key=lambda b: b.validation["ndcg@10"], default=None)
 
     def __post_init__(self) -> None:
         for stage in self.stages:

@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from tfdistill.report.against import baseline_table, baseline_warnings
 from tfdistill.report.cells import Cell, Table
 from tfdistill.report.schema import Results
 from tfdistill.report.tables import (
@@ -40,6 +41,7 @@ def print_tables(results: Results, console: Console | None = None) -> None:
     tables = [
         *(stage_table(stage, len(results.seeds), "brief") for stage in results.stages),
         cascade_table(results, brief=True),
+        baseline_table(results),
         cost_table(results),
         export_table(results),
     ]
@@ -47,7 +49,7 @@ def print_tables(results: Results, console: Console | None = None) -> None:
         if table.rows:
             print_table(table, console)
     console.print()
-    for warning in run_warnings(results):
+    for warning in (*baseline_warnings(results), *run_warnings(results)):
         console.print(f"[yellow]! {escape(warning)}[/]")
 
 

@@ -9,7 +9,9 @@ from typing import Protocol
 import numpy as np
 
 from tfdistill.data.interactions import InteractionLog
-from tfdistill.metrics import top_k
+from tfdistill.data.requests import Requests
+from tfdistill.data.teacher_lists import RankedLists
+from tfdistill.metrics import scored_top_k, top_k
 from tfdistill.scorers.base import FittedScorer, PairScorer
 from tfdistill.scorers.items import EaseScorer
 from tfdistill.scorers.profiles import Popular
@@ -83,6 +85,21 @@ class Baseline:
         users = len(histories)
         return top_k(lambda rows: fitted(histories[rows]), users, k, seen=judge.seen)
 
+    def lists(self, known: Requests, *, cut: float, size: int = 100) -> RankedLists:
+        """Returns the best items of each user at a cut: what teaches recall.
+
+        Args:
+            known: Requests of the users; the log knows all that is asked for.
+            cut: When they ask: 1.0 before validation, 2.0 before test.
+            size: How many items of each user.
+        """
+        users, fitted = np.arange(self.log.num_users), self.at(cut)
+        histories, seen = self.log.histories(users, cut), self.log.before(cut).pairs
+        found = scored_top_k(
+            lambda rows: fitted(histories[rows]), len(users), size, seen=seen
+        )
+        return RankedLists(*found)
+
     def metrics(self, judge: ListJudge) -> dict[str, float]:
         """Returns all metrics of recall over the catalogue.
 
@@ -103,12 +120,8 @@ def of_judge(model: _Recalls, judge: ListJudge) -> dict[str, float]:
     Raises:
         ValueError: If the judge has no catalogue.
     """
-    if not isinstance(judge, CatalogueJudge):
-        raise ValueError(
-            "A baseline is judged over all items, which needs a CatalogueJudge: make "
-            "the problem with `item=`, the column of the item."
-        )
-    return judge.retrieval(model.top(judge, RECALL_CUT))
+    whole = judge.over_catalogue("A baseline")
+    return whole.retrieval(model.top(whole, RECALL_CUT))
 
 
 def baselines(problem: Logged) -> dict[str, Baseline]:

@@ -12,7 +12,7 @@ from tfdistill.data.requests import Requests
 from tfdistill.metrics.retrieval import hits
 from tfdistill.scorers.base import blocks, ranks
 from tfdistill.scorers.features import PairFeatures
-from tfdistill.study.judge import CatalogueJudge, ListJudge
+from tfdistill.study.judge import ListJudge
 
 __all__ = ["Asked", "Candidates", "asked_in_windows"]
 
@@ -125,11 +125,7 @@ class Candidates:
         Raises:
             ValueError: If the judge has no catalogue.
         """
-        if not isinstance(judge, CatalogueJudge):
-            raise ValueError(
-                "Candidates are taken from a catalogue, which needs a CatalogueJudge: "
-                "make the problem with `item=`, the column of the item."
-            )
+        judge = judge.over_catalogue("A list of candidates")
         asked = judge.requests.select(judge.first)
         items = self.of(self.features.log.of(asked))
         items[hits(items, judge.seen)] = -1

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from tfdistill.data.requests import Requests
-from tfdistill.data.spec import Feature, FeatureSpec
 from tfdistill.scorers.base import PairScorer
 from tfdistill.scorers.items import EaseScorer, RatingEase, SimilarItems, Transitions
 from tfdistill.scorers.profiles import ContentTaste, GroupTaste, Popular, Rated
+from tfdistill.spec import Feature, FeatureSpec
 
 __all__ = ["LISTED_BY", "default_scorers"]
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from tfdistill.data.interactions import Histories, InteractionLog, known_from
 from tfdistill.data.requests import Requests
-from tfdistill.data.spec import Feature
 from tfdistill.identity import fingerprint
 from tfdistill.scorers.base import (
     FittedScorer,
@@ -20,6 +19,7 @@ from tfdistill.scorers.base import (
     standardised,
     told,
 )
+from tfdistill.spec import Feature
 
 __all__ = ["PairFeatures", "rolling_cuts"]
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from tfdistill.data.interactions import Histories, InteractionLog
-from tfdistill.data.pair_set import PairSet
+from tfdistill.pairs import Pairs
 from tfdistill.scorers.base import FittedScorer, PairScorer
 from tfdistill.teachers.ease import Ease
 
@@ -96,7 +96,7 @@ class RatingEase(PairScorer):
     def fit(self, log: InteractionLog) -> FittedScorer:
         """One inverse of min(U, I) rows."""
         matrix = log.histories(np.arange(log.num_users), np.inf).opinions().tocoo()
-        pairs = PairSet(matrix.row, matrix.col, log.num_items)
+        pairs = Pairs(matrix.row, matrix.col, log.num_items)
         ease = Ease(pairs, log.num_users, l2=self.l2, values=matrix.data)
         return lambda histories: ease.answer(histories.opinions())
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from tfdistill.data.interactions import InteractionLog
 from tfdistill.data.requests import Requests, RowScorer
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.data.teacher_lists import RankedLists
 from tfdistill.scorers.base import PairScorer
 from tfdistill.scorers.baselines import log_of, of_judge
@@ -21,6 +20,7 @@ from tfdistill.scorers.candidates import (
 )
 from tfdistill.scorers.chosen import LISTED_BY, default_scorers
 from tfdistill.scorers.features import PairFeatures, rolling_cuts
+from tfdistill.spec import FeatureSpec
 from tfdistill.study.judge import CatalogueJudge, ListJudge
 from tfdistill.teachers.gbdt import GbdtTeacher
 

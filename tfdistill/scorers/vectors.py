@@ -9,7 +9,7 @@ import numpy as np
 
 from tfdistill.data.implicit import ImplicitFeedback
 from tfdistill.data.interactions import InteractionLog
-from tfdistill.data.pair_set import PairSet
+from tfdistill.pairs import Pairs
 from tfdistill.scorers.base import FittedScorer, PairScorer
 from tfdistill.teachers.lightgcn import lightgcn_vectors
 
@@ -64,7 +64,7 @@ class LightGcn(PairScorer):
             ~early.pairs.contains(liked.user, liked.item) & np.isin(liked.user, users)
         )
         train, valid = (
-            PairSet(np.searchsorted(users, part.user), part.item, log.num_items)
+            Pairs(np.searchsorted(users, part.user), part.item, log.num_items)
             for part in (early, late)
         )
         vectors, items = lightgcn_vectors(

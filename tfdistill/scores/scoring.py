@@ -14,7 +14,8 @@ from tfdistill.data.batching import RequestBatches
 from tfdistill.data.requests import Requests
 from tfdistill.files import locked
 from tfdistill.identity import fingerprint
-from tfdistill.metrics.retrieval import BlockScores, Pairs, top_k
+from tfdistill.metrics.retrieval import BlockScores, top_k
+from tfdistill.pairs import Pairs
 from tfdistill.scores.manifest import FINGERPRINT, SOURCE
 from tfdistill.scores.rows import (
     ITEM,
@@ -205,11 +206,11 @@ def score_top_k(
         ...     dot_scores(np.eye(2), np.float32([[1, 3], [2, 1], [9, 0]])),
         ...     users=np.array([70, 71]), items=np.array(["a", "b", "c"]), k=2,
         ...     directory=tempfile.mkdtemp(), teacher_name="dot",
-        ...     seen=Pairs(np.array([0]), np.array([2])))
+        ...     seen=Pairs([0], [2]))
         >>> next(store.blocks())["item"].tolist()
         [['b', 'a'], ['a', 'b']]
     """
-    seen = seen or Pairs(np.zeros(0), np.zeros(0))
+    seen = seen or Pairs([], [])
     blocks = [np.arange(len(users))[b : b + block] for b in range(0, len(users), block)]
 
     def stored(shard: Iterable[np.ndarray]) -> Columns | None:
@@ -357,8 +358,7 @@ def _best_of(
 ) -> dict[str, np.ndarray]:
     """Ids and scores `[b, k]` of a block's best items."""
     scores = np.asarray(score(rows))
-    low, high = np.searchsorted(seen.user, [rows[0], rows[-1] + 1])
-    own = Pairs(seen.user[low:high] - rows[0], seen.item[low:high])
+    own = Pairs(*seen.between(rows[0], rows[-1] + 1))
     places = top_k(lambda _: scores, len(rows), k, seen=own, block=len(rows))
     if scores.shape[1] != len(items):
         raise ValueError(

@@ -67,7 +67,7 @@ def bench(
     Example:
         >>> import tempfile
         >>> import tensorflow as tf
-        >>> from tfdistill.data.spec import Feature, FeatureSpec
+        >>> from tfdistill.spec import Feature, FeatureSpec
         >>> from tfdistill.export import ranker_servable
         >>> spec = FeatureSpec((Feature("price", "numeric", "item"),))
         >>> inputs = spec.keras_inputs()

@@ -178,7 +178,7 @@ def serve(
     Example:
         >>> import tempfile
         >>> import tensorflow as tf
-        >>> from tfdistill.data.spec import Feature, FeatureSpec
+        >>> from tfdistill.spec import Feature, FeatureSpec
         >>> from tfdistill.export import ranker_servable
         >>> spec = FeatureSpec((Feature("price", "numeric", "item"),))
         >>> inputs = spec.keras_inputs()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tfdistill.study.nets import Cascade, Nets
 from tfdistill.study.problem import Problem
-from tfdistill.study.recipe import Recipe
-from tfdistill.study.trained import Catalogue, TrainedNet
+from tfdistill.study.public import movielens_problem
+from tfdistill.study.recipe import Recipe, Schedule, Sharing, Terms
+from tfdistill.study.trained import Catalogue, StoredScores, TrainedNet
 from tfdistill.study.verbs import evaluate, publish
 from tfdistill.study.ways import WAYS, train
 
@@ -16,8 +17,13 @@ __all__ = [
     "Nets",
     "Problem",
     "Recipe",
+    "Schedule",
+    "Sharing",
+    "StoredScores",
+    "Terms",
     "TrainedNet",
     "evaluate",
+    "movielens_problem",
     "publish",
     "train",
 ]

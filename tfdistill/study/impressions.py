@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,16 +13,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from tfdistill.data.columns import require_binary
-from tfdistill.data.csv_files import rows_by_line
-from tfdistill.data.readers import read_frame, requests_from_frame, split_requests
-from tfdistill.data.requests import Requests
-from tfdistill.data.spec import FeatureSpec
+from tfdistill.data.readers import requests_from_frame, rows_of
+from tfdistill.data.requests import Requests, split_requests
 from tfdistill.data.summary import DataSummary, summarise
-from tfdistill.files import read_as
 from tfdistill.report.tables import summary_table
 from tfdistill.report.terminal import print_table
+from tfdistill.spec import FeatureSpec
 
-__all__ = ["Impressions"]
+__all__ = ["Impressions", "table_name"]
 
 _PARTS = ("train", "valid", "test")
 
@@ -73,15 +70,13 @@ class Impressions:
             ValueError: If the table does not fit the spec, or a feature has not one
                 value that means something.
         """
-        frame: Any = self.table
-        with contextlib.ExitStack() as stack:
-            if isinstance(self.table, Path):
-                path, separator = self.table, self.separator
-                frame = read_frame(path, self.spec, separator=separator)
-                stack.enter_context(read_as(path, "impressions of this spec"))
-                stack.enter_context(
-                    rows_by_line(path, separator=separator, wanted=self.spec.names)
-                )
+        table = rows_of(
+            self.table,
+            self.spec.names,
+            "impressions of this spec",
+            separator=self.separator,
+        )
+        with table as frame:
             requests = requests_from_frame(
                 frame,
                 self.spec,
@@ -103,6 +98,17 @@ class Impressions:
                 console.print(f"[yellow]! {escape(warning)}[/]")
         return requests, summary
 
+    @property
+    def name(self) -> str:
+        """The table's name, in words."""
+        return table_name(self.table)
+
+    @property
+    def split(self) -> str:
+        """How the requests are split, in words."""
+        how = "by time" if self.time else "at random"
+        return f"requests {how}, 80 / 10 / 10 %"
+
     def parts(self, requests: Requests) -> dict[str, Requests]:
         """Splits all requests 80 / 10 / 10 % into train, valid and test."""
         seed = None if self.time else 0
@@ -113,3 +119,12 @@ class Impressions:
             place = (np.arange(part.num_requests) + 0.5) / part.num_requests
             found[_PARTS[number]] = dataclasses.replace(part, clock=number + place)
         return found
+
+
+def table_name(table: Any) -> str:
+    """What a user's table is called: its file, or a frame.
+
+    Args:
+        table: A path or a pandas frame.
+    """
+    return Path(table).name if isinstance(table, (str, Path)) else "a data frame"

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.batching import RequestBatches
-from tfdistill.data.pair_set import PairSet
+from tfdistill.data.pair_features import PairSource
 from tfdistill.data.requests import Requests
 from tfdistill.identity import described
 from tfdistill.metrics import (
-    Pairs,
     Reliability,
     dot_scores,
     ranking_summary,
@@ -21,6 +21,7 @@ from tfdistill.metrics import (
     retrieval_summary,
     top_k,
 )
+from tfdistill.pairs import Pairs
 
 __all__ = [
     "RECALL_CUT",
@@ -33,6 +34,8 @@ __all__ = [
 
 RECALL_CUT = 50
 """The deepest cut of recall's metrics."""
+
+_Judge = TypeVar("_Judge", bound="ListJudge")
 
 _PAIRS_AT_ONCE = 20_000  # bounds the memory when a ranker scores a whole catalogue
 
@@ -138,6 +141,17 @@ class ListJudge:
         """All that it judges by, as JSON values."""
         return {"requests": self.requests.identity, "head": described(self.head)}
 
+    def knowing(self: _Judge, sources: Mapping[str, PairSource]) -> _Judge:
+        """Returns the judge whose requests have these pair features, too.
+
+        Args:
+            sources: See `Requests.with_pair_sources`.
+        """
+        judge = copy.copy(self)
+        judge.requests = self.requests.with_pair_sources(sources)
+        judge._batches = RequestBatches(judge.requests, batch_size=256, shuffle=False)
+        return judge
+
     def logits(self, model: tf.keras.Model) -> dict[str, np.ndarray]:
         """Returns each output of the model on the lists, `[R, L]`."""
         found: dict[str, list[np.ndarray]] = {name: [] for name in model.output}
@@ -145,6 +159,21 @@ class ListJudge:
             for name, values in model({k: x[k] for k in model.input}).items():
                 found[name].append(values.numpy())
         return {name: np.concatenate(values) for name, values in found.items()}
+
+    def over_catalogue(self, what: str) -> CatalogueJudge:
+        """Returns the judge itself if it ranks the whole catalogue.
+
+        Args:
+            what: What needs it, for the error.
+
+        Raises:
+            ValueError: If it judges lists alone.
+        """
+        raise ValueError(
+            f"{what} is judged over the whole catalogue, which needs a CatalogueJudge, "
+            f"got {type(self).__name__}: make the problem with `item=`, the column of "
+            "the item."
+        )
 
     def labels(self, task: str = "") -> tuple[np.ndarray, np.ndarray]:
         """Returns the labels `[R, L]` of a task and where there is one."""
@@ -156,9 +185,18 @@ class ListJudge:
         labels, mask = self.labels(task)
         return not np.isin(labels[mask], (0, 1)).all()
 
-    def ranking(self, logits: np.ndarray, task: str = "") -> dict[str, float]:
-        """Returns all metrics of a ranker, from its logits `[R, L]` of a task."""
+    def ranking(
+        self, logits: np.ndarray, task: str = "", *, scored: Any = True
+    ) -> dict[str, float]:
+        """Returns all metrics of a ranker, from its logits `[R, L]` of a task.
+
+        Args:
+            logits: The logits.
+            task: The task.
+            scored: bool `[R, L]`, where there are logits.
+        """
         labels, mask = self.labels(task)
+        mask = mask & scored
         head = self.head
         if head is not None:
             head = head[np.maximum(self.requests.candidates, 0)]
@@ -176,9 +214,9 @@ class ListJudge:
         even = np.zeros(self.requests.labels.shape, np.float32)
         return {k for k, v in self.ranking(even, task).items() if not np.isnan(v)}
 
-    def calibration(self, logits: np.ndarray, task: str = "") -> Reliability:
-        """Returns the reliability bins of a ranker, from its logits of a task."""
-        labels, mask = self.labels(task)
+    def calibration(self, logits: np.ndarray) -> Reliability:
+        """Returns the reliability bins of a ranker, from its logits `[R, L]`."""
+        labels, mask = self.labels()
         return reliability(labels, logits, mask=mask)
 
 
@@ -206,23 +244,31 @@ class CatalogueJudge(ListJudge):
     def __init__(
         self,
         requests: Requests,
-        seen: PairSet,
+        seen: Pairs,
         head: np.ndarray,
         *,
-        relevant: PairSet | None = None,
+        relevant: Pairs | None = None,
     ) -> None:
         requests.require_catalogue("CatalogueJudge")
         super().__init__(requests, head)
         self.popular = head
         users, self.first = np.unique(requests.group, return_index=True)
-        self.seen = _of_users(users, seen)
-        found = PairSet.positives(requests) if relevant is None else relevant
-        self.relevant = _of_users(users, found)
-        if relevant is not None and not self.relevant.user.size:
+        self.before, self.seen = seen, seen.among(users)
+        found = requests.positives() if relevant is None else relevant
+        self.relevant = found.among(users)
+        if relevant is not None and not len(self.relevant):
             raise ValueError(
                 f"CatalogueJudge: none of the {len(relevant)} relevant pairs is of one "
                 f"of the {len(users)} users of the requests, as numbered in `group`."
             )
+
+    def over_catalogue(self, what: str) -> CatalogueJudge:
+        """Returns the judge itself.
+
+        Args:
+            what: What needs it.
+        """
+        return self
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -259,12 +305,6 @@ class CatalogueJudge(ListJudge):
     ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
         """Returns the ranker as a function of judged users and candidates."""
         return lambda users, candidates: ranker(self.first[users], candidates)
-
-
-def _of_users(users: np.ndarray, pairs: PairSet) -> Pairs:
-    """The pairs of the users in a sorted list, by their places in it."""
-    kept = np.isin(pairs.group, users)
-    return Pairs(np.searchsorted(users, pairs.group[kept]), pairs.item[kept])
 
 
 def _only(outputs: Mapping[str, tf.Tensor]) -> np.ndarray:

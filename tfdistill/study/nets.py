@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 import numpy as np
 
+from tfdistill.data.requests import Requests
 from tfdistill.export import RankingStage, Servable, cascade_servable
-from tfdistill.metrics import Reranker, retrieval_summary, run_cascade
-from tfdistill.study.judge import CatalogueJudge
+from tfdistill.metrics import rerank, retrieval_summary, top_k
+from tfdistill.pairs import Pairs
+from tfdistill.study.judge import ListJudge
+from tfdistill.study.problem import Problem
+from tfdistill.study.stage_scores import with_stage
 from tfdistill.study.trained import (
     Catalogue,
     TrainedNet,
@@ -43,6 +47,12 @@ class Nets(Mapping[str, TrainedNet]):
     def __len__(self) -> int:
         return len(self._nets)
 
+    @property
+    def teacher(self) -> TrainedNet | None:
+        """The net that is no student, None where all are."""
+        others = [name for name in self if name not in self.students]
+        return self[others[0]] if others else None
+
     def cascade(self, *, page: int = 10, **keep: int) -> Cascade:
         """Returns the students one after the other: a recall net, then rankers.
 
@@ -72,6 +82,9 @@ class Nets(Mapping[str, TrainedNet]):
 @dataclasses.dataclass(frozen=True)
 class Cascade:
     """From the whole catalogue to a page: a recall net, and the rankers after it.
+
+    A ranker may read how a candidate stands with a stage before it: a feature with
+    `stage="recall"`, which is the first net whatever its name, or a later one's name.
 
     Args:
         nets: The stages in order, by name.
@@ -107,7 +120,7 @@ class Cascade:
         """The later stages."""
         return cast("dict[str, TrainedRanker]", dict(list(self.nets.items())[1:]))
 
-    def kept(self, judge: CatalogueJudge) -> dict[str, np.ndarray]:
+    def kept(self, judge: ListJudge) -> dict[str, np.ndarray]:
         """Runs it for every judged user.
 
         Args:
@@ -116,19 +129,68 @@ class Cascade:
         Returns:
             Item rows int32 `[U, kept]` of each stage, best first.
         """
-        first, *later = self.keep
-        rerankers = [
-            Reranker(name, judge.for_users(net.ranker(judge.requests)), keep)
-            for (name, net), keep in zip(self.rankers.items(), later)
-        ]
-        return run_cascade(self.recall.top(judge, first), rerankers)
+        judge = judge.over_catalogue("A cascade")
+        return self._run(judge.requests, judge.first, judge.seen)[0]
 
-    def metrics(self, judge: CatalogueJudge) -> dict[str, float]:
+    def scored(self, requests: Requests, seen: Pairs | None = None) -> Requests:
+        """Returns requests whose candidates know how they stand with these stages.
+
+        They have the features of the spec that name one of the stages: what nets of
+        later stages learn from. A net is sure of the pairs that it was trained on, so
+        for training requests give nets that were trained on what came before them, and
+        join the folds by `FoldedPairs`.
+
+        Args:
+            requests: The requests.
+            seen: Pairs of a row of the requests and an item that recall does not return
+                there, such as `known.among(requests.group)`.
+        """
+        return self._run(requests, np.arange(requests.num_requests), seen)[1]
+
+    def before(self, problem: Problem) -> Problem:
+        """Returns a problem whose candidates know how they stand with these stages.
+
+        As `scored`, for all three parts: recall passes on what the judges have not
+        seen, and in training no known pair.
+
+        Args:
+            problem: The problem.
+        """
+        judges = {}
+        for part in ("valid", "test"):
+            judge = getattr(problem, part).over_catalogue("A cascade")
+            seen = judge.before.among(judge.requests.group)
+            scored = self.scored(judge.requests, seen)
+            judges[part] = judge.knowing(scored.pair_sources)
+        known = problem.known and problem.known.among(problem.train.group)
+        train = self.scored(problem.train, known)
+        return dataclasses.replace(problem, train=train, **judges)
+
+    def _run(
+        self, requests: Requests, rows: np.ndarray, seen: Pairs | None
+    ) -> tuple[dict[str, np.ndarray], Requests]:
+        """What each stage keeps for these rows, and the requests with its scores."""
+        kept: dict[str, np.ndarray] = {}
+        for (name, net), keep in zip(self.nets.items(), self.keep):
+            stage = name if kept else "recall"
+            ranker = net.ranker(requests)
+            if not kept:
+                items = top_k(
+                    _of_rows(ranker.catalogue, rows), len(rows), keep, seen=seen
+                )
+            else:
+                items = rerank(items, _of_rows(ranker, rows), keep)
+            kept[stage] = items
+            requests = with_stage(requests, net.spec, stage, ranker, rows, items)
+        return kept, requests
+
+    def metrics(self, judge: ListJudge) -> dict[str, float]:
         """Returns the metrics of the page.
 
         Args:
             judge: The judge.
         """
+        judge = judge.over_catalogue("A cascade")
         *_, page = self.kept(judge).values()
         cuts = (self.keep[-1],)
         return retrieval_summary(page, judge.relevant, judge.popular, cuts=cuts)
@@ -159,3 +221,8 @@ class Cascade:
             recall=first,
             **options,
         )
+
+
+def _of_rows(score: Callable[..., np.ndarray], rows: np.ndarray) -> Any:
+    """A function of rows as one of places in some rows."""
+    return lambda places, *items: score(rows[places], *items)

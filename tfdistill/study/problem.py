@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,17 +12,19 @@ import pandas as pd
 from rich.console import Console
 
 from tfdistill.data.columns import codes, require_columns
-from tfdistill.data.csv_files import rows_by_line
 from tfdistill.data.implicit import ImplicitFeedback
 from tfdistill.data.interactions import InteractionLog
-from tfdistill.data.pair_set import PairSet
-from tfdistill.data.readers import read_table
+from tfdistill.data.readers import rows_of
 from tfdistill.data.requests import Requests
-from tfdistill.data.spec import FeatureSpec
+from tfdistill.data.summary import DataSummary
 from tfdistill.data.times import instants
-from tfdistill.files import read_as
+from tfdistill.data.windows import RequestParts
 from tfdistill.metrics import head_items
-from tfdistill.study.impressions import Impressions
+from tfdistill.pairs import Pairs
+from tfdistill.report import Data
+from tfdistill.spec import FeatureSpec
+from tfdistill.study.about import about
+from tfdistill.study.impressions import Impressions, table_name
 from tfdistill.study.judge import CatalogueJudge, ListJudge
 from tfdistill.study.trained import Catalogue
 
@@ -42,6 +43,9 @@ class Problem:
         known: Training pairs, which are drawn as no negatives.
         item_ids: `[I]`, what the items are called.
         feedback: The interactions, where the problem was made of them alone.
+        described: Where the data came from and how they were split, for reports.
+        facts: What a reader of reports must know besides, by its label.
+        summary: What the impressions look like.
         log: Who took what and when, for baselines and scorers of pairs: all parts.
     """
 
@@ -49,10 +53,27 @@ class Problem:
     train: Requests
     valid: ListJudge
     test: ListJudge
-    known: PairSet | None = None
+    known: Pairs | None = None
     item_ids: np.ndarray | None = None
     feedback: ImplicitFeedback | None = None
+    described: Data | None = None
+    facts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    summary: DataSummary | None = None
     log: InteractionLog | None = None
+
+    @property
+    def about(self) -> Data:
+        """Where the data came from, how they were split, and what is in them."""
+        if self.described is not None:
+            return self.described
+        parts = self._parts
+        rows = sum(int((part.candidates >= 0).sum()) for part in parts.values())
+        return about("Requests in memory.", rows, "as given", parts)
+
+    @property
+    def _parts(self) -> dict[str, Requests]:
+        valid, test = self.valid.requests, self.test.requests
+        return {"train": self.train, "valid": valid, "test": test}
 
     @property
     def items(self) -> Catalogue:
@@ -149,12 +170,25 @@ class Problem:
             separator,
             item,
         )
-        requests, _ = data.read(console=console)
+        return cls.of(data, *data.read(console=console))
+
+    @classmethod
+    def of(cls, data: Impressions, requests: Requests, summary: DataSummary) -> Problem:
+        """Makes a problem of impressions that are read already.
+
+        Args:
+            data: What they are.
+            requests: What was read, perhaps with scores besides.
+            summary: What they look like.
+        """
         parts = data.parts(requests)
-        if item is None:
-            return cls.from_parts(spec, parts)
-        log = InteractionLog.of_requests(parts)
-        return cls.from_parts(spec, parts, item_ids=requests.items.get(item), log=log)
+        ids = None if data.item is None else requests.items.get(data.item)
+        log = None if data.item is None else InteractionLog.of_requests(parts)
+        return dataclasses.replace(
+            cls.from_parts(data.spec, parts, item_ids=ids, log=log),
+            described=about(f"Read from {data.name}.", summary.rows, data.split, parts),
+            summary=summary,
+        )
 
     @classmethod
     def from_parts(
@@ -176,14 +210,14 @@ class Problem:
         train, valid, test = (parts[name] for name in ("train", "valid", "test"))
         if not train.catalogue:
             return cls(spec, train, ListJudge(valid), ListJudge(test))
-        clicked, later = PairSet.positives(train), PairSet.positives(valid)
-        head = head_items(np.bincount(clicked.item, minlength=train.num_items))
+        clicked, later = train.positives(), valid.positives()
+        head = head_items(clicked.per_item())
         return cls(
             spec,
             train,
             CatalogueJudge(valid, clicked, head),
             CatalogueJudge(test, clicked.union(later), head),
-            PairSet.shown(train),
+            train.shown(),
             item_ids,
             log=log,
         )
@@ -195,7 +229,7 @@ class Problem:
         *,
         user: str,
         item: str,
-        time: str,
+        time: str | None = None,
         time_format: str | None = None,
         dim: int = 32,
         core: int = 1,
@@ -203,8 +237,8 @@ class Problem:
     ) -> Problem:
         """Makes a problem of interactions alone: who took what, and when.
 
-        Of each user the last tenth is test, the tenth before it valid. The features are
-        the ids, and each user's last items.
+        Of each user the last tenth is test, the tenth before it valid; without a time
+        they are drawn. The features are the ids, and each user's last items.
 
         Args:
             table: A Parquet or CSV file, or a pandas frame, one row per interaction.
@@ -224,13 +258,24 @@ class Problem:
             ValueError: If a column is missing or a value is none.
         """
         frame = _interactions(table, user, item, time, time_format, separator)
-        data = ImplicitFeedback.from_frame("interactions", frame, core=core)
+        name = f"Interactions of {table_name(table)}."
+        data = ImplicitFeedback.from_frame(name, frame, core=core)
+        return cls.from_feedback(data, dim=dim)
+
+    @classmethod
+    def from_feedback(cls, data: ImplicitFeedback, *, dim: int = 32) -> Problem:
+        """Makes a problem of interactions that are split already.
+
+        Args:
+            data: The interactions, such as those of a public set.
+            dim: Width of a user's and of an item's vector.
+        """
         head = head_items(data.popularity)
         valid, test = (
             CatalogueJudge(data.requests(part), data.seen(part), head)
             for part in ("valid", "test")
         )
-        return cls(
+        made = cls(
             data.spec(dim),
             data.requests("train"),
             valid,
@@ -238,7 +283,36 @@ class Problem:
             data.train,
             data.item_ids,
             data,
-            data.log,
+            log=data.log,
+        )
+        rows = len(data.train) + len(data.valid) + len(data.test)
+        described = about(data.name, rows, "of each user's interactions", made._parts)
+        return dataclasses.replace(made, described=described)
+
+    @classmethod
+    def from_windows(cls, spec: FeatureSpec, parts: RequestParts) -> Problem:
+        """Makes a problem of interactions that are cut into lists, with their features.
+
+        Args:
+            spec: The features.
+            parts: What `windows` gave; `item_id` is what the items are called.
+        """
+        items = parts.train.items
+        counts = np.bincount(parts.known.item, minlength=parts.train.num_items)
+        head = head_items(counts)
+        valid, test = (
+            CatalogueJudge(getattr(parts, part), parts.before(part), head)
+            for part in ("valid", "test")
+        )
+        return cls(
+            spec,
+            parts.train,
+            valid,
+            test,
+            parts.known,
+            items["item_id"],
+            log=parts.log,
+            facts={"Split": parts.split.sentence},
         )
 
 
@@ -246,23 +320,22 @@ def _interactions(
     table: Any,
     user: str,
     item: str,
-    time: str,
+    time: str | None,
     time_format: str | None,
     separator: str | None,
 ) -> pd.DataFrame:
     """The three columns under the names that splits know."""
-    columns = (user, item, time)
-    with contextlib.ExitStack() as stack:
-        if isinstance(table, (str, Path)):
-            path = Path(table)
-            table = read_table(path, columns, separator=separator)
-            stack.enter_context(read_as(path, "interactions"))
-            stack.enter_context(rows_by_line(path, separator=separator, wanted=columns))
-        require_columns(table, columns)
+    columns = tuple(column for column in (user, item, time) if column)
+    with rows_of(table, columns, "interactions", separator=separator) as frame:
+        require_columns(frame, columns)
         keys = {
-            name: codes(table, column)
+            name: codes(frame, column)
             for name, column in (("user_id", user), ("item_id", item))
         }
-        when = instants(table[time], time, time_format)
+        when = (
+            np.random.default_rng(0).permutation(len(frame))
+            if time is None
+            else instants(frame[time], time, time_format)
+        )
     values = {name: distinct[code] for name, (code, distinct) in keys.items()}
     return pd.DataFrame({**values, "timestamp": when})

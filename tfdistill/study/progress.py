@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
@@ -11,15 +10,9 @@ import tensorflow as tf
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tfdistill.metrics import metric
-from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe
-from tfdistill.study.trained import TrainedNet
-from tfdistill.study.training import request_batches, train_on
-from tfdistill.study.validation import measurable
-from tfdistill.types import Teacher
 
-__all__ = ["EpochProgress", "train_seeds", "train_shown"]
+__all__ = ["EpochProgress"]
 
 
 class EpochProgress(tf.keras.callbacks.Callback):
@@ -43,7 +36,9 @@ class EpochProgress(tf.keras.callbacks.Callback):
             console=console,
             transient=True,
         )
-        self._task = self._progress.add_task(label, total=recipe.epochs, values="")
+        self._task = self._progress.add_task(
+            label, total=recipe.schedule.epochs, values=""
+        )
         self._best: dict[str, float] = {}
 
     def __enter__(self) -> EpochProgress:
@@ -82,93 +77,3 @@ class EpochProgress(tf.keras.callbacks.Callback):
             for name, value in self._best.items()
         ]
         return ", ".join(shown) or "read from the run's folder"
-
-
-def train_shown(
-    name: str,
-    recipe: Recipe,
-    problem: Problem,
-    directory: Path,
-    *,
-    console: Console,
-    teacher: Teacher | None = None,
-    seed: int = 0,
-) -> dict[str, TrainedNet]:
-    """Trains a recipe on a problem under a bar.
-
-    Args:
-        name: What is trained, for the bar.
-        recipe: What to train.
-        problem: The data.
-        directory: Where checkpoints are kept.
-        console: Where to print.
-        teacher: A teacher that is not trained; by default what the recipe's batches
-            carry.
-        seed: As for `train`.
-
-    Returns:
-        The nets by name.
-    """
-    chosen = recipe.chosen_by
-    recipe = measurable(recipe, problem.valid)
-    if recipe.chosen_by != chosen:
-        console.print(
-            f"Validation has no {metric(chosen).label}, which needs a user with labels "
-            f"of both kinds: {metric(recipe.chosen_by).label} chooses the epoch."
-        )
-    if recipe.source is not None:
-        batches = recipe.source(problem, recipe, seed)
-    else:
-        batches = request_batches(
-            recipe, problem.train, directory, known=problem.known, seed=seed
-        )
-    with EpochProgress(f"seed {seed}, {name}", recipe, console) as progress:
-        return train_on(
-            batches,
-            recipe,
-            problem.spec,
-            problem.valid,
-            directory,
-            teacher=teacher or recipe.logged,
-            seed=seed,
-            callbacks=(progress,),
-        )
-
-
-def train_seeds(
-    recipes: Mapping[str, Recipe],
-    problem: Problem,
-    out: Path,
-    *,
-    seeds: Sequence[int],
-    console: Console,
-    teachers: Mapping[str, Teacher] | None = None,
-) -> list[dict[str, dict[str, TrainedNet]]]:
-    """Trains every recipe with every seed, each in a folder of its own.
-
-    Args:
-        recipes: The recipes by name.
-        problem: The data.
-        out: Folder of the run.
-        seeds: The seeds.
-        console: Where to print.
-        teachers: The teachers of those recipes that have one.
-
-    Returns:
-        For each seed, the nets of each recipe by name.
-    """
-    return [
-        {
-            name: train_shown(
-                name,
-                recipe,
-                problem,
-                out / f"seed-{seed}" / name.replace(" ", "-"),
-                console=console,
-                teacher=(teachers or {}).get(name),
-                seed=seed,
-            )
-            for name, recipe in recipes.items()
-        }
-        for seed in seeds
-    ]

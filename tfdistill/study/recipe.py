@@ -1,4 +1,4 @@
-"""Recipe: nets, transfers and settings of one training."""
+"""Recipe: nets, terms, sharing and schedule of one training."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.identity import described
 from tfdistill.metrics import metric
 from tfdistill.models import (
@@ -15,16 +14,11 @@ from tfdistill.models import (
     Representation,
     joint_network,
 )
+from tfdistill.spec import FeatureSpec
 from tfdistill.study.rounds import Batches, Candidates
-from tfdistill.trainers import (
-    Derived,
-    FrozenTeacher,
-    LoggedTeacher,
-    Schedule,
-    Transfer,
-)
+from tfdistill.trainers import Derived, FrozenTeacher, Transfer, Weight
 
-__all__ = ["PRIMARY", "Recipe"]
+__all__ = ["PRIMARY", "Recipe", "Schedule", "Sharing", "Terms"]
 
 PRIMARY: Mapping[str, str] = {"recall": "ndcg@10", "ranking": "gauc"}
 """The validation metric that chooses the epoch of a net, by what the net does."""
@@ -36,26 +30,51 @@ _LATE = 10**9  # a step after every warm-up
 
 
 @dataclasses.dataclass(frozen=True)
-class Recipe:
-    """Everything that makes one training, besides the data and the seed.
+class Terms:
+    """What is learned: the terms of the loss besides the rankers' labels.
 
     Args:
-        nets: By name. Those of the task `"recall"` learn by their transfers, rankers
-            from the labels too.
         transfers: The terms of distillation, and recall's loss.
-        derived: See `Distiller`.
+        derived: Signals that they need besides: see `Distiller`.
         loss_weights: Factors of the hard losses by output; 1 where not given, and at 0
             an output learns from its transfers alone.
-        hints: See `joint_network`.
-        auxiliary: See `joint_network`.
-        booster: See `joint_network`.
-        shared_gradient: See `joint_network`.
-        own_tables: See `joint_network`.
-        representation: See `joint_network`.
-        stops_early: Nets with tables of their own that stop after the first epoch that
-            is no better, and teach with their best weights: `SubmodelEarlyStopping`.
+        hints: Hidden layers that are taught: see `joint_network`.
+        auxiliary: Rankers with a second head: see `joint_network`.
+        stored: Features of the batches that teach, where there is no other teacher: its
+            scores or vectors, NaN where it has none.
+    """
+
+    transfers: tuple[Transfer, ...] = ()
+    derived: Mapping[str, Derived] = dataclasses.field(default_factory=dict)
+    loss_weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    hints: tuple[tuple[str, str | int], ...] = ()
+    auxiliary: tuple[str, ...] = ()
+    stored: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Sharing:
+    """What the nets share, and who trains it.
+
+    Args:
+        blocked: Nets that read shared tables without training them: `joint_network`.
+        own_tables: Nets that share none: see `joint_network`.
+        representation: A shared projection above the tables: see `joint_network`.
         frozen_tables: Whether the tables keep the values that they start with, as when
             a trained student is fine-tuned on a recent window.
+    """
+
+    blocked: tuple[str, ...] = ()
+    own_tables: tuple[str, ...] = ()
+    representation: Representation | None = None
+    frozen_tables: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """How long, on which batches and how fast the nets learn, and when they stop.
+
+    Args:
         epochs: Passes over the requests.
         batch_size: Requests in a batch.
         negatives: Sampled items per request.
@@ -66,25 +85,10 @@ class Recipe:
         rows_l2: L2 on the gathered rows of the tables.
         chosen_by: The validation metric that chooses a ranker's epoch. Where the
             validation lists do not define it, AUC or log loss does: see `measurable`.
-        source: Makes the batches of a problem; by default its training requests, with
-            drawn negatives. They have an identity of their own.
-        logged: The teacher whose signals these batches carry.
-        hard: Names of the transfers that are hard losses, from labels among these
-            signals: a net alone keeps them.
+        stops_early: Nets with tables of their own that stop after the first epoch that
+            is no better, and teach with their best weights: `SubmodelEarlyStopping`.
     """
 
-    nets: Mapping[str, Net]
-    transfers: tuple[Transfer, ...] = ()
-    derived: Mapping[str, Derived] = dataclasses.field(default_factory=dict)
-    loss_weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    hints: tuple[tuple[str, str | int], ...] = ()
-    auxiliary: tuple[str, ...] = ()
-    booster: str | None = None
-    shared_gradient: str | tuple[str, ...] = "both"
-    own_tables: tuple[str, ...] = ()
-    representation: Representation | None = None
-    stops_early: tuple[str, ...] = ()
-    frozen_tables: bool = False
     epochs: int = 12
     batch_size: int = 64
     negatives: int = 20
@@ -94,9 +98,67 @@ class Recipe:
     annealed: bool = False
     rows_l2: float = 0.0
     chosen_by: str = PRIMARY["ranking"]
+    stops_early: tuple[str, ...] = ()
+
+    def steps(self, requests: int) -> int:
+        """Returns the steps of a training on so many requests."""
+        return -(-requests // self.batch_size) * self.epochs
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Everything that makes one training, besides the data and the seed.
+
+    Args:
+        nets: By name. Those of the task `"recall"` learn by their transfers, rankers
+            from the labels too.
+        terms: What they learn.
+        sharing: What they share.
+        schedule: How they are trained.
+        alone: What is changed in the recipe of a net that is trained alone, found by as
+            many trials: fields by the name of the net.
+        source: Makes the batches of a problem; by default its training requests, with
+            drawn negatives. They have an identity of their own.
+
+    Example:
+        >>> from tfdistill.models import Dnn
+        >>> recipe = Recipe({"fine": Net(Dnn((8,)), ("age", "price"))})
+        >>> recipe.changed(epochs=3, learning_rate=0.01).schedule.epochs
+        3
+    """
+
+    nets: Mapping[str, Net]
+    terms: Terms = Terms()
+    sharing: Sharing = Sharing()
+    schedule: Schedule = Schedule()
+    alone: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     source: Source | None = None
-    logged: LoggedTeacher | None = None
-    hard: tuple[str, ...] = ()
+
+    def changed(self, **fields: Any) -> Recipe:
+        """Returns the recipe with other values of some fields, of any of its parts.
+
+        Args:
+            **fields: Values by name, such as `epochs=3` or `nets=...`.
+
+        Raises:
+            ValueError: If there is no such field.
+        """
+        given, parts = dict(fields), {}
+        for name in ("terms", "sharing", "schedule"):
+            part = given.pop(name, getattr(self, name))
+            own = {f.name for f in dataclasses.fields(part)} & set(given)
+            parts[name] = dataclasses.replace(part, **{f: given.pop(f) for f in own})
+        unknown = sorted(set(given) - {"nets", "alone", "source"})
+        if unknown:
+            raise ValueError(
+                f"A recipe has no fields {unknown}; it has nets, alone, source and "
+                + "; ".join(
+                    f"{name}: {', '.join(f.name for f in dataclasses.fields(part))}"
+                    for name, part in parts.items()
+                )
+                + "."
+            )
+        return dataclasses.replace(self, **parts, **given)
 
     @property
     def rankers(self) -> tuple[str, ...]:
@@ -121,7 +183,8 @@ class Recipe:
     def teachers(self) -> tuple[str, ...]:
         """Names of the nets that teach another one."""
         pairs = [
-            (self.owner(t.source or ""), self.owner(t.target)) for t in self.transfers
+            (self.owner(t.source or ""), self.owner(t.target))
+            for t in self.terms.transfers
         ]
         return tuple(n for n in self.nets if any(n == a != b for a, b in pairs))
 
@@ -137,7 +200,8 @@ class Recipe:
 
     def judged_by(self, name: str) -> str:
         """The metric that chooses a net's epoch."""
-        return PRIMARY["recall"] if self.nets[name].task == "recall" else self.chosen_by
+        recalls = self.nets[name].task == "recall"
+        return PRIMARY["recall"] if recalls else self.schedule.chosen_by
 
     def monitor(self, name: str) -> str:
         """Name in the logs of the metric that chooses a net's epoch."""
@@ -147,20 +211,17 @@ class Recipe:
         """Whether the epoch with the `"max"` or the `"min"` of it is chosen."""
         return "max" if metric(self.judged_by(name)).gain(1.0, over=0.0) > 0 else "min"
 
-    def settings(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
         """Returns what identifies a run of this recipe; more epochs may follow.
 
         Not where the learning rate depends on how many there are.
         """
-        elsewhere = ("source", "logged")  # the batches and the teacher tell it
-        fields = {
-            f.name: getattr(self, f.name)
-            for f in dataclasses.fields(self)
-            if f.name not in elsewhere
-        }
-        if not self.annealed:
-            del fields["epochs"]
-        found: dict[str, Any] = described(fields)
+        found: dict[str, Any] = {"nets": described(dict(self.nets))}
+        for part in (self.terms, self.sharing, self.schedule):
+            fields = {f.name: getattr(part, f.name) for f in dataclasses.fields(part)}
+            found.update(described(fields))
+        if not self.schedule.annealed:
+            del found["epochs"]
         return found
 
     def only(self, name: str) -> Recipe:
@@ -175,26 +236,24 @@ class Recipe:
         own = ("", "_query", "_item", "_hidden")
         outputs = {f"{name}{ending}" for ending in own}
 
-        def alone(transfer: Transfer) -> bool:
+        def kept(transfer: Transfer) -> bool:
             taught = {transfer.source or transfer.target, transfer.target} <= outputs
-            hard = transfer.name in self.hard and transfer.target in outputs
-            return hard or (taught and not transfer.signals & set(self.derived))
+            return taught and not transfer.signals & set(self.terms.derived)
 
+        recalls = self.nets[name].task == "recall"
         return dataclasses.replace(
             self,
             nets={name: self.nets[name]},
-            transfers=tuple(filter(alone, self.transfers)),
-            derived={},
-            loss_weights={},
-            hints=(),
-            auxiliary=(),
-            booster=None,
-            shared_gradient="both",
-            own_tables=(),
-            stops_early=(),
-            label_negatives=True,
-            candidates=self.candidates if self.nets[name].task == "recall" else None,
-        )
+            terms=Terms(tuple(filter(kept, self.terms.transfers))),
+            sharing=dataclasses.replace(self.sharing, blocked=(), own_tables=()),
+            schedule=dataclasses.replace(
+                self.schedule,
+                stops_early=(),
+                label_negatives=True,
+                candidates=self.schedule.candidates if recalls else None,
+            ),
+            alone={},
+        ).changed(**self.alone.get(name, {}))
 
     def under(self, teacher: FrozenTeacher, students: Sequence[str]) -> Recipe:
         """Returns the recipe of students under a trained teacher, which stays as it is.
@@ -205,33 +264,30 @@ class Recipe:
 
         Args:
             teacher: The teacher; its signals are named as the outputs of the network,
-                as `taught_by` gives them. Give it to the training, too.
+                as `trained_teacher` gives them. Give it to the training, too.
             students: Names of the students; each on its own shares nothing.
         """
 
         def kept(output: str) -> bool:
             return self.owner(output) in students
 
-        shared = self.shared_gradient
-        blocked = () if isinstance(shared, str) else tuple(filter(kept, shared))
-        outputs = teacher.model.output
-        return dataclasses.replace(
-            self,
+        blocked = tuple(filter(kept, self.sharing.blocked))
+        terms, outputs = self.terms, teacher.model.output
+        return self.changed(
             nets={name: self.nets[name] for name in students},
             transfers=tuple(
                 dataclasses.replace(transfer, weight=_last(transfer.weight))
-                for transfer in self.transfers
+                for transfer in terms.transfers
                 if kept(transfer.target)
             ),
-            loss_weights={n: w for n, w in self.loss_weights.items() if kept(n)},
+            loss_weights={n: w for n, w in terms.loss_weights.items() if kept(n)},
             hints=tuple(
                 (name, outputs[layer].shape[-1] if layer in outputs else layer)
-                for name, layer in self.hints
+                for name, layer in terms.hints
                 if kept(name)
             ),
-            auxiliary=tuple(filter(kept, self.auxiliary)),
-            booster=None,
-            shared_gradient=blocked if 0 < len(blocked) < len(students) else "both",
+            auxiliary=tuple(filter(kept, terms.auxiliary)),
+            blocked=blocked if len(blocked) < len(students) else (),
             own_tables=(),
             stops_early=(),
         )
@@ -241,15 +297,14 @@ class Recipe:
         return joint_network(
             spec,
             self.nets,
-            booster=self.booster,
-            shared_gradient=self.shared_gradient,
-            own_tables=self.own_tables,
-            representation=self.representation,
-            hints=self.hints,
-            auxiliary=self.auxiliary,
+            blocked=self.sharing.blocked,
+            own_tables=self.sharing.own_tables,
+            representation=self.sharing.representation,
+            hints=self.terms.hints,
+            auxiliary=self.terms.auxiliary,
         )
 
 
-def _last(weight: Schedule) -> float:
+def _last(weight: Weight) -> float:
     """The value that a schedule comes to."""
     return float(weight(_LATE) if callable(weight) else weight)

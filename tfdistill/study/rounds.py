@@ -12,11 +12,11 @@ import tensorflow as tf
 
 from tfdistill.arrays import read_array
 from tfdistill.data.batching import RequestBatches
-from tfdistill.data.pair_set import PairSet
 from tfdistill.data.requests import Requests
 from tfdistill.files import written_whole
 from tfdistill.identity import described
-from tfdistill.metrics import Pairs, dot_scores, top_k
+from tfdistill.metrics import dot_scores, top_k
+from tfdistill.pairs import Pairs
 from tfdistill.study.judge import Recaller
 
 __all__ = ["Batches", "Candidates", "Rounds"]
@@ -100,7 +100,7 @@ class Rounds:
         epochs: int,
         directory: Path,
         *,
-        known: PairSet | None = None,
+        known: Pairs | None = None,
         seed: int = 0,
     ) -> None:
         self._make, self.requests, self._candidates = make, requests, candidates
@@ -112,7 +112,7 @@ class Rounds:
     def identity(self) -> dict[str, Any]:
         """All that decides the batches, as JSON values, but for what recall learns."""
         searched = described({"candidates": self._candidates, "pool_seed": self._seed})
-        known = self._known and self._known.fingerprint
+        known = None if self._known is None else self._known.fingerprint
         return {**self._first.identity, **searched, "not_recalled": known}
 
     @property
@@ -170,12 +170,9 @@ class Rounds:
 
     def _recalled(self, recaller: Recaller) -> np.ndarray:
         """What recall returns to each user, best first; the known is left out."""
-        requests, seen = self.requests, None
+        requests = self.requests
         users, last = np.unique(requests.group[::-1], return_index=True)
-        if self._known is not None:
-            inside = np.isin(self._known.group, users)
-            user = np.searchsorted(users, self._known.group[inside])
-            seen = Pairs(user, self._known.item[inside])
+        seen = None if self._known is None else self._known.among(users)
         queries = recaller.queries(requests.num_requests - 1 - last)
         score = dot_scores(queries, recaller.items())
         shape = (1 + requests.group.max(), self._candidates.depth)

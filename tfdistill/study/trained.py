@@ -11,11 +11,12 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.requests import Requests
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.export import Servable, flops, ranker_servable, recall_servable
 from tfdistill.identity import fingerprint
 from tfdistill.layers import standalone
+from tfdistill.metrics import Reliability
 from tfdistill.models import JointNetwork, Task
+from tfdistill.spec import FeatureSpec
 from tfdistill.study.judge import (
     RECALL_CUT,
     CatalogueJudge,
@@ -26,7 +27,14 @@ from tfdistill.study.judge import (
 )
 from tfdistill.study.validation import TOWERS
 
-__all__ = ["Catalogue", "TrainedNet", "TrainedRanker", "TrainedRecall", "taken_out"]
+__all__ = [
+    "Catalogue",
+    "StoredScores",
+    "TrainedNet",
+    "TrainedRanker",
+    "TrainedRecall",
+    "taken_out",
+]
 
 INDEXED = 100
 """The items that a served recall net returns, where the catalogue has as many."""
@@ -112,6 +120,14 @@ class TrainedNet(abc.ABC):
             candidates: Items that a ranker scores.
         """
 
+    def calibration(self, judge: ListJudge) -> Reliability:
+        """Returns the reliability bins of the net on the judge's lists.
+
+        Args:
+            judge: The judge.
+        """
+        return judge.calibration(self.logits(judge))
+
     def metrics(self, judge: ListJudge, task: Task | None = None) -> dict[str, float]:
         """Returns all metrics of the net on a task, by default its own.
 
@@ -121,12 +137,8 @@ class TrainedNet(abc.ABC):
         """
         if (task or self.task) == "ranking":
             return judge.ranking(self.logits(judge))
-        if not isinstance(judge, CatalogueJudge):
-            raise ValueError(
-                "Recall is judged over the whole catalogue, which needs a "
-                f"CatalogueJudge, got {type(judge).__name__}."
-            )
-        return judge.retrieval(self.top(judge, RECALL_CUT))
+        whole = judge.over_catalogue("Recall")
+        return whole.retrieval(self.top(whole, RECALL_CUT))
 
 
 class TrainedRanker(TrainedNet):
@@ -220,6 +232,26 @@ class TrainedRecall(TrainedNet):
         query = self.models["query"]
         (vector,) = query.outputs
         return flops(query) + 2e-6 * catalogue * vector.shape[-1]
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredScores:
+    """A teacher of whom only the scores of the lists are there.
+
+    Args:
+        name: Of the scores, among `Requests.scores`; NaN where there is none.
+    """
+
+    name: str
+
+    def metrics(self, judge: ListJudge) -> dict[str, float]:
+        """Returns the metrics of a ranker, where there are scores.
+
+        Args:
+            judge: The judge.
+        """
+        scores = judge.requests.scores[self.name]
+        return judge.ranking(scores, scored=~np.isnan(scores))
 
 
 _KINDS: dict[Task, type[TrainedRanker] | type[TrainedRecall]] = {

@@ -1,4 +1,4 @@
-"""Trains recipes on requests or on batches that are made elsewhere."""
+"""One fit of a recipe's nets, resumable, each net at its own best epoch."""
 
 from __future__ import annotations
 
@@ -11,188 +11,63 @@ from typing import Any
 import tensorflow as tf
 
 from tfdistill.data.batching import RequestBatches
-from tfdistill.data.pair_set import PairSet
 from tfdistill.data.requests import Requests
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.files import locked
 from tfdistill.layers import FeatureEmbeddings
 from tfdistill.losses import SigmoidCrossEntropy
 from tfdistill.models import JointNetwork
 from tfdistill.names import safe_name
 from tfdistill.optimizers import LazyAdam
-from tfdistill.study.judge import ListJudge
+from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe
 from tfdistill.study.rounds import Batches, Rounds
 from tfdistill.study.trained import TrainedNet, taken_out
-from tfdistill.study.validation import Validation, measurable, recaller_of
+from tfdistill.study.validation import Validation, recaller_of
 from tfdistill.study.weights import copy_weights
 from tfdistill.trainers import (
     Distiller,
     Evaluation,
+    LoggedTeacher,
     SubmodelCheckpoint,
     SubmodelEarlyStopping,
     fit,
 )
 from tfdistill.types import Teacher
 
-__all__ = ["BACKUP", "request_batches", "train", "train_on", "weights_file"]
+__all__ = ["BACKUP", "fit_nets", "weights_file"]
 
 BACKUP = "backup"
 """The folder of a training that `fit` resumes from."""
 
 
-def train(
+def fit_nets(
     recipe: Recipe,
-    spec: FeatureSpec,
-    requests: Requests,
-    judge: ListJudge,
+    problem: Problem,
     directory: Path,
     *,
-    known: PairSet | None = None,
-    teacher: Teacher | None = None,
-    start: Mapping[str, TrainedNet] | None = None,
-    seed: int = 0,
-    verbose: int = 0,
-    callbacks: tuple[Any, ...] = (),
+    teacher: Teacher | None,
+    start: Mapping[str, TrainedNet],
+    seed: int,
+    callbacks: tuple[Any, ...],
 ) -> dict[str, TrainedNet]:
-    """Trains a recipe and returns each net at its own best validation epoch.
-
-    A run that was killed goes on where it stopped when it is called again with the same
-    directory, and a finished one is only read. A run of another recipe, spec, data,
-    teacher or start is refused there: it needs a directory of its own.
+    """Trains all nets of a recipe in one fit; the arguments are those of `train`.
 
     Args:
         recipe: What to train.
-        spec: The features.
-        requests: The training requests.
-        judge: Validation; it chooses the epoch of each net.
-        directory: Where checkpoints are kept.
-        known: Training pairs, which are no negatives.
-        teacher: A teacher that is not trained, for transfers from its signals.
-        start: Trained rankers whose weights the nets of this name start with, to
-            fine-tune what `recipe.only(name)` describes.
-        seed: Seed of the weights, the batches, the negatives and the dropout.
-        verbose: As in Keras.
-        callbacks: Further callbacks.
-
-    Returns:
-        The nets by name.
-
-    Raises:
-        ValueError: If a net to start with is none or another one of the recipe's, a net
-            that stops early shares tables, the directory has another run, or another
-            process trains there.
-    """
-    batches = request_batches(recipe, requests, directory, known=known, seed=seed)
-    return train_on(
-        batches,
-        recipe,
-        spec,
-        judge,
-        directory,
-        teacher=teacher,
-        start=start,
-        seed=seed,
-        verbose=verbose,
-        callbacks=callbacks,
-    )
-
-
-def request_batches(
-    recipe: Recipe,
-    requests: Requests,
-    directory: Path,
-    *,
-    known: PairSet | None = None,
-    seed: int = 0,
-) -> Batches:
-    """Returns a recipe's batches of requests, in rounds where recall finds candidates.
-
-    Args:
-        recipe: What is trained.
-        requests: The training requests.
-        directory: As for `train`.
-        known: As for `train`.
-        seed: As for `train`.
-    """
-    read = {name for net in recipe.nets.values() for name in net.features}
-    make = functools.partial(
-        RequestBatches,
-        requests,
-        batch_size=recipe.batch_size,
-        seed=seed,
-        negatives=recipe.negatives,
-        known=known,
-        outputs={**recipe.labelled, **dict.fromkeys(recipe.recallers, "")},
-        label_negatives=recipe.label_negatives,
-        pairs=read & set(requests.listed_pairs),
-    )
-    if recipe.candidates is None:
-        batches: Batches = make()
-        return batches
-    return Rounds(
-        make,
-        requests,
-        recipe.candidates,
-        recipe.epochs,
-        directory / BACKUP,
-        known=known,
-        seed=seed,
-    )
-
-
-def train_on(
-    batches: Batches,
-    recipe: Recipe,
-    spec: FeatureSpec,
-    judge: ListJudge,
-    directory: Path,
-    *,
-    teacher: Teacher | None = None,
-    start: Mapping[str, TrainedNet] | None = None,
-    seed: int = 0,
-    verbose: int = 0,
-    callbacks: tuple[Any, ...] = (),
-) -> dict[str, TrainedNet]:
-    """Trains a recipe on batches that are made elsewhere; otherwise as `train`.
-
-    Args:
-        batches: Makes the endless dataset from a step on, such as `RecallBatches`.
-        recipe: As for `train`, and so are the other arguments.
-        spec: The features.
-        judge: Validation.
+        problem: The data.
         directory: Where checkpoints are kept.
         teacher: A teacher that is not trained.
         start: Trained rankers to start with.
-        seed: Seed of the weights and the dropout.
-        verbose: As in Keras.
+        seed: Seed of everything that is drawn.
         callbacks: Further callbacks.
 
     Returns:
         The nets by name.
     """
+    batches = _batches(recipe, problem, directory, teacher, seed)
     tf.keras.utils.set_random_seed(seed)
-    recipe = measurable(recipe, judge)
-    network = recipe.network(spec)
-    unknown = sorted(set(start or {}) - set(recipe.nets))
-    if unknown:
-        raise ValueError(
-            f"train: the nets {unknown} to start with are none of the recipe's "
-            f"{list(recipe.nets)}; name them as the recipe does."
-        )
-    if not set(recipe.stops_early) <= set(recipe.own_tables):
-        raise ValueError(
-            f"What a net shares would stop with it: stops_early={recipe.stops_early} "
-            f"must be among own_tables={recipe.own_tables}."
-        )
-    for name, trained_net in (start or {}).items():
-        copy_weights(trained_net.models[name], network.part(name))
-    for layer in network.model.layers:
-        if isinstance(layer, FeatureEmbeddings):
-            layer.trainable = not recipe.frozen_tables
-    steps = recipe.epochs * batches.steps_per_epoch
-    distiller = _compiled(recipe, network, teacher, steps)
-    validate = Validation(recipe, network, judge)
+    network = _network(recipe, problem, start)
+    distiller = _compiled(recipe, network, teacher, batches.steps_per_epoch)
     best = {
         name: SubmodelCheckpoint(
             network.part(name),
@@ -202,12 +77,13 @@ def train_on(
         )
         for name in recipe.nets
     }
-    stops = [SubmodelEarlyStopping(best[name]) for name in recipe.stops_early]
+    stops = [SubmodelEarlyStopping(best[name]) for name in recipe.schedule.stops_early]
+    validate = Evaluation(Validation(recipe, network, problem.valid))
     config = {
         "seed": seed,
-        "spec": json.loads(spec.to_json()),
-        "start": {name: net.fingerprint for name, net in (start or {}).items()},
-        **recipe.settings(),
+        "spec": json.loads(problem.spec.to_json()),
+        "start": {name: net.fingerprint for name, net in start.items()},
+        **recipe.identity(),
     }
     trained = {}
     with locked(directory):
@@ -217,15 +93,64 @@ def train_on(
                 batches,
                 steps_per_epoch=batches.steps_per_epoch,
                 epochs=epochs,
-                callbacks=[Evaluation(validate), *best.values(), *stops, *callbacks],
+                callbacks=[validate, *best.values(), *stops, *callbacks],
                 backup_dir=directory / BACKUP,
                 config=config,
-                verbose=verbose,
+                verbose=0,
             ).history
         for name, checkpoint in best.items():
             checkpoint.restore()
-            trained[name] = taken_out(network, name, spec, history)
+            trained[name] = taken_out(network, name, problem.spec, history)
     return trained
+
+
+def _batches(
+    recipe: Recipe,
+    problem: Problem,
+    directory: Path,
+    teacher: Teacher | None,
+    seed: int,
+) -> Batches:
+    """The recipe's own batches, or the problem's requests with drawn items.
+
+    They come in rounds where recall finds candidates.
+    """
+    if recipe.source is not None:
+        return recipe.source(problem, recipe, seed)
+    make = functools.partial(
+        RequestBatches,
+        problem.train,
+        batch_size=recipe.schedule.batch_size,
+        seed=seed,
+        negatives=recipe.schedule.negatives,
+        known=problem.known,
+        outputs={**recipe.labelled, **dict.fromkeys(recipe.recallers, "")},
+        label_negatives=recipe.schedule.label_negatives,
+        pairs=_pairs_read(recipe, problem.train, teacher),
+    )
+    if recipe.schedule.candidates is None:
+        batches: Batches = make()
+        return batches
+    return Rounds(
+        make,
+        problem.train,
+        recipe.schedule.candidates,
+        recipe.schedule.epochs,
+        directory / BACKUP,
+        known=problem.known,
+        seed=seed,
+    )
+
+
+def _pairs_read(
+    recipe: Recipe, requests: Requests, teacher: Teacher | None
+) -> set[str]:
+    """The pair features in a batch: those of the nets, and for a teacher all."""
+    read = {name for net in recipe.nets.values() for name in net.features}
+    if teacher is not None:
+        draws = recipe.schedule.negatives or recipe.schedule.candidates
+        read |= set(requests.pair_sources if draws else requests.listed_pairs)
+    return read & set(requests.listed_pairs)
 
 
 def weights_file(name: str) -> str:
@@ -233,10 +158,35 @@ def weights_file(name: str) -> str:
     return f"{safe_name(name)}.weights.h5"
 
 
+def _network(
+    recipe: Recipe, problem: Problem, start: Mapping[str, TrainedNet]
+) -> JointNetwork:
+    """The recipe's network, with the weights that it starts with."""
+    unknown = sorted(set(start) - set(recipe.nets))
+    if unknown:
+        raise ValueError(
+            f"train: the nets {unknown} to start with are none of the recipe's "
+            f"{list(recipe.nets)}; name them as the recipe does."
+        )
+    stops, own = recipe.schedule.stops_early, recipe.sharing.own_tables
+    if not set(stops) <= set(own):
+        raise ValueError(
+            f"What a net shares would stop with it: stops_early={stops} must be among "
+            f"own_tables={own}."
+        )
+    network = recipe.network(problem.spec)
+    for name, net in start.items():
+        copy_weights(net.models[name], network.part(name))
+    for layer in network.model.layers:
+        if isinstance(layer, FeatureEmbeddings):
+            layer.trainable = not recipe.sharing.frozen_tables
+    return network
+
+
 def _ends(batches: Batches, recipe: Recipe, network: JointNetwork) -> Iterable[int]:
     """The epochs at which `fit` stops: the last one, or the end of each round."""
     if not isinstance(batches, Rounds):
-        return (recipe.epochs,)
+        return (recipe.schedule.epochs,)
     names = recipe.recallers
     if not names:
         return batches.ends(None)
@@ -248,16 +198,23 @@ def _compiled(
     recipe: Recipe, network: JointNetwork, teacher: Teacher | None, steps: int
 ) -> Distiller:
     """The network under the recipe's losses, transfers and optimiser."""
+    if teacher is None and recipe.terms.stored:
+        teacher = LoggedTeacher({name: name for name in recipe.terms.stored})
     distiller = Distiller(
-        network.model, recipe.transfers, derived=recipe.derived, teacher=teacher
+        network.model,
+        recipe.terms.transfers,
+        derived=recipe.terms.derived,
+        teacher=teacher,
     )
     outputs = recipe.labelled
-    rate: Any = recipe.learning_rate
-    if recipe.annealed:
-        rate = tf.keras.optimizers.schedules.CosineDecay(rate, steps)
+    rate: Any = recipe.schedule.learning_rate
+    if recipe.schedule.annealed:
+        total = recipe.schedule.epochs * steps
+        rate = tf.keras.optimizers.schedules.CosineDecay(rate, total)
     distiller.compile(
-        LazyAdam(rate, rows_l2=recipe.rows_l2),
+        LazyAdam(rate, rows_l2=recipe.schedule.rows_l2),
         loss={output: SigmoidCrossEntropy() for output in outputs} or None,
-        loss_weights={o: recipe.loss_weights.get(o, 1.0) for o in outputs} or None,
+        loss_weights={o: recipe.terms.loss_weights.get(o, 1.0) for o in outputs}
+        or None,
     )
     return distiller

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from tfdistill import _keras
 from tfdistill.data.requests import Requests
 from tfdistill.models import JointNetwork
-from tfdistill.study.judge import CatalogueJudge, ListJudge, Recaller
+from tfdistill.study.judge import ListJudge, Recaller
 from tfdistill.study.recipe import PRIMARY, Recipe
 
 __all__ = ["TOWERS", "Validation", "measurable", "recaller_of"]
@@ -42,16 +41,16 @@ def measurable(recipe: Recipe, judge: ListJudge) -> Recipe:
     """
     tasks = dict.fromkeys(recipe.labelled.values())
     for output, task in recipe.labelled.items():
-        if recipe.loss_weights.get(output, 1.0) and judge.graded(task):
+        if recipe.terms.loss_weights.get(output, 1.0) and judge.graded(task):
             raise ValueError(
                 f"The labels of {output!r} must be 0 or 1: it learns their log loss. "
-                "For grades give it a loss of lists as a hard transfer (`hard`), and "
+                "For grades give it a loss of lists as a transfer from the labels, and "
                 f"loss_weights={{{output!r}: 0.0}}."
             )
     defined = [judge.defined(task) for task in tasks]
-    for chosen in (recipe.chosen_by, *_FALLBACKS):
+    for chosen in (recipe.schedule.chosen_by, *_FALLBACKS):
         if all(chosen in metrics for metrics in defined):
-            return dataclasses.replace(recipe, chosen_by=chosen)
+            return recipe.changed(chosen_by=chosen)
     raise ValueError(
         f"The validation lists have no label of one of the tasks {list(tasks)}, so no "
         "epoch can be chosen by them; give validation labels."
@@ -63,7 +62,7 @@ class Validation:
 
     def __init__(self, recipe: Recipe, network: JointNetwork, judge: ListJudge) -> None:
         self._judge = judge
-        self._chosen_by = recipe.chosen_by
+        self._chosen_by = recipe.schedule.chosen_by
         self._tasks = {n: recipe.nets[n].scores(n) for n in recipe.rankers}
         self._recalls = {n: _recall_of(network, n, judge) for n in recipe.recallers}
         nets = [recipe.nets[name] for name in recipe.rankers]
@@ -115,17 +114,13 @@ def _recall_of(
     network: JointNetwork, name: str, judge: ListJudge
 ) -> Callable[[], dict[str, float]]:
     """A function that judges a two-tower net as it is at the time of the call."""
-    if not isinstance(judge, CatalogueJudge):
-        raise ValueError(
-            f"Net {name!r} is trained for recall, which needs a CatalogueJudge: it "
-            f"ranks the whole catalogue; got {type(judge).__name__}."
-        )
-    if not judge.relevant.user.size:
+    whole = judge.over_catalogue(f"Net {name!r} for recall")
+    if not whole.relevant.user.size:
         raise ValueError(
             f"Net {name!r} is trained for recall, but no user of the validation part "
             "has a label above 0, so no epoch can be chosen."
         )
-    return functools.partial(judge.recall, recaller_of(network, name, judge.requests))
+    return functools.partial(whole.recall, recaller_of(network, name, judge.requests))
 
 
 def recaller_of(network: JointNetwork, name: str, requests: Requests) -> Recaller:

@@ -59,18 +59,13 @@ def evaluate(
     return {
         name: model.metrics(judge)
         if hasattr(model, "metrics")
-        else _of_catalogue(model, judge)
+        else _of_catalogue(model, judge.over_catalogue("A model of the catalogue"))
         for name, model in models.items()
     }
 
 
-def _of_catalogue(scores: Scores, judge: ListJudge) -> dict[str, float]:
+def _of_catalogue(scores: Scores, judge: CatalogueJudge) -> dict[str, float]:
     """The retrieval metrics of a model that scores all items for user numbers."""
-    if not isinstance(judge, CatalogueJudge):
-        raise ValueError(
-            "A model of the catalogue is judged over all items: make the problem with "
-            "`item=`, the column of the item."
-        )
     users = judge.requests.group[judge.first]
     top = top_k(
         lambda rows: scores(users[rows]), len(users), RECALL_CUT, seen=judge.seen

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import tensorflow as tf
 
-from tfdistill.data.spec import Feature, FeatureSpec
+from tfdistill.spec import Feature, FeatureSpec
 
 __all__ = ["Columns", "Encoding"]
 

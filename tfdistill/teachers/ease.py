@@ -10,10 +10,10 @@ from scipy import sparse
 from scipy.linalg import lapack
 
 from tfdistill.data.implicit import ImplicitFeedback
-from tfdistill.data.pair_set import PairSet
 from tfdistill.data.teacher_lists import RankedLists
 from tfdistill.identity import fingerprint
-from tfdistill.metrics.retrieval import Pairs, retrieval_ndcg, scored_top_k, top_k
+from tfdistill.metrics.retrieval import retrieval_ndcg, scored_top_k, top_k
+from tfdistill.pairs import Pairs
 
 __all__ = ["Ease", "tuned_ease"]
 
@@ -53,7 +53,7 @@ class Ease:
             is not one value for each pair.
 
     Example:
-        >>> pairs = PairSet([0, 0, 1], [0, 1, 1], num_items=3)
+        >>> pairs = Pairs([0, 0, 1], [0, 1, 1], num_items=3)
         >>> Ease(pairs, 2, l2=1.0)(np.array([1]))[0, 0].round(2)
         0.33
 
@@ -64,7 +64,7 @@ class Ease:
 
     def __init__(
         self,
-        pairs: PairSet,
+        pairs: Pairs,
         num_users: int,
         *,
         l2: float,
@@ -77,13 +77,14 @@ class Ease:
                 f"`l2` and `memory` must be above 0, received {l2!r} and {memory!r}. "
                 "Try 100 and 10."
             )
-        user, item = pairs.group, pairs.item
+        user, item = pairs.user, pairs.item
         if user.max(initial=-1) >= num_users:
             raise ValueError(
                 f"`pairs` must be about users below {num_users}, received "
                 f"{user.max()}. Renumber the users from 0."
             )
         self.l2, self.memory, self._recent = l2, memory, recent
+        self._seen = pairs
         shape = num_users, pairs.num_items
         given = np.ones(len(user)) if values is None else values
         self._x = sparse.csr_matrix((given.astype(np.float32), (user, item)), shape)
@@ -123,9 +124,8 @@ class Ease:
         Args:
             size: How many items of each user, 500 as a rule.
         """
-        user, item = self._x.nonzero()
-        seen = Pairs(user.astype(np.int64), item.astype(np.int64))
-        return RankedLists(*scored_top_k(self, self._x.shape[0], size, seen=seen))
+        users = self._x.shape[0]
+        return RankedLists(*scored_top_k(self, users, size, seen=self._seen))
 
     @property
     def fingerprint(self) -> str:
@@ -173,8 +173,8 @@ class Ease:
 
 
 def tuned_ease(
-    train: PairSet,
-    valid: PairSet,
+    train: Pairs,
+    valid: Pairs,
     num_users: int,
     penalties: Sequence[float] = (20.0, 80.0, 300.0, 1000.0),
     *,
@@ -195,18 +195,17 @@ def tuned_ease(
         The best model, and NDCG@10 over the whole catalogue by penalty.
 
     Example:
-        >>> train = PairSet([0, 0, 1, 2, 2], [0, 1, 1, 0, 2], num_items=12)
-        >>> valid = PairSet([1], [0], num_items=12)
+        >>> train = Pairs([0, 0, 1, 2, 2], [0, 1, 1, 0, 2], num_items=12)
+        >>> valid = Pairs([1], [0], num_items=12)
         >>> model, scores = tuned_ease(train, valid, 3, penalties=(1.0,))
         >>> model.l2, scores
         (1.0, {1.0: 1.0})
     """
-    seen, relevant = (Pairs(part.group, part.item) for part in (train, valid))
     found, best = {}, None
     for l2 in penalties:
         model = Ease(train, num_users, l2=l2, recent=recent, memory=memory)
-        top = top_k(model, num_users, 10, seen=seen)
-        found[l2] = retrieval_ndcg(top, relevant, 10).value
+        top = top_k(model, num_users, 10, seen=train)
+        found[l2] = retrieval_ndcg(top, valid, 10).value
         if found[l2] == max(found.values()):
             best = model
     if best is None:

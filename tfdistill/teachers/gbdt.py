@@ -13,10 +13,10 @@ import numpy as np
 
 from tfdistill.arrays import read_arrays
 from tfdistill.data.requests import Requests
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.documents import read
 from tfdistill.files import read_as, written_whole
 from tfdistill.identity import fingerprint
+from tfdistill.spec import FeatureSpec
 from tfdistill.teachers.columns import Columns, Encoding
 
 __all__ = ["GbdtTeacher"]
@@ -79,7 +79,7 @@ class GbdtTeacher:
         source: Where they come from, in words.
 
     Example:
-        >>> from tfdistill.data.spec import Feature, Table
+        >>> from tfdistill.spec import Feature, Table
         >>> rng = np.random.default_rng(0)
         >>> price = rng.normal(size=400).astype(np.float32)
         >>> requests = Requests(

@@ -9,15 +9,14 @@ import numpy as np
 import tensorflow as tf
 
 from tfdistill.data.implicit import ImplicitFeedback
-from tfdistill.data.pair_set import PairSet
 from tfdistill.data.recall_batches import RecallBatches
 from tfdistill.layers import SharedDot
 from tfdistill.losses import MinMax, RelevanceCrossEntropy
-from tfdistill.metrics.retrieval import Pairs, dot_scores, retrieval_ndcg, top_k
+from tfdistill.metrics.retrieval import dot_scores, retrieval_ndcg, top_k
+from tfdistill.pairs import Pairs
 from tfdistill.trainers import (
     Distiller,
     Evaluation,
-    LoggedTeacher,
     SubmodelCheckpoint,
     Transfer,
     fit,
@@ -47,7 +46,7 @@ class GraphEmbeddings(tf.keras.layers.Layer):
         `(query [B, d], candidates [B, L, d])`.
 
     Example:
-        >>> layer = GraphEmbeddings(PairSet([0, 1], [0, 1], 3), 2, dim=4)
+        >>> layer = GraphEmbeddings(Pairs([0, 1], [0, 1], 3), 2, dim=4)
         >>> query, candidates = layer((tf.constant([0]), tf.constant([[2, 1]])))
         >>> query.shape, candidates.shape
         (TensorShape([1, 4]), TensorShape([1, 2, 4]))
@@ -57,12 +56,12 @@ class GraphEmbeddings(tf.keras.layers.Layer):
     """
 
     def __init__(
-        self, pairs: PairSet, num_users: int, *, dim: int, depth: int = 2, **kwargs: Any
+        self, pairs: Pairs, num_users: int, *, dim: int, depth: int = 2, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self.num_users, self.dim, self.depth = num_users, dim, depth
         self.num_items = pairs.num_items
-        user, item = pairs.group, num_users + pairs.item
+        user, item = pairs.user, num_users + pairs.item
         degree = np.bincount(np.concatenate([user, item]))
         weight = 1.0 / np.sqrt(degree[user] * degree[item])
         edges = np.stack([np.r_[user, item], np.r_[item, user]], axis=1)
@@ -128,7 +127,7 @@ def lightgcn_vectors(
         `tfdistill.metrics.dot_scores`.
 
     Example:
-        >>> pairs = [PairSet([0, 1], items, 12) for items in ([0, 1], [1, 0], [2, 2])]
+        >>> pairs = [Pairs([0, 1], items, 12) for items in ([0, 1], [1, 0], [2, 2])]
         >>> data = ImplicitFeedback("mine", 2, *pairs)
         >>> import tempfile
         >>> users, items = lightgcn_vectors(
@@ -144,11 +143,8 @@ def lightgcn_vectors(
     scores = SharedDot(shared)(vectors((user, item)))
     model = tf.keras.Model({"user_id": user, "item_id": item}, {"score": scores})
     softmax = RelevanceCrossEntropy(MinMax(top=1.0))
-    trained = Distiller(
-        model,
-        [Transfer("labels", "label", "score", softmax)],
-        teacher=LoggedTeacher({"label": "label"}),
-    )
+    labels = Transfer("labels", None, "score", softmax, labels="score", weights="score")
+    trained = Distiller(model, [labels])
     trained.compile(tf.keras.optimizers.Adam(learning_rate))
     batches = RecallBatches(
         data.users,
@@ -156,17 +152,17 @@ def lightgcn_vectors(
         data.train,
         batch_size=batch_size,
         shared=shared,
+        output="score",
         seed=seed,
     )
-    seen, relevant = (Pairs(part.group, part.item) for part in (data.train, data.valid))
 
     def propagated() -> tuple[np.ndarray, np.ndarray]:
         users, items = vectors.propagated()
         return users.numpy(), items.numpy()
 
     def validate() -> dict[str, float]:
-        top = top_k(dot_scores(*propagated()), data.num_users, 10, seen=seen)
-        return {"ndcg@10": retrieval_ndcg(top, relevant, 10).value}
+        top = top_k(dot_scores(*propagated()), data.num_users, 10, seen=data.train)
+        return {"ndcg@10": retrieval_ndcg(top, data.valid, 10).value}
 
     path = directory / "lightgcn.weights.h5"
     best = SubmodelCheckpoint(model, path, monitor="val_ndcg@10", mode="max")

@@ -10,7 +10,7 @@ from tfdistill.trainers.distiller import Distiller
 from tfdistill.trainers.existing import distill
 from tfdistill.trainers.fit import fit
 from tfdistill.trainers.teachers import EnsembleTeacher, FrozenTeacher, LoggedTeacher
-from tfdistill.trainers.transfer import Schedule, Transfer
+from tfdistill.trainers.transfer import Transfer, Weight
 
 __all__ = [
     "Derived",
@@ -20,11 +20,11 @@ __all__ = [
     "FrozenTeacher",
     "Kept",
     "LoggedTeacher",
-    "Schedule",
     "SubmodelCheckpoint",
     "SubmodelEarlyStopping",
     "Survival",
     "Transfer",
+    "Weight",
     "distill",
     "fit",
 ]

@@ -326,9 +326,9 @@ class Distiller(_keras_fit.BuiltModel, tf.keras.Model):
                     f"{found} a signal of the teacher and an output of the network; "
                     f"signals: {sorted(taught)}, outputs: {outputs}."
                 )
-            if transfer.hint_gradient and transfer.source in taught:
+            if transfer.teacher_gradient and transfer.source in taught:
                 raise ValueError(
-                    f"Transfer {transfer.name!r}: hint_gradient=True needs a source "
+                    f"Transfer {transfer.name!r}: teacher_gradient=True needs a source "
                     "that is trained, an output of the network; "
                     f"{transfer.source!r} comes from a teacher that is not."
                 )

@@ -14,9 +14,9 @@ from tfdistill.identity import described
 from tfdistill.losses.base import DistillationLoss
 from tfdistill.types import TensorDict
 
-__all__ = ["Schedule", "Transfer"]
+__all__ = ["Transfer", "Weight"]
 
-Schedule = Union[float, Callable[[tf.Tensor], tf.Tensor]]
+Weight = Union[float, Callable[[tf.Tensor], tf.Tensor]]
 """A constant, or a function of the step such as a Keras learning rate schedule."""
 
 _ASKED = (0, 1, 10, 100, 1_000, 10_000, 100_000)
@@ -51,7 +51,7 @@ class Transfer:
         inputs: For further keywords of the loss, the keys of the features.
         overrides: For arguments of the loss that follow a schedule (such as the
             temperature), the schedules.
-        hint_gradient: Whether the gradient reaches a source of the network too.
+        teacher_gradient: Whether the gradient reaches a source of the network too.
 
     Example:
         >>> from tfdistill.losses import SigmoidSoftLabel
@@ -69,14 +69,14 @@ class Transfer:
     source: str | None
     target: str
     loss: DistillationLoss
-    weight: Schedule = 1.0
+    weight: Weight = 1.0
     mask: str | None = None
     without: str | None = None
     weights: str | None = None
     labels: str | None = None
     inputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    overrides: Mapping[str, Schedule] = dataclasses.field(default_factory=dict)
-    hint_gradient: bool = False
+    overrides: Mapping[str, Weight] = dataclasses.field(default_factory=dict)
+    teacher_gradient: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.loss, DistillationLoss):
@@ -195,7 +195,7 @@ class Transfer:
             labels=given,
             mask=functools.reduce(tf.logical_and, masks) if masks else None,
             weights=self.weights and self._find_weights(weights, features),
-            teacher_gradient=self.hint_gradient or None,
+            teacher_gradient=self.teacher_gradient or None,
             **found,
             **scheduled,
         )
@@ -219,14 +219,14 @@ class Transfer:
         return batch[key]
 
 
-def _schedule(schedule: Schedule) -> Any:
+def _schedule(schedule: Weight) -> Any:
     """A number, the settings of a schedule, or the values of a function."""
     if not callable(schedule) or hasattr(schedule, "get_config"):
         return described(schedule)
     return {f"at {step}": float(at_step(schedule, step)) for step in _ASKED}
 
 
-def at_step(schedule: Schedule, step: Any) -> tf.Tensor:
+def at_step(schedule: Weight, step: Any) -> tf.Tensor:
     """Returns the float32 value of a constant or of a schedule at a step.
 
     Args:

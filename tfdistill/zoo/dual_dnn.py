@@ -12,7 +12,6 @@ MovieLens-1M, 5 seeds, before fine-tuning: no measurable gain at this size:
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 from tfdistill.losses import Hint, SigmoidSoftLabel
@@ -69,13 +68,11 @@ def recipe(
     on_the_fly = pair_transfer(
         "fine_soft", "teacher", "fine", SigmoidSoftLabel(), weight=soft
     )
-    return dataclasses.replace(
-        pair.recipe,
+    return pair.recipe.changed(
         transfers=(on_the_fly, *transfers),
         loss_weights={"fine": hard},
         hints=hints,
-        booster="teacher",
-        shared_gradient="booster_only",
+        blocked=("fine",),
         representation=representation,
     )
 
@@ -94,9 +91,8 @@ def fine_tuned(
         frozen_tables: Whether the tables stay as they are.
         epochs: Passes over the window.
     """
-    return dataclasses.replace(
-        trained.only("fine"),
+    return trained.only("fine").changed(
         frozen_tables=frozen_tables,
         epochs=epochs,
-        learning_rate=trained.learning_rate / 4,
+        learning_rate=trained.schedule.learning_rate / 4,
     )

@@ -1,6 +1,6 @@
 """An ensemble of large rankers teaches one small DNN: the cost of one, more than one.
 
-Run: `run(two_stage(pair), teachers(pair), spec, train, ListJudge(valid), directory)`;
+Run: `run(two_stage(pair), teachers(pair), problem, directory)`;
 the cost of its teachers and of one student.
 
 MovieLens-1M, 5 seeds, mean of the logits. A DCN-v2 and boosted trees err in different
@@ -15,7 +15,6 @@ ways; under both, a DNN of a third of the DCN-v2's parameters passes it:
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +24,6 @@ import tensorflow as tf
 
 from tfdistill.data.batching import RequestBatches
 from tfdistill.data.requests import Requests
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.identity import fingerprint
 from tfdistill.losses import SigmoidCrossEntropy
 from tfdistill.models import (
@@ -38,10 +36,11 @@ from tfdistill.models import (
     gated_ensemble,
 )
 from tfdistill.optimizers import LazyAdam
-from tfdistill.study.judge import ListJudge
+from tfdistill.spec import FeatureSpec
+from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe
 from tfdistill.study.trained import TrainedNet, TrainedRanker
-from tfdistill.study.training import train
+from tfdistill.study.ways import train
 from tfdistill.trainers import Distiller, FrozenTeacher, fit
 from tfdistill.zoo.ranking_pair import Pair, rankers
 
@@ -75,8 +74,7 @@ def teachers(
         representation: A projection of the features above the tables.
     """
     return {
-        name: dataclasses.replace(
-            rankers({name: Net(architecture, pair.teacher.features)}),
+        name: rankers({name: Net(architecture, pair.teacher.features)}).changed(
             representation=representation,
         )
         for name, architecture in architectures.items()
@@ -86,9 +84,7 @@ def teachers(
 def run(
     student: Recipe,
     teachers: Mapping[str, Recipe],
-    spec: FeatureSpec,
-    requests: Requests,
-    judge: ListJudge,
+    problem: Problem,
     directory: Path,
     *,
     gate_on: Requests | None = None,
@@ -104,9 +100,7 @@ def run(
         student: Of a teacher with the signal `"score"`, such as
             `ranking_pair.two_stage(pair)` or `ranking_pair.auxiliary_head(pair)`.
         teachers: A recipe of one net for each teacher, such as `teachers(pair)`.
-        spec: The features.
-        requests: The training requests.
-        judge: Validation; it chooses the epoch of each net.
+        problem: The data.
         directory: Where checkpoints are kept; a run that was killed goes on.
         gate_on: Requests whose labels train the gate, best some that no teacher was
             trained on. It learns for as many epochs as the student.
@@ -130,13 +124,15 @@ def run(
             "ensemble_to_dnn: each teacher needs a recipe of one net and a name of its "
             f"own; the names {taken} are taken and {several} have several nets."
         )
-    train_one = functools.partial(train, spec=spec, requests=requests, judge=judge)
+    train_one = functools.partial(train, problem=problem)
     trained: dict[str, TrainedNet] = {}
     for place, (name, recipe) in enumerate(teachers.items(), seed * len(teachers)):
         nets = train_one(recipe, directory=directory / name, seed=place)
         (trained[name],) = nets.values()
     models = [model for net in trained.values() for model in net.models.values()]
-    ensemble = _gated(models, spec, student, gate_on, directory / "ensemble", seed)
+    ensemble = _gated(
+        models, problem.spec, student, gate_on, directory / "ensemble", seed
+    )
     students = train_one(
         student,
         directory=directory / "student",
@@ -161,16 +157,20 @@ def _gated(
         return TrainedRanker({"ensemble": ensemble}, spec, {})
     distiller = Distiller(ensemble)
     distiller.compile(
-        LazyAdam(student.learning_rate), loss={"ensemble": SigmoidCrossEntropy()}
+        LazyAdam(student.schedule.learning_rate),
+        loss={"ensemble": SigmoidCrossEntropy()},
     )
     batches = RequestBatches(
-        requests, batch_size=student.batch_size, seed=seed, outputs=("ensemble",)
+        requests,
+        batch_size=student.schedule.batch_size,
+        seed=seed,
+        outputs=("ensemble",),
     )
     history = fit(
         distiller,
         batches,
         steps_per_epoch=batches.steps_per_epoch,
-        epochs=student.epochs,
+        epochs=student.schedule.epochs,
         backup_dir=directory,
         config={
             "seed": seed,

@@ -22,20 +22,15 @@ teacher here, coarse and fine ranking do:
 
 from __future__ import annotations
 
-import dataclasses
-
 import tensorflow as tf
 
 from tfdistill.losses import Hint, ListSoftmaxKL, SigmoidSoftLabel
 from tfdistill.models import CoarseTwoTower, DcnV2, Dnn, Net, TwoTower
-from tfdistill.study.recipe import Recipe
+from tfdistill.study.recipe import Recipe, Schedule, Terms
 from tfdistill.trainers import Transfer
 from tfdistill.zoo.recall_from_logits import softmax_transfer
 
-__all__ = ["STAGES", "alone", "joint"]
-
-STAGES = ("recall", "coarse", "fine")
-"""The students, in the order in which a request passes them."""
+__all__ = ["joint"]
 
 TUNING = (
     "The same 4 trials for the joint network and for each student alone, on seed 0 and "
@@ -45,8 +40,6 @@ TUNING = (
 
 ITEM = ("item_id", "year", "genres")
 PROFILE = ("age", "gender", "occupation")
-
-_ALONE_L2 = {"recall": 1e-4, "coarse": 0.0, "fine": 1e-4}
 
 NETS = {
     "teacher": Net(
@@ -68,60 +61,47 @@ def joint(tiny: bool = False) -> Recipe:
     """Returns the recipe that trains the teacher and the three students in one fit."""
     warm_up = tf.keras.optimizers.schedules.PolynomialDecay(0.0, 200, 1.0)
     recipe = Recipe(
-        nets=NETS,
-        transfers=(
-            softmax_transfer("recall"),
-            Transfer(
-                "recall_list",
-                "teacher",
-                "recall",
-                ListSoftmaxKL(temperature=1.0),
-                weight=warm_up,
-                mask="mask",
+        NETS,
+        terms=Terms(
+            transfers=(
+                softmax_transfer("recall"),
+                Transfer(
+                    "recall_list",
+                    "teacher",
+                    "recall",
+                    ListSoftmaxKL(temperature=1.0),
+                    weight=warm_up,
+                    mask="mask",
+                ),
+                Transfer(
+                    "coarse_soft",
+                    "teacher",
+                    "coarse",
+                    SigmoidSoftLabel(),
+                    weight=warm_up,
+                    mask="mask",
+                ),
+                Transfer(
+                    "fine_soft",
+                    "teacher",
+                    "fine",
+                    SigmoidSoftLabel(),
+                    weight=warm_up,
+                    mask="mask",
+                ),
+                Transfer(
+                    "fine_hint",
+                    "teacher_hidden",
+                    "fine_hidden_hint",
+                    Hint(),
+                    weight=0.001,
+                    mask="mask",
+                ),
             ),
-            Transfer(
-                "coarse_soft",
-                "teacher",
-                "coarse",
-                SigmoidSoftLabel(),
-                weight=warm_up,
-                mask="mask",
-            ),
-            Transfer(
-                "fine_soft",
-                "teacher",
-                "fine",
-                SigmoidSoftLabel(),
-                weight=warm_up,
-                mask="mask",
-            ),
-            Transfer(
-                "fine_hint",
-                "teacher_hidden",
-                "fine_hidden_hint",
-                Hint(),
-                weight=0.001,
-                mask="mask",
-            ),
+            loss_weights={"coarse": 0.3, "fine": 0.3},
+            hints=(("fine_hidden", "teacher_hidden"),),
         ),
-        loss_weights={"coarse": 0.3, "fine": 0.3},
-        hints=(("fine_hidden", "teacher_hidden"),),
-        booster="teacher",
-        epochs=20,
-        learning_rate=3e-3,
-        rows_l2=1e-4,
+        schedule=Schedule(epochs=20, learning_rate=3e-3, rows_l2=1e-4),
+        alone={"coarse": {"rows_l2": 0.0}},
     )
-    return dataclasses.replace(recipe, epochs=2) if tiny else recipe
-
-
-def alone(stage: str, tiny: bool = False) -> Recipe:
-    """Returns the recipe of one student without a teacher: the baseline.
-
-    Architecture, features, widths, steps, batches and the way of choosing the epoch are
-    those of `joint`; the tables are its own, and so is the best of as many trials.
-
-    Args:
-        stage: One of `STAGES`.
-        tiny: Whether to train for as long as `joint(tiny=True)`.
-    """
-    return dataclasses.replace(joint(tiny).only(stage), rows_l2=_ALONE_L2[stage])
+    return recipe.changed(epochs=2) if tiny else recipe

@@ -15,12 +15,11 @@ labels), whose teacher loses when both are trained at once; train it first:
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.losses import DistillationLoss, SigmoidSoftLabel
 from tfdistill.models import Mmoe, Net
+from tfdistill.spec import FeatureSpec
 from tfdistill.study.recipe import Recipe
 from tfdistill.zoo.ranking_pair import Pair, pair_transfer
 
@@ -90,8 +89,7 @@ def recipe(
         )
         for output, task in outputs.items()
     ]
-    return dataclasses.replace(
-        pair.recipe,
+    return pair.recipe.changed(
         transfers=tuple(transfers),
         loss_weights={output: hard.get(task, 0.3) for output, task in outputs.items()},
     )

@@ -13,8 +13,6 @@ the teacher is closed, and the teacher hardly loses by training beside its stude
 
 from __future__ import annotations
 
-import dataclasses
-
 import tensorflow as tf
 
 from tfdistill.losses import SigmoidSoftLabel
@@ -51,8 +49,7 @@ def recipe(
     transfer = pair_transfer(
         "coarse_soft", "teacher", "coarse", SigmoidSoftLabel(), weight=schedule
     )
-    return dataclasses.replace(
-        rankers({"teacher": teacher, "coarse": coarse}),
+    return rankers({"teacher": teacher, "coarse": coarse}).changed(
         transfers=(transfer,),
         loss_weights={"coarse": 1 - weight},
     )

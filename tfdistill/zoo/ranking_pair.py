@@ -22,11 +22,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Mapping
 
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.losses import DistillationLoss, Hint, SigmoidSoftLabel
 from tfdistill.models import DcnV2, Dnn, Net
-from tfdistill.study.recipe import Recipe
-from tfdistill.trainers import Schedule, Transfer
+from tfdistill.spec import FeatureSpec
+from tfdistill.study.recipe import Recipe, Schedule
+from tfdistill.trainers import Transfer, Weight
 
 __all__ = [
     "Pair",
@@ -89,8 +89,7 @@ def joint(pair: Pair) -> Recipe:
     hint = pair_transfer(
         "fine_hint", "teacher_hidden", "fine_hidden_hint", Hint(), weight=1e-3
     )
-    return dataclasses.replace(
-        pair.recipe,
+    return pair.recipe.changed(
         transfers=(soft, hint),
         loss_weights={"fine": 0.3},
         hints=(("fine_hidden", "teacher_hidden"),),
@@ -122,12 +121,13 @@ def two_stage(
     weight: float = 1.0,
     hard: float = 0.3,
     unlabelled: int = 0,
+    stored: str | None = None,
 ) -> Recipe:
     """Returns the recipe of the student under a trained teacher: the second stage.
 
     Give `train` a teacher with the signal `"score"`, such as
-    `FrozenTeacher(model, {"score": "teacher"})` or, for scores that were stored with
-    the requests, `LoggedTeacher({"score": "gbdt"})`.
+    `FrozenTeacher(model, {"score": "teacher"})`, or say where the requests have its
+    scores.
 
     Args:
         pair: The two nets.
@@ -137,17 +137,17 @@ def two_stage(
         hard: Weight of the labels; 0 where the student lacks features of the teacher
             and the labels would teach it what it can't know.
         unlabelled: Drawn pairs per request that only the teacher scores (UKDSL,
-            arXiv:2502.06834); a logged teacher has no score for them.
+            arXiv:2502.06834); stored scores have none for them.
+        stored: Name of the teacher's scores, among those of the requests.
     """
-    transfer = pair_transfer(
-        "fine_soft", "score", "fine", loss or SigmoidSoftLabel(), weight=weight
-    )
-    return dataclasses.replace(
-        alone(pair),
+    loss, source = loss or SigmoidSoftLabel(), stored or "score"
+    transfer = pair_transfer("fine_soft", source, "fine", loss, weight=weight)
+    return alone(pair).changed(
         transfers=(transfer,),
         loss_weights={"fine": hard},
         negatives=unlabelled,
         label_negatives=False,
+        stored=(stored,) if stored else (),
     )
 
 
@@ -170,7 +170,7 @@ def auxiliary_head(
     transfer = pair_transfer(
         "fine_soft", "score", "fine_aux", loss or SigmoidSoftLabel(), weight=weight
     )
-    return dataclasses.replace(alone(pair), transfers=(transfer,), auxiliary=("fine",))
+    return alone(pair).changed(transfers=(transfer,), auxiliary=("fine",))
 
 
 def rankers(nets: Mapping[str, Net]) -> Recipe:
@@ -179,7 +179,10 @@ def rankers(nets: Mapping[str, Net]) -> Recipe:
     Args:
         nets: The nets by name; there is no transfer between them yet.
     """
-    return Recipe(nets, epochs=10, negatives=0, learning_rate=2e-3, rows_l2=1e-4)
+    return Recipe(
+        nets,
+        schedule=Schedule(epochs=10, negatives=0, learning_rate=2e-3, rows_l2=1e-4),
+    )
 
 
 def pair_transfer(
@@ -188,8 +191,8 @@ def pair_transfer(
     target: str,
     loss: DistillationLoss,
     *,
-    weight: Schedule = 1.0,
-    hint_gradient: bool = False,
+    weight: Weight = 1.0,
+    teacher_gradient: bool = False,
 ) -> Transfer:
     """Returns a transfer on all unmasked pairs, labelled or not, by their weight.
 
@@ -199,7 +202,7 @@ def pair_transfer(
         target: As for `Transfer`.
         loss: As for `Transfer`.
         weight: As for `Transfer`.
-        hint_gradient: As for `Transfer`.
+        teacher_gradient: As for `Transfer`.
     """
     return Transfer(
         name,
@@ -209,5 +212,5 @@ def pair_transfer(
         weight=weight,
         mask="mask",
         weights="pair_weight",
-        hint_gradient=hint_gradient,
+        teacher_gradient=teacher_gradient,
     )

@@ -22,11 +22,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
-from tfdistill.data.implicit import ImplicitFeedback
 from tfdistill.data.recall_batches import RecallBatches
 from tfdistill.data.samplers import rank_weights, with_perplexity
 from tfdistill.data.teacher_lists import RankedLists, TeacherLists
@@ -46,42 +44,25 @@ from tfdistill.losses import (
 )
 from tfdistill.models import Net, TwoTower
 from tfdistill.study.problem import Problem
-from tfdistill.study.recipe import Recipe
-from tfdistill.trainers import LoggedTeacher, Transfer
+from tfdistill.study.recipe import Recipe, Schedule, Terms
+from tfdistill.trainers import Transfer
 
 __all__ = [
     "BASES",
     "FORMS",
-    "LABELS",
-    "SIGNALS",
     "STUDENT",
-    "VECTORS",
     "Base",
     "Form",
     "alone",
-    "hinted",
-    "list_batches",
+    "ListSource",
     "list_student",
     "matrix_factorisation",
-    "recipe",
 ]
 
 STUDENT = "recall"
 """Name of the student."""
 
-LABELS = LoggedTeacher({"label": "label"})
-"""What a student alone learns from: the labels in its batches."""
-
-SIGNALS = LoggedTeacher({"label": "label", "list_score": "list_score"})
-"""What a taught student learns from: the labels and the lists in its batches."""
-
 _SIDES = ("query", "item")
-
-VECTORS = LoggedTeacher(
-    {**SIGNALS.keys, **{f"{s}_vector": f"{s}_vector" for s in _SIDES}}
-)
-"""What a hinted student learns from: the teacher's vectors, too."""
-
 
 PASSES = 10
 """Passes over the users in an epoch of these recipes."""
@@ -158,6 +139,81 @@ FORMS: Mapping[str, Form] = {
 """The forms that docs/recall.md compares; start with `"RRD"`."""
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class ListSource:
+    """Makes the batches of a problem's interactions: lists are drawn anew for each.
+
+    Args:
+        form: How a student learns from a list; None for one alone.
+        lists: The teacher's best unseen items; at least the form's K of each user, and
+            what the K are drawn from.
+        vectors: A teacher's `[U, D]` and `[I, D]`, for hints; each side is scaled to a
+            mean square length of 1.
+
+    Example:
+        >>> from tfdistill.pairs import Pairs
+        >>> pairs = [Pairs([0, 1], items, 9) for items in ([0, 1], [1, 0], [2, 2])]
+        >>> problem = Problem.from_feedback(ImplicitFeedback("mine", 2, *pairs))
+        >>> form = Form((PlackettLuce(topk=2),), interesting=2, base=Base(BPR(), 2, 1))
+        >>> lists = RankedLists(np.array([[3, 4], [5, 6]]), np.zeros([2, 2]))
+        >>> recipe = list_student(lists, form)
+        >>> x, _, _ = next(iter(recipe.source(problem, recipe, 0)()))
+        >>> x["list_score"].numpy()[0, -4:-2]
+        array([2., 1.], dtype=float32)
+    """
+
+    form: Form | None = None
+    lists: RankedLists | None = None
+    vectors: tuple[np.ndarray, np.ndarray] | None = None
+
+    def __call__(self, problem: Problem, recipe: Recipe, seed: int) -> RecallBatches:
+        """Returns the batches of a recipe.
+
+        Args:
+            problem: Of interactions.
+            recipe: From `alone` or `list_student`.
+            seed: Seed of the order and of the draws.
+        """
+        data = problem.interactions
+        users, items = data.users, data.items
+        if self.vectors is not None:
+            users, items = (
+                {**features, f"{side}_vector": _scaled(rows)}
+                for side, features, rows in zip(_SIDES, (users, items), self.vectors)
+            )
+        return RecallBatches(
+            users,
+            items,
+            data.train,
+            batch_size=recipe.schedule.batch_size,
+            shared=recipe.schedule.negatives,
+            passes=PASSES,
+            lists=self._drawn(data.num_items, seed),
+            seed=seed,
+        )
+
+    def _drawn(self, num_items: int, seed: int) -> TeacherLists | None:
+        """The lists as batches draw from them."""
+        form, lists = self.form, self.lists
+        if form is None or lists is None:
+            return None
+        width = lists.items.shape[1]
+        return TeacherLists(
+            lists.items,
+            num_items,
+            interesting=form.interesting,
+            weights=form.decay and rank_weights(width, decay=form.decay),
+            scores=form.perplexity and with_perplexity(lists.scores, form.perplexity),
+            seed=seed,
+        )
+
+
+def _scaled(vectors: np.ndarray) -> np.ndarray:
+    """Vectors of a mean square length of 1."""
+    scale = np.sqrt(np.mean(np.sum(vectors**2, axis=1)))
+    return (vectors / scale).astype(np.float32)
+
+
 def matrix_factorisation(shared: int = BASES["softmax"].shared) -> Net:
     """Returns a net that knows nothing of users and items but their numbers.
 
@@ -173,82 +229,60 @@ def matrix_factorisation(shared: int = BASES["softmax"].shared) -> Net:
 
 
 def alone(net: Net, base: Base = BASES["softmax"]) -> Recipe:
-    """Returns the recipe of a student without a teacher, under `LABELS`: the baseline.
+    """Returns the recipe of a student without a teacher: the baseline.
 
     Args:
-        net: A net for recall of `TwoTower(shared=base.shared)`, of any features.
+        net: A net for recall of `TwoTower(shared=base.shared)`.
         base: The loss on the labels.
 
     Example:
-        >>> [t.name for t in alone(matrix_factorisation()).transfers]
+        >>> [t.name for t in alone(matrix_factorisation()).terms.transfers]
         ['labels']
     """
     net.require("recall", "recall_from_lists")
     return Recipe(
-        nets={STUDENT: net},
-        transfers=(Transfer("labels", "label", STUDENT, base.loss),),
-        epochs=15,
-        batch_size=base.batch_size,
-        negatives=base.shared,
-        learning_rate=1e-1,
-        annealed=True,
-        rows_l2=3e-4,
+        {STUDENT: net},
+        terms=Terms(
+            transfers=(
+                Transfer(
+                    "labels", None, STUDENT, base.loss, labels=STUDENT, weights=STUDENT
+                ),
+            )
+        ),
+        schedule=Schedule(
+            epochs=15,
+            batch_size=base.batch_size,
+            negatives=base.shared,
+            learning_rate=1e-1,
+            annealed=True,
+            rows_l2=3e-4,
+        ),
+        source=ListSource(),
     )
-
-
-def recipe(net: Net, form: Form = FORMS["RRD"]) -> Recipe:
-    """Returns the recipe of a student of ranking lists, under `SIGNALS`.
-
-    `L = L_labels + weight * sum of L_form(list and drawn items)`.
-
-    Args:
-        net: A net for recall of `TwoTower(shared=form.base.shared)`, of any features.
-        form: How it learns from a list.
-
-    Example:
-        >>> [t.name for t in recipe(matrix_factorisation()).transfers]
-        ['labels', 'lists_0']
-    """
-    plain = alone(net, form.base)
-    lists = (
-        Transfer(f"lists_{number}", "list_score", STUDENT, loss, form.weight)
-        for number, loss in enumerate(form.losses)
-    )
-    return dataclasses.replace(  # a list leaves less to fit by heart
-        plain, transfers=(*plain.transfers, *lists), rows_l2=1e-4
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class ListSource:
-    """Makes the batches of a problem's interactions with a teacher's lists.
-
-    Args:
-        form: The form of the recipe.
-        lists: The lists.
-    """
-
-    form: Form
-    lists: RankedLists
-
-    def __call__(self, problem: Problem, recipe: Recipe, seed: int) -> RecallBatches:
-        """Returns the batches."""
-        data, lists = problem.interactions, self.lists
-        return list_batches(
-            data, recipe, self.form, lists.items, lists.scores, seed=seed
-        )
 
 
 def list_student(
-    lists: RankedLists, form: Form | str = "RRD", *, net: Net | None = None
+    lists: RankedLists,
+    form: Form | str = "RRD",
+    *,
+    net: Net | None = None,
+    vectors: tuple[np.ndarray, np.ndarray] | None = None,
+    hint: float = 1.0,
 ) -> Recipe:
     """Returns the recipe of a recall student that is taught by a teacher's lists.
+
+    `L = L_labels + weight * sum of L_form(list and drawn items)`, and with `vectors`
+    `+ hint * (1/2 ||W_u q_s - q_t||^2 + 1/2 ||W_i v_s - v_t||^2)`: lists teach what
+    comes first, vectors how users and items lie to each other. The projections `W` are
+    not served.
 
     Args:
         lists: The teacher's, such as `Ease.tuned(problem.interactions).lists(500)`.
         form: How it learns from a list, or its name in `FORMS`.
         net: A net for recall of `TwoTower(shared=form.base.shared)`; by default one
             that knows nothing but ids.
+        vectors: Of a two-tower teacher, `[U, D]` and `[I, D]`.
+        hint: Weight of each side's hint.
 
     Returns:
         What `train(recipe, problem, directory)` takes, for a problem of interactions;
@@ -256,114 +290,33 @@ def list_student(
 
     Example:
         >>> lists = RankedLists(np.array([[3, 4]]), np.array([[2.0, 1.0]]))
-        >>> list_student(lists).students
-        ('recall',)
+        >>> recipe = list_student(lists, vectors=(np.ones([1, 8]), np.ones([5, 8])))
+        >>> [transfer.name for transfer in recipe.terms.transfers]
+        ['labels', 'lists_0', 'query_hint', 'item_hint']
+
+    Reference:
+        Kang et al., DE-RRD, CIKM 2020, arXiv:2012.04357, for lists; Romero et al.,
+        FitNets, arXiv:1412.6550, for hints.
     """
     if isinstance(form, str):
         if form not in FORMS:
             raise ValueError(f"form must be one of {list(FORMS)}, got {form!r}.")
         form = FORMS[form]
-    made = recipe(net or matrix_factorisation(form.base.shared), form)
-    return dataclasses.replace(
-        made, source=ListSource(form, lists), logged=SIGNALS, hard=("labels",)
+    plain = alone(net or matrix_factorisation(form.base.shared), form.base)
+    taught = (
+        Transfer(f"lists_{number}", "list_score", STUDENT, loss, form.weight)
+        for number, loss in enumerate(form.losses)
     )
-
-
-def hinted(recipe: Recipe, width: int, *, weight: float = 1.0) -> Recipe:
-    """Returns the recipe of a student that also learns a teacher's vectors.
-
-    `L + weight * (1/2 ||W_u q_s - q_t||^2 + 1/2 ||W_i v_s - v_t||^2)`, under `VECTORS`
-    and batches with `vectors`. The projections `W` are not served. Use it under a
-    two-tower teacher: lists teach what comes first, vectors how users and items lie to
-    each other.
-
-    Args:
-        recipe: From `recipe`.
-        width: Of the teacher's vectors.
-        weight: Of both hints.
-
-    Example:
-        >>> [t.name for t in hinted(recipe(matrix_factorisation()), 64).transfers]
-        ['labels', 'lists_0', 'query_hint', 'item_hint']
-
-    Reference:
-        Romero et al., FitNets, arXiv:1412.6550; Kang et al., DE-RRD, arXiv:2012.04357.
-    """
-    hints = tuple((f"{STUDENT}_{side}", width) for side in _SIDES)
-    transfers = (
-        Transfer(f"{side}_hint", f"{side}_vector", f"{output}_hint", Hint(), weight)
-        for side, (output, _) in zip(_SIDES, hints)
+    hints = {f"{side}_vector": f"{STUDENT}_{side}" for side in _SIDES if vectors}
+    hinted = (
+        Transfer(f"{side}_hint", vector, f"{output}_hint", Hint(), hint)
+        for side, (vector, output) in zip(_SIDES, hints.items())
     )
-    return dataclasses.replace(
-        recipe, hints=hints, transfers=(*recipe.transfers, *transfers)
+    widths = (part.shape[1] for part in vectors or ())
+    return plain.changed(
+        transfers=(*plain.terms.transfers, *taught, *hinted),
+        hints=tuple(zip(hints.values(), widths)),
+        stored=("list_score", *hints),
+        rows_l2=1e-4,  # a list leaves less for a student to memorise
+        source=ListSource(form, lists, vectors),
     )
-
-
-def list_batches(
-    data: ImplicitFeedback,
-    recipe: Recipe,
-    form: Form | None = None,
-    head: Any = None,
-    scores: Any = None,
-    *,
-    vectors: tuple[np.ndarray, np.ndarray] | None = None,
-    seed: int = 0,
-) -> RecallBatches:
-    """Returns the batches of a recipe: lists are drawn anew for each.
-
-    Args:
-        data: The training pairs.
-        recipe: From `alone` or `recipe`.
-        form: The form of the recipe; None for a student alone.
-        head: int `[U, M]`, the teacher's best unseen items, from `scored_top_k`; M is
-            at least the form's K, and what the K are drawn from.
-        scores: float `[U, M]`, their scores, for a form with a perplexity.
-        vectors: A teacher's `[U, D]` and `[I, D]`, for a recipe from `hinted`; each
-            side is scaled to a mean square length of 1.
-        seed: Seed of the order and of the draws.
-
-    Example:
-        >>> from tfdistill.data import PairSet
-        >>> pairs = [PairSet([0, 1], items, 9) for items in ([0, 1], [1, 0], [2, 2])]
-        >>> data = ImplicitFeedback("mine", 2, *pairs)
-        >>> form = Form((PlackettLuce(topk=2),), interesting=2, base=Base(BPR(), 2, 1))
-        >>> recipe_ = recipe(matrix_factorisation(shared=1), form)
-        >>> batches = list_batches(data, recipe_, form, [[3, 4], [5, 6]])
-        >>> x, _, _ = next(iter(batches()))
-        >>> x["list_score"].numpy()[0, -4:-2]
-        array([2., 1.], dtype=float32)
-    """
-    lists = None
-    if form is not None:
-        head = np.asarray(head)
-        width = head.shape[1]
-        lists = TeacherLists(
-            head,
-            data.num_items,
-            interesting=form.interesting,
-            weights=form.decay and rank_weights(width, decay=form.decay),
-            scores=form.perplexity and with_perplexity(scores, form.perplexity),
-            seed=seed,
-        )
-    users, items = data.users, data.items
-    if vectors is not None:
-        users, items = (
-            {**features, f"{side}_vector": _scaled(rows)}
-            for side, features, rows in zip(_SIDES, (users, items), vectors)
-        )
-    return RecallBatches(
-        users,
-        items,
-        data.train,
-        batch_size=recipe.batch_size,
-        shared=recipe.negatives,
-        passes=PASSES,
-        lists=lists,
-        seed=seed,
-    )
-
-
-def _scaled(vectors: np.ndarray) -> np.ndarray:
-    """Vectors of a mean square length of 1."""
-    scale = np.sqrt(np.mean(np.sum(vectors**2, axis=1)))
-    return (vectors / scale).astype(np.float32)

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 from tfdistill.losses import DistillationLoss, InBatchSoftmax, ListSoftmaxKL
 from tfdistill.models import Net
-from tfdistill.study.recipe import Recipe
-from tfdistill.trainers import Schedule, Transfer
+from tfdistill.study.recipe import Recipe, Schedule, Terms
+from tfdistill.trainers import Transfer, Weight
 from tfdistill.zoo.ranking_pair import pair_transfer
 
 __all__ = ["recipe", "softmax_transfer"]
 
 
 def softmax_transfer(
-    name: str, weight: Schedule = 1.0, *, every: bool = False
+    name: str, weight: Weight = 1.0, *, every: bool = False
 ) -> Transfer:
     """Returns the hard loss of a recall net: a softmax over the batch's candidates.
 
@@ -48,7 +48,7 @@ def recipe(
     net: Net,
     loss: DistillationLoss | None = None,
     *,
-    weight: Schedule = 1.0,
+    weight: Weight = 1.0,
     negatives: int = 20,
 ) -> Recipe:
     """Returns the recipe of a recall net `recall` under a teacher's signal `"score"`.
@@ -67,7 +67,7 @@ def recipe(
         >>> from tfdistill.models import TwoTower
         >>> towers = Net(TwoTower((32,), dim=16), ("age", "item_id"), task="recall")
         >>> student = recipe(towers)
-        >>> [transfer.name for transfer in student.transfers]
+        >>> [transfer.name for transfer in student.terms.transfers]
         ['recall_softmax', 'recall_list']
     """
     net.require("recall", "recall_from_logits")
@@ -75,7 +75,7 @@ def recipe(
         "recall_list", "score", "recall", loss or ListSoftmaxKL(), weight=weight
     )
     return Recipe(
-        nets={"recall": net},
-        transfers=(softmax_transfer("recall"), listed),
-        negatives=negatives,
+        {"recall": net},
+        terms=Terms(transfers=(softmax_transfer("recall"), listed)),
+        schedule=Schedule(negatives=negatives),
     )

@@ -17,12 +17,10 @@ and the gradient block hurts; docs/ranking.md has all rows:
 
 from __future__ import annotations
 
-import dataclasses
-
 from tfdistill.losses import DistillationLoss, LogitMSE
 from tfdistill.models import Representation
 from tfdistill.study.recipe import Recipe
-from tfdistill.trainers import Schedule
+from tfdistill.trainers import Weight
 from tfdistill.zoo.ranking_pair import Pair, pair_transfer
 
 __all__ = ["recipe"]
@@ -32,9 +30,9 @@ def recipe(
     pair: Pair,
     *,
     hint: DistillationLoss | None = None,
-    weight: Schedule = 0.1,
-    gradient_block: bool = True,
-    shared_gradient: str = "both",
+    weight: Weight = 0.1,
+    teacher_gradient: bool = False,
+    blocked: tuple[str, ...] = (),
     representation: Representation | None = None,
 ) -> Recipe:
     """Returns the recipe that trains a light net `fine` beside its booster `teacher`.
@@ -48,8 +46,9 @@ def recipe(
             probabilities, `ProbabilityMSE()`, and Hinton's form,
             `SigmoidSoftLabel(temperature)`, too.
         weight: Weight of the hint, constant or a schedule of the step.
-        gradient_block: Whether the hint trains the light net alone, as in the paper.
-        shared_gradient: `"both"` (the paper) or `"booster_only"`.
+        teacher_gradient: Whether the hint trains the teacher too; not in the paper,
+            which calls that its gradient block.
+        blocked: `()` (the paper), or `("fine",)`: the teacher alone trains the tables.
         representation: Shared layer above the tables; by default the tables are all
             that is shared.
 
@@ -62,12 +61,10 @@ def recipe(
         "fine",
         hint or LogitMSE(),
         weight=weight,
-        hint_gradient=not gradient_block,
+        teacher_gradient=teacher_gradient,
     )
-    return dataclasses.replace(
-        pair.recipe,
+    return pair.recipe.changed(
         transfers=(transfer,),
-        booster="teacher",
-        shared_gradient=shared_gradient,
+        blocked=blocked,
         representation=representation,
     )

@@ -7,9 +7,9 @@ it recalls beside EASE, and a student of both.
 Its vectors are those of a two-tower net, so `dot_scores` gives what students of lists
 learn from, and it can be served itself where a transformer per request is affordable:
 
-    teacher, data = recipe(), load_movielens_positives("data/ml-1m")
-    net = train_on(prefix_batches(data, teacher), teacher, data.spec(64), judge,
-                   directory, teacher=recall_from_lists.LABELS)["recall"]
+    problem = Problem.from_interactions(clicks, user=..., item=..., time=..., dim=64)
+    net = train(recipe(), problem, directory)["recall"]
+    data = problem.interactions
     towers = net.recaller(data.requests("train"))
     scores = dot_scores(towers.queries(np.arange(data.num_users)), towers.items())
 """
@@ -18,16 +18,17 @@ from __future__ import annotations
 
 import dataclasses
 
-from tfdistill.data import ImplicitFeedback, RecallBatches
+from tfdistill.data import RecallBatches
 from tfdistill.models import Net, SequenceTower
+from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe
 from tfdistill.zoo.recall_from_lists import BASES, alone
 
-__all__ = ["prefix_batches", "recipe"]
+__all__ = ["recipe"]
 
 
 def recipe(tower: SequenceTower | None = None) -> Recipe:
-    """Returns the recipe, for `train_on` under `recall_from_lists.LABELS`.
+    """Returns the recipe: what a user took before each item teaches that item.
 
     Args:
         tower: The net; two blocks with two heads by default.
@@ -38,41 +39,24 @@ def recipe(tower: SequenceTower | None = None) -> Recipe:
     """
     shared = BASES["softmax"].shared
     tower = dataclasses.replace(tower or SequenceTower(), shared=shared)
-    return dataclasses.replace(
-        alone(Net(tower, ("history", "item_id"), task="recall")),
+    return alone(Net(tower, ("history", "item_id"), task="recall")).changed(
         epochs=8,
         learning_rate=2e-3,
         rows_l2=0.0,
+        source=_prefixes,
     )
 
 
-def prefix_batches(
-    data: ImplicitFeedback, recipe: Recipe, *, seed: int = 0
-) -> RecallBatches:
-    """Returns the recipe's batches: what a user took before each item, and that item.
-
-    Args:
-        data: Feedback with an order.
-        recipe: The recipe.
-        seed: Seed of the order and of the draws.
-
-    Example:
-        >>> from tfdistill.data import PairSet
-        >>> pairs = PairSet([0, 0, 0], [0, 1, 2], 9)
-        >>> last = np.array([[2, 1, 0]])
-        >>> data = ImplicitFeedback("mine", 1, pairs, pairs, pairs, last)
-        >>> small = dataclasses.replace(recipe(), batch_size=2)
-        >>> x, _, _ = next(iter(prefix_batches(data, small)()))
-        >>> sorted(x["history"].numpy().tolist())
-        [[0, -1, -1], [1, 0, -1]]
-    """
+def _prefixes(problem: Problem, recipe: Recipe, seed: int) -> RecallBatches:
+    """What a user took before each item, and that item."""
+    data = problem.interactions
     histories, pairs = data.next_items()
     return RecallBatches(
         {"history": histories},
         data.items,
         pairs,
-        batch_size=recipe.batch_size,
+        batch_size=recipe.schedule.batch_size,
         positives=1,
-        shared=recipe.negatives,
+        shared=recipe.schedule.negatives,
         seed=seed,
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from tfdistill.losses import BPR, LogitMSE, SigmoidCrossEntropy, TopKSoftLabel
 from tfdistill.study.recipe import Recipe
-from tfdistill.trainers import Derived, Kept, Schedule, Survival, Transfer
+from tfdistill.trainers import Derived, Kept, Survival, Transfer, Weight
 
 __all__ = ["StageObjective", "cascade_survival", "next_stage_teaching"]
 
@@ -22,7 +22,7 @@ class StageObjective:
 
     Example:
         >>> objective = cascade_survival({"recall": 40, "fine": 10}, teacher="teacher")
-        >>> list(objective.added_to(Recipe(nets={})).derived)
+        >>> list(objective.added_to(Recipe(nets={})).terms.derived)
         ['survival']
     """
 
@@ -31,19 +31,18 @@ class StageObjective:
 
     def added_to(self, recipe: Recipe) -> Recipe:
         """Returns the recipe with this objective besides its own."""
-        return dataclasses.replace(
-            recipe,
-            transfers=(*recipe.transfers, *self.transfers),
-            derived={**recipe.derived, **self.derived},
+        return recipe.changed(
+            transfers=(*recipe.terms.transfers, *self.transfers),
+            derived={**recipe.terms.derived, **self.derived},
         )
 
 
 def next_stage_teaching(
     stages: Mapping[str, int],
     *,
-    hard: Schedule = 1.0,
-    score: Schedule = 1.0,
-    order: Schedule = 1.0,
+    hard: Weight = 1.0,
+    score: Weight = 1.0,
+    order: Weight = 1.0,
     mask: str | None = "mask",
 ) -> StageObjective:
     """Every stage is taught by the next one, on the items that it passes on.
@@ -117,7 +116,7 @@ def cascade_survival(
     topk: int = 10,
     labels: str | None = None,
     temperature: float = 1.0,
-    weight: Schedule = 1.0,
+    weight: Weight = 1.0,
     mask: str | None = "mask",
 ) -> StageObjective:
     """All stages together let relevant items through, and drop the others.

@@ -22,12 +22,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfdistill.data.spec import FeatureSpec
 from tfdistill.losses import Hint, ListSoftmaxKL, SigmoidSoftLabel
 from tfdistill.models import CoarseTwoTower, DcnV2, Dnn, Net, TwoTower
-from tfdistill.study.recipe import Recipe
+from tfdistill.spec import FeatureSpec
+from tfdistill.study.recipe import Recipe, Schedule, Sharing, Terms
 from tfdistill.study.rounds import Candidates
-from tfdistill.trainers import Schedule
+from tfdistill.trainers import Weight
 from tfdistill.zoo.ranking_pair import pair_transfer
 from tfdistill.zoo.recall_from_logits import softmax_transfer
 
@@ -47,7 +47,8 @@ def default_nets(spec: FeatureSpec) -> dict[str, Net]:
     """Returns a DCN-v2 of all features, and for each stage what suits it.
 
     Recall is two towers and a product, coarse ranking two towers and a thin layer above
-    them, fine ranking a small DNN. The students read what can be served.
+    them, fine ranking a small DNN. The students read what can be served, recall no
+    feature of pairs, and coarse ranking the score of no stage but recall.
 
     Args:
         spec: The features; a user's id and an item's are among them.
@@ -62,12 +63,14 @@ def default_nets(spec: FeatureSpec) -> dict[str, Net]:
                 f"The students need a feature of each side, and the {scope}'s has none "
                 f"that can be served; the spec has {list(spec.names)}."
             )
+    sides = tuple(feature.name for feature in served.scope("user", "item"))
+    first = tuple(f.name for f in served.features if f.stage in (None, "recall"))
     return {
         "teacher": Net(
             DcnV2(cross_layers=2, units=(256, 128), dropout=0.2), spec.names
         ),
-        "recall": Net(TwoTower(units=(), dim=32), served.names, task="recall"),
-        "coarse": Net(CoarseTwoTower((32,), dim=16, interaction=8), served.names),
+        "recall": Net(TwoTower(units=(), dim=32), sides, task="recall"),
+        "coarse": Net(CoarseTwoTower((32,), dim=16, interaction=8), first),
         "fine": Net(Dnn(units=(32, 16)), served.names),
     }
 
@@ -87,7 +90,7 @@ def recipe(
     *,
     candidates: Candidates | None = CANDIDATES,
     own_tables: tuple[str, ...] = ("teacher",),
-    shared_gradient: str | tuple[str, ...] = "both",
+    blocked: tuple[str, ...] = (),
     warm_up: int = 200,
     soft: float = 1.0,
     hard: float = 0.3,
@@ -117,10 +120,10 @@ def recipe(
         own_tables: Which nets share no tables; by default the students share theirs,
             and the teacher has its own and stops at its best epoch. Students that read
             a teacher's tables behind a block, `own_tables=()` and
-            `shared_gradient="booster_only"`, do well where it knows users and items by
+            `blocked=STAGES`, do well where it knows users and items by
             their ids only, and badly where it has better features; where all nets train
             the same tables, the teacher ranks worse.
-        shared_gradient: As for `joint_network`; a teacher that shares is the booster.
+        blocked: As for `joint_network`.
         warm_up: Steps in which `soft` grows from 0, while the teacher has not learned.
         soft: Weight of what the teacher's logits teach.
         hard: Weight of the rankers' labels.
@@ -134,7 +137,7 @@ def recipe(
     Reference:
         Qin et al., RankFlow, SIGIR 2022; Xu et al., PFD, KDD 2020; arXiv:2503.09492.
     """
-    weight: Schedule = soft
+    weight: Weight = soft
     if warm_up:
         weight = tf.keras.optimizers.schedules.PolynomialDecay(0.0, warm_up, soft)
     nets["recall"].require("recall", "The net 'recall' of a unified cascade")
@@ -145,33 +148,37 @@ def recipe(
         for stage in STAGES
     }
     made = Recipe(
-        nets=nets,
-        transfers=(
-            recall,
-            orders["recall"],
-            orders["coarse"],
-            pair_transfer("coarse_soft", "teacher", "coarse", score, weight=weight),
-            orders["fine"],
-            pair_transfer("fine_soft", "teacher", "fine", score, weight=weight),
-            pair_transfer(
-                "fine_hint", "teacher_hidden", "fine_hidden_hint", Hint(), weight=hint
+        nets,
+        terms=Terms(
+            transfers=(
+                recall,
+                orders["recall"],
+                orders["coarse"],
+                pair_transfer("coarse_soft", "teacher", "coarse", score, weight=weight),
+                orders["fine"],
+                pair_transfer("fine_soft", "teacher", "fine", score, weight=weight),
+                pair_transfer(
+                    "fine_hint",
+                    "teacher_hidden",
+                    "fine_hidden_hint",
+                    Hint(),
+                    weight=hint,
+                ),
             ),
+            loss_weights={"coarse": hard, "fine": hard},
+            hints=(("fine_hidden", "teacher_hidden"),),
         ),
-        loss_weights={"coarse": hard, "fine": hard},
-        hints=(("fine_hidden", "teacher_hidden"),),
-        booster=None if "teacher" in own_tables else "teacher",
-        shared_gradient=shared_gradient,
-        own_tables=own_tables,
-        stops_early=tuple(name for name in own_tables if name == "teacher"),
-        candidates=candidates,
-        epochs=2 if tiny else 10,
-        learning_rate=3e-3,
-        rows_l2=1e-4,
+        sharing=Sharing(blocked=blocked, own_tables=own_tables),
+        schedule=Schedule(
+            stops_early=tuple(name for name in own_tables if name == "teacher"),
+            candidates=candidates,
+            epochs=2 if tiny else 10,
+            learning_rate=3e-3,
+            rows_l2=1e-4,
+        ),
     )
     if nets["teacher"].task == "ranking":
         return made
     own = softmax_transfer("teacher", every=every_positive)
     unknown = (dataclasses.replace(t, without=t.target) for t in orders.values())
-    return dataclasses.replace(
-        made, transfers=(own, recall, *unknown), hints=(), stops_early=()
-    )
+    return made.changed(transfers=(own, recall, *unknown), hints=(), stops_early=())

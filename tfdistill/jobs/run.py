@@ -1,0 +1,121 @@
+"""One run of a job: any recipe on any problem, compared, exported and reported."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from tfdistill.jobs.comparison import (
+    Outside,
+    Run,
+    Sizes,
+    calibrations,
+    cascades,
+    compared_with,
+    stages,
+)
+from tfdistill.jobs.exports import exported, served_costs
+from tfdistill.jobs.machine import hardware, versions
+from tfdistill.metrics import metric
+from tfdistill.report import Results, write_report
+from tfdistill.report.terminal import print_tables
+from tfdistill.study.nets import Nets
+from tfdistill.study.problem import Problem
+from tfdistill.study.recipe import Recipe
+from tfdistill.study.validation import measurable
+from tfdistill.study.ways import train
+
+__all__ = ["run"]
+
+
+def run(
+    title: str,
+    problem: Problem,
+    recipe: Recipe,
+    out: Path,
+    *,
+    training: str = "joint",
+    seeds: Sequence[int] = (0,),
+    sizes: Sizes | None = None,
+    teacher: Outside | None = None,
+    facts: Mapping[str, str] | None = None,
+    warnings: Sequence[str] = (),
+    console: Console | None = None,
+) -> Results:
+    """Trains, compares, measures and exports; writes the report into a folder.
+
+    Run again with the same folder it goes on where it stopped.
+
+    Args:
+        title: Of the report.
+        problem: The data.
+        recipe: A teacher and its students, or students of stored scores.
+        out: Folder of the run: checkpoints, exports, `report.html`, `results.json`.
+        training: How they are trained, one of `study.WAYS`. Each student is trained
+            alone too.
+        seeds: Seeds of the training; the last one's models are exported.
+        sizes: What each stage of a cascade of the students keeps; None if they are
+            none.
+        teacher: What teaches where no net of the recipe does.
+        facts: What a reader must know besides, by its label.
+        warnings: Sentences that stand at the top of the report.
+        console: Where progress is printed.
+
+    Returns:
+        Everything that the report shows.
+    """
+    console = console or Console()
+    about = problem.about
+    console.print(about.source, *problem.facts.values(), sep="\n")
+
+    def trained(seed: int, way: str) -> Nets:
+        folder = out / f"seed-{seed}"
+        return train(recipe, problem, folder, training=way, seed=seed, console=console)
+
+    runs = [
+        Run(trained(seed, training), trained(seed, "independent"), teacher)
+        for seed in seeds
+    ]
+    nets = runs[-1].distilled
+    console.print("Exporting, and checking each SavedModel in another process ...")
+    exports, paths = exported(problem, nets, out, sizes)
+    console.print("Judging, and measuring what serving costs ...")
+    results = Results(
+        title=title,
+        command=shlex.join(["tfdistill", *sys.argv[1:]]),
+        data=about,
+        seeds=tuple(seeds),
+        versions=versions(),
+        hardware=hardware(),
+        facts={**problem.facts, **_facts(problem, recipe), **(facts or {})},
+        stages=stages(problem, recipe, runs),
+        cascades=cascades(problem.test, runs, sizes) if sizes else [],
+        costs=served_costs(paths, nets, problem.test.requests, sizes),
+        curves={k: list(v) for k, v in next(iter(nets.values())).history.items()},
+        calibration=calibrations(problem.test, runs[0]),
+        warnings=list(warnings),
+        exports=exports,
+        summary=problem.summary,
+        baselines=compared_with(problem, recipe),
+    )
+    print_tables(results, console)
+    console.print(f"Report: {write_report(results, out)}")
+    return results
+
+
+def _facts(problem: Problem, recipe: Recipe) -> dict[str, str]:
+    """What a reader must know to compare the models of a stage."""
+    schedule, chosen = recipe.schedule, measurable(recipe, problem.valid)
+    by = {name: metric(chosen.judged_by(name)).label for name in recipe.students}
+    return {
+        "Training": f"{schedule.steps(problem.train.num_requests):,} steps for every "
+        f"model, with a teacher or alone, of {schedule.batch_size} requests with "
+        f"{schedule.negatives} sampled items each.",
+        "Choice": "Every net keeps its best epoch on validation: "
+        + ", ".join(f"{label} for {name}" for name, label in by.items())
+        + ".",
+    }
