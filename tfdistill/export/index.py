@@ -348,8 +348,7 @@ def _lists(
     kept = np.flatnonzero(sizes >= min(width / 4, sizes.max()))
     homeless = np.flatnonzero(~np.isin(owner, kept))
     owner[homeless] = kept[nearest(vectors[homeless], centroids[kept])]
-    # A list that is too long is cut by length, as long vectors are found by many
-    # queries.
+    # A list that is too long is cut by length: alike vectors stay together.
     order = np.lexsort((lengths, owner))
     owner, sizes = owner[order], np.bincount(owner)[owner[order]]
     place = np.arange(len(vectors)) - np.searchsorted(owner, owner)
