@@ -18,18 +18,19 @@ DATA holds mq2008/S1.txt.gz ... S5.txt.gz and lambdarank/rank.{train,test}.gz wi
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
+import functools
 import gzip
-import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import store
 import tensorflow as tf
 import tensorflow_ranking as tfr
+import timing
+from pages import markdown, spread
 
 from tfdistill import losses
 
@@ -231,70 +232,60 @@ def train(
     return best
 
 
-def measure(data: pathlib.Path, name: str, done: Mapping[str, Any]) -> None:
-    """Fills the table of one set, fold by fold."""
-    table = rows()
-    missing = [row for row in table if f"{NAME}-{name}-{row}" not in done]
-    found: dict[str, list[np.ndarray]] = {row: [] for row in missing}
-    teachers = []
-    for parts in folds(data, name) if missing else ():
+@functools.cache
+def taught(data: pathlib.Path, name: str) -> list[tuple[Any, np.ndarray, list[float]]]:
+    """Of each fold: what a student sees, the ensemble's scores, a net's NDCG@10."""
+    found = []
+    for parts in folds(data, name):
         narrow = tuple(
             dataclasses.replace(part, features=part.features[..., STUDENT_FEATURES])
             for part in parts
         )
         net = train(parts, 256, np.full(SEEDS, 0.001), seed=100)
-        teacher = net["scores"].mean(0)
-        teachers.append([net["test0"].mean(), net["test"].mean()])
-        for row in missing:
-            loss = table[row]
-            rates = np.repeat(RATES, SEEDS) if loss is None else np.full(15, RATE)
-            factors = np.repeat(WEIGHTS, SEEDS)
-            best = train(narrow, 8, rates, teacher, loss, factors)
-            trials = np.stack(
-                [best[k].reshape(3, SEEDS) for k in ("valid", "test0", "test")]
-            )
-            chosen = trials[0].argmax(0)
-            found[row].append(trials[1:, chosen, np.arange(SEEDS)])
-            print(name, row, found[row][-1].mean(1).round(4), flush=True)
-    for row, values in found.items():
-        zero, drop = np.mean(values, axis=0)
-        run = {"set": name, "row": row, "ndcg_empty_0": zero.round(5).tolist()}
-        run |= {"ndcg_without_empty": drop.round(5).tolist()}
-        run |= {"teacher_net": np.mean(teachers, 0).round(5).tolist()}
-        store.append(NAME, f"{NAME}-{name}-{row}", run)
+        quality = [net["test0"].mean(), net["test"].mean()]
+        found.append((narrow, net["scores"].mean(0), quality))
+    return found
 
 
-def show(runs: Mapping[str, Mapping[str, Any]]) -> None:
-    """Prints the tables."""
-    for name in ("mq2008", "lambdarank"):
-        base = runs.get(f"{NAME}-{name}-none")
-        if base is None:
-            continue
-        zero, drop = base["teacher_net"]
-        print(f"{name}: one net of the teacher {zero:.4f} {drop:.4f}")
-        print(f"{'row':32}{'empty = 0':>18}{'without empty':>18}{'vs none':>18}")
-        for run in (run for run in runs.values() if run["set"] == name):
-            cells = []
-            for key in ("ndcg_empty_0", "ndcg_without_empty"):
-                cells.append(
-                    f"{np.mean(run[key]):.4f} +- {np.std(run[key], ddof=1):.4f}"
-                )
-            gain = np.subtract(run["ndcg_without_empty"], base["ndcg_without_empty"])
-            error = gain.std(ddof=1) / len(gain) ** 0.5
-            cells.append(f"{gain.mean():+.4f} +- {error:.4f}")
-            print(f"{run['row']:32}" + "".join(f"{cell:>18}" for cell in cells))
+def measure(data: pathlib.Path, name: str, row: str) -> dict[str, Any]:
+    """A row of one set: the best trial of each seed and fold."""
+    loss, found = rows()[row], []
+    rates = np.repeat(RATES, SEEDS) if loss is None else np.full(15, RATE)
+    for narrow, teacher, _ in taught(data, name):
+        best = train(narrow, 8, rates, teacher, loss, np.repeat(WEIGHTS, SEEDS))
+        trials = [best[key].reshape(3, SEEDS) for key in ("valid", "test0", "test")]
+        chosen = trials[0].argmax(0)
+        found.append(np.stack(trials[1:])[:, chosen, np.arange(SEEDS)])
+    zero, drop = np.mean(found, axis=0).round(5).tolist()
+    nets = np.mean([quality for *_, quality in taught(data, name)], 0)
+    quality = {"ndcg_empty_0": zero, "ndcg_without_empty": drop}
+    return {"set": name, "row": row, **quality, "teacher_net": nets.round(5).tolist()}
+
+
+def table(name: str) -> str:
+    """The finished rows of a set in Markdown."""
+    runs = store.finished(NAME)
+    base = runs[f"{NAME}-{name}-none"]
+    cells = []
+    for run in (run for run in runs.values() if run["set"] == name):
+        gain = np.subtract(run["ndcg_without_empty"], base["ndcg_without_empty"])
+        error = gain.std(ddof=1) / len(gain) ** 0.5
+        both = [spread(run[f"ndcg_{how}"]) for how in ("empty_0", "without_empty")]
+        cells.append([run["row"], *both, f"{gain.mean():+.4f} ± {error:.4f}"])
+    zero, drop = base["teacher_net"]
+    titles = (name, "empty = 0", "without empty", "over none, standard error")
+    net = ["one net of the teacher", f"{zero:.4f}", f"{drop:.4f}", ""]
+    return markdown(titles, [net, *cells])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", type=pathlib.Path, help="folder of both sets")
-    parser.add_argument("--rerun", action="store_true", help="measure all rows again")
-    options = parser.parse_args()
-    done = {} if options.rerun else store.finished(NAME)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    data = {"type": pathlib.Path, "help": "folder of both sets"}
+    options = timing.parsed({"data": data})
     for name in ("lambdarank", "mq2008"):
-        measure(options.data, name, done)
-    show(store.finished(NAME))
+        for row in rows():
+            run = functools.partial(measure, options.data, name, row)
+            store.once(NAME, f"{NAME}-{name}-{row}", run, rerun=options.rerun)
+        print(table(name))
 
 
 if __name__ == "__main__":

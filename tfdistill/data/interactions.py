@@ -343,6 +343,10 @@ def places(order: Order, user: np.ndarray, time: np.ndarray, seed: Any) -> np.nd
         user: `[N]`, whose they are.
         time: `[N]`, when they were.
         seed: Seed of the draw, where the order is by chance.
+
+    Example:
+        >>> places("user", np.array([0, 0, 1]), np.array([20, 10, 30]), 0).tolist()
+        [0.75, 0.25, 0.5]
     """
     if order == "drawn":
         return np.random.default_rng(seed).random(len(user))
@@ -353,10 +357,17 @@ def places(order: Order, user: np.ndarray, time: np.ndarray, seed: Any) -> np.nd
 
 
 def known_from(requests: Requests) -> np.ndarray:
-    """The clock of each request.
+    """Returns when each request came, float64 `[R]`.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If the requests don't say.
+
+    Example:
+        >>> requests = Requests(
+        ...     {}, {"item_id": np.arange(3)}, np.int32([[0, 2]]),
+        ...     np.float32([[1, 0]]), np.array([0]), clock=np.array([0.5]))
+        >>> known_from(requests)
+        array([0.5])
     """
     if requests.clock is None:
         raise ValueError(
