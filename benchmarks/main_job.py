@@ -1,116 +1,90 @@
-"""Teacher and recall students of histories on MovieLens-100K, over seeds.
+"""The powerful teacher and recall students of histories on MovieLens-100K.
 
-    python benchmarks/main_job.py [--rows teacher recall] [--seeds 3] [--windows 1]
+    python benchmarks/main_job.py [--rows ROW ...] [--seeds 3] [--work DIR]
 
 Metrics are of the whole catalogue on test; what came before a part is known to features,
-scorers and histories, and no parameter is fitted on validation or test. Each row is a
-line of benchmarks/results/main_job.jsonl and isn't run again. The bar is EASE of the
-newest, in benchmarks/results/powerful_teacher.jsonl.
+scorers and histories, and no parameter is fitted on validation or test. The teachers
+learn from one window of training. The bar, EASE of the newest, is a row of
+`powerful_teacher.py`. Each row is a line of benchmarks/results/main_job.jsonl and isn't
+run again.
 """
 
 from __future__ import annotations
 
-import argparse
 import functools
-import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
-import store
+from harness import Bench, Settings
 
 import tfdistill as td
 from tfdistill.data.teacher_lists import RankedLists
 from tfdistill.datasets import load_movielens
+from tfdistill.models import DcnV2
 from tfdistill.scorers import CandidateTeacher, boosted_trees, rolling_cuts
 from tfdistill.study import movielens_problem
 
-NAME = "main_job"
-SHOWN = ("ndcg@10", "recall@50")
+CUTS = rolling_cuts(1)
+TREES, NET, CROSSED = "teacher, trees", "teacher, net", "teacher, DCN-v2"
+ALONE, TAUGHT = "recall alone", "recall taught"
 
 
-class Bench:
-    """The rows of one seed.
+class MainJob(Bench):
+    """Teachers of candidates, and recall students that know users by histories."""
 
-    Args:
-        problem: The problem.
-        windows: How many windows of training the teacher learns from.
-        seed: The seed.
-    """
-
-    def __init__(self, problem: td.Problem, windows: int, seed: int) -> None:
-        self.problem, self.windows, self.seed = problem, windows, seed
-
-    def kept(self, row: str, measure: Callable[[], Any]) -> dict[str, Any]:
-        """The line of a row, after measuring it if there is none."""
-        run = f"movielens-100k/{row}/seed-{self.seed}"
-        if run not in store.finished(NAME):
-            start, cpu = time.perf_counter(), time.process_time()
-            model = measure()
-            line: dict[str, Any] = {"row": row, "windows": self.windows}
-            line["seconds"] = round(time.perf_counter() - start, 1)
-            line["cpu_seconds"] = round(time.process_time() - cpu, 1)
-            for part in ("valid", "test"):
-                metrics = td.evaluate({NAME: model}, getattr(self.problem, part))[NAME]
-                line[part] = {name: round(value, 6) for name, value in metrics.items()}
-            store.append(NAME, run, line)
-        return store.finished(NAME)[run]
-
-    def fitted(self, learn: Any) -> CandidateTeacher:
-        """A teacher by its learner."""
-        cuts, seeds = rolling_cuts(self.windows), [self.seed]
-        return CandidateTeacher.fit(self.problem, cuts=cuts, seeds=seeds, learn=learn)
+    name = "main_job"
+    problems = ("movielens-100k",)
+    rows = (TREES, NET, CROSSED, ALONE, TAUGHT)
+    seeds = 3
+    columns = {"NDCG@10": "ndcg@10", "Recall@50": "recall@50"}
 
     @functools.cached_property
-    def network(self) -> CandidateTeacher:
-        """The teacher that is a net."""
-        return self.fitted(td.zoo.candidate_ranker.network(tempfile.mkdtemp()))
+    def data(self) -> td.Problem:
+        """The quickstart's problem."""
+        return movielens_problem(load_movielens())
 
-    @functools.cached_property
-    def lists(self) -> dict[float, RankedLists]:
-        """What the net lists before each window and at the end of training."""
-        cuts = rolling_cuts(self.windows)[:-1]
-        train = self.problem.train
-        return {cut: self.network.lists(train, cut=cut) for cut in cuts}
+    @functools.cache  # noqa: B019 - one bench for each process
+    def teacher(self, row: str, seed: int) -> CandidateTeacher:
+        """The teacher of a row."""
+        network = functools.partial(
+            td.zoo.candidate_ranker.network, self.folder(row, {}, seed)
+        )
+        learn = {
+            TREES: lambda: boosted_trees(threads=1),
+            NET: network,
+            CROSSED: lambda: network(DcnV2(2, (128, 64), dropout=0.3, l2=1e-5)),
+        }[row]()
+        return CandidateTeacher.fit(self.data, cuts=CUTS, seeds=[seed], learn=learn)
 
-    def student(self, lists: dict[float, RankedLists], training: str) -> Any:
-        """A student of histories, taught or alone."""
-        recipe = td.zoo.recall_from_history.recipe(self.problem.spec, lists)
-        folder = tempfile.mkdtemp()
-        nets = td.train(recipe, self.problem, folder, training=training, seed=self.seed)
-        return nets["recall"]
+    def lists(self, seed: int) -> dict[float, RankedLists]:
+        """What the net lists before the window and at the end of training."""
+        teacher, train = self.teacher(NET, seed), self.data.train
+        return {cut: teacher.lists(train, cut=cut) for cut in CUTS[:-1]}
 
-    def rows(self, wanted: str) -> dict[str, dict[str, Any]]:
-        """The lines of a part of the table."""
-        trees = functools.partial(self.fitted, boosted_trees(threads=1))
-        measures = {
-            "teacher": {"teacher, trees": trees, "teacher, net": lambda: self.network},
-            "recall": {
-                "recall alone": lambda: self.student({}, "independent"),
-                "recall taught": lambda: self.student(self.lists, "joint"),
-            },
-        }[wanted]
-        return {row: self.kept(row, measure) for row, measure in measures.items()}
+    def trained(self, row: str, settings: Settings, seed: int) -> Any:
+        """A teacher, or a student taught or alone."""
+        if row.startswith("teacher"):
+            return self.teacher(row, seed)
+        lists = self.lists(seed) if row == TAUGHT else {}
+        return td.train(
+            td.zoo.recall_from_history.recipe(self.data.spec, lists),
+            self.data,
+            self.folder(row, settings, seed),
+            training="joint" if lists else "independent",
+            seed=seed,
+        )["recall"]
 
+    def metrics(
+        self, row: str, trained: Any, part: str, seed: int
+    ) -> Mapping[str, float]:
+        """Over the whole catalogue."""
+        return td.evaluate({row: trained}, getattr(self.data, part))[row]
 
-def main() -> None:
-    """Runs what is not there yet, and prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", nargs="+", default=["teacher", "recall"])
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--windows", type=int, default=1)
-    arguments = parser.parse_args()
-    problem = movielens_problem(load_movielens())
-    benches = [Bench(problem, arguments.windows, s) for s in range(arguments.seeds)]
-    found: dict[str, list[dict[str, Any]]] = {}
-    for bench in benches:
-        for wanted in arguments.rows:
-            for row, line in bench.rows(wanted).items():
-                found.setdefault(row, []).append(line)
-    for row, lines in found.items():
-        cells = [store.spread([line["test"][name] for line in lines]) for name in SHOWN]
-        print(f"{row}:", *(f"{n} {c}" for n, c in zip(SHOWN, cells)))
+    def measured(self, row: str, trained: Any, seed: int) -> Mapping[str, Any]:
+        """Test, and validation, which chose the epochs."""
+        valid = self.valid(row, trained)
+        return {"valid": valid, **super().measured(row, trained, seed)}
 
 
 if __name__ == "__main__":
-    main()
+    MainJob.main()

@@ -116,12 +116,9 @@ class RecallBatches:
         self.positives, self.shared, self.lists = positives, shared, lists
         self.passes, self.output = passes, output
         self._given = {"users": users, "items": items, "pairs": pairs.fingerprint}
-<<<<<<< HEAD
         if had is not None:
             self._given["had"] = had.fingerprint
-=======
         # On the CPU, where tf.data runs: else each batch would copy the tables.
->>>>>>> main
         with tf.device("CPU"):
             self._users, self._items = (
                 {name: tf.constant(values) for name, values in features.items()}
@@ -181,14 +178,10 @@ class RecallBatches:
         for name, values in self._items.items():
             x[name] = tf.gather(values, tf.maximum(rows, 0))
         if self.lists is not None:
-<<<<<<< HEAD
+            # NaN is "not scored" for the losses of lists: the users' own items, what is
+            # known, and all items of a user without a list.
             told = free & tf.reduce_any(listed >= 0, axis=1, keepdims=True)
             rest = tf.where(told, self.lists.rest_score, np.nan)
-=======
-            # NaN is "not scored" for the losses of lists: the users' own items and what
-            # is known.
-            rest = tf.where(free, self.lists.rest_score, np.nan)
->>>>>>> main
             unknown = tf.fill(tf.shape(positive), np.nan)
             scores = tf.where(listed >= 0, scores, np.nan)
             x["list_score"] = tf.concat([unknown, scores, rest], axis=1)
@@ -205,15 +198,10 @@ class RecallBatches:
         )
         counts = liked.row_lengths()[:, tf.newaxis]
         place = tf.cast(uniform * tf.cast(counts, tf.float32), tf.int64)
-<<<<<<< HEAD
+        # The product may round up to the count. Whoever likes none draws any item.
         place = liked.row_starts()[:, tf.newaxis] + tf.minimum(place, counts - 1)
-        padded = tf.pad(liked.values, [[1, 1]])  # whoever likes none draws any item
+        padded = tf.pad(liked.values, [[1, 1]])
         return tf.gather(padded, place + 1)
-=======
-        # The product may round up to the count.
-        place = tf.minimum(place, counts - 1)
-        return tf.gather(known.values, known.row_starts()[:, tf.newaxis] + place)
->>>>>>> main
 
     def _drawn_items(self, step: tf.Tensor) -> tf.Tensor:
         """R distinct items of the catalogue."""
