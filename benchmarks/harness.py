@@ -237,7 +237,8 @@ def cell(column: Column, row: str, runs: Runs) -> str:
     """What a row has in a column; "-" where no run has the metric."""
     if callable(column):
         return column(row, runs)
-    values = [run["test"][column] for run in runs[row] if column in run["test"]]
+    values = [run["test"].get(column) for run in runs[row]]
+    values = [value for value in values if value is not None]  # JSON's NaN
     return pages.mean(values) if values else "-"
 
 

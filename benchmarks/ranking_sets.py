@@ -22,7 +22,7 @@ import dataclasses
 import functools
 import gzip
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -160,6 +160,60 @@ def scores_of(weights: list[tf.Tensor], features: tf.Tensor) -> tf.Tensor:
     return tf.einsum("mblh,mh->mbl", tf.nn.relu(hidden), w2) + b2[:, None, None]
 
 
+def started(
+    models: int, inputs: int, width: int, rng: np.random.Generator
+) -> list[tf.Variable]:
+    """Weights of M two-layer networks.
+
+    Equal seeds start equally in every trial and row: differences are paired.
+    """
+    start = [rng.normal(0, (2 / inputs) ** 0.5, (SEEDS, inputs, width))]
+    start += [np.zeros((SEEDS, width)), rng.normal(0, width**-0.5, (SEEDS, width))]
+    start += [np.zeros(SEEDS)]
+    repeats = ([models // SEEDS] + [1] * (w.ndim - 1) for w in start)
+    tiled = (np.tile(w, repeat) for w, repeat in zip(start, repeats))
+    return [tf.Variable(w, dtype="float32") for w in tiled]
+
+
+def adam_step(
+    weights: list[tf.Variable],
+    rates: np.ndarray,
+    loss: losses.DistillationLoss | None,
+    factors: np.ndarray | None,
+) -> Callable[..., None]:
+    """A step of all networks on a batch `x, y, mask`, with the teacher's `z`."""
+    models, rate = len(rates), tf.constant(rates, tf.float32)
+    hard = losses.RelevanceCrossEntropy(losses.MinMax(top=1.0))
+    slots = [[tf.Variable(tf.zeros_like(w)) for w in weights] for _ in range(2)]
+
+    def total(x: tf.Tensor, y: tf.Tensor, mask: tf.Tensor, z: Any) -> tf.Tensor:
+        student = scores_of(weights, x)
+        shape = tf.shape(student)
+        real, grades = (tf.broadcast_to(a, shape) for a in (mask, y))
+        each = hard.per_example(student=student, teacher=grades, mask=real)
+        if loss is not None:
+            scores = tf.broadcast_to(z, shape)
+            soft = loss.per_example(student=student, teacher=scores, mask=real)
+            soft = tf.reshape(soft, [models, shape[1], -1])
+            items = tf.reduce_sum(tf.cast(mask, tf.float32), -1, keepdims=True)
+            scale = items if soft.shape[-1] != 1 else 1.0
+            soft = tf.reduce_sum(soft / scale, axis=-1)
+            each += tf.constant(factors[:, np.newaxis], tf.float32) * soft
+        return tf.reduce_sum(tf.reduce_mean(each, axis=1))
+
+    @tf.function
+    def step(x: tf.Tensor, y: tf.Tensor, mask: tf.Tensor, z: Any, n: tf.Tensor) -> None:
+        with tf.GradientTape() as tape:
+            value = total(x, y, mask, z)
+        for w, m, v, g in zip(weights, *slots, tape.gradient(value, weights)):
+            m.assign(0.9 * m + 0.1 * g)
+            v.assign(0.999 * v + 0.001 * g * g)
+            size = (m / (1 - 0.9**n)) / (tf.sqrt(v / (1 - 0.999**n)) + 1e-7)
+            w.assign_sub(tf.reshape(rate, [-1] + [1] * (w.shape.rank - 1)) * size)
+
+    return step
+
+
 def train(
     parts: tuple[Lists, Lists, Lists],
     width: int,
@@ -171,46 +225,11 @@ def train(
 ) -> dict[str, np.ndarray]:
     """Trains M networks side by side; returns what the best epoch of each gave."""
     data, valid, test = parts
-    models, inputs = len(rates), data.features.shape[-1]
-    hard = losses.RelevanceCrossEntropy(losses.MinMax(top=1.0))
     rng = np.random.default_rng(seed)
-    # Equal seeds start equally in every trial and row: differences are paired.
-    repeat = models // SEEDS
-    start = [rng.normal(0, (2 / inputs) ** 0.5, (SEEDS, inputs, width))]
-    start += [np.zeros((SEEDS, width)), rng.normal(0, width**-0.5, (SEEDS, width))]
-    start += [np.zeros(SEEDS)]
-    weights = [tf.Variable(np.tile(w, [repeat] + [1] * (w.ndim - 1)), dtype="float32")
-               for w in start]  # fmt: skip
-    slots = [[tf.Variable(tf.zeros_like(w)) for w in weights] for _ in range(2)]
-    rate = tf.constant(rates, tf.float32)
-
-    @tf.function
-    def step(x: tf.Tensor, y: tf.Tensor, mask: tf.Tensor, z: Any, n: tf.Tensor) -> None:
-        with tf.GradientTape() as tape:
-            student = scores_of(weights, x)
-            shape = tf.shape(student)
-            real = tf.broadcast_to(mask, shape)
-            each = hard.per_example(
-                student=student, teacher=tf.broadcast_to(y, shape), mask=real
-            )
-            if loss is not None:
-                soft = loss.per_example(
-                    student=student, teacher=tf.broadcast_to(z, shape), mask=real
-                )
-                soft = tf.reshape(soft, [models, shape[1], -1])
-                items = tf.reduce_sum(tf.cast(mask, tf.float32), -1, keepdims=True)
-                scale = items if soft.shape[-1] != 1 else 1.0
-                soft = tf.reduce_sum(soft / scale, axis=-1)
-                each += tf.constant(factors[:, np.newaxis], tf.float32) * soft
-            total = tf.reduce_sum(tf.reduce_mean(each, axis=1))
-        for w, m, v, g in zip(weights, *slots, tape.gradient(total, weights)):
-            m.assign(0.9 * m + 0.1 * g)
-            v.assign(0.999 * v + 0.001 * g * g)
-            size = (m / (1 - 0.9**n)) / (tf.sqrt(v / (1 - 0.999**n)) + 1e-7)
-            w.assign_sub(tf.reshape(rate, [-1] + [1] * (w.shape.rank - 1)) * size)
-
+    weights = started(len(rates), data.features.shape[-1], width, rng)
+    step = adam_step(weights, rates, loss, factors)
     predict = tf.function(lambda x: scores_of(weights, x))
-    best: dict[str, np.ndarray] = {"valid": np.full(models, -1.0)}
+    best: dict[str, np.ndarray] = {"valid": np.full(len(rates), -1.0)}
     n, cut = 0, slice(0, TRAIN_LENGTH)
     for epoch in range(1, EPOCHS + 1):
         order = rng.permutation(len(data.grades))
