@@ -19,7 +19,7 @@ __all__ = ["Asked", "Candidates", "asked_in_windows"]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Asked:
-    """Who is asked for candidates, when, and until when what they took is relevant.
+    """Which users get candidates, when, and until when what they took is relevant.
 
     Args:
         user: int `[b]`, numbers of users.
@@ -93,7 +93,7 @@ class Candidates:
         if unknown or self.size < 1:
             raise ValueError(
                 f"Candidates: `by` must name scorers of {names} and `size` be at least "
-                f"1, received {unknown or list(self.by)} and {self.size}."
+                f"1, got {unknown or list(self.by)} and {self.size}."
             )
 
     def of(self, histories: Histories) -> np.ndarray:
