@@ -110,7 +110,7 @@ def score(
     Args:
         data: The impressions.
         out: Folder of the store.
-        item: The item feature that tells the items of a request apart.
+        item: The item feature that identifies the items of a request.
         teacher: Folder of a SavedModel, or a file of trees, that `train_teacher`
             returned; any SavedModel of the spec's features will do. Load only those
             that you trust: a SavedModel is a program.

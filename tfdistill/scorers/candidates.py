@@ -50,7 +50,7 @@ class Candidates:
         if unknown or self.size < 1:
             raise ValueError(
                 f"Candidates: `by` must name scorers of {names} and `size` be at least "
-                f"1, received {unknown or list(self.by)} and {self.size}."
+                f"1, got {unknown or list(self.by)} and {self.size}."
             )
 
     def of(self, histories: Histories) -> np.ndarray:

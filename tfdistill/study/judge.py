@@ -223,7 +223,7 @@ class ListJudge:
 class CatalogueJudge(ListJudge):
     """Judges recall and whole cascades too, over the full catalogue.
 
-    Each user is asked for once, with the features of the first request of the part, and
+    Each user counts once, with the features of the first request of the part, and
     without the items of earlier parts. Relevant are the items with a label above 0: the
     implicit positives that recall is trained on. Where a policy chose what users were
     shown, these favour the recall net that has learned the policy; clicks on items that

@@ -38,7 +38,7 @@ class Candidates:
     """Unlabelled candidates that the recall net finds while it is trained.
 
     A later stage ranks what recall returns, which is not what users were shown: labels
-    alone tell it nothing about most of it (sample-selection bias). A teacher in the
+    say nothing about most of it (sample-selection bias). A teacher in the
     graph scores these candidates, so each student learns where it will be used, and
     recall learns from a list over the top of the catalogue.
 

@@ -119,7 +119,7 @@ def _check(requests: Requests, recalled: np.ndarray, width: int) -> None:
     if recalled.ndim != 2 or recalled.shape[1] % width or width < requests.list_size:
         raise ValueError(
             f"with_recalled: recalled must be [users, N] with N a multiple of width, "
-            f"and width at least the lists' {requests.list_size}; received "
+            f"and width at least the lists' {requests.list_size}, got "
             f"{recalled.shape} and width={width}."
         )
     if requests.group.max() >= len(recalled):
