@@ -191,7 +191,7 @@ class States:
             histories.clock,
             users_at(known, histories),
             _taken(log.positives, histories, begin[kept], end[kept]),
-            _taken(log, histories, np.zeros(len(histories)), histories.clock),
+            histories.pairs,
         )
 
     def _windows(self, also: Collection[float]) -> list[tuple[float, float, float]]:

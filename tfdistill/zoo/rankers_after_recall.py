@@ -32,18 +32,17 @@ from tfdistill.data.states import (
     users_at,
 )
 from tfdistill.data.teacher_lists import RankedLists
-from tfdistill.losses import ListSoftmaxKL, MinMax, RelevanceCrossEntropy
+from tfdistill.losses import ListSoftmaxKL
 from tfdistill.models import CoarseTwoTower, Dnn, Net
-from tfdistill.pairs import Pairs
 from tfdistill.spec import Feature, FeatureSpec
 from tfdistill.study.judge import ListJudge
 from tfdistill.study.nets import Cascade, Nets
 from tfdistill.study.problem import Problem
-from tfdistill.study.recipe import Recipe, Schedule, Terms
+from tfdistill.study.recipe import Recipe, Terms
 from tfdistill.study.trained import TrainedNet
 from tfdistill.study.ways import train
 from tfdistill.trainers import Transfer
-from tfdistill.zoo import recall_from_history
+from tfdistill.zoo import candidate_ranker, recall_from_history
 
 __all__ = ["CandidatesTeacher", "recalled", "recipe", "train_stages", "with_standing"]
 
@@ -92,7 +91,6 @@ def recalled(
     """
     log, known = problem.interaction_log, problem.train
     histories = log.histories(asked.user, asked.clock)
-    request, row, _ = histories.rows
     nothing = np.zeros((len(histories), 1))
     requests = Requests(
         users_at(known, histories),
@@ -102,8 +100,8 @@ def recalled(
         asked.user,
         clock=asked.clock,
     )
-    had = Pairs(request, log.item[row], log.num_items)
-    found = Cascade({"recall": recall}, (keep,)).passed(requests, had)
+    stage = Cascade({"recall": recall}, (keep,))
+    found = stage.passed(requests, histories.pairs)
     labels = taken_among(log.positives, asked, found.candidates)
     return dataclasses.replace(found, labels=labels.astype(np.float32))
 
@@ -133,9 +131,8 @@ def recipe(spec: FeatureSpec, *, weight: float = 3.0) -> Recipe:
     }
     transfers: list[Transfer] = []
     for name in nets:
-        softmax = RelevanceCrossEntropy(MinMax(top=1.0))
         transfers += [
-            Transfer(f"{name}_labels", None, name, softmax, labels=name, weights=name),
+            candidate_ranker.labels(name),
             Transfer(
                 f"{name}_list", TEACHER, name, ListSoftmaxKL(), weight, mask="mask"
             ),
@@ -147,13 +144,8 @@ def recipe(spec: FeatureSpec, *, weight: float = 3.0) -> Recipe:
             loss_weights=dict.fromkeys(nets, 0.0),
             stored=(TEACHER,),
         ),
-        schedule=Schedule(
-            epochs=12,
-            batch_size=32,
-            negatives=0,
-            learning_rate=3e-3,
-            annealed=True,
-            chosen_by="ndcg@10",
+        schedule=dataclasses.replace(
+            candidate_ranker.SCHEDULE, epochs=12, learning_rate=3e-3
         ),
     )
 
