@@ -7,16 +7,16 @@ import pandas as pd
 import pytest
 
 import tfdistill as td
+from tfdistill.data import Asked, asked_in_windows
 from tfdistill.metrics.retrieval import hits
 from tfdistill.scorers import (
-    Asked,
     Candidates,
     CandidateTeacher,
     EaseScorer,
     PairFeatures,
     Popular,
     Transitions,
-    asked_in_windows,
+    boosted_trees,
 )
 
 ITEMS = 60
@@ -48,8 +48,7 @@ def teacher(problem):
         listed_by=(),
         size=25,
         cuts=(0.5, 0.75, 1.0, 2.0),
-        rounds=40,
-        threads=1,
+        learn=boosted_trees(rounds=40, threads=1),
     )
 
 
@@ -113,7 +112,7 @@ def test_impressions_have_a_log_and_baselines():
 
 
 def test_windows_ask_whoever_has_a_past_and_a_future(problem):
-    asked = asked_in_windows(problem.log, (0.5, 0.75, 1.0))
+    asked = asked_in_windows(problem.log, [(0.5, 0.75), (0.75, 1.0)])
     log = problem.log
     for user, clock, until in zip(asked.user, asked.clock, asked.until):
         mine = log.user == user

@@ -23,7 +23,6 @@ __all__ = [
     "Logged",
     "baselines",
     "best_simple",
-    "log_of",
     "of_judge",
 ]
 
@@ -46,7 +45,7 @@ class Logged(Protocol):
     """A problem with a log of its interactions."""
 
     @property
-    def log(self) -> InteractionLog | None:
+    def interaction_log(self) -> InteractionLog:
         """Who took what and when."""
 
     @property
@@ -156,7 +155,7 @@ def baselines(problem: Logged) -> dict[str, Baseline]:
         >>> best_simple(problem) in metrics
         True
     """
-    log = log_of(problem)
+    log = problem.interaction_log
     return {
         name: max(
             (Baseline(log, scorer) for scorer in scorers),
@@ -190,18 +189,3 @@ def best_simple(problem: Logged, found: Mapping[str, Baseline] | None = None) ->
     models = baselines(problem) if found is None else found
     scores = {name: m.metrics(problem.valid)[CHOSEN_BY] for name, m in models.items()}
     return max(scores, key=lambda name: scores[name])
-
-
-def log_of(problem: Logged) -> InteractionLog:
-    """Returns the log of a problem.
-
-    Raises:
-        ValueError: If it has none.
-    """
-    if problem.log is None:
-        raise ValueError(
-            "Baselines learn from a log of interactions, which this problem has not: "
-            "make it by Problem.from_interactions, or give the column of the item "
-            "(`item=`) to Problem.from_impressions, or `log` to Problem.from_parts."
-        )
-    return problem.log

@@ -107,6 +107,22 @@ class Problem:
             )
         return self.feedback
 
+    @property
+    def interaction_log(self) -> InteractionLog:
+        """Who took what and when, for what learns from it.
+
+        Raises:
+            ValueError: If the problem has no log.
+        """
+        if self.log is None:
+            raise ValueError(
+                "Baselines, scorers of pairs and students of lists learn from a log of "
+                "interactions, which this problem has not: make it by "
+                "Problem.from_interactions, or give the column of the item (`item=`) "
+                "to Problem.from_impressions, or `log` to Problem.from_parts."
+            )
+        return self.log
+
     @classmethod
     def from_impressions(
         cls,
