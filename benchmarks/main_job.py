@@ -3,8 +3,8 @@
     python benchmarks/main_job.py [--rows ROW ...] [--seeds 3] [--work DIR]
 
 Metrics are of the whole catalogue on test; what came before a part is known to
-features, scorers and histories, and no parameter is fitted on validation or test. The teachers
-learn from one window of training. The bar, EASE of the newest, is a row of
+features, scorers and histories, and no parameter is fitted on validation or test. The
+teachers learn from one window of training. The bar, EASE of the newest, is a row of
 `powerful_teacher.py`. Each row is a line of benchmarks/results/main_job.jsonl and isn't
 run again.
 """
