@@ -173,8 +173,8 @@ class ListEvaluator:
         """
         raise ValueError(
             f"{what} is judged over the whole catalogue, which needs a "
-            f"CatalogueEvaluator, got {type(self).__name__}: make the problem with `item=`, the column of "
-            "the item."
+            f"CatalogueEvaluator, got {type(self).__name__}: make the problem with "
+            "`item=`, the column of the item."
         )
 
     def labels(self, task: str = "") -> tuple[np.ndarray, np.ndarray]:
@@ -261,7 +261,8 @@ class CatalogueEvaluator(ListEvaluator):
         if relevant is not None and not len(self.relevant):
             raise ValueError(
                 f"CatalogueEvaluator: none of the {len(relevant)} relevant pairs is "
-                f"of one of the {len(users)} users of the requests, as numbered in `group`."
+                f"of one of the {len(users)} users of the requests, as numbered in "
+                "`group`."
             )
 
     def over_catalogue(self, what: str) -> CatalogueEvaluator:
