@@ -51,7 +51,9 @@ MAY_IMPORT = {
         *("losses", "metrics", "models", "names", "optimizers", "pairs", "report"),
         *("spec", "trainers", "types"),
     },
-    "scorers": {"data", "identity", "metrics", "spec", "study.judge", "teachers"},
+    "scorers": {
+        *("data", "identity", "metrics", "pairs", "spec", "study.judge", "teachers"),
+    },
     "zoo": {
         *("data", "identity", "losses", "models", "optimizers", "spec", "study"),
         "trainers",
