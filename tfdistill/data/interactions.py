@@ -337,6 +337,11 @@ def places(order: Order, user: np.ndarray, time: np.ndarray, seed: Any) -> np.nd
         user: `[N]`, whose they are.
         time: `[N]`, when they were.
         seed: Seed of the draw, where the order is by chance.
+
+    Example:
+        >>> user, time = np.array([7, 7, 8]), np.array([10, 30, 20])
+        >>> places("user", user, time, 0).tolist()
+        [0.25, 0.75, 0.5]
     """
     if order == "drawn":
         return np.random.default_rng(seed).random(len(user))
@@ -351,6 +356,13 @@ def known_from(requests: Requests) -> np.ndarray:
 
     Raises:
         ValueError: If there is none.
+
+    Example:
+        >>> requests = Requests(
+        ...     {}, {"item_id": np.arange(3)}, np.int32([[0, 2]]),
+        ...     np.float32([[1, 0]]), np.array([0]), clock=np.array([0.5]))
+        >>> known_from(requests)
+        array([0.5])
     """
     if requests.clock is None:
         raise ValueError(
