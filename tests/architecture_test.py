@@ -52,7 +52,13 @@ MAY_IMPORT = {
         *("spec", "trainers", "types"),
     },
     "scorers": {
-        *("data", "identity", "metrics", "pairs", "spec", "study.judge", "teachers"),
+        "data",
+        "identity",
+        "metrics",
+        "pairs",
+        "spec",
+        "study.judge",
+        "teachers",
     },
     "zoo": {
         *("data", "identity", "losses", "models", "optimizers", "spec", "study"),

@@ -32,17 +32,19 @@ NO_EXAMPLE = {
     "the command line": {"main"},
     "a training; tests/docs/programs_test.py runs the page of programs": {
         *("Catalogue", "Nets", "Problem", "Recipe", "TrainedNet", "cascade"),
-        *("evaluate", "publish", "train"),
+        *("evaluate", "publish", "train", "Baseline", "CandidateTeacher"),
     },
     "a contract; each of its members has one": {
         "Architecture",
         "Derived",
         "DistillationLoss",
+        "PairScorer",
         "RelevanceLoss",
         "RelevanceMap",
         "TemperedLoss",
     },
     "a record; the function that makes or takes it has one": {
+        "Asked",
         "CalibrationBins",
         "Cascade",
         "CascadeStage",

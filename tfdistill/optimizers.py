@@ -127,6 +127,7 @@ class LazyAdam(tf.keras.optimizers.Adam):
         v = tf.gather(velocity, rows)
         v += (tf.square(values) - v) * (1 - self.beta_2)
         step = tf.cast(self.iterations + 1, variable.dtype)
+        # Both corrections of Adam's bias in one factor, as in Keras.
         alpha = (
             tf.cast(self.learning_rate, variable.dtype)
             * tf.sqrt(1 - tf.pow(tf.cast(self.beta_2, variable.dtype), step))

@@ -293,6 +293,10 @@ CASES = [
         inputs={"orders": _orders},
         noise=0.3,
         missing=1,
+        topk=3,
+        samples=16,
+        temperature=2.0,
+        seed=5,
     ),
     *plain(
         losses.InBatchDistillation,

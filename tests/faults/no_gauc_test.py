@@ -127,6 +127,13 @@ def test_validation_without_a_label_is_refused_before_training(tmp_path):
     refused(ONE, ListJudge(nothing), "have no label", tmp_path / "run")
 
 
+def test_grades_choose_the_epoch_by_their_gain():
+    """Where a loss of lists is learned: log loss takes none."""
+    judge = ListJudge(labelled(PART, PART.labels * 2))
+    recipe = dataclasses.replace(ONE, loss_weights={"fine": 0.0})
+    assert measurable(recipe, judge).chosen_by == "ndcg@10"
+
+
 def test_labels_that_no_metric_takes_are_refused_before_training(tmp_path):
     strange = labelled(PART, PART.labels * 3)
     refused(ONE, ListJudge(strange), "must be 0 or 1", tmp_path / "run")

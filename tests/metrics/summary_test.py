@@ -46,6 +46,19 @@ def test_head_and_tail_are_judged_apart(judged):
     assert values["auc_head"] != values["auc_tail"]
 
 
+def test_graded_labels_are_judged_by_their_gain_alone():
+    """NDCG by hand, gains 2^grade - 1; what needs clicks is undefined."""
+    labels, logits = np.array([[2.0, 0.0, 3.0]]), np.array([[3.0, 2.0, 1.0]])
+    values = ranking_summary(labels, logits, np.zeros(1, int))
+    discounts = 1 / np.log2([2, 3, 4])
+    best = 7 * discounts[0] + 3 * discounts[1]
+    expected = (3 * discounts[0] + 7 * discounts[2]) / best
+    assert values.pop("ndcg@10") == pytest.approx(expected)
+    assert np.isnan(list(values.values())).all()
+    clicks = ranking_summary(labels > 0, logits, np.zeros(1, int))
+    assert values.keys() == clicks.keys() - {"ndcg@10"}
+
+
 def test_a_cascade_s_stages_are_judged_in_order():
     sets = {"recall": np.array([[1, 2, 3]]), "fine": np.array([[3]])}
     relevant = Pairs([0, 0], [3, 1])

@@ -9,8 +9,9 @@ import pytest
 from rich.console import Console
 
 from tfdistill.data import Requests
+from tfdistill.jobs.exports import request_of
 from tfdistill.losses import SigmoidSoftLabel
-from tfdistill.models import CoarseTwoTower, Dnn, Net, TwoTower
+from tfdistill.models import CoarseTwoTower, Dnn, Net, TwoTower, joint_network
 from tfdistill.pairs import Pairs
 from tfdistill.scores import join_requests, score_batches
 from tfdistill.spec import Feature, FeatureSpec, Table
@@ -20,6 +21,8 @@ from tfdistill.study.recipe import Recipe
 from tfdistill.study.ways import train
 from tfdistill.teachers import GbdtTeacher
 from tfdistill.trainers import Transfer
+from tfdistill.zoo.coarse_from_lists import with_recalled
+from tfdistill.zoo.unified_cascade import default_nets
 
 USERS, ITEMS = 60, 25
 SPEC = FeatureSpec(
@@ -218,3 +221,45 @@ def test_recall_refuses_pairs(tmp_path):
     nets = {"recall": Net(TwoTower((4,), dim=4), SPEC.names, task="recall")}
     with pytest.raises(ValueError, match="no place"):
         made.changed(nets=nets).network(SPEC)
+
+
+def test_a_measured_request_has_pairs_of_its_own_candidates():
+    data = requests()
+    found = request_of(data, 3, 20)
+    listed = [item for item in data.candidates[3] if item >= 0]
+    expected = [TASTE[3, listed[at % len(listed)]] for at in range(20)]
+    assert found["taste"].tolist() == [expected]
+    assert found["item_id"].shape == (1, 20)
+
+
+def test_lists_that_recall_adds_have_the_values_of_their_user():
+    data = requests(70)
+    recalled = np.tile(np.arange(12, dtype=np.int32), (USERS, 1))
+    both = with_recalled(data, recalled, width=6)
+    for row in (0, 69, 70, 75, 189):
+        user = both.group[row]
+        items = np.maximum(both.candidates[row], 0)
+        assert both.listed_pairs["taste"][row].tolist() == TASTE[user, items].tolist()
+    logged = dataclasses.replace(
+        data, pair_sources={}, pair_features=dict(data.listed_pairs)
+    )
+    with pytest.raises(ValueError, match=r"with_recalled needs .*\['taste'\]"):
+        with_recalled(logged, recalled, width=6)
+
+
+def test_nets_of_a_cascade_read_the_pairs_that_they_can():
+    served = Feature("seen", "numeric", "pair", privileged=False)
+    stages = [
+        Feature(f"of {stage}", "numeric", "pair", shape=(2,), stage=stage)
+        for stage in ("recall", "coarse")
+    ]
+    spec = FeatureSpec((*SPEC.features, served, *stages), SPEC.tables)
+    nets = default_nets(spec)
+    joint_network(spec, nets)
+    read = {name: set(net.features) - set(WITHOUT) for name, net in nets.items()}
+    assert read == {
+        "teacher": {"taste", "seen", "of recall", "of coarse"},
+        "recall": set(),
+        "coarse": {"seen", "of recall"},
+        "fine": {"seen", "of recall", "of coarse"},
+    }

@@ -9,8 +9,7 @@ import pytest
 import tensorflow as tf
 from rich.console import Console
 
-from tfdistill.data import Requests
-from tfdistill.data.pair_features import FoldedPairs
+from tfdistill.data import FoldedPairs, Requests
 from tfdistill.layers.standing import standing
 from tfdistill.models import CoarseTwoTower, Dnn, Net, TwoTower, joint_network
 from tfdistill.pairs import Pairs
@@ -99,7 +98,7 @@ def by_hand(nets, judge, keep):
                 features[feature] = standing(
                     tf.constant(own[rows][np.newaxis], tf.float32),
                     tf.constant(passed[np.newaxis], tf.float32),
-                )
+                ).numpy()
             model = nets[stage].model
             (found,) = model({k: features[k] for k in model.input}).values()
             found = found.numpy()[0]

@@ -3,6 +3,7 @@
 from tfdistill.data.batching import RequestBatches
 from tfdistill.data.implicit import ImplicitFeedback
 from tfdistill.data.interactions import Histories, InteractionLog
+from tfdistill.data.pair_features import FoldedPairs
 from tfdistill.data.readers import read_frame, requests_from_frame
 from tfdistill.data.recall_batches import RecallBatches
 from tfdistill.data.requests import Requests, split_requests
@@ -31,6 +32,7 @@ from tfdistill.data.windows import RequestParts, windows
 __all__ = [
     "DataSummary",
     "FeatureShares",
+    "FoldedPairs",
     "Histories",
     "ImplicitFeedback",
     "InteractionLog",

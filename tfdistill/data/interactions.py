@@ -177,6 +177,7 @@ class InteractionLog:
         ones = np.ones(len(self), np.float32)
         shape = self.num_users, self.num_items
         found = sparse.csr_matrix((ones, (self.user, self.item)), shape)
+        # Twice the same pair would be added up.
         found.data[:] = 1.0
         return found
 
@@ -242,6 +243,9 @@ class Histories:
     def _range(self) -> tuple[np.ndarray, np.ndarray]:
         """First and last + 1 row of the log for each request."""
         clocks = np.unique(self.log.clock)
+        # User and clock as one sorted key, so that a history is found by two searches.
+        # The stride leaves a place above the last clock, which belongs to no other
+        # user.
         stride = len(clocks) + 1
         keys = self.log.user * stride + np.searchsorted(clocks, self.log.clock)
         asked = self.user * stride
@@ -259,6 +263,7 @@ class Histories:
     def rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What is known: its request, its row of the log, its place (the newest 0)."""
         size = self.sizes
+        # The log is sorted by clock: the newest row is the last one of the range.
         request = np.repeat(np.arange(len(self)), size)
         place = np.arange(size.sum()) - np.repeat(np.cumsum(size) - size, size)
         return request, np.repeat(self._range[1], size) - 1 - place, place
@@ -294,6 +299,7 @@ class Histories:
         request, row, place = self.rows
         item = self.log.item[row]
         kept = np.ones(len(row), bool) if size is None else place < size
+        # Of an item that was taken twice the newest: rows come newest first.
         _, first = np.unique(
             request[kept] * self.log.num_items + item[kept], return_index=True
         )
@@ -339,9 +345,8 @@ def places(order: Order, user: np.ndarray, time: np.ndarray, seed: Any) -> np.nd
         seed: Seed of the draw, where the order is by chance.
 
     Example:
-        >>> user, time = np.array([7, 7, 8]), np.array([10, 30, 20])
-        >>> places("user", user, time, 0).tolist()
-        [0.25, 0.75, 0.5]
+        >>> places("user", np.array([0, 0, 1]), np.array([20, 10, 30]), 0).tolist()
+        [0.75, 0.25, 0.5]
     """
     if order == "drawn":
         return np.random.default_rng(seed).random(len(user))
@@ -352,10 +357,10 @@ def places(order: Order, user: np.ndarray, time: np.ndarray, seed: Any) -> np.nd
 
 
 def known_from(requests: Requests) -> np.ndarray:
-    """The clock of each request.
+    """Returns when each request came, float64 `[R]`.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If the requests don't say.
 
     Example:
         >>> requests = Requests(

@@ -108,6 +108,7 @@ class RecallBatches:
         self.positives, self.shared, self.lists = positives, shared, lists
         self.passes, self.output = passes, output
         self._given = {"users": users, "items": items, "pairs": pairs.fingerprint}
+        # On the CPU, where tf.data runs: else each batch would copy the tables.
         with tf.device("CPU"):
             self._users, self._items = (
                 {name: tf.constant(values) for name, values in features.items()}
@@ -166,6 +167,8 @@ class RecallBatches:
         for name, values in self._items.items():
             x[name] = tf.gather(values, tf.maximum(rows, 0))
         if self.lists is not None:
+            # NaN is "not scored" for the losses of lists: the users' own items and what
+            # is known.
             rest = tf.where(free, self.lists.rest_score, np.nan)
             unknown = tf.fill(tf.shape(positive), np.nan)
             scores = tf.where(listed >= 0, scores, np.nan)
@@ -182,6 +185,7 @@ class RecallBatches:
         )
         counts = known.row_lengths()[:, tf.newaxis]
         place = tf.cast(uniform * tf.cast(counts, tf.float32), tf.int64)
+        # The product may round up to the count.
         place = tf.minimum(place, counts - 1)
         return tf.gather(known.values, known.row_starts()[:, tf.newaxis] + place)
 
@@ -190,11 +194,14 @@ class RecallBatches:
         order = tf.random.stateless_uniform(
             [self.num_items], self._seed(_NEGATIVES, step)
         )
+        # Distinct items: one that is drawn twice would count twice for every user.
         return tf.math.top_k(order, self.batch_size * self.shared, sorted=False)[1]
 
     def _contained(self, drawn: tf.Tensor, rows: tf.RaggedTensor) -> tf.Tensor:
         """Which drawn items `[R]` are among each user's rows: bool `[B, R]`."""
         size = tf.size(drawn)
+        # From item to its column among the drawn ones, `size` for none: then what a
+        # user has taken is looked up, not compared with each drawn item.
         place = tf.tensor_scatter_nd_update(
             tf.fill([self.num_items], size), drawn[:, tf.newaxis], tf.range(size)
         )

@@ -52,6 +52,7 @@ class Searcher:
         excluded = self.catalogue.rows(exclude)
         # One row more, for searches in a row that is never empty.
         excluded = tf.sort(tf.pad(excluded, [[0, 0], [0, 1]], constant_values=-1))
+        # So many more that k are left, whatever is excluded.
         enough = tf.minimum(k + tf.shape(exclude)[1], size)
         rows, scores = self.index.search(queries, enough)
         place = tf.searchsorted(excluded, rows)
@@ -156,6 +157,8 @@ def best_places(
         scores stay in the order of the candidates.
     """
     lowest = scores.dtype.min
+    # -inf is below every score, the lowest float is a score that sorts last: an item
+    # whose score is NaN still comes before a place without an item.
     known = tf.where(tf.math.is_nan(scores), lowest, scores)
     known = tf.where(rows >= 0, tf.maximum(known, lowest), -np.inf)
     best, at = tf.math.top_k(known, k)

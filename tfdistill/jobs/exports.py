@@ -198,8 +198,14 @@ def served_costs(
 
 
 def request_of(requests: Requests, row: int, candidates: int) -> dict[str, np.ndarray]:
-    """Returns the raw features of one user with so many items of the catalogue."""
+    """Returns the raw features of one user with so many items of the catalogue.
+
+    Pair features are those of the request's own candidates, again and again.
+    """
     items = np.arange(candidates) % requests.num_items
     features = {name: values[[row]] for name, values in requests.users.items()}
     features.update({k: v[items][np.newaxis] for k, v in requests.items.items()})
+    listed = np.flatnonzero(requests.candidates[row] >= 0)
+    places = listed[np.arange(candidates) % len(listed)]
+    features.update({k: v[[row]][:, places] for k, v in requests.listed_pairs.items()})
     return features

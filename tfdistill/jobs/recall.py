@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,13 +10,13 @@ from typing import Any, Protocol
 
 from rich.console import Console
 
-from tfdistill.data.teacher_lists import RankedLists
 from tfdistill.jobs.run import run
 from tfdistill.report import Results
 from tfdistill.scorers import Baseline, CandidateTeacher, baselines
 from tfdistill.study.judge import ListJudge
 from tfdistill.study.problem import Problem
-from tfdistill.zoo.recall_from_lists import FORMS, list_student
+from tfdistill.study.recipe import Recipe
+from tfdistill.zoo.recall_from_lists import FORMS, Form, list_student
 
 __all__ = ["TEACHERS", "recall", "teachers"]
 
@@ -66,7 +67,7 @@ def recall(
     found = teachers(problem, teacher, console)
     name = max(found, key=lambda n: found[n].metrics(problem.valid)[_CHOSEN_BY])
     console.print(f"Teacher: {name}.")
-    recipe = list_student(_lists(found[name], problem), FORMS[form])
+    recipe = _student(problem, found[name], FORMS[form])
     return run(
         f"Recall under {name}",
         problem,
@@ -97,15 +98,28 @@ def teachers(
     if importlib.util.find_spec("lightgbm") is None:
         console.print(
             "Without LightGBM (pip install 'tfdistill[gbdt]') the teacher is a simple "
-            "one."
+            "one.",
+            markup=False,
         )
         return dict(simple)
     return {**simple, "candidates": CandidateTeacher.fit(problem)}
 
 
-def _lists(teacher: Baseline | CandidateTeacher, problem: Problem) -> RankedLists:
-    """Each user's best items by what was known before validation."""
-    return teacher.lists(problem.train, cut=1.0, size=_LISTED)
+def _student(
+    problem: Problem, teacher: Baseline | CandidateTeacher, form: Form
+) -> Recipe:
+    """A student of each user's best items by what was known before validation.
+
+    Lists and batches are smaller where the catalogue is.
+    """
+    data = problem.interactions
+    left = data.num_items - int(data.train.per_user(data.num_users).max())
+    size = max(1, min(_LISTED, left))
+    lists = teacher.lists(problem.train, cut=1.0, size=size)
+    form = dataclasses.replace(form, interesting=min(form.interesting, size))
+    recipe = list_student(lists, form)
+    most = max(1, data.num_items // recipe.schedule.negatives)
+    return recipe.changed(batch_size=min(recipe.schedule.batch_size, most))
 
 
 def _chosen(found: Mapping[str, _Teacher]) -> str:

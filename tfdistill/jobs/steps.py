@@ -23,7 +23,7 @@ from tfdistill.jobs.exports import published_once
 from tfdistill.metrics import metric
 from tfdistill.report.cells import plain
 from tfdistill.scores import ScoreStore, join_requests, score_batches
-from tfdistill.spec import FeatureSpec
+from tfdistill.spec import LISTED, FeatureSpec
 from tfdistill.study.impressions import Impressions
 from tfdistill.study.judge import ListJudge
 from tfdistill.study.problem import Problem
@@ -228,7 +228,7 @@ def _loaded(path: Path, signature: str, spec: FeatureSpec) -> Teacher:
             "such as the one that `tfdistill train-teacher` exports, or the file of "
             "trees that `train-teacher --kind trees` writes."
         )
-    users, items = ([f.name for f in spec.scope(s)] for s in ("user", "item"))
+    users, items = ([f.name for f in spec.scope(*s)] for s in (("user",), LISTED))
     return PairTeacher(GbdtTeacher.load(path), users=users, items=items)
 
 

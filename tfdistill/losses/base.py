@@ -282,9 +282,12 @@ class DistillationLoss(tf.keras.losses.Loss):
         student = _dense(student)
         self._check_shapes(student, teacher)
         valid, weights = self._align(student, mask, weights)
+        # An axis for each that an item has beyond its mask: `[..., 1]` for vectors.
         present = valid
         for _ in range(self.item_rank):
             present = present[..., tf.newaxis]
+        # Replaced before any arithmetic: NaN times a mask of 0 is NaN, in gradients
+        # too.
         return Items(
             tf.where(present, student, 0.0),
             tf.where(present, teacher, 0.0),

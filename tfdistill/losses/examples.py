@@ -76,6 +76,7 @@ def reduce_examples(
         2.0
     """
     Reduction.validate(reduction)
+    # An example of several items counts if one of them is valid.
     extra = valid.shape.rank - values.shape.rank
     if extra:
         valid = tf.reduce_any(valid, axis=list(range(-extra, 0)))

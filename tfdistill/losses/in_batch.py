@@ -75,6 +75,8 @@ class _InBatchLoss(base.TemperedLoss):
         """
         rows = tf.cast(items.inputs["item_row"], tf.int32)
         users = tf.shape(rows)[0]
+        # The largest int stands where nothing is known: it sorts last and matches no
+        # row.
         known = tf.sort(tf.where(known & items.valid, rows, rows.dtype.max), axis=-1)
         everyone = tf.reshape(self._gathered(rows), [1, -1])
         count = tf.size(everyone)
@@ -83,6 +85,8 @@ class _InBatchLoss(base.TemperedLoss):
         known, everyone = tf.pad(known, empty), tf.pad(everyone, empty)
         everyone = tf.broadcast_to(everyone, [users, tf.size(everyone)])
         last = tf.shape(known)[1] - 1
+        # `searchsorted` gives the end for what is above all; any place will do there,
+        # as the comparison below fails.
         place = tf.minimum(tf.searchsorted(known, everyone), last)
         return tf.equal(masking.take(known, place), everyone)[:, :count]
 
@@ -183,6 +187,7 @@ class InBatchSoftmax(_InBatchLoss):
             )
         items = super()._enter(teacher, teacher, labels, mask, weights, inputs)
         users = tf.reduce_any(items.valid, axis=-1, keepdims=True)
+        # Zeros, not NaN, where a user has no candidate: 0 times NaN would be NaN below.
         return items._replace(student=tf.where(users, student, 0.0))
 
     def _per_example(self, items: base.Items) -> tf.Tensor:
@@ -195,6 +200,8 @@ class InBatchSoftmax(_InBatchLoss):
         places = first[:, tf.newaxis] + tf.range(tf.shape(items.valid)[1])
         own = masking.take(logits, places)  # [B, L]
         negatives = valid & ~self._hits(items, known)
+        # -log(e^own / (e^own + sum of the rest)) = softplus(log sum of the rest - own):
+        # each positive has the same negatives, so they are summed once.
         rest = tf.reduce_logsumexp(
             logits + tf.where(negatives, 0.0, logits.dtype.min), axis=1, keepdims=True
         )
@@ -291,6 +298,7 @@ class InBatchDistillation(_InBatchLoss):
     def _per_example(self, items: base.Items) -> tf.Tensor:
         valid, first = self._columns(items)
         length = tf.shape(items.valid)[1]
+        # The columns are all candidates of the batch, flat: user u's own begin at u L.
         place = tf.range(tf.size(valid)) - first[:, tf.newaxis]
         own = (place >= 0) & (place < length)
         allowed = valid & (own | ~self._hits(items, items.valid))

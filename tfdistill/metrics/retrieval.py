@@ -129,6 +129,8 @@ def scored_top_k(
         rows = np.arange(begin, min(begin + block, num_users))
         scores = _checked(score(rows), rows)
         scores[seen.between(begin, begin + len(rows))] = -np.inf
+        # TensorFlow's top-K is threaded and breaks ties by the lower row; NumPy's
+        # partition does neither.
         best, places = tf.math.top_k(scores, min(k, scores.shape[1]))
         top[rows, : places.shape[1]] = np.where(np.isneginf(best), -1, places)
         best_scores[rows, : places.shape[1]] = best
@@ -216,6 +218,7 @@ def retrieval_ndcg(top: np.ndarray, relevant: Pairs, k: int) -> Mean:
     discounts = 1.0 / np.log2(np.arange(k) + 2.0)
     found = hits(_cut(top, k), relevant) @ discounts
     wanted = np.minimum(relevant.per_user(len(top)), k)
+    # NaN where a user has nothing relevant, so that the mean leaves the user out.
     best = np.concatenate([[np.nan], np.cumsum(discounts)])[wanted]
     return mean_of(found / best)
 

@@ -47,6 +47,7 @@ class LogitGate(tf.keras.layers.Layer):
         self.hidden_kernel = self.add_weight(
             name="hidden_kernel", shape=(members, self.units)
         )
+        # A last layer of zeros gives equal gates: training begins at the mean.
         self.hidden_bias, self.kernel, self.bias = (
             self.add_weight(name=name, shape=shape, initializer="zeros")
             for name, shape in (

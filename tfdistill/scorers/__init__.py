@@ -10,6 +10,7 @@ from tfdistill.scorers.features import PairFeatures, rolling_cuts
 from tfdistill.scorers.items import EaseScorer, RatingEase, SimilarItems, Transitions
 from tfdistill.scorers.profiles import ContentTaste, GroupTaste, Popular, Rated
 from tfdistill.scorers.teacher import CandidateTeacher
+from tfdistill.scorers.vectors import LightGcn
 
 __all__ = [
     "LISTED_BY",
@@ -21,6 +22,7 @@ __all__ = [
     "EaseScorer",
     "FittedScorer",
     "GroupTaste",
+    "LightGcn",
     "PairFeatures",
     "PairScorer",
     "Popular",

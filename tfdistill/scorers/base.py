@@ -85,6 +85,13 @@ class Sum(PairScorer):
         weights: One weight for each; by default equal ones.
         by_rank: Whether ranks are added instead of scores.
 
+    Example:
+        >>> from tfdistill.scorers import Popular, Rated
+        >>> log = InteractionLog([0, 1], [1, 1], [0.1, 0.2], 2, 3)
+        >>> both = Sum((Popular(), Rated()), weights=(1.0, 2.0))
+        >>> both.name, int(both.fit(log)(log.histories([0], [1.0])).argmax())
+        ('popular + liked by those who took it', 1)
+
     Reference:
         Cormack et al., Reciprocal Rank Fusion, SIGIR 2009.
     """

@@ -175,6 +175,17 @@ def best_simple(problem: Logged, found: Mapping[str, Baseline] | None = None) ->
 
     Returns:
         One of their names: the row that a result is compared with.
+
+    Example:
+        >>> import pandas as pd
+        >>> from tfdistill import Problem
+        >>> frame = pd.DataFrame(
+        ...     {"user": np.arange(60) // 10, "film": np.arange(60) % 12,
+        ...      "when": range(60)})
+        >>> problem = Problem.from_interactions(
+        ...     frame, user="user", item="film", time="when")
+        >>> best_simple(problem, baselines(problem)) in baselines(problem)
+        True
     """
     models = baselines(problem) if found is None else found
     scores = {name: m.metrics(problem.valid)[CHOSEN_BY] for name, m in models.items()}

@@ -74,6 +74,13 @@ class Candidates:
 
     Raises:
         ValueError: If a name is no scorer's.
+
+    Example:
+        >>> from tfdistill.scorers import Popular
+        >>> log = InteractionLog([0, 1, 1], [1, 1, 2], [0.1, 0.2, 0.3], 2, 4)
+        >>> candidates = Candidates(PairFeatures(log, [Popular()], cuts=[1.0]), size=3)
+        >>> candidates.of(log.histories([0], 1.0)).tolist()
+        [[2, 0, 3]]
     """
 
     features: PairFeatures

@@ -50,6 +50,19 @@ def default_scorers(spec: FeatureSpec, requests: Requests) -> tuple[PairScorer, 
     Args:
         spec: The features.
         requests: Training requests, which have the features' values.
+
+    Example:
+        >>> from tfdistill.data.spec import Table
+        >>> requests = Requests(
+        ...     {"age": np.array([31, 47])}, {"kind": np.array([0, 1, 1, 2, 2, 0])},
+        ...     np.zeros([2, 1], np.int32), np.zeros([2, 1], np.float32), np.arange(2))
+        >>> tables = Table("age", 4, size=99), Table("kind", 4, size=3)
+        >>> features = (Feature("age", "categorical", "user", "age"),
+        ...     Feature("kind", "categorical", "item", "kind"))
+        >>> found = default_scorers(FeatureSpec(features, tables), requests)
+        >>> [scorer.name for scorer in found[-4:]]
+        ['taste of the group, age', 'taste of kind', 'taste of kind, memory 10',
+         'taste of kind, positives']
     """
     found = list(_ITEMS)
     users, first = np.unique(requests.group, return_index=True)

@@ -71,6 +71,12 @@ class Rated(PairScorer):
     """How well those who took an item liked it: the share of positives, smoothed.
 
     `s_j = (p_j + 3) / (n_j + 6)`, p_j the positives among its n_j interactions.
+
+    Example:
+        >>> log = InteractionLog(
+        ...     [0, 1], [0, 1], [0.1, 0.2], 2, 3, value=[5, 1], positive_from=4)
+        >>> Rated().fit(log)(log.histories([1], [1.0])).round(2)
+        array([[0.57, 0.43, 0.5 ]], dtype=float32)
     """
 
     @property

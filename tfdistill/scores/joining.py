@@ -80,6 +80,7 @@ def find(
     check_keys(store, {name: Column.of(values).dtype for name, values in keys.items()})
     names = list(store.manifest.keys)
     ids = identities({name: keys[name] for name in names})
+    # Every distinct key is looked up once; `at` brings the answers back to all places.
     order, first = unique(ids)
     index = KeyIndex(ids[order[first]])
     found = np.zeros(len(index.ids), bool)

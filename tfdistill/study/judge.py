@@ -180,6 +180,11 @@ class ListJudge:
         labels = self.requests.tasks[task] if task else self.requests.labels
         return np.nan_to_num(labels), self._listed & ~np.isnan(labels)
 
+    def graded(self, task: str = "") -> bool:
+        """Tells whether a task has labels that are neither 0 nor 1."""
+        labels, mask = self.labels(task)
+        return not np.isin(labels[mask], (0, 1)).all()
+
     def ranking(
         self, logits: np.ndarray, task: str = "", *, scored: Any = True
     ) -> dict[str, float]:

@@ -171,6 +171,7 @@ class Rounds:
     def _recalled(self, recaller: Recaller) -> np.ndarray:
         """What recall returns to each user, best first; the known is left out."""
         requests = self.requests
+        # The last request of each user, by the first one of the reversed line.
         users, last = np.unique(requests.group[::-1], return_index=True)
         seen = None if self._known is None else self._known.among(users)
         queries = recaller.queries(requests.num_requests - 1 - last)

@@ -36,9 +36,17 @@ def measurable(recipe: Recipe, judge: ListJudge) -> Recipe:
         judge: Validation.
 
     Raises:
-        ValueError: If validation has no label.
+        ValueError: If validation has no label, or grades for a net whose loss takes
+            none.
     """
     tasks = dict.fromkeys(recipe.labelled.values())
+    for output, task in recipe.labelled.items():
+        if recipe.terms.loss_weights.get(output, 1.0) and judge.graded(task):
+            raise ValueError(
+                f"The labels of {output!r} must be 0 or 1: it learns their log loss. "
+                "For grades give it a loss of lists as a transfer from the labels, and "
+                f"loss_weights={{{output!r}: 0.0}}."
+            )
     defined = [judge.defined(task) for task in tasks]
     for chosen in (recipe.schedule.chosen_by, *_FALLBACKS):
         if all(chosen in metrics for metrics in defined):

@@ -253,6 +253,7 @@ class _RunState(tf.train.experimental.PythonState):
     def serialize(self) -> bytes:
         arrays: list[np.ndarray] = []
 
+        # NumPy's arrays lie beside the text by number, as JSON has none.
         def refer(value: Any) -> Any:
             if isinstance(value, np.generic):
                 return value.item()

@@ -268,6 +268,8 @@ class SubmodelEarlyStopping(tf.keras.callbacks.Callback):
             epoch: The epoch, from 0.
             logs: Unused.
         """
+        # Keras keeps the traced step: without a new one the frozen layers would be
+        # trained.
         if self.stopped_epoch is not None and not self._found:
             model = self.checkpoint.submodel
             self._found = [

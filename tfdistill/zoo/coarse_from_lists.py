@@ -84,7 +84,8 @@ def with_recalled(
 
     Raises:
         ValueError: If a width or a user does not fit, or the requests have scores,
-            weights or tasks, which the new lists would lack.
+            weights, tasks, or pair features without a source, which the new lists
+            would lack.
 
     Example:
         >>> shown = Requests(
@@ -100,15 +101,17 @@ def with_recalled(
     rng = np.random.default_rng(seed)
     lists = rng.permuted(recalled[users], axis=1).reshape(-1, width)
     row = np.repeat(first, recalled.shape[1] // width)
+    every = np.concatenate([np.arange(requests.num_requests), row])
     padding = ((0, 0), (0, width - requests.list_size))
     labels = np.pad(requests.labels, padding, constant_values=np.nan)
     shown = np.pad(requests.candidates, padding, constant_values=-1)
     return Requests(
-        {k: np.concatenate([v, v[row]]) for k, v in requests.users.items()},
+        {k: v[every] for k, v in requests.users.items()},
         requests.items,
         np.concatenate([shown, lists]).astype(np.int32),
         np.concatenate([labels, np.full(lists.shape, np.nan, np.float32)]),
-        np.concatenate([requests.group, requests.group[row]]),
+        requests.group[every],
+        pair_sources=requests.select(every).pair_sources,
     )
 
 
@@ -124,6 +127,7 @@ def _check(requests: Requests, recalled: np.ndarray, width: int) -> None:
             f"with_recalled: recalled has {len(recalled)} rows, but there is a user "
             f"(group) {requests.group.max()}; give a row per user."
         )
+    requests.require_sources("with_recalled", requests.listed_pairs)
     if requests.scores or requests.tasks or requests.weights is not None:
         raise ValueError(
             "with_recalled: the recalled lists would lack the requests' scores "

@@ -47,7 +47,8 @@ def default_nets(spec: FeatureSpec) -> dict[str, Net]:
     """Returns a DCN-v2 of all features, and for each stage what suits it.
 
     Recall is two towers and a product, coarse ranking two towers and a thin layer above
-    them, fine ranking a small DNN. The students read what can be served.
+    them, fine ranking a small DNN. The students read what can be served, recall no
+    feature of pairs, and coarse ranking the score of no stage but recall.
 
     Args:
         spec: The features; a user's id and an item's are among them.
@@ -62,12 +63,14 @@ def default_nets(spec: FeatureSpec) -> dict[str, Net]:
                 f"The students need a feature of each side, and the {scope}'s has none "
                 f"that can be served; the spec has {list(spec.names)}."
             )
+    sides = tuple(feature.name for feature in served.scope("user", "item"))
+    first = tuple(f.name for f in served.features if f.stage in (None, "recall"))
     return {
         "teacher": Net(
             DcnV2(cross_layers=2, units=(256, 128), dropout=0.2), spec.names
         ),
-        "recall": Net(TwoTower(units=(), dim=32), served.names, task="recall"),
-        "coarse": Net(CoarseTwoTower((32,), dim=16, interaction=8), served.names),
+        "recall": Net(TwoTower(units=(), dim=32), sides, task="recall"),
+        "coarse": Net(CoarseTwoTower((32,), dim=16, interaction=8), first),
         "fine": Net(Dnn(units=(32, 16)), served.names),
     }
 
