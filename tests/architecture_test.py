@@ -57,7 +57,7 @@ MAY_IMPORT = {
         "metrics",
         "pairs",
         "spec",
-        "study.judge",
+        "study.evaluators",
         "teachers",
     },
     "zoo": {
@@ -164,4 +164,16 @@ def test_the_library_raises_errors_and_asserts_nothing():
         for path in LIBRARY
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Assert)
+    ]
+
+
+def test_errors_name_a_value_in_one_way():
+    """What must be, `got` what; never `received`."""
+    assert not [
+        f"{path}:{node.lineno}"
+        for path in LIBRARY
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and re.search(r"\breceived\b|\bReceived:", node.value)
     ]

@@ -31,9 +31,9 @@ _NEGATIVES, _POSITIVE, _POOL = 1, 2, 3  # streams of random numbers beside the s
 class RequestBatches:
     """Serves `Requests` as batches for `fit`, resumable at any step.
 
-    Batch s holds the requests s * B .. s * B + B - 1 of an endless line: one
-    permutation of all requests after the other, each a function of (seed, epoch). So
-    batches are always full, one may span two epochs, and over E epochs each request
+    All requests are permuted anew for each epoch, as a function of (seed, epoch), and
+    batches of B are cut from these permutations in a row, without a gap. So batches are
+    always full, one may span two epochs, and over E epochs each request
     comes E times. Negatives and the positive for recall are functions of (seed, s).
     Hence the dataset started at step k equals the one started at 0 after `skip(k)`: an
     interrupted training goes on exactly as if it had not been.
@@ -70,7 +70,7 @@ class RequestBatches:
             output the name of its task, `""` for the labels.
         label_negatives: False leaves the negatives unlabelled: their weight is 0, but
             they are unmasked, so that a teacher in the graph scores them for a student
-            that no label would tell about them.
+            that learns of them by no label.
         pool: int32 `[users, N]`, catalogue rows for each value of `requests.group`, -1
             padded: what an earlier stage recalls. They are unlabelled, too.
         from_pool: How many of a user's N to append to each list: one from each of as

@@ -371,8 +371,8 @@ def known_from(requests: Requests) -> np.ndarray:
     """
     if requests.clock is None:
         raise ValueError(
-            "These requests don't say when they came, so nothing can be told that was "
-            "known before them: give Requests `clock`, or make them by `windows` or "
+            "These requests don't say when they came, so it is not known what came "
+            "before them: give Requests `clock`, or make them by `windows` or "
             "Problem.from_interactions."
         )
     return requests.clock

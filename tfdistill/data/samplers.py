@@ -47,7 +47,7 @@ def teacher_head(scores: Any, topk: int, *, seen: Any = None) -> tf.Tensor:
     scores = tf.cast(scores, tf.float32)
     if not 1 <= topk <= scores.shape[-1]:
         raise ValueError(
-            f"`topk` must lie in 1 .. {scores.shape[-1]} (items), received {topk!r}."
+            f"`topk` must lie in 1 .. {scores.shape[-1]} (items), got {topk!r}."
         )
     if seen is not None:
         scores = tf.where(tf.cast(seen, tf.bool), scores.dtype.min, scores)
@@ -83,7 +83,7 @@ def rank_weights(size: int, *, decay: float | None = None) -> tf.Tensor:
     if decay is None:
         return 1.0 - steps / size
     if not 0 < decay < np.inf:
-        raise ValueError(f"`decay` must be above 0, received {decay!r}.")
+        raise ValueError(f"`decay` must be above 0, got {decay!r}.")
     return tf.exp(-steps / decay)
 
 
@@ -111,7 +111,7 @@ def draw_positions(weights: Any, count: int, *, seed: Any) -> tf.Tensor:
     weights = tf.cast(weights, tf.float32)
     size = weights.shape[-1]
     if not 1 <= count <= size:
-        raise ValueError(f"`count` must lie in 1 .. {size}, received {count!r}.")
+        raise ValueError(f"`count` must lie in 1 .. {size}, got {count!r}.")
     noise = tf.random.stateless_uniform(tf.shape(weights), seed, minval=1e-20)
     # Gumbel top-K: the largest of log w + noise are a draw by weight without
     # replacement.
@@ -217,7 +217,7 @@ def discrepancy_weights(
         arXiv:2109.03459; Kweon et al., arXiv:2106.02870.
     """
     if not sharpness > 0:
-        raise ValueError(f"`sharpness` must be above 0, received {sharpness!r}.")
+        raise ValueError(f"`sharpness` must be above 0, got {sharpness!r}.")
     present = tf.cast(student_ranks, tf.int32) > 0
     gap = tf.cast(student_ranks, tf.float32) - tf.cast(teacher_ranks, tf.float32)
     sides = (
@@ -252,7 +252,7 @@ def popularity_groups(popularity: Any, groups: int) -> np.ndarray:
     counts = np.asarray(popularity, np.float64)
     if groups < 1 or not counts.sum() > 0:
         raise ValueError(
-            "Popularity groups need at least one group and one interaction, received "
+            "Popularity groups need at least one group and one interaction, got "
             f"groups={groups!r} and a total of {counts.sum()}."
         )
     order = np.argsort(-counts, kind="stable")
@@ -290,7 +290,7 @@ def with_perplexity(scores: Any, perplexity: float, *, rounds: int = 40) -> np.n
     """
     if not 1.0 < perplexity < np.inf:
         raise ValueError(
-            f"`perplexity` must be above 1, received {perplexity!r}. Give a finite one."
+            f"`perplexity` must be above 1, got {perplexity!r}. Give a finite one."
         )
     scores = np.asarray(scores, np.float64)
     scores = scores - scores.max(axis=1, keepdims=True)

@@ -244,7 +244,7 @@ class IvfIndex:
 
 @dataclasses.dataclass(frozen=True)
 class Ivf:
-    """Asks for an `IvfIndex` of a wanted recall.
+    """The settings of an `IvfIndex` of a wanted recall.
 
     Args:
         recall: The least share of the exact top-K to find, in (0, 1]; the number of

@@ -63,7 +63,7 @@ class Searcher:
     def answer(
         self, rows: tf.Tensor, scores: tf.Tensor, *, mask: bool = False
     ) -> dict[str, tf.Tensor]:
-        """Returns `ids` and `scores`, and if asked for also the `mask`."""
+        """Returns `ids` and `scores`, and with `mask` also which places are filled."""
         found = {"ids": self.catalogue.ids(rows), "scores": scores}
         return {**found, "mask": rows >= 0} if mask else found
 
@@ -92,7 +92,7 @@ class Searcher:
             answer: `ids [B, k]`, `scores [B, k]` and perhaps `mask [B, k]`.
             queries: What the Keras model says, `[B, d]`.
             vectors: Likewise, `[I, d]`.
-            k: How many were asked for.
+            k: How many to return.
             exclude: The ids `[B, E]` that were excluded.
 
         Returns:

@@ -18,7 +18,7 @@ all about 1, meet by chance."""
 _ENOUGH = 4
 """So many windows in common are no chance."""
 _SMALLEST = 16
-"""Smaller weights tell nothing."""
+"""Smaller weights are not compared: they are equal by chance."""
 _SAMPLED = 2**20
 _CHUNK = 2**22
 _FACTORS = tuple(

@@ -74,7 +74,7 @@ class DistillationExperts(tf.keras.layers.Layer):
         for key, value in numbers.items():
             if not 0 < value < math.inf:
                 raise ValueError(
-                    f"`{key}` must be above 0, received {value!r}. Take a finite one."
+                    f"`{key}` must be above 0, got {value!r}. Take a finite one."
                 )
         self.width = width
         self.experts = experts

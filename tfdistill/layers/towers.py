@@ -299,7 +299,7 @@ def folded_mlp(
 
     Raises:
         ValueError: If there are no units, or if normalisation or dropout over the
-            concatenation is asked for: both act on each candidate's whole input, so the
+            concatenation is given: both act on each candidate's whole input, so the
             user side could no longer be computed once.
 
     Example:

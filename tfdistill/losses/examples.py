@@ -1,4 +1,4 @@
-"""What a loss computes with behind the door, and how its values become one."""
+"""The prepared inputs of a loss, and how its values become one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Reduction = tf.keras.losses.Reduction
 
 
 class Items(NamedTuple):
-    """What a loss computes with, after the door: float32, finite, aligned.
+    """The prepared inputs of a loss: float32, finite, aligned.
 
     Attributes:
         student: float32 `[..., L]` (or `[..., H]`), 0 at invalid items.

@@ -33,7 +33,7 @@ class _InBatchLoss(base.TemperedLoss):
         super().__init__(temperature, reduction=reduction, name=name)
         if reduction == base.Reduction.SUM:
             raise ValueError(
-                f"{self.name} is averaged over users, received reduction "
+                f"{self.name} is averaged over users, got reduction "
                 f"{reduction!r}: a sum scales every weight with the batch size. Use "
                 "SUM_OVER_BATCH_SIZE and a weight."
             )
@@ -44,7 +44,7 @@ class _InBatchLoss(base.TemperedLoss):
     ) -> tf.Tensor:
         """Refuses the Keras path, which can't carry ids and positives."""
         raise ValueError(
-            f"{self.name} needs the inputs {list(self.inputs)}, received (y_true, "
+            f"{self.name} needs the inputs {list(self.inputs)}, got (y_true, "
             "y_pred). Call `reduce(...)`, or use it in a Transfer."
         )
 
@@ -182,7 +182,7 @@ class InBatchSoftmax(_InBatchLoss):
         student = tf.cast(tf.convert_to_tensor(student), tf.float32)
         if student.shape.rank != 2 or teacher.shape.rank != 3:
             raise ValueError(
-                f"{self.name} takes queries [B, d] and candidates [B, L, d], received "
+                f"{self.name} takes queries [B, d] and candidates [B, L, d], got "
                 f"{student.shape} and {teacher.shape}."
             )
         items = super()._enter(teacher, teacher, labels, mask, weights, inputs)
@@ -219,7 +219,7 @@ class InBatchSoftmax(_InBatchLoss):
             return items.valid & (tf.range(tf.shape(items.valid)[1]) == place)
         if items.labels is None:
             raise ValueError(
-                f"{self.name} with every=True needs `labels`, received None: items "
+                f"{self.name} with every=True needs `labels`, got None: items "
                 "with a label above 0 are the positives. Pass `labels=` (a Transfer's "
                 "`labels`), or take every=False and `positive`."
             )
@@ -286,7 +286,7 @@ class InBatchDistillation(_InBatchLoss):
         if not student.shape[:-1].is_compatible_with(teacher.shape[:-1]):
             raise ValueError(
                 f"{self.name} takes student and teacher [B, 1 + L, d], query first, "
-                f"received {student.shape} and {teacher.shape}."
+                f"got {student.shape} and {teacher.shape}."
             )
         valid, weights = self._align(student[:, 1:], mask, weights)
         users = tf.reduce_any(valid, axis=-1, keepdims=True)

@@ -47,7 +47,7 @@ def broadcast_items(values: Any, shape: tf.Tensor, rank: int) -> tf.Tensor:
         values = tf.squeeze(values, axis=-1)
     if values.shape.rank is None or values.shape.rank > rank:
         raise ValueError(
-            f"Weights and masks have at most the {rank} axes of the items, received "
+            f"Weights and masks have at most the {rank} axes of the items, got "
             f"shape {values.shape}. Give one value per list or one per item."
         )
     for _ in range(rank - values.shape.rank):

@@ -104,7 +104,7 @@ def reliability(
     """
     if bins < 1:
         raise ValueError(
-            f"`bins` must be at least 1; received {bins}. Ten is a common choice."
+            f"`bins` must be at least 1, got {bins}. Ten is a common choice."
         )
     clicks, predicted = _flat(labels, logits, mask)
     row = predicted[None, :]

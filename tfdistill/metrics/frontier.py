@@ -107,7 +107,7 @@ def sweep(
         if len(kept) != 1 + len(stages) or kept[0] > width:
             raise ValueError(
                 f"`sizes` must say what recall keeps, of its {width} items, and each "
-                f"stage of {list(stages)}; received {kept}."
+                f"stage of {list(stages)}, got {kept}."
             )
     # Places instead of items: each stage's scores are computed once for all recalled
     # items, and every funnel only looks them up.

@@ -317,7 +317,7 @@ def _spread(groups: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Returns groups of the entries' shape, from one per entry or one per row."""
     if groups.shape != shape[: groups.ndim] or groups.ndim == 0:
         raise ValueError(
-            f"`groups` must have shape {shape} or {shape[:1]}; received "
+            f"`groups` must have shape {shape} or {shape[:1]}, got "
             f"{groups.shape}. Give one group per entry or per row."
         )
     groups = groups.reshape(groups.shape + (1,) * (len(shape) - groups.ndim))
@@ -329,7 +329,7 @@ def _relevance(labels: np.ndarray, mask: np.ndarray) -> np.ndarray:
     labels = as_values("labels", labels, mask)
     if labels.size and labels.min() < 0.0:
         raise ValueError(
-            f"`labels` must be >= 0; received {labels.min():g}. Mask items without a "
+            f"`labels` must be >= 0, got {labels.min():g}. Mask items without a "
             "label instead of marking them with a negative one."
         )
     return labels

@@ -36,7 +36,7 @@ class Representation:
 
 
 class Sharing:
-    """Embeds every feature once and hands each net its view of it.
+    """Embeds every feature once, and gives each net what it may read of it.
 
     Features that the same nets read share one gather (and one projection), so that no
     net depends on a feature that it does not read.

@@ -1,4 +1,4 @@
-"""The scorers whose scores are worth knowing, for the features that a problem has."""
+"""The scorers that are used by default, for the features that a problem has."""
 
 from __future__ import annotations
 

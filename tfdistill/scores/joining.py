@@ -28,10 +28,10 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True)
 class Coverage:
-    """How much of what was asked for a store had.
+    """How many of the keys that were looked up a store has.
 
     Args:
-        asked: How many keys were asked for.
+        asked: How many keys were looked up.
         missing: How many of them the store does not have.
 
     Example:

@@ -17,7 +17,7 @@ from tfdistill.files import written_whole
 from tfdistill.identity import described
 from tfdistill.metrics import dot_scores, top_k
 from tfdistill.pairs import Pairs
-from tfdistill.study.judge import Recaller
+from tfdistill.study.evaluators import Recaller
 
 __all__ = ["Batches", "Candidates", "Rounds"]
 
@@ -38,7 +38,7 @@ class Candidates:
     """Unlabelled candidates that the recall net finds while it is trained.
 
     A later stage ranks what recall returns, which is not what users were shown: labels
-    alone tell it nothing about most of it (sample-selection bias). A teacher in the
+    say nothing about most of it (sample-selection bias). A teacher in the
     graph scores these candidates, so each student learns where it will be used, and
     recall learns from a list over the top of the catalogue.
 

@@ -131,7 +131,7 @@ class Distiller(_keras_fit.BuiltModel, tf.keras.Model):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What tells its training apart beside Keras' own settings, as JSON values."""
+        """What identifies its training besides Keras' own settings, as JSON values."""
         found: dict[str, Any] = described(
             {"transfers": self._transfers, "derived": dict(self._derived)}
         )

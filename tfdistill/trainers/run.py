@@ -87,8 +87,8 @@ def identity_of(
 ) -> dict[str, Any]:
     """Describes a training before its first step.
 
-    Whatever has an `identity`, JSON values, is asked for it: our batches, callbacks,
-    the `Distiller`. Of other batches the first eight and some later ones are compared,
+    What has an `identity`, JSON values, gives it: our batches, callbacks and the
+    `Distiller`. Of other batches the first eight and some later ones are compared,
     of validation data the first 32.
 
     Args:
