@@ -183,8 +183,8 @@ def test_a_sequence_model_learns_what_comes_next(tmp_path):
 
 def test_logits_teach_a_two_tower_net(tmp_path):
     net = Net(TwoTower((8,), dim=4), ("age", "item_id", "price"), task="recall")
-    recipe = dataclasses.replace(
-        logits.recipe(net, negatives=4), epochs=4, batch_size=8, learning_rate=1e-2
+    recipe = logits.recipe(net, negatives=4).changed(
+        epochs=4, batch_size=8, learning_rate=1e-2
     )
     seen = requests(1).positives()
     evaluator = CatalogueEvaluator(requests(), seen, head_items(np.arange(30)))

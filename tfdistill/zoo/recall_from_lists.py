@@ -155,6 +155,7 @@ class ListSource:
         states: When users are asked, and what is theirs to find.
 
     Example:
+        >>> from tfdistill.data import ImplicitFeedback
         >>> from tfdistill.pairs import Pairs
         >>> pairs = [Pairs([0, 1], items, 9) for items in ([0, 1], [1, 0], [2, 2])]
         >>> problem = Problem.from_feedback(ImplicitFeedback("mine", 2, *pairs))
