@@ -42,6 +42,10 @@ class Terms:
         auxiliary: Rankers with a second head: see `joint_network`.
         stored: Features of the batches that teach, where there is no other teacher: its
             scores or vectors, NaN where it has none.
+
+    Example:
+        >>> Terms(loss_weights={"fine": 0.3}).transfers
+        ()
     """
 
     transfers: tuple[Transfer, ...] = ()
@@ -62,6 +66,10 @@ class Sharing:
         representation: A shared projection above the tables: see `joint_network`.
         frozen_tables: Whether the tables keep the values that they start with, as when
             a trained student is fine-tuned on a recent window.
+
+    Example:
+        >>> Sharing(own_tables=("teacher",)).blocked
+        ()
     """
 
     blocked: tuple[str, ...] = ()
@@ -87,6 +95,10 @@ class Schedule:
             validation lists do not define it, AUC or log loss does: see `measurable`.
         stops_early: Nets with tables of their own that stop after the first epoch that
             is no better, and teach with their best weights: `SubmodelEarlyStopping`.
+
+    Example:
+        >>> Schedule(epochs=3, batch_size=64).steps(requests=100)
+        6
     """
 
     epochs: int = 12
