@@ -249,7 +249,8 @@ class StoredScores:
     Example:
         >>> scored = Requests(
         ...     {}, {"item": np.arange(2)}, np.array([[0, 1]], np.int32),
-        ...     np.array([[1, 0]], np.float32), np.array([0]), scores={"mine": np.array([[2.0, -1.0]], np.float32)})
+        ...     np.array([[1, 0]], np.float32), np.array([0]),
+        ...     scores={"mine": np.array([[2.0, -1.0]], np.float32)})
         >>> StoredScores("mine").metrics(ListEvaluator(scored))["auc"]
         1.0
     """
