@@ -25,9 +25,7 @@ class Setting(NamedTuple):
     python: str
 
 
-PYTHONS = {
-    "pythons": {"nargs": 3, "metavar": "PYTHON", "help": "of settings a, b and c"}
-}
+PYTHONS = {"pythons": {"nargs": 3, "metavar": "PYTHON", "help": "of settings a-c"}}
 """What the command line of a script of the settings takes."""
 
 
