@@ -156,7 +156,9 @@ class Unified(Bench):
         return {chosen_by: super().valid(row, trained)[chosen_by]}
 
     def score(self, row: str, valid: Mapping[str, float]) -> float:
-        return valid[self.data.chosen_by]
+        """The one value, by which the problem that was tuned is judged."""
+        (value,) = valid.values()
+        return value
 
     def measured(
         self, row: str, trained: Mapping[str, TrainedNet], seed: int
