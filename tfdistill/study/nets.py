@@ -133,7 +133,7 @@ class Cascade:
         return self._run(evaluator.requests, evaluator.first, evaluator.seen)[0]
 
     def scored(self, requests: Requests, seen: Pairs | None = None) -> Requests:
-        """Returns requests whose candidates know how they stand with these stages.
+        """Returns requests with the candidates' standing in these stages as features.
 
         They have the features of the spec that name one of the stages: what nets of
         later stages learn from. A net is sure of the pairs that it was trained on, so
@@ -148,7 +148,7 @@ class Cascade:
         return self._run(requests, np.arange(requests.num_requests), seen)[1]
 
     def before(self, problem: Problem) -> Problem:
-        """Returns a problem whose candidates know how they stand with these stages.
+        """Returns a problem with the candidates' standing in these stages as features.
 
         As `scored`, for all three parts: recall passes on what the evaluators have not
         seen, and in training no known pair.

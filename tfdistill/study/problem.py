@@ -340,7 +340,7 @@ def _interactions(
     time_format: str | None,
     separator: str | None,
 ) -> pd.DataFrame:
-    """The three columns under the names that splits know."""
+    """The three columns under the names that splits read."""
     columns = tuple(column for column in (user, item, time) if column)
     with rows_of(table, columns, "interactions", separator=separator) as frame:
         require_columns(frame, columns)

@@ -22,14 +22,14 @@ Scores = Callable[[np.ndarray], np.ndarray]
 
 
 class Measured(Protocol):
-    """What knows its metrics: a trained net, a cascade."""
+    """A model with metrics of its own: a trained net, a cascade."""
 
     def metrics(self, evaluator: Any) -> dict[str, float]:
         """Returns them."""
 
 
 class Servant(Protocol):
-    """What knows how it is served: a trained net, a cascade."""
+    """A model that can be served: a trained net, a cascade."""
 
     def servable(self, catalogue: Catalogue | None = None, **options: Any) -> Servable:
         """Returns it as it is served."""

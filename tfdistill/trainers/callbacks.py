@@ -262,7 +262,7 @@ class SubmodelEarlyStopping(tf.keras.callbacks.Callback):
             self.model.make_train_function(force=True)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Let the sub-model rest, if it has stopped, here or in a former process.
+        """Freeze the sub-model if it has stopped, here or in a former process.
 
         Args:
             epoch: The epoch, from 0.

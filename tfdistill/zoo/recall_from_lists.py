@@ -230,7 +230,7 @@ def _scaled(vectors: np.ndarray) -> np.ndarray:
 
 
 def matrix_factorisation(shared: int = BASES["softmax"].shared) -> Net:
-    """Returns a net that knows nothing of users and items but their numbers.
+    """Returns a net whose only features are the ids of users and items.
 
     Args:
         shared: Drawn items per user, as in the batches.
