@@ -57,7 +57,7 @@ MAY_IMPORT = {
         "metrics",
         "pairs",
         "spec",
-        "study.judge",
+        "study.evaluators",
         "teachers",
     },
     "zoo": {

@@ -18,7 +18,7 @@ from rich.console import Console
 import tfdistill as td
 from tfdistill import models
 from tfdistill.data import Requests
-from tfdistill.study.judge import ListJudge
+from tfdistill.study.evaluators import ListEvaluator
 from tfdistill.zoo.ranking_pair import Pair
 
 HERE = Path(__file__).parent
@@ -145,7 +145,9 @@ SPEC = td.FeatureSpec(
     ),
     (td.Table("item", 4, size=30),),
 )
-PROBLEM = td.Problem(SPEC, requests(0), ListJudge(requests(1)), ListJudge(requests(2)))
+PROBLEM = td.Problem(
+    SPEC, requests(0), ListEvaluator(requests(1)), ListEvaluator(requests(2))
+)
 
 
 @pytest.mark.parametrize("training", ["joint", "independent"])

@@ -134,7 +134,7 @@ def summarise(
         clicks: Labels above 0 that were read.
 
     Returns:
-        The summary; `refuse_useless` and `warnings` judge it.
+        The summary; `refuse_useless` and `warnings` evaluator it.
 
     Example:
         >>> spec = FeatureSpec(

@@ -198,18 +198,18 @@ class Recipe:
         owners = [n for n in self.nets if output == n or output.startswith(f"{n}_")]
         return max(owners, key=len, default="")
 
-    def judged_by(self, name: str) -> str:
+    def primary(self, name: str) -> str:
         """The metric that chooses a net's epoch."""
         recalls = self.nets[name].task == "recall"
         return PRIMARY["recall"] if recalls else self.schedule.chosen_by
 
     def monitor(self, name: str) -> str:
         """Name in the logs of the metric that chooses a net's epoch."""
-        return f"val_{name}_{self.judged_by(name)}"
+        return f"val_{name}_{self.primary(name)}"
 
     def mode(self, name: str) -> str:
         """Whether the epoch with the `"max"` or the `"min"` of it is chosen."""
-        return "max" if metric(self.judged_by(name)).gain(1.0, over=0.0) > 0 else "min"
+        return "max" if metric(self.primary(name)).gain(1.0, over=0.0) > 0 else "min"
 
     def identity(self) -> dict[str, Any]:
         """Returns what identifies a run of this recipe; more epochs may follow.
