@@ -34,7 +34,7 @@ from tfdistill.losses import (
 from tfdistill.metrics import dot_scores, head_items, top_k
 from tfdistill.models import Net, TwoTower
 from tfdistill.study import Problem, TrainedNet, train
-from tfdistill.study.judge import CatalogueJudge
+from tfdistill.study.evaluators import CatalogueEvaluator
 from tfdistill.trainers import FrozenTeacher
 from tfdistill.zoo import ranking_pair, recall_from_logits
 
@@ -84,11 +84,11 @@ class Clicks(Bench):
         clicks = train_.candidates[train_.labels > 0]
         popular = head_items(np.bincount(clicks, minlength=train_.num_items))
         known = train_.shown()
-        judges = (
-            CatalogueJudge(valid, known, popular),
-            CatalogueJudge(test, known.union(valid.shown()), popular),
+        evaluators = (
+            CatalogueEvaluator(valid, known, popular),
+            CatalogueEvaluator(test, known.union(valid.shown()), popular),
         )
-        problem = Problem(simulation.spec, train_, *judges, known)
+        problem = Problem(simulation.spec, train_, *evaluators, known)
         pair = ranking_pair.default_pair(simulation.spec)
         recipe = ranking_pair.teacher(pair).changed(epochs=5)
         folder = self.folder("teacher", {}, seed)
@@ -121,26 +121,26 @@ class Clicks(Bench):
     ) -> dict[str, float]:
         """Recall's own metrics and the expected clicks of the page."""
         page, net = trained
-        judge, oracle = getattr(page.problem, part), page.simulation.oracle
-        users = judge.requests.group[judge.first]
+        evaluator, oracle = getattr(page.problem, part), page.simulation.oracle
+        users = evaluator.requests.group[evaluator.first]
 
         def clicks(items: np.ndarray) -> float:
             """Mean expected clicks of pages `[U, SHOWN]`."""
             rates = oracle.click_probability(users[:, np.newaxis], items)
             return float(rates.sum(axis=1).mean())
 
-        recalled = net.top(judge, RECALLED)
-        ranker = page.teacher.ranker(judge.requests)
-        scores = ranker(judge.first, recalled)
+        recalled = net.top(evaluator, RECALLED)
+        ranker = page.teacher.ranker(evaluator.requests)
+        scores = ranker(evaluator.first, recalled)
         order = np.argsort(-scores, axis=1, kind="stable")[:, :SHOWN]
         true = dot_scores(oracle.user_vectors[users], oracle.item_vectors)
         pages = {
             "clicks": np.take_along_axis(recalled, order, axis=1),
-            "clicks without recall": judge.best(ranker, SHOWN),
-            "clicks of the oracle": top_k(true, len(users), SHOWN, seen=judge.seen),
+            "clicks without recall": evaluator.best(ranker, SHOWN),
+            "clicks of the oracle": top_k(true, len(users), SHOWN, seen=evaluator.seen),
         }
         found = {name: clicks(items) for name, items in pages.items()}
-        return {**judge.retrieval(recalled), **found}
+        return {**evaluator.retrieval(recalled), **found}
 
     @classmethod
     def shown(cls, runs: Runs) -> Mapping[str, Column]:

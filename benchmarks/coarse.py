@@ -37,7 +37,7 @@ from tfdistill.losses import (
 from tfdistill.metrics import top_k
 from tfdistill.models import CoarseTwoTower, DcnV2, Net
 from tfdistill.study import Problem, Recipe, train
-from tfdistill.study.judge import ListJudge, Ranker
+from tfdistill.study.evaluators import ListEvaluator, Ranker
 from tfdistill.teachers.ease import tuned_ease
 from tfdistill.trainers import LoggedTeacher
 from tfdistill.zoo import coarse_from_lists, privileged_coarse, ranking_pair
@@ -124,9 +124,12 @@ class Coarse(Bench):
         return make_stage(load(self.problem, self.data_dir))
 
     @functools.cached_property
-    def judges(self) -> dict[str, ListJudge]:
+    def evaluators(self) -> dict[str, ListEvaluator]:
         problem = self.stage.problem
-        return {"valid": ListJudge(problem.valid), "test": ListJudge(problem.test)}
+        return {
+            "valid": ListEvaluator(problem.valid),
+            "test": ListEvaluator(problem.test),
+        }
 
     def trained(self, row: str, settings: Settings, seed: int) -> tf.keras.Model:
         pair, requests, teacher = self.stage.pair, self.stage.problem.train, None
@@ -140,7 +143,7 @@ class Coarse(Bench):
         spec = narrowed(self.stage.problem.spec, DIM)
         nets = train(
             recipe.changed(epochs=EPOCHS, chosen_by="auc", **settings),
-            Problem(spec, requests, **self.judges),
+            Problem(spec, requests, **self.evaluators),
             self.folder(row, settings, seed),
             teacher=teacher,
             seed=seed,
@@ -153,7 +156,7 @@ class Coarse(Bench):
         train, teacher = self.stage.train, self.teacher(seed)
 
         def scored() -> dict[str, np.ndarray]:
-            (logits,) = ListJudge(train).logits(teacher).values()
+            (logits,) = ListEvaluator(train).logits(teacher).values()
             return {"logits": np.where(train.candidates >= 0, logits, np.nan)}
 
         made_of = [train.fingerprint, teacher.get_weights()]
@@ -167,9 +170,11 @@ class Coarse(Bench):
         self, row: str, trained: tf.keras.Model, part: str, seed: int
     ) -> dict[str, float]:
         """AUC and GAUC on the lists of a part; of test also what passes the stage."""
-        stage, judge = self.stage, self.judges[part]
-        (logits,) = judge.logits(trained).values()
-        found = {metric: judge.ranking(logits)[metric] for metric in ("auc", "gauc")}
+        stage, evaluator = self.stage, self.evaluators[part]
+        (logits,) = evaluator.logits(trained).values()
+        found = {
+            metric: evaluator.ranking(logits)[metric] for metric in ("auc", "gauc")
+        }
         if part == "valid":
             return found
         kept, best = (

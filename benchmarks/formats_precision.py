@@ -141,7 +141,7 @@ def measured(
     model: tf.keras.Model, spec: FeatureSpec, bench: Ranking, folder: pathlib.Path
 ) -> dict[str, dict[str, float]]:
     """All variants of one ranker."""
-    judge, test = bench.judges["test"], bench.data.test
+    evaluator, test = bench.evaluators["test"], bench.data.test
     packed = pack(request_of(test, 0, CANDIDATES), spec)
     served, engines = {}, {}
     for name, root in variants(model, spec).items():
@@ -160,7 +160,7 @@ def measured(
     mask = test.candidates >= 0
     for name, scores in answers.items():
         apart = np.abs(scores - answers["float32"])[mask]
-        ranking = judge.ranking(scores)
+        ranking = evaluator.ranking(scores)
         rows[name].update({m: round(float(ranking[m]), 5) for m in METRICS})
         rows[name]["difference"] = float(apart.max())
     return rows

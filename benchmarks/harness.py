@@ -89,7 +89,9 @@ class Bench(abc.ABC):
         self, row: str, trained: Any, part: str, seed: int
     ) -> Mapping[str, float]:
         """The metrics of what was trained, on `"valid"` or `"test"`."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how it judges.")
+        raise NotImplementedError(
+            f"{type(self).__name__} does not say how it evaluates."
+        )
 
     def valid(self, row: str, trained: Any) -> Any:
         """What a trial's line keeps as `valid`."""
@@ -124,7 +126,7 @@ class Bench(abc.ABC):
         return store.once(self.name, f"{run}/{trial}", measure)
 
     def run(self, row: str, seed: int) -> Mapping[str, Any]:
-        """Returns the line of a row with a seed; trains and judges if it is new."""
+        """Returns the line of a row with a seed; trains and evaluates if it is new."""
 
         def measure() -> dict[str, Any]:
             settings, start = self.best(row), time.process_time()

@@ -51,7 +51,7 @@ class Cascade(Bench):
     data_dir = None
 
     def trained(self, row: str, settings: Settings, seed: int) -> Results:
-        """Trains and judges; the folder of the data must hold the set that is named."""
+        """Trains and evaluates; the folder must hold the data set that is named."""
         data = load_movielens(self.data_dir)
         if data.name != self.problem:
             raise ValueError(f"{self.data_dir} holds {data.name}; name that.")

@@ -27,7 +27,7 @@ from tfdistill.data import Requests
 from tfdistill.export import parameters
 from tfdistill.identity import fingerprint
 from tfdistill.study import Problem, Recipe, TrainedNet, train
-from tfdistill.study.judge import ListJudge
+from tfdistill.study.evaluators import ListEvaluator
 from tfdistill.teachers import GbdtTeacher
 from tfdistill.trainers import EnsembleTeacher, FrozenTeacher, LoggedTeacher
 from tfdistill.types import Teacher
@@ -59,9 +59,9 @@ class Ranking(Bench):
         return Features(self.data.spec.names, served, fewer if fewer != served else ())
 
     @functools.cached_property
-    def judges(self) -> dict[str, ListJudge]:
+    def evaluators(self) -> dict[str, ListEvaluator]:
         parts = ("train", "valid", "test")
-        return {part: ListJudge(getattr(self.data, part)) for part in parts}
+        return {part: ListEvaluator(getattr(self.data, part)) for part in parts}
 
     def has(self, row: str, seed: int) -> bool:
         chosen = ROWS[row]
@@ -86,7 +86,7 @@ class Ranking(Bench):
         found = {}
         for name, net in trained.items():
             model = net.models[name]
-            for output, values in self.judges[part].logits(model).items():
+            for output, values in self.evaluators[part].logits(model).items():
                 task = output[len(name) + 1 :]
                 found.update(self.of_output(output, values, part, task))
             counted = parameters(model)
@@ -102,7 +102,7 @@ class Ranking(Bench):
         if row.ensemble_of:
             members = [self.scores(other, s, part) for other, s in _members(row, seed)]
             return np.mean(members, axis=0)
-        return self.judges[part].logits(self.net(name, seed))[row.net]
+        return self.evaluators[part].logits(self.net(name, seed))[row.net]
 
     def net(self, name: str, seed: int) -> tf.keras.Model:
         """Returns the trained net of a row."""
@@ -135,8 +135,8 @@ class Ranking(Bench):
         problem = Problem(
             narrowed(self.data.spec, chosen.dim),
             requests,
-            self.judges["valid"],
-            self.judges["test"],
+            self.evaluators["valid"],
+            self.evaluators["test"],
             self.data.known,
         )
         return train(
@@ -166,9 +166,9 @@ class Ranking(Bench):
         self, output: str, logits: np.ndarray, part: str, task: str = ""
     ) -> dict[str, float]:
         """All metrics of one output, from its logits on the lists of a part."""
-        judge = self.judges[part]
-        found = judge.ranking(logits, task)
-        known = judge.requests.scores.get(KNOWN_RATE)
+        evaluator = self.evaluators[part]
+        found = evaluator.ranking(logits, task)
+        known = evaluator.requests.scores.get(KNOWN_RATE)
         if known is not None:
             listed = ~np.isnan(known)
             rate = 1 / (1 + np.exp(-logits[listed].astype(np.float64)))

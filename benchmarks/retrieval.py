@@ -212,23 +212,18 @@ def curve(
     spent = timed(searches, judged[0], count=count, rounds=rounds)
     points = {}
     for wanted, number in probes.items():
-        found = searches[f"ivf {wanted}"]
+        found, milliseconds = searches[f"ivf {wanted}"], spent[f"ivf {wanted}"]
         rows = [found(tf.constant(q[np.newaxis]))[0][0].numpy() for q in judged[0]]
         hits = [np.isin(e, r).mean() for e, r in zip(judged[1], rows)]
-        milliseconds = spent[f"ivf {wanted}"]
         points[str(wanted)] = {
             "probes": number,
             "recall@100": float(np.mean(hits)),
             "ms": milliseconds,
-            "faster than exact": spent["exact"] / milliseconds,
-            "faster than TFRS": spent["TFRS"] / milliseconds,
+            **{f"faster than {o}": spent[o] / milliseconds for o in ("exact", "TFRS")},
         }
     return {
-        "items": len(vectors),
-        "lists": index.lists,
-        "seconds to build": built,
-        "exact ms": spent["exact"],
-        "TFRS ms": spent["TFRS"],
+        **{"items": len(vectors), "lists": index.lists, "seconds to build": built},
+        **{f"{other} ms": spent[other] for other in ("exact", "TFRS")},
         "points": points,
     }
 

@@ -25,7 +25,7 @@ class Setting(NamedTuple):
     python: str
 
 
-PYTHONS = {"pythons": {"nargs": 3, "metavar": NAMES, "help": "Pythons of the settings"}}
+PYTHONS = {"pythons": {"nargs": 3, "metavar": "PYTHON", "help": "of settings a-c"}}
 """What the command line of a script of the settings takes."""
 
 

@@ -30,7 +30,7 @@ from tfdistill.datasets.synthetic_settings import (
 )
 from tfdistill.metrics import auc
 from tfdistill.study import Problem, Recipe, train
-from tfdistill.study.judge import ListJudge
+from tfdistill.study.evaluators import ListEvaluator
 from tfdistill.trainers import FrozenTeacher
 from tfdistill.zoo import ranking_pair
 
@@ -72,10 +72,10 @@ class Simulated(Bench):
         def fitted(
             name: str, recipe: Recipe, parts: RequestParts, teacher: Any = None
         ) -> tf.keras.Model:
-            judges = ListJudge(parts[1]), ListJudge(parts[2])
+            evaluators = ListEvaluator(parts[1]), ListEvaluator(parts[2])
             (net,) = train(
                 recipe.changed(epochs=EPOCHS),
-                Problem(simulation.spec, parts[0], *judges),
+                Problem(simulation.spec, parts[0], *evaluators),
                 self.folder(row, settings, seed) / name,
                 teacher=teacher,
                 seed=seed,
@@ -104,10 +104,10 @@ class Simulated(Bench):
         )
         labels = np.nan_to_num(requests.labels)
         found = {"oracle/auc": auc(labels, true, mask=listed)}
-        judge = ListJudge(requests)
+        evaluator = ListEvaluator(requests)
         for name, model in models.items():
-            (logits,) = judge.logits(model).values()
-            metrics = judge.ranking(logits)
+            (logits,) = evaluator.logits(model).values()
+            metrics = evaluator.ranking(logits)
             found.update({f"{name}/{metric}": x for metric, x in metrics.items()})
         return found
 

@@ -27,7 +27,7 @@ from ranking_rows import WIDE, Features
 from timing import answer, as_child, child, threads
 
 from tfdistill.study import Problem, Recipe, train
-from tfdistill.study.judge import ListJudge
+from tfdistill.study.evaluators import ListEvaluator
 from tfdistill.trainers import LoggedTeacher
 from tfdistill.zoo import ranking_pair
 
@@ -74,11 +74,14 @@ def train_one_way(
     problem = load("movielens-1m", data_dir)
     names = problem.spec.names
     pair, spec = Features(names, names).pair, narrowed(problem.spec, WIDE)
-    judges = ListJudge(problem.valid), ListJudge(problem.test)
+    evaluators = ListEvaluator(problem.valid), ListEvaluator(problem.test)
 
     def trained(recipe: Recipe, requests: Any = problem.train, **options: Any) -> Any:
         recipe = recipe.changed(epochs=EPOCHS, chosen_by="auc")
-        data, folder = Problem(spec, requests, *judges), work / "-".join(recipe.nets)
+        data, folder = (
+            Problem(spec, requests, *evaluators),
+            work / "-".join(recipe.nets),
+        )
         return train(recipe, data, folder, seed=seed, **options)
 
     seconds, start = {}, time.process_time()
@@ -89,7 +92,7 @@ def train_one_way(
         teacher = trained(ranking_pair.teacher(pair))["teacher"].model
         seconds["teacher"] = time.process_time() - start
         start = time.process_time()
-        (logits,) = ListJudge(problem.train).logits(teacher).values()
+        (logits,) = ListEvaluator(problem.train).logits(teacher).values()
         requests = problem.train.with_scores({"taught": logits})
         seconds["scores"] = time.process_time() - start
         start = time.process_time()
@@ -99,12 +102,12 @@ def train_one_way(
             teacher=LoggedTeacher({"score": "taught"}),
         )["fine"]
         seconds["student"] = time.process_time() - start
-    (logits,) = judges[1].logits(student.model).values()
+    (logits,) = evaluators[1].logits(student.model).values()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
         "peak_mib": round(peak),
-        "auc": round(judges[1].ranking(logits)["auc"], 6),
+        "auc": round(evaluators[1].ranking(logits)["auc"], 6),
     }
 
 

@@ -142,13 +142,13 @@ class Unified(Bench):
         self, row: str, trained: Mapping[str, TrainedNet], part: str, seed: int
     ) -> dict[str, float]:
         """All metrics of what is shown, on test beside what the teacher shows."""
-        judge = getattr(self.data, part)
+        evaluator = getattr(self.data, part)
         if part == "valid":
-            sets = SIZES.cascade(trained).kept(judge)
+            sets = SIZES.cascade(trained).kept(evaluator)
         else:
             best = self.teachers_best(row, trained, seed)
-            sets = shown_sets(judge, trained, SIZES, best=best)
-        return {**judged(judge, sets, SIZES), **self.data.truths(part, sets)}
+            sets = shown_sets(evaluator, trained, SIZES, best=best)
+        return {**judged(evaluator, sets, SIZES), **self.data.truths(part, sets)}
 
     def valid(self, row: str, trained: Mapping[str, TrainedNet]) -> dict[str, float]:
         """The page alone."""
@@ -156,7 +156,9 @@ class Unified(Bench):
         return {chosen_by: super().valid(row, trained)[chosen_by]}
 
     def score(self, row: str, valid: Mapping[str, float]) -> float:
-        return valid[self.data.chosen_by]
+        """The one value, by which the problem that was tuned is judged."""
+        (value,) = valid.values()
+        return value
 
     def measured(
         self, row: str, trained: Mapping[str, TrainedNet], seed: int
@@ -173,12 +175,12 @@ class Unified(Bench):
         """The best of the catalogue by a mode's teacher, kept in a file."""
         if "teacher" not in nets:
             return None
-        judge = self.data.test
+        evaluator = self.data.test
 
         def best() -> dict[str, np.ndarray]:
-            return {"best": nets["teacher"].top(judge, SIZES.recall)}
+            return {"best": nets["teacher"].top(evaluator, SIZES.recall)}
 
-        made_of = [nets["teacher"].fingerprint, judge.identity, SIZES.recall]
+        made_of = [nets["teacher"].fingerprint, evaluator.identity, SIZES.recall]
         path = self.folder(row, self.best(row), seed) / "best"
         return store.kept(path, made_of, best)["best"]
 

@@ -19,7 +19,7 @@ from tfdistill.models import CoarseTwoTower, DeepFm, Net, TwoTower
 from tfdistill.pairs import Pairs
 from tfdistill.spec import Feature, FeatureSpec, Table
 from tfdistill.study import Problem, Recipe, movielens_problem
-from tfdistill.study.judge import CatalogueJudge
+from tfdistill.study.evaluators import CatalogueEvaluator
 from tfdistill.study.rounds import Candidates
 from tfdistill.zoo.unified_cascade import Nets, default_nets, recipe
 
@@ -85,8 +85,8 @@ class CascadeProblem(Problem):
         """
         if self.oracle is None:
             return {}
-        judge = getattr(self, part)
-        users = judge.requests.group[judge.first]
+        evaluator = getattr(self, part)
+        users = evaluator.requests.group[evaluator.first]
         score = dot_scores(self.oracle.user_vectors[users], self.oracle.item_vectors)
         best = top_k(score, len(users), 10)
 
@@ -141,15 +141,15 @@ def citeulike(data_dir: pathlib.Path) -> CascadeProblem:
     split = Split("leave one out", "The split of DE-RRD.", *frames)
     parts = windows(split, data.users, data.items, negatives=100)
     head = head_items(data.popularity)
-    judges = {
-        part: CatalogueJudge(with_wide(requests), parts.before(part), head)
+    evaluators = {
+        part: CatalogueEvaluator(with_wide(requests), parts.before(part), head)
         for part, requests in some_users(parts.test, parts.valid, JUDGED_CITEULIKE)
     }
     return CascadeProblem(
         spec_with_wide(data.spec(DIM)),
         with_wide(parts.train),
-        judges["valid"],
-        judges["test"],
+        evaluators["valid"],
+        evaluators["test"],
         parts.known,
         epochs=20,
         own_nets=CITEULIKE_NETS,
@@ -223,8 +223,8 @@ def simulated(
     return CascadeProblem(
         simulation.spec,
         train,
-        CatalogueJudge(parts["valid"], nothing, head, relevant=random),
-        CatalogueJudge(parts["test"], nothing, head),
+        CatalogueEvaluator(parts["valid"], nothing, head, relevant=random),
+        CatalogueEvaluator(parts["test"], nothing, head),
         train.positives(),
         epochs=epochs,
         oracle=simulation.oracle,

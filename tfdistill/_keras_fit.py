@@ -64,7 +64,7 @@ class BuiltModel:
 
 
 class _Position:
-    """What Keras 2 asks for the epoch and step at which `fit` begins."""
+    """Where Keras 2 looks up the epoch and step at which `fit` begins."""
 
     def __init__(self, epoch: int, step: int) -> None:
         self._at = epoch, step

@@ -30,8 +30,8 @@ def unified_data(monkeypatch):
 
 def test_the_oracles_own_page_has_no_regret_and_a_random_one_has(unified_data):
     problem = unified_data.simulator(None)
-    judge = problem.test
-    users = judge.requests.group[judge.first]
+    evaluator = problem.test
+    users = evaluator.requests.group[evaluator.first]
     assert len(users) <= 25 and problem.train.num_items == 80
     others = problem.valid.requests.group
     assert len(np.unique(others)) == 4 and not np.isin(others, users).any()

@@ -67,10 +67,10 @@ def test_popularity_is_counted_up_to_the_part_that_is_judged(problem):
     log = problem.log
     baseline = td.baselines(problem)["popular"]
     baseline = dataclasses.replace(baseline, scorer=Popular())
-    for judge, cut in ((problem.valid, 1.0), (problem.test, 2.0)):
+    for evaluator, cut in ((problem.valid, 1.0), (problem.test, 2.0)):
         counts = np.bincount(log.item[log.clock < cut], minlength=ITEMS)
-        top = baseline.top(judge, 10)
-        users = judge.requests.group[judge.first]
+        top = baseline.top(evaluator, 10)
+        users = evaluator.requests.group[evaluator.first]
         for row, user in enumerate(users):
             own = log.item[(log.user == user) & (log.clock < cut)]
             order = np.argsort(-counts, kind="stable")

@@ -270,7 +270,7 @@ class Histories:
 
     @property
     def moments(self) -> np.ndarray:
-        """Seconds of each request, float64 `[b]`; where nothing tells, 0."""
+        """Seconds of each request, float64 `[b]`; 0 where unknown."""
         if self.time is not None:
             return self.time
         if self.log.time is None or not len(self.log):

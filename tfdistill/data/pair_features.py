@@ -87,7 +87,7 @@ class FoldedPairs:
 def pair_values(
     name: str, source: PairSource, rows: np.ndarray, items: np.ndarray
 ) -> np.ndarray:
-    """Asks a source for the values of pairs, and checks what it says.
+    """Computes the values of pairs by a source, and checks them.
 
     Args:
         name: Name of the feature, for errors.
@@ -199,7 +199,7 @@ def check_alike(name: str, source: PairSource, listed: np.ndarray) -> None:
 def source_fingerprints(
     sources: Mapping[str, PairSource], candidates: np.ndarray
 ) -> dict[str, str]:
-    """Returns by name what changes with a source: what it says of some candidates.
+    """Fingerprints of sources by name: of their values for some candidates.
 
     Args:
         sources: The sources by name.

@@ -141,7 +141,7 @@ class States:
         if not self.cuts or not all(0 < value <= TRAIN_END for value in given):
             raise ValueError(
                 f"States: the cuts must be above 0 and up to {TRAIN_END:g}, where "
-                f"training ends, and the window up to {TRAIN_END:g}; received "
+                f"training ends, and the window up to {TRAIN_END:g}; got "
                 f"{self.cuts} and {self.window}."
             )
 

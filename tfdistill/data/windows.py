@@ -43,7 +43,7 @@ class RequestParts:
 
     @property
     def known(self) -> Pairs:
-        """Pairs of the training part: what `RequestBatches` may know."""
+        """Pairs of the training part, for `RequestBatches(known=)`."""
         return self.interactions["train"]
 
     def before(self, part: str) -> Pairs:

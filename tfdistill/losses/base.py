@@ -191,7 +191,7 @@ class DistillationLoss(tf.keras.losses.Loss):
         raise NotImplementedError(f"{type(self).__name__} must define _per_example.")
 
     def _valid_examples(self, items: Items) -> tf.Tensor:
-        """Says which examples count, or which of their items; see `reduce_examples`."""
+        """Which examples count, or which of their items; see `reduce_examples`."""
         return items.valid
 
     def _split_missing(self, y_true: Any) -> tuple[Any, tf.Tensor]:

@@ -139,7 +139,7 @@ def survival(sets: Mapping[str, np.ndarray], relevant: Pairs) -> dict[str, float
 
     Args:
         sets: Stage -> item rows `[U, N]`, -1 padded: `run_cascade`'s result.
-        relevant: The relevant pairs; `relevant.where(head)` judges the head alone.
+        relevant: The relevant pairs; `relevant.where(head)` evaluates the head alone.
 
     Returns:
         Stage -> share in [0, 1]; NaN where nothing is relevant.

@@ -62,8 +62,9 @@ def baseline_warnings(results: Results) -> list[str]:
         return []
     return [
         f"{best.name}, which needs no network, has {shown.label} {shown.show(bar)} on "
-        f"test and is better than: {'; '.join(below)}. Serve it, or teach by its lists "
-        "(tfdistill.zoo.list_student)."
+        f"test and is better than: {'; '.join(below)}. Serve it, teach by its lists "
+        "(tfdistill.zoo.list_student), or train again on what came since: a student "
+        "that knows users by their ids goes stale."
     ]
 
 

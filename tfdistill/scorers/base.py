@@ -20,7 +20,7 @@ _AT_ONCE = 1 << 22
 
 
 class PairScorer(abc.ABC):
-    """A simple model of pairs: fitted on a log up to a cut, asked with histories.
+    """A simple model of pairs: fitted on a log up to a cut, called with histories.
 
     What it learns is in the log that it is fitted on, and what it knows of a user is
     that user's history at the request: nothing of either is later than the request if

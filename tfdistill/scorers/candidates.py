@@ -12,7 +12,7 @@ from tfdistill.data.states import Asked, taken_among, users_at
 from tfdistill.metrics.retrieval import hits
 from tfdistill.scorers.base import blocks, ranks
 from tfdistill.scorers.features import PairFeatures
-from tfdistill.study.judge import ListJudge
+from tfdistill.study.evaluators import ListEvaluator
 
 __all__ = ["Candidates"]
 
@@ -74,19 +74,19 @@ class Candidates:
                 done += len(block)
         return found
 
-    def judged(self, judge: ListJudge) -> Requests:
-        """Returns a judge's requests, one for each user, with these candidates.
+    def judged(self, evaluator: ListEvaluator) -> Requests:
+        """Returns an evaluator's requests, one for each user, with these candidates.
 
-        The labels say which are relevant to the judge.
+        The labels say which are relevant to the evaluator.
 
         Raises:
-            ValueError: If the judge has no catalogue.
+            ValueError: If the evaluator has no catalogue.
         """
-        judge = judge.over_catalogue("A list of candidates")
-        asked = judge.requests.select(judge.first)
+        evaluator = evaluator.over_catalogue("A list of candidates")
+        asked = evaluator.requests.select(evaluator.first)
         items = self.of(self.features.log.of(asked))
-        items[hits(items, judge.seen)] = -1
-        labels = hits(items, judge.relevant).astype(np.float32)
+        items[hits(items, evaluator.seen)] = -1
+        labels = hits(items, evaluator.relevant).astype(np.float32)
         listed = Requests(
             asked.users,
             asked.items,

@@ -13,12 +13,12 @@ from tfdistill.data.requests import Requests
 from tfdistill.data.states import Asked, asked_in_windows
 from tfdistill.data.teacher_lists import RankedLists
 from tfdistill.scorers.base import PairScorer
-from tfdistill.scorers.baselines import of_judge
+from tfdistill.scorers.baselines import of_evaluator
 from tfdistill.scorers.candidates import Candidates
 from tfdistill.scorers.chosen import LISTED_BY, default_scorers
 from tfdistill.scorers.features import PairFeatures, rolling_cuts
 from tfdistill.spec import FeatureSpec
-from tfdistill.study.judge import CatalogueJudge, ListJudge
+from tfdistill.study.evaluators import CatalogueEvaluator, ListEvaluator
 from tfdistill.teachers.gbdt import GbdtTeacher
 
 __all__ = ["CandidateTeacher", "Learner", "ListRanker", "boosted_trees"]
@@ -72,7 +72,7 @@ class _Problem(Protocol):
         """The training requests."""
 
     @property
-    def valid(self) -> ListJudge:
+    def valid(self) -> ListEvaluator:
         """Validation."""
 
 
@@ -201,16 +201,16 @@ class CandidateTeacher:
         scores[users, :width] = found.scores[:, :width]
         return RankedLists(items, scores)
 
-    def top(self, judge: CatalogueJudge, k: int) -> np.ndarray:
+    def top(self, evaluator: CatalogueEvaluator, k: int) -> np.ndarray:
         """Returns each judged user's best k unseen items of the catalogue `[U, k]`."""
-        best = self.ranked(self.candidates.judged(judge)).items[:, :k]
+        best = self.ranked(self.candidates.judged(evaluator)).items[:, :k]
         missing = k - best.shape[1]
         return np.pad(best, [(0, 0), (0, max(0, missing))], constant_values=-1)
 
-    def metrics(self, judge: ListJudge) -> dict[str, float]:
+    def metrics(self, evaluator: ListEvaluator) -> dict[str, float]:
         """Returns all metrics of recall over the catalogue.
 
         Raises:
-            ValueError: If the judge has no catalogue.
+            ValueError: If the evaluator has no catalogue.
         """
-        return of_judge(self, judge)
+        return of_evaluator(self, evaluator)

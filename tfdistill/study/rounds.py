@@ -17,7 +17,7 @@ from tfdistill.files import written_whole
 from tfdistill.identity import described
 from tfdistill.metrics import dot_scores, top_k
 from tfdistill.pairs import Pairs
-from tfdistill.study.judge import Recaller
+from tfdistill.study.evaluators import Recaller
 
 __all__ = ["Batches", "Candidates", "Rounds"]
 

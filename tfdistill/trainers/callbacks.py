@@ -26,7 +26,7 @@ class Evaluation(tf.keras.callbacks.Callback):
 
     Args:
         fn: A function without arguments that gives a float by name. An `identity`, JSON
-            values, tells a resumed run whether it judges by the same data.
+            values, tells a resumed run whether it evaluates by the same data.
         every: Runs it at epochs 0, every, 2 * every, ... and the last one.
 
     Raises:
@@ -55,7 +55,7 @@ class Evaluation(tf.keras.callbacks.Callback):
     @property
     def identity(self) -> dict[str, Any]:
         """What decides its values, as far as it is known."""
-        return {"every": self.every, "judge": getattr(self.fn, "identity", None)}
+        return {"every": self.every, "evaluator": getattr(self.fn, "identity", None)}
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Evaluate, if it's this epoch's turn, and extend `logs` in place.
@@ -262,7 +262,7 @@ class SubmodelEarlyStopping(tf.keras.callbacks.Callback):
             self.model.make_train_function(force=True)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Let the sub-model rest, if it has stopped, here or in a former process.
+        """Freeze the sub-model if it has stopped, here or in a former process.
 
         Args:
             epoch: The epoch, from 0.

@@ -23,7 +23,7 @@ from tfdistill.data.requests import Requests
 from tfdistill.losses import MinMax, RelevanceCrossEntropy
 from tfdistill.models import Architecture, Dnn, Net
 from tfdistill.spec import FeatureSpec
-from tfdistill.study.judge import ListJudge
+from tfdistill.study.evaluators import ListEvaluator
 from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe, Schedule, Terms
 from tfdistill.study.trained import TrainedNet
@@ -98,7 +98,7 @@ class NetRanker:
 
     def logits(self, requests: Requests) -> np.ndarray:
         """Returns its logits float32 `[R, L]` of all candidates, NaN where padded."""
-        logits = self.net.logits(ListJudge(requests))
+        logits = self.net.logits(ListEvaluator(requests))
         return np.where(requests.candidates >= 0, logits, np.float32(np.nan))
 
 
@@ -122,10 +122,10 @@ def network(
         spec: FeatureSpec, lists: Requests, valid: Requests, seed: int
     ) -> NetRanker:
         taught = lists.select((lists.labels > 0).any(axis=1))
-        scaled, judge = _scaled(spec, taught), ListJudge(valid)
+        scaled, evaluator = _scaled(spec, taught), ListEvaluator(valid)
         nets = train(
             recipe(scaled, architecture).changed(**changes),
-            Problem(scaled, taught, judge, judge),
+            Problem(scaled, taught, evaluator, evaluator),
             Path(directory) / f"seed-{seed}",
             seed=seed,
             console=console,

@@ -16,7 +16,7 @@ labelled. So the teacher scores them once, beside the labelled lists:
     lists = with_recalled(requests, recalled, width=50)
     logits = Ranker(teacher, lists)(np.arange(lists.num_requests), lists.candidates)
     student = recipe(coarse_net)
-    train(student, spec, lists.with_scores({"taught": logits}), judge, directory,
+    train(student, spec, lists.with_scores({"taught": logits}), evaluator, directory,
           teacher=LoggedTeacher({"score": "taught"}))
 """
 

@@ -155,6 +155,7 @@ class ListSource:
         states: When users are asked, and what is theirs to find.
 
     Example:
+        >>> from tfdistill.data import ImplicitFeedback
         >>> from tfdistill.pairs import Pairs
         >>> pairs = [Pairs([0, 1], items, 9) for items in ([0, 1], [1, 0], [2, 2])]
         >>> problem = Problem.from_feedback(ImplicitFeedback("mine", 2, *pairs))
@@ -229,7 +230,7 @@ def _scaled(vectors: np.ndarray) -> np.ndarray:
 
 
 def matrix_factorisation(shared: int = BASES["softmax"].shared) -> Net:
-    """Returns a net that knows nothing of users and items but their numbers.
+    """Returns a net whose only features are the ids of users and items.
 
     Args:
         shared: Drawn items per user, as in the batches.
