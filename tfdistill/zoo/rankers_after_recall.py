@@ -35,7 +35,7 @@ from tfdistill.data.teacher_lists import RankedLists
 from tfdistill.losses import ListSoftmaxKL
 from tfdistill.models import CoarseTwoTower, Dnn, Net
 from tfdistill.spec import Feature, FeatureSpec
-from tfdistill.study.judge import ListJudge
+from tfdistill.study.evaluators import ListEvaluator
 from tfdistill.study.nets import Cascade, Nets
 from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe, Terms
@@ -208,7 +208,7 @@ def train_stages(
     )
     if teacher:
         shown = shown.with_scores({TEACHER: teacher.scores(shown)})
-    judge = ListJudge(judged)
+    judge = ListEvaluator(judged)
     data = dataclasses.replace(problem, train=shown, valid=judge, test=judge)
     later = train(rankers(problem.spec), data, folder / "rankers", **options)
     return Nets({**found[TRAIN_END], **later})
