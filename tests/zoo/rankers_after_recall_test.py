@@ -56,7 +56,9 @@ def small_recall(spec, lists, states):
 
 
 def small_rankers(spec):
-    return rankers_after_recall.recipe(spec).changed(epochs=8, batch_size=8)
+    return rankers_after_recall.recipe(spec).changed(
+        epochs=20, batch_size=8, learning_rate=1e-2
+    )
 
 
 def stages(problem, folder, teacher):
