@@ -8,21 +8,21 @@ interaction, without the privileged features) passes 50 of them on. Judged
 are the share of the teacher's best 10 among the 50, the share of the recalled test
 positives among them, and AUC on the test lists. All students see the same lists, the
 labelled ones and the recalled ones, which only the teacher labels; each has the trials
-of `RATES` on seed 0 and validation, then three seeds. A run is one line of
+of `Coarse` on seed 0 and validation, then three seeds. A run is one line of
 benchmarks/results/coarse.jsonl; docs/two_stage.md has the tables.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import pathlib
+import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
-import pages
 import store
 import tensorflow as tf
+from harness import Bench, Settings
 from ranking import load, narrowed
 from ranking_data import RankingProblem
 
@@ -36,20 +36,15 @@ from tfdistill.losses import (
 )
 from tfdistill.metrics import top_k
 from tfdistill.models import CoarseTwoTower, DcnV2, Net
-from tfdistill.study.judge import ListJudge, Ranker
-from tfdistill.study.recipe import Recipe
-from tfdistill.study.training import train
+from tfdistill.study import Problem, Recipe, train
+from tfdistill.study.evaluators import ListEvaluator, Ranker
 from tfdistill.teachers.ease import tuned_ease
 from tfdistill.trainers import LoggedTeacher
 from tfdistill.zoo import coarse_from_lists, privileged_coarse, ranking_pair
 from tfdistill.zoo.ranking_pair import Pair
 
-NAME = "coarse"
-PAGE = pathlib.Path(__file__).parents[1] / "docs" / "two_stage.md"
 RECALLED, KEPT, BEST = 200, 50, 10
 WIDTH = 50  # of a training list
-SEEDS = 3
-RATES = (1e-3, 2e-3, 4e-3)
 EPOCHS = 10
 DIM = 12
 
@@ -71,17 +66,13 @@ ROWS: dict[str, Callable[[Pair], Recipe]] = {
 TEACHER = "teacher"
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Stage:
+class Stage(NamedTuple):
     """What the coarse ranker of a problem learns from and is judged on.
 
-    Args:
-        problem: Features, lists with labels.
-        pair: The teacher, and the coarse ranker as `fine`.
-        train: Labelled and recalled lists, `[R, WIDTH]`.
-        recalled: Unseen items of each test user, `[U, RECALLED]`.
-        users: The test request whose features stand for each user, `[U]`.
-        relevant: bool `[U, RECALLED]`, the positives of the test part.
+    The pair has the coarse ranker as `fine`; `train` are labelled and recalled lists
+    `[R, WIDTH]`, `recalled` unseen items of each test user `[U, RECALLED]`, `users` the
+    test request whose features stand for each user `[U]`, and `relevant` bool `[U,
+    RECALLED]` the positives of the test part.
     """
 
     problem: RankingProblem
@@ -112,66 +103,52 @@ def make_stage(problem: RankingProblem, seed: int = 0) -> Stage:
     return Stage(problem, pair, lists, recalled[users], first, relevant)
 
 
-class Bench:
-    """A problem's stage, its teacher and what was trained under it.
+class Coarse(Bench):
+    """A problem's stage, its teacher and what was trained under it."""
 
-    Args:
-        key: Name of the problem on the command line.
-        data_dir: Folder of the data sets.
-        work: Folder of the checkpoints.
-    """
+    name, page = "coarse", "two_stage.md"
+    problems = ("simulator", "movielens-1m")
+    rows = (TEACHER, *ROWS)
+    trials = {f"rate-{rate}": {"learning_rate": rate} for rate in (1e-3, 2e-3, 4e-3)}
+    chosen_by = "auc"
+    seeds = 3
+    columns = {
+        "teacher's best 10 kept": "teacher's best kept",
+        "positives kept": "positives kept",
+        "AUC": "auc",
+        "GAUC": "gauc",
+    }
 
-    def __init__(self, key: str, data_dir: pathlib.Path, work: pathlib.Path) -> None:
-        self.key, self.work = key, work / key
-        self.stage = make_stage(load(key, data_dir))
+    @functools.cached_property
+    def stage(self) -> Stage:
+        return make_stage(load(self.problem, self.data_dir))
+
+    @functools.cached_property
+    def evaluators(self) -> dict[str, ListEvaluator]:
         problem = self.stage.problem
-        self.spec = narrowed(problem.spec, DIM)
-        self.judges = [ListJudge(part) for part in (problem.valid, problem.test)]
+        return {
+            "valid": ListEvaluator(problem.valid),
+            "test": ListEvaluator(problem.test),
+        }
 
-    def run(self, name: str, seed: int) -> None:
-        """Trains and judges a row with a seed, if that is new."""
-        run = f"{self.key}/{name}/seed-{seed}"
-        if run not in store.finished(NAME):
-            rate = self.best(name)
-            values = self.judged(self.trained(name, rate, seed), seed)
-            store.append(NAME, run, {"learning_rate": rate, "test": values})
-
-    def best(self, name: str) -> float:
-        """Returns a row's best learning rate on seed 0, by validation AUC."""
-        found = {}
-        for rate in RATES:
-            run = f"{self.key}/{name}/rate-{rate}"
-            if run not in store.finished(NAME):
-                model = self.trained(name, rate, 0)
-                (logits,) = self.judges[0].logits(model).values()
-                auc = self.judges[0].ranking(logits)["auc"]
-                store.append(NAME, run, {"valid": {"auc": round(auc, 6)}})
-            found[rate] = store.finished(NAME)[run]["valid"]["auc"]
-        return max(found, key=found.__getitem__)
-
-    def trained(self, name: str, rate: float, seed: int) -> tf.keras.Model:
-        """Trains a row, or reads what was trained."""
+    def trained(self, row: str, settings: Settings, seed: int) -> tf.keras.Model:
         pair, requests, teacher = self.stage.pair, self.stage.problem.train, None
-        if name == TEACHER:
+        if row == TEACHER:
             recipe = ranking_pair.teacher(pair)
         else:
-            recipe, requests = ROWS[name](pair), self.stage.train
-            if "two-stage" in name:
+            recipe, requests = ROWS[row](pair), self.stage.train
+            if "two-stage" in row:
                 requests = requests.with_scores({"taught": self.taught(seed)})
                 teacher = LoggedTeacher({"score": "taught"})
-        folder = f"{name.replace(' ', '-')}/{rate}/seed-{seed}"
+        spec = narrowed(self.stage.problem.spec, DIM)
         nets = train(
-            dataclasses.replace(
-                recipe, learning_rate=rate, epochs=EPOCHS, chosen_by="auc"
-            ),
-            self.spec,
-            requests,
-            self.judges[0],
-            self.work / folder,
+            recipe.changed(epochs=EPOCHS, chosen_by="auc", **settings),
+            Problem(spec, requests, **self.evaluators),
+            self.folder(row, settings, seed),
             teacher=teacher,
             seed=seed,
         )
-        judged = next(net for net in nets if net != TEACHER or name == TEACHER)
+        judged = next(net for net in nets if net != TEACHER or row == TEACHER)
         return nets[judged].models[judged]
 
     def taught(self, seed: int) -> np.ndarray:
@@ -179,7 +156,7 @@ class Bench:
         train, teacher = self.stage.train, self.teacher(seed)
 
         def scored() -> dict[str, np.ndarray]:
-            (logits,) = ListJudge(train).logits(teacher).values()
+            (logits,) = ListEvaluator(train).logits(teacher).values()
             return {"logits": np.where(train.candidates >= 0, logits, np.nan)}
 
         made_of = [train.fingerprint, teacher.get_weights()]
@@ -189,22 +166,28 @@ class Bench:
         """The teacher that all rows of a seed are compared with."""
         return self.trained(TEACHER, self.best(TEACHER), seed)
 
-    def judged(self, model: tf.keras.Model, seed: int) -> dict[str, float]:
-        """What passes the stage, and the quality on the test lists."""
-        stage, test = self.stage, self.stage.problem.test
+    def metrics(
+        self, row: str, trained: tf.keras.Model, part: str, seed: int
+    ) -> dict[str, float]:
+        """AUC and GAUC on the lists of a part; of test also what passes the stage."""
+        stage, evaluator = self.stage, self.evaluators[part]
+        (logits,) = evaluator.logits(trained).values()
+        found = {
+            metric: evaluator.ranking(logits)[metric] for metric in ("auc", "gauc")
+        }
+        if part == "valid":
+            return found
         kept, best = (
-            _best(Ranker(net, test)(stage.users, stage.recalled), stage.recalled, k)
-            for net, k in ((model, KEPT), (self.teacher(seed), BEST))
+            _best(ranker(stage.users, stage.recalled), stage.recalled, k)
+            for net, k in ((trained, KEPT), (self.teacher(seed), BEST))
+            for ranker in [Ranker(net, stage.problem.test)]
         )
         hit = stage.relevant & (stage.recalled >= 0)
-        (logits,) = self.judges[1].logits(model).values()
-        quality = self.judges[1].ranking(logits)
-        found = {
+        passed = {
             "teacher's best kept": kept[best].mean(),
             "positives kept": (kept & hit).sum() / hit.sum(),
-            **{metric: quality[metric] for metric in ("auc", "gauc")},
         }
-        return {name: round(float(value), 6) for name, value in found.items()}
+        return {**passed, **found}
 
 
 def _best(scores: np.ndarray, items: np.ndarray, k: int) -> np.ndarray:
@@ -216,34 +199,5 @@ def _best(scores: np.ndarray, items: np.ndarray, k: int) -> np.ndarray:
     return chosen & (items >= 0)
 
 
-def table(key: str) -> str:
-    """Returns the finished rows of a problem in Markdown."""
-    done = store.finished(NAME)
-    lines = []
-    for name in (TEACHER, *ROWS):
-        runs = pages.seeds(done, key, name)
-        if runs:
-            spreads = [store.mean([run[m] for run in runs]) for m in runs[0]]
-            lines.append(f"| {name} | {len(runs)} | {' | '.join(spreads)} |")
-    titles = ["row", "seeds", "teacher's best 10 kept", "positives kept", "AUC", "GAUC"]
-    head = f"| {' | '.join(titles)} |"
-    return "\n".join([head, "|---" * len(titles) + "|", *lines])
-
-
-def main() -> None:
-    """Runs what is not there yet, and renews the tables of docs/two_stage.md."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("problem", choices=("simulator", "movielens-1m"))
-    parser.add_argument("--data-dir", type=pathlib.Path, default="data")
-    parser.add_argument("--work", type=pathlib.Path, default="runs/coarse")
-    options = parser.parse_args()
-    bench = Bench(options.problem, options.data_dir, options.work)
-    for name in (TEACHER, *ROWS):
-        for seed in range(SEEDS):
-            bench.run(name, seed)
-    pages.renew(PAGE, NAME, table)
-    print(table(options.problem))
-
-
 if __name__ == "__main__":
-    main()
+    Coarse.main()

@@ -9,10 +9,10 @@ weights and arithmetic of less precision or compiled, judged on its test part.
 
     python benchmarks/formats.py formats
     python benchmarks/formats.py precision [--work DIR]
-    python benchmarks/formats.py page
+    python benchmarks/formats.py table
 
 Needs ai-edge-litert, tf2onnx, onnx<1.19 and onnxruntime. A run is one line of
-benchmarks/results/formats_<part>.jsonl; --rerun measures another; `page` writes the
+benchmarks/results/formats_<part>.jsonl; --rerun measures another; `table` writes the
 tables of docs/serving.md.
 """
 
@@ -22,24 +22,25 @@ import argparse
 import dataclasses
 import pathlib
 import tempfile
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import store
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
+import timing
 from formats_engines import (
     Arrays,
     Served,
-    in_turns,
+    in_engines,
     lite_runtime,
     onnx_runtime,
     tf_lite,
 )
 from formats_precision import measure_precision
-from pages import renew
+from pages import markdown
 from ranking_speed import CANDIDATES, feature_spec, make_pair, make_requests
+from timing import threads
 
 from tfdistill.export import (
     candidate_examples,
@@ -63,7 +64,6 @@ TITLES = {
     "ndcg@10": "NDCG@10",
     "log_loss": "log loss",
 }
-PAGE = pathlib.Path(__file__).parents[1] / "docs" / "serving.md"
 
 
 def as_text(spec: FeatureSpec) -> FeatureSpec:
@@ -162,7 +162,7 @@ def measure_formats() -> dict[str, Any]:
         answers.update({name: engine(packed) for name, engine in engines.items()})
         found = recall(spec, folder)
         ours, theirs = (np.sort(form.scores()) for form in found.values())
-        rows = in_turns({**served, **strings, **found}, engines, packed)
+        rows = in_engines({**served, **strings, **found}, engines, packed)
     for name, scores in answers.items():
         rows[name]["difference"] = float(np.abs(scores.ravel() - expected).max())
     rows["top 100 of 10,000, TFRS' BruteForce"]["difference"] = float(
@@ -175,14 +175,9 @@ def table(part: str) -> str:
     """A part's newest run in Markdown."""
     rows = list(store.finished(f"{NAME}_{part}").values())[-1]["rows"]
     columns = list(dict.fromkeys(key for row in rows.values() for key in row))
-    lines = [
-        f"| | {' | '.join(TITLES[column] for column in columns)} |",
-        "|---" * (len(columns) + 1) + "|",
-    ]
-    for name, row in rows.items():
-        cells = [_shown(column, row.get(column)) for column in columns]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    cells = [[n, *(_shown(c, row.get(c)) for c in columns)] for n, row in rows.items()]
+    shown = markdown(["", *(TITLES[column] for column in columns)], cells)
+    return shown.replace("|  |", "| |", 1)  # as the page has it
 
 
 def _shown(column: str, value: Any) -> str:
@@ -193,31 +188,19 @@ def _shown(column: str, value: Any) -> str:
     return f"{value:.{3 if column in ('p10', 'p50') else 4}g}"
 
 
-def show(run: Mapping[str, Any]) -> None:
-    """Prints a run."""
-    for name, row in run["rows"].items():
-        print(f"{name}: {row}")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", choices=("formats", "precision", "page"))
-    parser.add_argument("--work", type=pathlib.Path, default="runs/ranking")
-    parser.add_argument("--rerun", action="store_true", help="measure once more")
-    options = parser.parse_args()
-    if options.part == "page":
-        renew(PAGE, NAME, table)
-        return
-
-    def measure() -> dict[str, Any]:
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        if options.part == "formats":
-            return measure_formats()
-        return measure_precision(options.work)
-
-    show(store.newest(f"{NAME}_{options.part}", measure, rerun=options.rerun))
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    threads(1)
+    if options.part == "formats":
+        return measure_formats()
+    return measure_precision(options.work)
 
 
 if __name__ == "__main__":
-    main()
+    timing.main(
+        NAME,
+        measure,
+        parts=("formats", "precision"),
+        arguments={"--work": timing.folder("runs/ranking")},
+        table=table,
+        page="serving.md",
+    )

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import store
 import tensorflow as tf
+from timing import in_turns, percentiles
 
 from tfdistill.export.c_loader import Failure, call, timed
 
@@ -93,7 +93,7 @@ def _runner(interpreter: Any, file: str) -> Engine:
     return lambda packed: run(**packed)["scores"]
 
 
-def in_turns(
+def in_engines(
     served: Mapping[str, Served], engines: Mapping[str, Engine], packed: Arrays
 ) -> dict[str, dict[str, float]]:
     """Milliseconds of a request on one thread, TensorFlow's models without the call.
@@ -101,14 +101,11 @@ def in_turns(
     The C++ loader and the other engines take turns; the latter are called from Python.
     """
     jobs = [(s.path, s.signature, s.request) for s in served.values()]
+    calls = {name: functools.partial(run, packed) for name, run in engines.items()}
     spent: dict[str, list[float]] = {name: [] for name in (*served, *engines)}
     for _ in range(PASSES):
         for name, times in zip(served, timed(jobs, rounds=ROUNDS)):
             spent[name].extend(times)
-        for turn in range(-5, ROUNDS):
-            for name, engine in engines.items():
-                start = time.perf_counter()
-                engine(packed)
-                if turn >= 0:
-                    spent[name].append(1e3 * (time.perf_counter() - start))
-    return {name: store.percentiles(x, 10, 50, digits=4) for name, x in spent.items()}
+        for name, clocks in in_turns(calls, ROUNDS, dropped=5).items():
+            spent[name].extend(clocks["wall"])
+    return {name: percentiles(x, 10, 50, digits=4) for name, x in spent.items()}

@@ -9,12 +9,19 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from formats_engines import Arrays, Engine, Served, in_turns, lite_runtime, onnx_runtime
-from ranking import Bench
-from tfdistill.zoo.serving import CANDIDATES, request_of
+from formats_engines import (
+    Arrays,
+    Engine,
+    Served,
+    in_engines,
+    lite_runtime,
+    onnx_runtime,
+)
+from ranking import Ranking
 
 from tfdistill.data import Requests
 from tfdistill.export import pack, packing
+from tfdistill.jobs.exports import CANDIDATES, request_of
 from tfdistill.layers import FeatureEmbeddings, restricted
 from tfdistill.layers.extraction import above_embeddings
 from tfdistill.layers.packed import PackedEmbeddings
@@ -120,10 +127,10 @@ def logits(engine: Engine, requests: Requests, spec: FeatureSpec) -> np.ndarray:
 
 def measure_precision(work: pathlib.Path) -> dict[str, Any]:
     """Accuracy on the test part and time with 500 candidates, of every variant."""
-    bench, rows = Bench("simulator", pathlib.Path("data"), work), {}
+    bench, rows = Ranking("simulator", None, work), {}
     for title, name in ROWS.items():
         model = bench.net(name, 0)
-        spec = bench.problem.spec.select(feature_names(model))
+        spec = bench.data.spec.select(feature_names(model))
         with tempfile.TemporaryDirectory() as folder:
             found = measured(model, spec, bench, pathlib.Path(folder))
         rows.update({f"{title}, {variant}": row for variant, row in found.items()})
@@ -131,10 +138,10 @@ def measure_precision(work: pathlib.Path) -> dict[str, Any]:
 
 
 def measured(
-    model: tf.keras.Model, spec: FeatureSpec, bench: Bench, folder: pathlib.Path
+    model: tf.keras.Model, spec: FeatureSpec, bench: Ranking, folder: pathlib.Path
 ) -> dict[str, dict[str, float]]:
     """All variants of one ranker."""
-    judge, test = bench.judges["test"], bench.problem.test
+    evaluator, test = bench.evaluators["test"], bench.data.test
     packed = pack(request_of(test, 0, CANDIDATES), spec)
     served, engines = {}, {}
     for name, root in variants(model, spec).items():
@@ -148,12 +155,12 @@ def measured(
         "LiteRT, int8 weights": lite_runtime(saved, folder / "int8.tflite", int8=True),
         "ONNX Runtime": onnx_runtime(saved, folder / "model.onnx"),
     }
-    rows = in_turns(served, others, packed)
+    rows = in_engines(served, others, packed)
     answers = {n: logits(e, test, spec) for n, e in {**engines, **others}.items()}
     mask = test.candidates >= 0
     for name, scores in answers.items():
         apart = np.abs(scores - answers["float32"])[mask]
-        ranking = judge.ranking(scores)
+        ranking = evaluator.ranking(scores)
         rows[name].update({m: round(float(ranking[m]), 5) for m in METRICS})
         rows[name]["difference"] = float(apart.max())
     return rows

@@ -1,6 +1,6 @@
 """Which sizes of a cascade's stages are worth their cost, beside the teacher's.
 
-    python benchmarks/frontier.py simulator-4k [--data-dir DIR] [--seed 0]
+    python benchmarks/frontier.py simulator-4k [--data-dir DIR]
 
 Trains a teacher of a size that can be served and the three students of
 `zoo.unified_cascade` in one fit, with recall's candidates. Judged on test at a grid of
@@ -14,29 +14,25 @@ measured again; docs/cascade.md has its table, and a plot in docs/images.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pages
-import store
+from harness import Bench, Settings
+from pages import DOCS, markdown
 from rich.console import Console
-from tfdistill.zoo.frontier import QUALITY, Funnel, swept
 from unified_data import PROBLEMS, CascadeProblem
 
+from tfdistill.jobs.frontier import QUALITY, Funnel, swept
 from tfdistill.metrics import FunnelPoint, RequestCost, cheapest, size_grid
 from tfdistill.models import DcnV2, Net
 from tfdistill.report.plots import frontier_plot
 from tfdistill.report.tables import frontier_table
 from tfdistill.report.terminal import print_table
-from tfdistill.study.ways import train
+from tfdistill.study import train
 from tfdistill.zoo.unified_cascade import default_nets
 
-NAME = "frontier"
-DOCS = pathlib.Path(__file__).parents[1] / "docs"
 RECALL, STUDENTS, TEACHER = "recall alone", "distilled cascade", "teacher over recall"
 RECALLED = [20, 50, 100, 200, 500, 1000]
 PASSED_ON = [20, 50, 100, 200]
@@ -45,48 +41,73 @@ TEACHER_NET = DcnV2(cross_layers=3, units=(512, 256, 128), dropout=0.2)
 Curves = Mapping[str, Sequence[FunnelPoint]]
 
 
-def trained(
-    problem: CascadeProblem, work: pathlib.Path, seed: int
-) -> Mapping[str, Any]:
-    """The teacher and its students, from one fit."""
-    nets = default_nets(problem.spec)
-    nets["teacher"] = Net(TEACHER_NET, problem.spec.names)
-    recipe = dataclasses.replace(problem, own_nets=nets).recipe()
-    return train(recipe, problem.study, work, seed=seed)
+class Frontier(Bench):
+    """The teacher and its students from one fit, at all sizes."""
+
+    name, page = "frontier", "cascade.md"
+    problems = tuple(PROBLEMS)
+    rows = ("funnels",)
+    run_id = "{problem}"
+    seeds = 1
+
+    def trained(
+        self, row: str, settings: Settings, seed: int
+    ) -> tuple[CascadeProblem, Mapping[str, Any]]:
+        """The problem, and the nets."""
+        problem = PROBLEMS[self.problem](self.data_dir)
+        nets = default_nets(problem.spec)
+        nets["teacher"] = Net(TEACHER_NET, problem.spec.names)
+        recipe = dataclasses.replace(problem, own_nets=nets).recipe()
+        folder = self.folder(row, settings, seed)
+        return problem, train(recipe, problem, folder, seed=seed)
+
+    def measured(
+        self, row: str, trained: tuple[CascadeProblem, Mapping[str, Any]], seed: int
+    ) -> dict[str, Any]:
+        """The points of the funnels."""
+        problem, nets = trained
+        rankers = {name: nets[name] for name in ("coarse", "fine")}
+        teacher = {"teacher": nets["teacher"]}
+        recall, passed = nets["recall"], size_grid(RECALLED, PASSED_ON, [10])
+        funnels = {
+            RECALL: Funnel(recall, {}, size_grid([10])),
+            STUDENTS: Funnel(recall, rankers, passed),
+            TEACHER: Funnel(recall, teacher, size_grid(RECALLED, [10])),
+        }
+
+        def true_ndcg(page: np.ndarray) -> float:
+            sets = {"fine": page, "recall": page}
+            return problem.truths("test", sets)["page/true ndcg@10"]
+
+        curves = swept(
+            funnels,
+            problem.test,
+            problem.spec,
+            self.work / "serving",
+            quality=None if problem.oracle is None else true_ndcg,
+        )
+        points = {n: list(map(dataclasses.asdict, c)) for n, c in curves.items()}
+        return {"points": points}
+
+    @classmethod
+    def table(cls, problem: str) -> str:
+        """The teacher at each size beside the funnel of its quality and cost."""
+        return table(problem)
+
+    @classmethod
+    def show(cls, problem: str) -> None:
+        """Prints all points, and plots them."""
+        curves = curves_of(problem)
+        print_table(frontier_table(curves, QUALITY), Console())
+        if picture := frontier_plot(curves, QUALITY):
+            images = DOCS / "images"
+            images.mkdir(exist_ok=True)
+            (images / f"frontier-{problem}.png").write_bytes(picture)
 
 
-def measure(
-    problem: CascadeProblem, work: pathlib.Path, seed: int
-) -> dict[str, list[dict[str, Any]]]:
-    """The points of the funnels."""
-    nets = trained(problem, work, seed)
-    rankers = {name: nets[name] for name in ("coarse", "fine")}
-    teacher = {"teacher": nets["teacher"]}
-    funnels = {
-        RECALL: Funnel(nets["recall"], {}, size_grid([10])),
-        STUDENTS: Funnel(nets["recall"], rankers, size_grid(RECALLED, PASSED_ON, [10])),
-        TEACHER: Funnel(nets["recall"], teacher, size_grid(RECALLED, [10])),
-    }
-
-    def true_ndcg(page: np.ndarray) -> float:
-        sets = {"fine": page, "recall": page}
-        return problem.truths("test", sets)["page/true ndcg@10"]
-
-    curves = swept(
-        funnels,
-        problem.judges["test"],
-        problem.spec,
-        work / "serving",
-        quality=None if problem.oracle is None else true_ndcg,
-    )
-    return {
-        name: [dataclasses.asdict(point) for point in points]
-        for name, points in curves.items()
-    }
-
-
-def curves_of(run: Mapping[str, Any]) -> dict[str, list[FunnelPoint]]:
-    """The points of a finished run."""
+def curves_of(problem: str) -> Curves:
+    """The points of a problem's finished run, by funnel."""
+    (run,) = Frontier.runs(problem)["funnels"][:1]
     return {
         name: [
             FunnelPoint(tuple(p["sizes"]), p["quality"], RequestCost(**p["cost"]))
@@ -98,12 +119,12 @@ def curves_of(run: Mapping[str, Any]) -> dict[str, list[FunnelPoint]]:
 
 def table(problem: str) -> str:
     """The teacher at each size beside the students' funnel of its quality and cost."""
-    curves = curves_of(store.finished(NAME)[f"{problem}/seed-0"])
+    curves = curves_of(problem)
     titles = [
         *("teacher over", "NDCG@10", "ms", "MFLOP", "cascade as good", "NDCG@10"),
         *("times faster", "times fewer FLOPs", "best cascade in its time", "NDCG@10"),
     ]
-    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
+    rows = []
     for teacher in curves[TEACHER]:
         cost = teacher.cost
         cells = [str(teacher.sizes[0]), f"{teacher.quality:.4f}"]
@@ -119,43 +140,15 @@ def table(problem: str) -> str:
         within = [p for p in curves[STUDENTS] if p.cost.p50_ms <= cost.p50_ms]
         best = max(within, key=lambda point: point.quality, default=None)
         cells += [_sizes(best), f"{best.quality:.4f}"] if best else ["none", "-"]
-        lines.append(f"| {' | '.join(cells)} |")
+        rows.append(cells)
     (alone,) = curves[RECALL]
-    lines.append("")
-    lines.append(
-        f"Recall alone: NDCG@10 {alone.quality:.4f} in {alone.cost.p50_ms:.2f} ms."
-    )
-    return "\n".join(lines)
+    found = f"NDCG@10 {alone.quality:.4f} in {alone.cost.p50_ms:.2f} ms"
+    return f"{markdown(titles, rows)}\n\nRecall alone: {found}."
 
 
 def _sizes(point: FunnelPoint) -> str:
     return " → ".join(map(str, point.sizes))
 
 
-def main() -> None:
-    """Measures the run if it isn't there yet, shows it, and renews table and plot."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("problem", choices=[*PROBLEMS, "table"])
-    parser.add_argument("--data-dir", type=pathlib.Path)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--work", type=pathlib.Path, default="runs/frontier")
-    options = parser.parse_args()
-    if options.problem == "table":
-        pages.renew(DOCS / "cascade.md", NAME, table)
-        return
-    run = f"{options.problem}/seed-{options.seed}"
-    if run not in store.finished(NAME):
-        problem = PROBLEMS[options.problem](options.data_dir)
-        points = measure(problem, options.work / run, options.seed)
-        store.append(NAME, run, {"points": points})
-    curves = curves_of(store.finished(NAME)[run])
-    print_table(frontier_table(curves, QUALITY), Console())
-    picture = frontier_plot(curves, QUALITY)
-    if picture and not options.seed:
-        images = DOCS / "images"
-        images.mkdir(exist_ok=True)
-        (images / f"frontier-{options.problem}.png").write_bytes(picture)
-
-
 if __name__ == "__main__":
-    main()
+    Frontier.main()

@@ -16,20 +16,18 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
-import os
-import pathlib
+import functools
+import itertools
 import resource
-import statistics
 import subprocess
-import sys
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import pandas as pd
 import store
 import tensorflow as tf
 import tensorflow_ranking as tfr
+from timing import answer, as_child, child, in_turns, medians, threads
 
 from tfdistill import losses
 
@@ -178,18 +176,16 @@ def measure_time(name: str, size: int) -> dict[str, Any]:
             continue
         value, gradient = step(student, teacher)  # traces
         steps[variant] = step, float(value), gradient
-    spent: dict[str, list[tuple[float, float]]] = {variant: [] for variant in steps}
-    end = time.perf_counter() + SECONDS
-    while time.perf_counter() < end or len(spent["ours"]) < 3:
-        for variant, (step, _, _) in steps.items():
-            cpu, wall = time.process_time(), time.perf_counter()
-            step(student, teacher)[1].numpy()
-            pair = time.process_time() - cpu, time.perf_counter() - wall
-            spent[variant].append(pair)
-    row: dict[str, Any] = {}
-    for variant, pairs in spent.items():
-        for clock, times in zip(("cpu_ms", "wall_ms"), zip(*pairs)):
-            row[f"{variant}_{clock}"] = round(1000 * statistics.median(times), 3)
+    calls = {
+        variant: functools.partial(lambda step: step(student, teacher)[1].numpy(), step)
+        for variant, (step, _, _) in steps.items()
+    }
+    times = in_turns(calls, 3, dropped=0, seconds=SECONDS)
+    row: dict[str, Any] = {
+        f"{variant}_{clock}": value
+        for variant, spent in times.items()
+        for clock, value in medians(spent).items()
+    }
     if "xla" in steps and not name.startswith("RankDistil("):  # which draws
         _, value, gradient = steps["ours"]
         _, other, slope = steps["xla"]
@@ -208,55 +204,43 @@ def measure_memory(name: str, size: int, variant: str) -> dict[str, Any]:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     step = steps_of(name, size)[variant]
     step(student, teacher)[1].numpy()
-    cpu, wall = time.process_time(), time.perf_counter()
-    step(student, teacher)[1].numpy()
-    spent = time.process_time() - cpu, time.perf_counter() - wall
+    spent = in_turns({"": lambda: step(student, teacher)[1].numpy()}, 1, dropped=0)[""]
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     row: dict[str, Any] = {f"{variant}_mb": round((after - before) / 1024)}
     if variant == "theirs" and RIVALS[name].apart:
-        row["theirs_cpu_ms"], row["theirs_wall_ms"] = (1000 * t for t in spent)
+        row.update({f"theirs_{clock}": x for clock, x in medians(spent).items()})
     return row
 
 
-def worker(*arguments: Any) -> dict[str, Any]:
-    """Runs one measurement in a fresh process; {} if that runs out of memory."""
-    command = [sys.executable, __file__, "--worker", *map(str, arguments)]
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    root = str(pathlib.Path(__file__).parents[1])
-    environment["PYTHONPATH"] = os.pathsep.join(
-        [root, environment.get("PYTHONPATH", "")]
-    )
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    lines = done.stdout.splitlines()
-    return json.loads(lines[-1]) if done.returncode == 0 else {}
+def measure_here(name: str, size: str, *variant: str) -> dict[str, Any]:
+    """One measurement in this process: the time, or the memory of a variant."""
+    threads(2)
+    measure = measure_memory if variant else measure_time
+    return measure(name, int(size), *variant)
+
+
+def apart(*arguments: Any) -> dict[str, Any]:
+    """One measurement in a fresh process; {} if that runs out of memory."""
+    try:
+        return answer(child(__file__, *arguments, stderr=subprocess.DEVNULL))
+    except RuntimeError:
+        return {}
 
 
 def show(rows: Mapping[str, Mapping[str, Any]]) -> None:
-    """Prints the table."""
-    print(f"{LISTS} lists; milliseconds of CPU (wall); ratio = TF-Ranking / ours")
-    head = ("ours", "TF-Ranking", "ratio", "XLA", "MB", "MB TFR")
-    print(f"{'loss':26}{'L':>5}" + "".join(f"{text:>19}" for text in head))
-    for row in rows.values():
-        cells = [f"{row['loss']:26}{row['size']:>5}"]
-        for variant in ("ours", "theirs"):
-            cpu, wall = (row.get(f"{variant}_{c}_ms") for c in ("cpu", "wall"))
-            cells.append("-" if cpu is None else f"{cpu:.1f} ({wall:.1f})")
-        if "theirs_cpu_ms" in row:
-            ratios = (
-                row[f"theirs_{c}"] / row[f"ours_{c}"] for c in ("cpu_ms", "wall_ms")
-            )
-            cells.append("{:.1f} ({:.1f})".format(*ratios))
-        else:
-            cells.append("-")
-        xla = row.get("xla_cpu_ms", float("nan")) / row["ours_cpu_ms"]
-        cells.append(f"{xla:.2f} of ours")
-        cells += [str(row.get(f"{variant}_mb", "-")) for variant in ("ours", "theirs")]
-        print(cells[0] + "".join(f"{cell:>19}" for cell in cells[1:]))
-    for name in RIVALS:
-        small, large = (rows.get(f"{NAME}-{name}-{size}") for size in SIZES)
-        if small and large:
-            each = (large["ours_cpu_ms"] / SIZES[1]) / (small["ours_cpu_ms"] / SIZES[0])
-            print(f"{name:26} time per item at {SIZES[1]} over {SIZES[0]}: {each:.2f}")
+    """Prints milliseconds, ratios to ours, megabytes, and the growth with the list."""
+    frame = pd.DataFrame(list(rows.values())).set_index(["loss", "size"])
+    for clock in ("cpu", "wall"):
+        frame[f"theirs/ours {clock}"] = frame[f"theirs_{clock}_ms"].div(
+            frame[f"ours_{clock}_ms"]
+        )
+    frame["xla/ours cpu"] = frame["xla_cpu_ms"] / frame["ours_cpu_ms"]
+    endings = ("_cpu_ms", "_wall_ms", " cpu", " wall", "_mb")
+    print(f"{LISTS} lists; theirs is TF-Ranking's")
+    print(frame[[c for c in frame if c.endswith(endings)]].round(2).to_string())
+    small, large = (frame["ours_cpu_ms"].xs(size, level="size") for size in SIZES)
+    each = (large / SIZES[1]) / (small / SIZES[0])
+    print(f"time per item at {SIZES[1]} over {SIZES[0]}\n{each.round(2).to_string()}")
 
 
 def main() -> None:
@@ -269,29 +253,21 @@ def main() -> None:
         metavar="NAME",
         help="losses to measure again, or `all`",
     )
-    parser.add_argument("--worker", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.worker:
-        name, size, *variant = options.worker
-        tf.config.threading.set_intra_op_parallelism_threads(2)
-        measure = measure_memory if variant else measure_time
-        print(json.dumps(measure(name, int(size), *variant)))
-        return
-    done = store.finished(NAME)
-    for size in SIZES:
-        for name, rival in RIVALS.items():
-            run = f"{NAME}-{name}-{size}"
-            if run in done and not {"all", name} & set(options.rerun):
-                continue
-            row = {"loss": name, "size": size, **worker(name, size)}
-            if size == SIZES[-1]:
-                for variant in ("ours", "theirs")[: 1 + (rival.theirs is not None)]:
-                    row |= worker(name, size, variant)
-            row["load"] = round(os.getloadavg()[0], 1)
-            store.append(NAME, run, row)
-            print(run, flush=True)
+    for size, name in itertools.product(SIZES, RIVALS):
+
+        def measure(name: str = name, size: int = size) -> dict[str, Any]:
+            row = {"loss": name, "size": size, **apart(name, size)}
+            variants = ("ours", "theirs")[: 1 + (RIVALS[name].theirs is not None)]
+            for variant in variants if size == SIZES[-1] else ():
+                row |= apart(name, size, variant)
+            return row
+
+        rerun = bool({"all", name} & set(options.rerun))
+        store.once(NAME, f"{NAME}-{name}-{size}", measure, rerun=rerun)
     show(store.finished(NAME))
 
 
 if __name__ == "__main__":
-    main()
+    if not as_child(measure_here):
+        main()

@@ -17,9 +17,6 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
-import datetime
-import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -30,17 +27,17 @@ from typing import Any
 
 import grpc
 import numpy as np
-import store
 import tensorflow as tf
+import timing
 from mutations import MUTATIONS, REFUSED
 from tensorflow_serving.apis import predict_pb2
+from timing import answer, as_child, child, percentiles, resident
 
 from tfdistill.export import ranker_servable
 from tfdistill.export.server_files import predict_request
 from tfdistill.models import Dnn, Net, joint_network
 from tfdistill.spec import Feature, FeatureSpec, Table
 
-NAME = "malformed_requests"
 REQUESTS, QUIET, WARM, PAUSE = 10_000, 3000, 500, 0.002
 SIGNATURES = ("serving_default", "packed", "tf_example", "elwc")
 SPEC = FeatureSpec(
@@ -81,13 +78,6 @@ def client(address: str) -> Iterator[Any]:
     with grpc.insecure_channel(address, options) as channel:
         grpc.channel_ready_future(channel).result(timeout=60)
         yield channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
-
-
-def megabytes(pid: int) -> float:
-    """Resident memory of a process."""
-    status = pathlib.Path(f"/proc/{pid}/status").read_text()
-    (line,) = (row for row in status.splitlines() if row.startswith("VmRSS:"))
-    return int(line.split()[1]) / 1024
 
 
 class Right:
@@ -136,14 +126,14 @@ def attack(send: Any, rights: Mapping[str, bytes]) -> collections.Counter[str]:
     return outcomes
 
 
-def child(address: str, folder: str) -> None:
-    """The attack from a process of its own; prints what became of the requests."""
+def attack_here(address: str, folder: str) -> dict[str, int]:
+    """The attack from this process; what became of the requests."""
     rights = {name: pathlib.Path(folder, name).read_bytes() for name in SIGNATURES}
     with client(address) as send:
-        print(json.dumps(dict(sorted(attack(send, rights).items()))))
+        return dict(sorted(attack(send, rights).items()))
 
 
-def one_run() -> dict[str, Any]:
+def one_run(options: argparse.Namespace) -> dict[str, Any]:
     tf.keras.utils.set_random_seed(3)
     network = joint_network(SPEC, {"fine": Net(Dnn(units=(8,)), SPEC.names)})
     servable = ranker_servable(network.part("fine"), SPEC)
@@ -165,48 +155,27 @@ def measure(right: Right, pid: int, arguments: list[str]) -> dict[str, Any]:
     for _ in range(WARM + QUIET):
         right.once()
     quiet, right.times = right.times[WARM:], []
-    before = megabytes(pid)
-    command = [sys.executable, __file__, "--child", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as attacker:
-        while attacker.poll() is None:
-            right.once()
-        outcomes = json.loads(attacker.stdout.read().splitlines()[-1])
+    before = resident(pid=pid)
+    attacker = child(__file__, *arguments)
+    while attacker.poll() is None:
+        right.once()
+    outcomes = answer(attacker)
+    times = percentiles(right.times, 50, 99)
+    alone = {f"quiet_{q}": x for q, x in percentiles(quiet, 50, 99).items()}
     return {
-        "date": datetime.date.today().isoformat(),
         "shapes": len(MUTATIONS),
         "malformed": sum(outcomes.values()),
         "outcomes": outcomes,
         "megabytes_before": round(before, 1),
-        "megabytes_grown": round(megabytes(pid) - before, 1),
+        "megabytes_grown": round(resident(pid=pid) - before, 1),
         "right": len(right.times),
         "right_with_other_answers": right.wrong,
-        **{f"quiet_{q}": time for q, time in store.percentiles(quiet, 50, 99).items()},
-        **store.percentiles(right.times, 50, 99),
-        "load": round(os.getloadavg()[0], 1),
+        **alone,
+        **times,
+        "p99_over_quiet": round(times["p99"] / alone["quiet_p99"], 2),
     }
 
 
-def show(run: Mapping[str, Any]) -> None:
-    print(f"{run['run']}: {run['malformed']} requests of {run['shapes']} shapes")
-    print(f"what became of them: {run['outcomes']}")
-    grown, before = run["megabytes_grown"], run["megabytes_before"]
-    print(f"the server lives; {grown} MB more than the {before} MB before")
-    wrong, right = run["right_with_other_answers"], run["right"]
-    print(f"{wrong} of {right} right requests between them had other answers")
-    ratio = run["p99"] / run["quiet_p99"]
-    print(f"their p99 {run['p99']} ms, {ratio:.2f} times the quiet {run['quiet_p99']}")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rerun", action="store_true", help="measure once more")
-    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.child:
-        child(*options.child)
-        return
-    show(store.newest(NAME, one_run, rerun=options.rerun))
-
-
 if __name__ == "__main__":
-    main()
+    if not as_child(attack_here):
+        timing.main("malformed_requests", one_run)

@@ -8,16 +8,13 @@ Prints mean and standard deviation over seeds, and paired differences.
 
 from __future__ import annotations
 
-import argparse
-import pathlib
-
-import store
-from tfdistill.zoo.quickstart import make_problem, quickstart
+from harness import Bench, Settings, rounded
+from pages import markdown, spread
 
 from tfdistill.datasets import load_movielens
+from tfdistill.jobs.movielens import quickstart
 from tfdistill.report import ALONE, DISTILLED, MODELS, Results
 
-NAME = "cascade"
 SHOWN = {
     "recall": ("ndcg@10", "recall@50"),
     "coarse": ("gauc", "log_loss"),
@@ -41,42 +38,47 @@ def flat(results: Results) -> dict[str, float]:
         for kept in cascade.stages:
             for metric, (value,) in kept.values.items():
                 found[f"page/{cascade.name}/{kept.name}/{metric}"] = value
-    return {key: round(value, 6) for key, value in found.items()}
+    return rounded(found)
 
 
-def show(runs: list[dict[str, float]]) -> None:
-    """Prints mean and spread over seeds."""
-    for stage, metrics in SHOWN.items():
-        for metric in metrics:
-            cells = []
-            for model in MODELS:
-                values = [run[f"{stage}/{model}/{metric}"] for run in runs]
-                cells.append(f"{model} {store.spread(values)}")
-            gains = [
-                run[f"{stage}/{DISTILLED}/{metric}"] - run[f"{stage}/{ALONE}/{metric}"]
-                for run in runs
-            ]
-            cells.append(f"distilled - alone {store.spread(gains, '+')}")
-            print(f"{stage} {metric}: " + ", ".join(cells))
+class Cascade(Bench):
+    """The whole quickstart."""
 
+    name = "cascade"
+    problems = ("MovieLens-100K", "MovieLens-1M")
+    rows = ("quickstart",)
+    run_id = "{problem}"
+    data_dir = None
 
-def main() -> None:
-    """Runs the seeds that are not there yet and prints all of them."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--data-dir", type=pathlib.Path)
-    parser.add_argument("--work", type=pathlib.Path, default="runs/benchmark")
-    options = parser.parse_args()
-    problem = make_problem(load_movielens(options.data_dir))
-    runs = []
-    for seed in range(options.seeds):
-        run = f"{problem.data.name}/seed-{seed}"
-        if run not in store.finished(NAME):
-            results = quickstart(problem, options.work / run, seeds=(seed,))
-            store.append(NAME, run, {"test": flat(results)})
-        runs.append(store.finished(NAME)[run]["test"])
-    show(runs)
+    def trained(self, row: str, settings: Settings, seed: int) -> Results:
+        """Trains and evaluates; the folder must hold the data set that is named."""
+        data = load_movielens(self.data_dir)
+        if data.name != self.problem:
+            raise ValueError(f"{self.data_dir} holds {data.name}; name that.")
+        return quickstart(data, self.folder(row, settings, seed), seeds=(seed,))
+
+    def metrics(
+        self, row: str, trained: Results, part: str, seed: int
+    ) -> dict[str, float]:
+        return flat(trained)
+
+    @classmethod
+    def table(cls, problem: str) -> str:
+        """A row for each metric, with what distillation gives."""
+        runs = [run["test"] for run in cls.runs(problem).get("quickstart", ())]
+        rows = []
+        for stage, metrics in SHOWN.items():
+            for metric in metrics:
+                found = {
+                    model: [run[f"{stage}/{model}/{metric}"] for run in runs]
+                    for model in MODELS
+                }
+                pairs = zip(found[DISTILLED], found[ALONE])
+                gain = spread([one - other for one, other in pairs], "+")
+                cells = [spread(found[model]) for model in MODELS]
+                rows.append([f"{stage} {metric}", *cells, gain])
+        return markdown(["", *MODELS, f"{DISTILLED} - {ALONE}"], rows)
 
 
 if __name__ == "__main__":
-    main()
+    Cascade.main()

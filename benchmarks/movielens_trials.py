@@ -9,50 +9,68 @@ benchmarks/results/movielens_trials.jsonl and isn't run again.
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
+import functools
 import itertools
-import pathlib
+from collections.abc import Mapping
 
 import store
-from tfdistill.zoo.quickstart import make_problem
+from harness import Bench, Settings
+from pages import markdown
 
 from tfdistill.datasets import load_movielens
-from tfdistill.study.training import train
+from tfdistill.study import Problem, TrainedNet, movielens_problem, train
 from tfdistill.zoo import movielens_cascade as zoo
 
-NAME = "movielens_trials"
-GRID = list(itertools.product((1e-3, 3e-3), (0.0, 1e-4)))
+JOINT = zoo.joint()
+RECIPES = {"joint": JOINT, **{f"{s} alone": JOINT.only(s) for s in JOINT.students}}
+TRIALS = itertools.product((1e-3, 3e-3), (0.0, 1e-4))
 
 
-def main() -> None:
-    """Runs the trials that are not there yet and prints the best of each net."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=pathlib.Path, default="runs/trials")
-    options = parser.parse_args()
-    problem = make_problem(load_movielens())
-    recipes = {"joint": zoo.joint()}
-    recipes.update({f"{stage} alone": zoo.alone(stage) for stage in zoo.STAGES})
-    for (name, recipe), (rate, l2) in itertools.product(recipes.items(), GRID):
-        run = f"{name}/learning_rate={rate:g}/rows_l2={l2:g}"
-        if run in store.finished(NAME):
-            continue
-        trained = train(
-            dataclasses.replace(recipe, learning_rate=rate, rows_l2=l2),
-            problem.spec,
-            problem.parts.train,
-            problem.judges["valid"],
-            options.work / run.replace(" ", "-"),
-            known=problem.parts.known,
-        )
-        best = {
-            net: round(max(trained[net].history[recipe.monitor(net)]), 6)
-            for net in recipe.nets
-        }
-        store.append(NAME, run, {"valid": best})
-    for run, row in store.finished(NAME).items():
-        print(run, row["valid"])
+class Trials(Bench):
+    """The nets of the quickstart; there are trials only."""
+
+    name = "movielens_trials"
+    problems = ("MovieLens-100K",)
+    rows = tuple(RECIPES)
+    run_id = "{row}"
+    trials = {
+        f"learning_rate={rate:g}/rows_l2={l2:g}": {"learning_rate": rate, "rows_l2": l2}
+        for rate, l2 in TRIALS
+    }
+    seeds = 0
+    data_dir = None
+
+    @functools.cached_property
+    def data(self) -> Problem:
+        return movielens_problem(load_movielens(self.data_dir))
+
+    def trained(
+        self, row: str, settings: Settings, seed: int
+    ) -> Mapping[str, TrainedNet]:
+        recipe = RECIPES[row].changed(**settings)
+        return train(recipe, self.data, self.folder(row, settings, seed))
+
+    def metrics(
+        self, row: str, trained: Mapping[str, TrainedNet], part: str, seed: int
+    ) -> dict[str, float]:
+        """The best epoch of each net."""
+        monitor = RECIPES[row].monitor
+        return {name: max(net.history[monitor(name)]) for name, net in trained.items()}
+
+    def score(self, row: str, valid: Mapping[str, float]) -> float:
+        """The mean of the nets."""
+        return sum(valid.values()) / len(valid)
+
+    @classmethod
+    def table(cls, problem: str) -> str:
+        """What each trial gave."""
+        runs = store.finished(cls.name)
+        rows = [
+            [n, ", ".join(f"{k} {v}" for k, v in runs[n]["valid"].items())]
+            for n in runs
+        ]
+        return markdown(["trial", "validation"], rows)
 
 
 if __name__ == "__main__":
-    main()
+    Trials.main()

@@ -28,38 +28,44 @@ def _one(rng: np.random.Generator, request: Any, *, text: bool | None = None) ->
     return found[rng.integers(len(found))] if found else tf.make_tensor_proto(0)
 
 
-def _dtype(numbers: Iterable[int]) -> Mutation:
+def _tensor(change: Callable[..., None], *, text: bool | None = None) -> Mutation:
+    """Changes one of the tensors in its place."""
+
     def mutate(rng: np.random.Generator, request: Any) -> Any:
-        tensor = _one(rng, request)
-        wrong = [number for number in numbers if number != tensor.dtype]
-        tensor.dtype = int(rng.choice(wrong))
+        change(rng, _one(rng, request, text=text))
         return request
 
     return mutate
 
 
-def _of_reference(rng: np.random.Generator, request: Any) -> Any:
-    _one(rng, request).dtype += 100
-    return request
+def _dtype(numbers: Iterable[int]) -> Mutation:
+    def change(rng: np.random.Generator, tensor: Any) -> None:
+        wrong = [number for number in numbers if number != tensor.dtype]
+        tensor.dtype = int(rng.choice(wrong))
+
+    return _tensor(change)
+
+
+def _of_reference(rng: np.random.Generator, tensor: Any) -> None:
+    tensor.dtype += 100
+
+
+def _sized(tensor: Any, sizes: Iterable[int]) -> None:
+    del tensor.tensor_shape.dim[:]
+    for size in sizes:
+        tensor.tensor_shape.dim.add(size=size)
 
 
 def _shape(change: Callable[[list[int]], list[int]]) -> Mutation:
-    def mutate(rng: np.random.Generator, request: Any) -> Any:
-        tensor = _one(rng, request)
-        sizes = change([dim.size for dim in tensor.tensor_shape.dim])
-        del tensor.tensor_shape.dim[:]
-        for size in sizes:
-            tensor.tensor_shape.dim.add(size=size)
-        return request
+    def reshape(rng: np.random.Generator, tensor: Any) -> None:
+        _sized(tensor, change([dim.size for dim in tensor.tensor_shape.dim]))
 
-    return mutate
+    return _tensor(reshape)
 
 
-def _unknown_rank(rng: np.random.Generator, request: Any) -> Any:
-    shape = _one(rng, request).tensor_shape
-    del shape.dim[:]
-    shape.unknown_rank = True
-    return request
+def _unknown_rank(rng: np.random.Generator, tensor: Any) -> None:
+    _sized(tensor, [])
+    tensor.tensor_shape.unknown_rank = True
 
 
 def _broadcast(rng: np.random.Generator, request: Any) -> Any:
@@ -68,85 +74,67 @@ def _broadcast(rng: np.random.Generator, request: Any) -> Any:
         values = tf.make_ndarray(tensor).ravel()[:1]
         sizes = [dim.size for dim in tensor.tensor_shape.dim]
         tensor.CopyFrom(tf.make_tensor_proto(values))
-        del tensor.tensor_shape.dim[:]
-        for size in (2**26, *sizes[1:]):
-            tensor.tensor_shape.dim.add(size=size)
+        _sized(tensor, [2**26, *sizes[1:]])
     return request
 
 
 def _array(change: Callable[[np.ndarray], Any]) -> Mutation:
     """Another array in one tensor, of a shape that fits its values."""
 
-    def mutate(rng: np.random.Generator, request: Any) -> Any:
-        tensor = _one(rng, request)
+    def replace(rng: np.random.Generator, tensor: Any) -> None:
         tensor.CopyFrom(tf.make_tensor_proto(change(tf.make_ndarray(tensor))))
-        return request
 
-    return mutate
+    return _tensor(replace)
 
 
 def _values(drawn: Mapping[str, list[Any]]) -> Mutation:
     """Values that the model may take or refuse, in half of a tensor's places."""
 
-    def mutate(rng: np.random.Generator, request: Any) -> Any:
-        tensor = _one(rng, request, text="O" in drawn)
+    def replace(rng: np.random.Generator, tensor: Any) -> None:
         values = tf.make_ndarray(tensor)
-        if values.dtype.kind in drawn:
-            value = drawn[values.dtype.kind][
-                rng.integers(len(drawn[values.dtype.kind]))
-            ]
+        kind = values.dtype.kind
+        if kind in drawn:
+            value = drawn[kind][rng.integers(len(drawn[kind]))]
             chosen = rng.random(values.shape) < 0.5
-            wide = "i8" if values.dtype.kind == "i" else values.dtype  # wraps in int32
+            wide = "i8" if kind == "i" else values.dtype  # wraps in int32
             other = np.array(value, wide).astype(values.dtype)
             values = np.where(chosen, other, values)
             tensor.CopyFrom(tf.make_tensor_proto(values))
-        return request
 
-    return mutate
+    return _tensor(replace, text="O" in drawn)
 
 
 def _content(change: Callable[[bytes], bytes]) -> Mutation:
-    def mutate(rng: np.random.Generator, request: Any) -> Any:
-        tensor = _one(rng, request)
+    def replace(rng: np.random.Generator, tensor: Any) -> None:
         values = tf.make_ndarray(tensor)
         tensor.ClearField("string_val")
         tensor.tensor_content = change(values.tobytes())
-        return request
 
-    return mutate
+    return _tensor(replace)
 
 
-def _wrong_field(rng: np.random.Generator, request: Any) -> Any:
-    tensor = _one(rng, request)
+def _no_values(rng: np.random.Generator, tensor: Any) -> None:
     for field in ("tensor_content", "string_val", "int64_val", "float_val", "bool_val"):
         tensor.ClearField(field)
+
+
+def _wrong_field(rng: np.random.Generator, tensor: Any) -> None:
+    _no_values(rng, tensor)
     tensor.uint32_val.extend([1] * 12)
-    return request
 
 
-def _no_values(rng: np.random.Generator, request: Any) -> Any:
-    tensor = _one(rng, request)
-    for field in ("tensor_content", "string_val", "int64_val", "float_val", "bool_val"):
-        tensor.ClearField(field)
-    return request
-
-
-def _many_strings(rng: np.random.Generator, request: Any) -> Any:
+def _many_strings(rng: np.random.Generator, tensor: Any) -> None:
     """A hundred thousand empty strings where a few are expected."""
-    tensor = _one(rng, request, text=True)
     tensor.dtype = _TEXT
     tensor.string_val.extend([b""] * 100_000)
-    return request
 
 
-def _long_string(rng: np.random.Generator, request: Any) -> Any:
+def _long_string(rng: np.random.Generator, tensor: Any) -> None:
     """A string of a megabyte."""
-    tensor = _one(rng, request, text=True)
     values = np.full(tf.make_ndarray(tensor).shape, b"\xff", object)
     if values.size:
         values.flat[0] = b"\xff" * 1_000_000
     tensor.CopyFrom(tf.make_tensor_proto(values))
-    return request
 
 
 def _without_input(rng: np.random.Generator, request: Any) -> Any:
@@ -231,7 +219,7 @@ def _misaligned(rng: np.random.Generator, request: Any) -> Any:
 
 
 REFUSED: dict[str, Mutation] = {
-    "a reference dtype": _of_reference,
+    "a reference dtype": _tensor(_of_reference),
     "a dtype without plain values": _dtype([20, 21]),
     "a quantised dtype": _dtype([11, 12, 13, 15, 16]),
     "a dtype of other numbers": _dtype([4, 5, 6, 8, 14, 17, 18, 19, 22, 23]),
@@ -247,14 +235,14 @@ REFUSED: dict[str, Mutation] = {
     "three hundred axes": _shape(lambda sizes: [1] * 300),
     "an axis more": _shape(lambda sizes: [*sizes, 1]),
     "no axis": _shape(lambda sizes: []),
-    "an unknown rank": _unknown_rank,
+    "an unknown rank": _tensor(_unknown_rank),
     "a size that its values overfill": _shape(lambda s: [0, *s[1:]]),
     "one value for 2^26": _broadcast,
-    "no values": _no_values,
-    "values of another field": _wrong_field,
+    "no values": _tensor(_no_values),
+    "values of another field": _tensor(_wrong_field),
     "content that is too short": _content(lambda x: x[:-1]),
     "content that is too long": _content(lambda x: x + b"\0\0\0"),
-    "a hundred thousand strings": _many_strings,
+    "a hundred thousand strings": _tensor(_many_strings, text=True),
     "a missing input": _without_input,
     "a surplus input": _surplus(1),
     "a thousand surplus inputs": _surplus(1000),
@@ -277,7 +265,7 @@ TAKEN: dict[str, Mutation] = {
     "ids out of range": _values({"i": [-(2**63), -1, 2**31, 2**63 - 1]}),
     "numbers that are none": _values({"f": [np.nan, np.inf, -np.inf, 3e38]}),
     "other bytes as text": _values({"O": [b"\xff\xfe", b"\0", b"", b"x" * 5000]}),
-    "a string of a megabyte": _long_string,
+    "a string of a megabyte": _tensor(_long_string, text=True),
     "an empty axis": _array(lambda x: x[..., :0]),
     "half of the requests": _array(lambda x: x[: len(x) // 2]),
     "some flipped bits": _flipped,

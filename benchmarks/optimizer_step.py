@@ -17,20 +17,17 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import datetime
-import os
-import statistics
-import time
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import store
+import pandas as pd
 import tensorflow as tf
+import timing
+from timing import in_turns, medians, threads
 
 from tfdistill.optimizers import LazyAdam
-
-NAME = "optimizer_step"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +99,7 @@ def bare_step(rows: int, settings: Settings) -> Callable[[tf.Tensor], None]:
 
 def measure(settings: Settings, small: list[np.ndarray]) -> list[dict[str, Any]]:
     """Median CPU and wall milliseconds of a step, by variant and table size."""
-    variants = []
+    variants: dict[tuple[str, int], Callable[[], None]] = {}
     for rows in settings.rows:
         ids = [tf.constant(batch * (rows // settings.rows[0])) for batch in small]
         steps = {
@@ -112,62 +109,39 @@ def measure(settings: Settings, small: list[np.ndarray]) -> list[dict[str, Any]]
                 rows, settings, tf.keras.optimizers.Adam(jit_compile=False)
             ),
         }
-        variants += [(name, rows, step, ids) for name, step in steps.items()]
-    times: dict[tuple[str, int], list[tuple[float, float]]] = {}
-    for round_ in range(settings.rounds + 1):
-        for name, rows, step, ids in variants:
-            cpu, wall = time.process_time(), time.perf_counter()
-            for batch in ids:
-                step(batch)
-            spent = time.process_time() - cpu, time.perf_counter() - wall
-            if round_:  # the first one traces
-                each = tuple(1000 * t / len(ids) for t in spent)
-                times.setdefault((name, rows), []).append(each)
+        for name, step in steps.items():
+            batches = itertools.cycle(ids)
+            variants[name, rows] = lambda step=step, batches=batches: step(
+                next(batches)
+            )
+    times = in_turns(variants, settings.rounds, calls=settings.batches)
     return [
-        {
-            "variant": name,
-            "rows": rows,
-            "cpu_ms": round(statistics.median(cpu for cpu, _ in pairs), 3),
-            "wall_ms": round(statistics.median(wall for _, wall in pairs), 3),
-        }
-        for (name, rows), pairs in times.items()
+        {"variant": name, "rows": rows, **medians(spent)}
+        for (name, rows), spent in times.items()
     ]
 
 
-def one_run() -> dict[str, Any]:
+def one_run(options: argparse.Namespace) -> dict[str, Any]:
     """Everything about one run, with one thread."""
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    threads(1)
     settings = Settings()
     ids = draw_ids(settings)
     return {
-        "date": datetime.date.today().isoformat(),
         "settings": dataclasses.asdict(settings),
         "unique_ids": float(np.mean([len(np.unique(batch)) for batch in ids])),
-        "load": round(os.getloadavg()[0], 1),
         "steps": measure(settings, ids),
     }
 
 
 def show(run: Mapping[str, Any]) -> None:
-    """Print a run's table: milliseconds of both sizes and their ratio."""
-    small, large = run["settings"]["rows"]
-    steps = {(step["variant"], step["rows"]): step for step in run["steps"]}
+    """Prints milliseconds of both sizes and their ratio."""
     print(f"{run['run']}: {run['unique_ids']:.0f} distinct ids a batch")
-    print(f"{'rows':10}{small:>12,}{large:>12,}{'ratio':>8}")
+    steps = pd.DataFrame(run["steps"])
     for clock in ("cpu_ms", "wall_ms"):
-        print(clock)
-        for name in ("bare", "LazyAdam", "Adam"):
-            one, other = (steps[name, rows][clock] for rows in (small, large))
-            print(f"  {name:8}{one:>12.2f}{other:>12.2f}{other / one:>8.2f}")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rerun", action="store_true", help="measure once more")
-    options = parser.parse_args()
-    show(store.newest(NAME, one_run, rerun=options.rerun))
+        table = steps.pivot(index="variant", columns="rows", values=clock)
+        small, large = table.columns
+        print(f"{clock}\n{table.assign(ratio=table[large] / table[small]).round(2)}")
 
 
 if __name__ == "__main__":
-    main()
+    timing.main("optimizer_step", one_run, shown=show)

@@ -1,38 +1,52 @@
-"""Tables in the pages of docs/, between their markers."""
+"""Tables in Markdown, and in the pages of docs/ between their markers."""
 
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+
+DOCS = pathlib.Path(__file__).parents[1] / "docs"
+
+Table = Callable[[str], str]
+"""From what stands in a marker, a problem or a part, to its table."""
 
 
-def seeds(done: Mapping[str, Any], problem: str, row: str) -> list[Mapping[str, float]]:
-    """Returns the test metrics of a row's finished seeds, from seed 0 on."""
-    runs: list[Mapping[str, float]] = []
-    while f"{problem}/{row}/seed-{len(runs)}" in done:
-        runs.append(done[f"{problem}/{row}/seed-{len(runs)}"]["test"])
-    return runs
+def spread(values: Sequence[float], sign: str = "") -> str:
+    """Mean and standard deviation over seeds; `sign="+"` for differences."""
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+    return f"{np.mean(values):{sign}.4f} ± {deviation:.4f}"
 
 
-def renewed(page: str, name: str, table: Callable[[str], str]) -> str:
+def mean(values: Sequence[float]) -> str:
+    """The spread of several seeds, and of one alone its value."""
+    return spread(values) if len(values) > 1 else f"{values[0]:.4f}"
+
+
+def markdown(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Returns a table in Markdown."""
+    lines = [f"| {' | '.join(cells)} |" for cells in (titles, *rows)]
+    return "\n".join([lines[0], "|---" * len(titles) + "|", *lines[1:]])
+
+
+def renewed(page: str, tables: Mapping[str, Table]) -> str:
     """Returns a page with the table of each `<!-- name: problem -->` made anew.
 
     Args:
         page: Markdown; a table ends where the next comment begins.
-        name: Name of the benchmark in the markers.
-        table: Gives a problem's table.
+        tables: The tables by the name in the markers.
     """
     parts = page.split("<!-- ")
     for index, part in enumerate(parts):
         marker, end, _ = part.partition(" -->")
-        if end and marker.startswith(f"{name}: "):
-            problem = marker.removeprefix(f"{name}: ")
-            parts[index] = f"{marker} -->\n\n{table(problem)}\n\n"
+        name, _, problem = marker.partition(": ")
+        if end and name in tables:
+            parts[index] = f"{marker} -->\n\n{tables[name](problem)}\n\n"
     return "<!-- ".join(parts)
 
 
-def renew(file: pathlib.Path, name: str, table: Callable[[str], str]) -> None:
-    """Makes the tables of a page anew, as `renewed` does."""
-    page = file.read_text(encoding="utf-8")
-    file.write_text(renewed(page, name, table), encoding="utf-8")
+def renew(page: str, tables: Mapping[str, Table]) -> None:
+    """Makes the tables of a page of docs/ anew, as `renewed` does."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    (DOCS / page).write_text(renewed(text, tables), encoding="utf-8")

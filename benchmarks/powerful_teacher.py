@@ -22,7 +22,7 @@ import store
 
 import tfdistill as td
 from tfdistill.datasets import load_movielens
-from tfdistill.scorers import CandidateTeacher, rolling_cuts
+from tfdistill.scorers import CandidateTeacher, boosted_trees, rolling_cuts
 from tfdistill.study import movielens_problem
 
 NAME = "powerful_teacher"
@@ -90,8 +90,9 @@ class Bench:
         return self.kept(row, lambda: self._teacher(range(seeds)))
 
     def _teacher(self, seeds: Any) -> dict[str, Any]:
-        fit = functools.partial(CandidateTeacher.fit, self.problem, threads=1)
-        teacher = fit(cuts=rolling_cuts(self.windows), seeds=list(seeds))
+        fit = functools.partial(CandidateTeacher.fit, self.problem)
+        learn = boosted_trees(threads=1)
+        teacher = fit(learn=learn, cuts=rolling_cuts(self.windows), seeds=list(seeds))
         trees = [ranker.booster.num_trees() for ranker in teacher.rankers]
         lists = teacher.candidates.judged(self.problem.test)
         relevant = len(self.problem.test.relevant.user)

@@ -19,13 +19,16 @@ from tfdistill.datasets import (
     load_frappe,
     movielens_requests,
     movielens_spec,
+    simulate,
 )
 from tfdistill.datasets.frappe import FRAPPE_CONTEXT
+from tfdistill.datasets.synthetic_settings import MAIN
 from tfdistill.pairs import Pairs
 from tfdistill.spec import Feature, FeatureSpec, Table
 
 LIST_SIZE = 20
 HISTORY = 20
+KNOWN_RATE = "click_probability"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,8 +43,6 @@ class RankingProblem:
         test: The part to report.
         student_features: What a student that sees less reads, without the user's id;
             all features where the problem has no such variant.
-        calibrated: Whether the share of positives is real, so that a probability can
-            be judged: False where negatives were drawn.
     """
 
     name: str
@@ -50,7 +51,6 @@ class RankingProblem:
     valid: Requests
     test: Requests
     student_features: tuple[str, ...]
-    calibrated: bool = True
 
     @property
     def known(self) -> Pairs:
@@ -65,15 +65,6 @@ def movielens_1m(
 
     The history of a request are up to 20 items that the user liked, drawn from the
     user's training requests, for a training request from the other ones.
-
-    Args:
-        data_dir: Folder of the files, with the times or the extract without them.
-        seed: Seed of the choice of users, of the split and of the histories.
-        users: How many users to keep.
-        dim: Width of the tables.
-
-    Returns:
-        The problem.
     """
     data = extracts.movielens_1m(data_dir)
     rng = np.random.default_rng(seed)
@@ -98,14 +89,6 @@ def kuairec(path: pathlib.Path, *, seed: int = 0, dim: int = 16) -> RankingProbl
     least 2, 5 % of the exposures beside the label's 33 %: a short video is over before
     its user leaves it, but nobody watches one twice without liking it. Histories are
     made as in `movielens_1m`, of videos that were watched to the end.
-
-    Args:
-        path: The file `exposures.csv.gz`.
-        seed: Seed of the split and of the histories.
-        dim: Width of the tables.
-
-    Returns:
-        The problem.
     """
     exposures = extracts.kuairec(path).rename(columns={"watch_ratio": "rating"})
     rng = np.random.default_rng(seed)
@@ -132,14 +115,6 @@ def frappe(path: pathlib.Path, *, seed: int = 0, dim: int = 16) -> RankingProble
     log of the same context. AUC and GAUC only, as the share of positives is made.
     `cost` is the app's own (`load_frappe`): a model that learns the apps' costs knows
     one drawn app in eight for a negative, here as in the published tables.
-
-    Args:
-        path: The archive `Mobile_Frappe.zip`.
-        seed: Seed of the negatives and of the split.
-        dim: Width of the tables.
-
-    Returns:
-        The problem; a request is a log.
     """
     logs = load_frappe(path)
     users = {"user_id": logs["user_id"].to_numpy()}
@@ -160,9 +135,34 @@ def frappe(path: pathlib.Path, *, seed: int = 0, dim: int = 16) -> RankingProble
     )
     parts = split_requests(requests, (0.7, 0.2, 0.1), seed=seed)
     spec = ids_spec(parts[0], dim)
-    return RankingProblem(
-        "Frappe", spec, *parts, student_features=spec.names, calibrated=False
+    return RankingProblem("Frappe", spec, *parts, student_features=spec.names)
+
+
+def load(key: str, data_dir: pathlib.Path, dim: int = 12) -> RankingProblem:
+    """Reads or simulates the data of a problem."""
+    if key == "movielens-1m":
+        return movielens_1m(data_dir / "ml-1m", dim=dim)
+    if key == "kuairec":
+        return kuairec(data_dir / "kuairec" / "exposures.csv.gz", dim=dim)
+    if key == "frappe":
+        archive = data_dir / "frappe" / "Mobile_Frappe.zip"
+        return frappe(archive, dim=dim)
+    simulation = simulate(MAIN)
+    listed = simulation.requests
+    rates = simulation.oracle.click_probability(
+        listed.group[:, np.newaxis], listed.candidates
     )
+    rates = np.where(listed.candidates >= 0, rates, np.nan)
+    listed = listed.with_scores({KNOWN_RATE: rates})
+    parts = split_requests(listed, (0.8, 0.1, 0.1))
+    served = simulation.spec.non_privileged().names
+    return RankingProblem("Simulator", simulation.spec, *parts, served)
+
+
+def narrowed(spec: FeatureSpec, dim: int) -> FeatureSpec:
+    """The same features with tables of another width."""
+    tables = tuple(dataclasses.replace(table, dim=dim) for table in spec.tables)
+    return FeatureSpec(spec.features, tables)
 
 
 def random_split(pairs: pd.DataFrame, rng: np.random.Generator) -> Split:

@@ -12,43 +12,37 @@ has the tables.
 from __future__ import annotations
 
 import argparse
+import functools
 import pathlib
 import tempfile
-import time
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import store
-from ranking import Bench
+import timing
+from ranking import Ranking
 from ranking_table import LATENCY, SERVED
-from tfdistill.zoo.serving import CANDIDATES, request_of
+from timing import folder, in_turns, percentiles
 
 from tfdistill.data import Requests
-from tfdistill.export import (
-    flops,
-    latency,
-    pack,
-    parameters,
-    publish,
-    ranker_servable,
-)
+from tfdistill.export import flops, latency, pack, parameters, publish, ranker_servable
+from tfdistill.jobs.exports import CANDIDATES, request_of
 
 ROUNDS = 50
 
 
-def measure(bench: Bench) -> dict[str, Any]:
+def measure(bench: Ranking) -> dict[str, Any]:
     """Parameters, MFLOP, p50 and p99 (ms) of each row that a problem has."""
-    spec, test = bench.problem.spec, bench.problem.test
+    spec, test = bench.data.spec, bench.data.test
     sent = [request_of(test, row, CANDIDATES) for row in range(8)]
     nets = {
         name: bench.net(name, 0)
         for name in SERVED
-        if bench.has(name) and name != "GBDT"
+        if bench.has(name, 0) and name != "GBDT"
     }
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as work:
         servables = {
-            pathlib.Path(folder, name): ranker_servable(net, spec, example=sent[0])
+            pathlib.Path(work, name): ranker_servable(net, spec, example=sent[0])
             for name, net in nets.items()
         }
         paths = {pathlib.Path(d).name: r.path for d, r in publish(servables).items()}
@@ -69,47 +63,39 @@ def measure(bench: Bench) -> dict[str, Any]:
             "p50": round(timed[name].p50, 3),
             "p99": round(timed[name].p99, 3),
         }
-    if bench.has("GBDT"):
+    if bench.has("GBDT", 0):
         found["GBDT"] = trees(bench, sent)
     return {"rows": found}
 
 
-def trees(bench: Bench, sent: list[Mapping[str, np.ndarray]]) -> dict[str, float]:
+def trees(bench: Ranking, sent: list[Mapping[str, np.ndarray]]) -> dict[str, float]:
     """Latency of boosted trees on the same requests."""
     teacher = bench.trees()
-    requests: Requests = bench.problem.test
+    requests: Requests = bench.data.test
     matrices = []
     for request in sent:
         pairs = {
             name: np.repeat(request[name], CANDIDATES, axis=0)
             if name in requests.users
             else request[name][0]
-            for name in bench.problem.spec.names
+            for name in bench.data.spec.names
         }
         matrices.append(teacher.columns.matrix(pairs))
-    spent = []
-    for _ in range(ROUNDS):
-        for matrix in matrices:
-            start = time.perf_counter()
-            teacher.booster.predict(matrix, raw_score=True, num_threads=1)
-            spent.append(1000 * (time.perf_counter() - start))
-    return store.percentiles(spent, 50, 99)
+    predict = functools.partial(teacher.booster.predict, raw_score=True, num_threads=1)
+    calls = {n: functools.partial(predict, m) for n, m in enumerate(matrices)}
+    times = in_turns(calls, ROUNDS, dropped=0)
+    return percentiles(np.ravel([spent["wall"] for spent in times.values()]), 50, 99)
 
 
-def main() -> None:
-    """Measures a problem if that is new, and prints what was measured."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("problem", choices=("movielens-1m", "kuairec", "frappe"))
-    parser.add_argument("--data-dir", type=pathlib.Path, default="data")
-    parser.add_argument("--work", type=pathlib.Path, default="runs/ranking")
-    parser.add_argument("--rerun", action="store_true", help="measure once more")
-    options = parser.parse_args()
-    if options.rerun or options.problem not in store.finished(LATENCY):
-        bench = Bench(options.problem, options.data_dir, options.work)
-        store.append(LATENCY, options.problem, measure(bench))
-    for name, values in store.finished(LATENCY)[options.problem]["rows"].items():
-        print(f"{name}: {values}")
+def measure_problem(options: argparse.Namespace) -> dict[str, Any]:
+    return measure(Ranking(options.part, options.data_dir, options.work))
 
 
 if __name__ == "__main__":
-    main()
+    timing.main(
+        LATENCY,
+        measure_problem,
+        parts=("movielens-1m", "kuairec", "frappe"),
+        one_file=True,
+        arguments={"--data-dir": folder("data"), "--work": folder("runs/ranking")},
+    )

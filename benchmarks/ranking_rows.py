@@ -8,11 +8,13 @@ is a student with just less than a third of the teacher's parameters.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
+from typing import Any
 
 from tfdistill.losses import LogitMSE, ProbabilityMSE, SigmoidSoftLabel
 from tfdistill.models import CoarseTwoTower, DcnV2, Dnn, Mmoe, Net
-from tfdistill.study.recipe import Recipe
+from tfdistill.study import Recipe
 from tfdistill.zoo import (
     dual_dnn,
     gbdt_to_dnn,
@@ -116,24 +118,21 @@ class Row:
         return tuple(f"{self.net}_{task}" for task in self.tasks) or (self.net,)
 
 
-def _taught(**settings: object) -> Callable[[Features], Recipe]:
-    return lambda f: ranking_pair.two_stage(f.pair, **settings)
+def _taught(pair: str = "pair", **settings: Any) -> Callable[[Features], Recipe]:
+    """Two stages with one of the pairs of `Features`."""
+    return lambda f: ranking_pair.two_stage(getattr(f, pair), **settings)
 
 
-def _third_taught(features: Features) -> Recipe:
-    return ranking_pair.two_stage(
-        features.third, hard=0.5, weight=0.5, unlabelled=UNLABELLED
-    )
-
-
-def _unequal(**settings: object) -> Callable[[Features], Recipe]:
-    return lambda f: ranking_pair.two_stage(f.unequal, **settings)
-
-
-def _small(
-    recipe: Callable[[Features], Recipe], taught_by: str = "teacher", **settings: object
-) -> Row:
-    return Row(recipe, taught_by=taught_by, baseline="small alone", **settings)
+HALF = {"hard": 0.5, "weight": 0.5}  # of the labels and of the soft ones
+_SOFT = _taught(**HALF)
+_THIRD_TAUGHT = _taught("third", **HALF, unlabelled=UNLABELLED)
+_small = functools.partial(Row, taught_by="teacher", baseline="small alone")
+_light = functools.partial(Row, dim=WIDE, baseline="light alone")
+_third = functools.partial(Row, dim=THIRD, only=MOVIELENS)
+_tasks = functools.partial(Row, tasks=TASKS, dim=WIDE, only=("kuairec",))
+_poor = functools.partial(Row, taught_by="teacher", fewer=True, baseline="fewer alone")
+_coarse = functools.partial(Row, net="coarse", dim=WIDE, fewer=True)
+_mean = functools.partial(Row, None, net="mean", only=MOVIELENS, baseline="teacher")
 
 
 def _incumbent(name: str) -> Row:
@@ -145,30 +144,10 @@ def _incumbent(name: str) -> Row:
     )
 
 
-def _mean_of(*names: str) -> Row:
-    return Row(None, net="mean", ensemble_of=names, only=MOVIELENS, baseline="teacher")
-
-
-def _light(recipe: Callable[[Features], Recipe], **settings: object) -> Row:
-    return Row(recipe, dim=WIDE, baseline="light alone", **settings)
-
-
-def _third(
-    recipe: Callable[[Features], Recipe],
-    only: tuple[str, ...] = MOVIELENS,
-    **settings: object,
-) -> Row:
-    return Row(recipe, dim=THIRD, only=only, **settings)
-
-
-def _tasks(recipe: Callable[[Features], Recipe], **settings: object) -> Row:
-    return Row(recipe, tasks=TASKS, dim=WIDE, only=("kuairec",), **settings)
-
-
-def _poor(recipe: Callable[[Features], Recipe], **settings: object) -> Row:
-    return Row(
-        recipe, taught_by="teacher", fewer=True, baseline="fewer alone", **settings
-    )
+def _pfd(features: Features) -> Recipe:
+    """A two-tower coarse ranker that sees less than its teacher."""
+    coarse = Net(CoarseTwoTower((32,), dim=16), features.fewer)
+    return privileged_coarse.recipe(features.pair.teacher, coarse)
 
 
 DUAL = {"soft": 1.0, "hard": 0.5, "classifier": 0.01, "layers": ((0, 1),)}
@@ -176,14 +155,14 @@ DUAL = {"soft": 1.0, "hard": 0.5, "classifier": 0.01, "layers": ((0, 1),)}
 ROWS: dict[str, Row] = {
     "teacher": Row(lambda f: ranking_pair.teacher(f.pair), net="teacher", dim=WIDE),
     "small alone": Row(lambda f: ranking_pair.alone(f.pair)),
-    "small soft": _small(_taught(hard=0.5, weight=0.5)),
+    "small soft": _small(_SOFT),
     "small soft only": _small(_taught(hard=0.0), only=MOVIELENS),
     "small soft T=4": _small(
-        _taught(loss=SigmoidSoftLabel(4.0), hard=0.5, weight=0.5), only=SIMULATOR
+        _taught(**HALF, loss=SigmoidSoftLabel(4.0)), only=SIMULATOR
     ),
     "small logit MSE": _small(_taught(loss=LogitMSE(), hard=1.0, weight=0.3)),
     "small soft + unlabelled": _small(
-        _taught(hard=0.5, weight=0.5, unlabelled=UNLABELLED),
+        _taught(**HALF, unlabelled=UNLABELLED),
         in_graph=True,
         only=MOVIELENS,
     ),
@@ -191,12 +170,12 @@ ROWS: dict[str, Row] = {
     "small auxiliary MSE": _small(
         lambda f: ranking_pair.auxiliary_head(f.pair, LogitMSE(), weight=0.3)
     ),
-    "third alone": _third(lambda f: ranking_pair.alone(f.third), WITH_LARGE),
+    "third alone": _third(lambda f: ranking_pair.alone(f.third), only=WITH_LARGE),
     "third soft + unlabelled": _third(
-        _third_taught, taught_by="teacher", in_graph=True, baseline="third alone"
+        _THIRD_TAUGHT, taught_by="teacher", in_graph=True, baseline="third alone"
     ),
     "third under three teachers + unlabelled": _third(
-        _third_taught, taught_by="three teachers", in_graph=True, baseline="third alone"
+        _THIRD_TAUGHT, taught_by="three teachers", in_graph=True, baseline="third alone"
     ),
     "large teacher": Row(
         lambda f: ranking_pair.teacher(f.large),
@@ -205,19 +184,16 @@ ROWS: dict[str, Row] = {
         only=WITH_LARGE,
     ),
     "third under large teacher": _third(
-        lambda f: ranking_pair.two_stage(f.large, hard=0.5, weight=0.5),
-        WITH_LARGE,
+        _taught("large", **HALF),
+        only=WITH_LARGE,
         taught_by="large teacher",
         baseline="third alone",
     ),
     "third under large teacher + unlabelled": _third(
-        _third_taught,
-        taught_by="large teacher",
-        in_graph=True,
-        baseline="third alone",
+        _THIRD_TAUGHT, taught_by="large teacher", in_graph=True, baseline="third alone"
     ),
     "light alone": Row(lambda f: ranking_pair.alone(f.pair), dim=WIDE),
-    "light soft": _light(_taught(hard=0.5, weight=0.5), taught_by="teacher"),
+    "light soft": _light(_SOFT, taught_by="teacher"),
     "joint, no hint": _light(lambda f: rocket.recipe(f.pair, weight=0.0)),
     "rocket, block": _light(lambda f: rocket.recipe(f.pair, weight=0.3)),
     "rocket, no block": _light(
@@ -242,25 +218,25 @@ ROWS: dict[str, Row] = {
     "LR": _incumbent("lr"),
     "FM": _incumbent("fm"),
     "GBDT": Row(None, net="trees", only=MOVIELENS),
-    "small under GBDT": _small(_taught(hard=0.5, weight=0.5), "GBDT", only=MOVIELENS),
-    "three teachers": _mean_of("teacher", "teacher", "teacher"),
+    "small under GBDT": _small(_SOFT, taught_by="GBDT", only=MOVIELENS),
+    "three teachers": _mean(ensemble_of=("teacher",) * 3),
     "small under three teachers": _small(
-        _taught(hard=0.5, weight=0.5), "three teachers", only=MOVIELENS
+        _SOFT, taught_by="three teachers", only=MOVIELENS
     ),
-    "teacher and GBDT": _mean_of("teacher", "GBDT"),
+    "teacher and GBDT": _mean(ensemble_of=("teacher", "GBDT")),
     "small under teacher and GBDT": _small(
-        _taught(hard=0.5, weight=0.5), "teacher and GBDT", only=MOVIELENS
+        _SOFT, taught_by="teacher and GBDT", only=MOVIELENS
     ),
     "third under teacher and GBDT": _third(
-        lambda f: ranking_pair.two_stage(f.third, hard=0.5, weight=0.5),
+        _taught("third", **HALF),
         taught_by="teacher and GBDT",
         baseline="third alone",
     ),
     "fewer alone": Row(lambda f: ranking_pair.alone(f.unequal), fewer=True),
-    "fewer soft": _poor(_unequal(hard=0.5, weight=0.5)),
-    "fewer soft only": _poor(_unequal(hard=0.0)),
+    "fewer soft": _poor(_taught("unequal", **HALF)),
+    "fewer soft only": _poor(_taught("unequal", hard=0.0)),
     "fewer soft only + unlabelled": _poor(
-        _unequal(hard=0.0, unlabelled=UNLABELLED), in_graph=True
+        _taught("unequal", hard=0.0, unlabelled=UNLABELLED), in_graph=True
     ),
     "tasks: teacher": _tasks(
         lambda f: multi_task.recipe(f.tasks).only("teacher"), net="teacher"
@@ -269,20 +245,6 @@ ROWS: dict[str, Row] = {
     "tasks: distilled": _tasks(
         lambda f: multi_task.recipe(f.tasks), baseline="tasks: alone"
     ),
-    "coarse alone": Row(
-        lambda f: _coarse(f).only("coarse"), net="coarse", dim=WIDE, fewer=True
-    ),
-    "coarse PFD": Row(
-        lambda f: _coarse(f),
-        net="coarse",
-        dim=WIDE,
-        fewer=True,
-        baseline="coarse alone",
-    ),
+    "coarse alone": _coarse(lambda f: _pfd(f).only("coarse")),
+    "coarse PFD": _coarse(_pfd, baseline="coarse alone"),
 }
-
-
-def _coarse(features: Features) -> Recipe:
-    """A two-tower coarse ranker that sees less than its teacher."""
-    coarse = Net(CoarseTwoTower((32,), dim=16), features.fewer)
-    return privileged_coarse.recipe(features.pair.teacher, coarse)

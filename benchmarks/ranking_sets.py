@@ -18,18 +18,19 @@ DATA holds mq2008/S1.txt.gz ... S5.txt.gz and lambdarank/rank.{train,test}.gz wi
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
+import functools
 import gzip
-import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import store
 import tensorflow as tf
 import tensorflow_ranking as tfr
+import timing
+from pages import markdown, spread
 
 from tfdistill import losses
 
@@ -159,6 +160,60 @@ def scores_of(weights: list[tf.Tensor], features: tf.Tensor) -> tf.Tensor:
     return tf.einsum("mblh,mh->mbl", tf.nn.relu(hidden), w2) + b2[:, None, None]
 
 
+def started(
+    models: int, inputs: int, width: int, rng: np.random.Generator
+) -> list[tf.Variable]:
+    """Weights of M two-layer networks.
+
+    Equal seeds start equally in every trial and row: differences are paired.
+    """
+    start = [rng.normal(0, (2 / inputs) ** 0.5, (SEEDS, inputs, width))]
+    start += [np.zeros((SEEDS, width)), rng.normal(0, width**-0.5, (SEEDS, width))]
+    start += [np.zeros(SEEDS)]
+    repeats = ([models // SEEDS] + [1] * (w.ndim - 1) for w in start)
+    tiled = (np.tile(w, repeat) for w, repeat in zip(start, repeats))
+    return [tf.Variable(w, dtype="float32") for w in tiled]
+
+
+def adam_step(
+    weights: list[tf.Variable],
+    rates: np.ndarray,
+    loss: losses.DistillationLoss | None,
+    factors: np.ndarray | None,
+) -> Callable[..., None]:
+    """A step of all networks on a batch `x, y, mask`, with the teacher's `z`."""
+    models, rate = len(rates), tf.constant(rates, tf.float32)
+    hard = losses.RelevanceCrossEntropy(losses.MinMax(top=1.0))
+    slots = [[tf.Variable(tf.zeros_like(w)) for w in weights] for _ in range(2)]
+
+    def total(x: tf.Tensor, y: tf.Tensor, mask: tf.Tensor, z: Any) -> tf.Tensor:
+        student = scores_of(weights, x)
+        shape = tf.shape(student)
+        real, grades = (tf.broadcast_to(a, shape) for a in (mask, y))
+        each = hard.per_example(student=student, teacher=grades, mask=real)
+        if loss is not None:
+            scores = tf.broadcast_to(z, shape)
+            soft = loss.per_example(student=student, teacher=scores, mask=real)
+            soft = tf.reshape(soft, [models, shape[1], -1])
+            items = tf.reduce_sum(tf.cast(mask, tf.float32), -1, keepdims=True)
+            scale = items if soft.shape[-1] != 1 else 1.0
+            soft = tf.reduce_sum(soft / scale, axis=-1)
+            each += tf.constant(factors[:, np.newaxis], tf.float32) * soft
+        return tf.reduce_sum(tf.reduce_mean(each, axis=1))
+
+    @tf.function
+    def step(x: tf.Tensor, y: tf.Tensor, mask: tf.Tensor, z: Any, n: tf.Tensor) -> None:
+        with tf.GradientTape() as tape:
+            value = total(x, y, mask, z)
+        for w, m, v, g in zip(weights, *slots, tape.gradient(value, weights)):
+            m.assign(0.9 * m + 0.1 * g)
+            v.assign(0.999 * v + 0.001 * g * g)
+            size = (m / (1 - 0.9**n)) / (tf.sqrt(v / (1 - 0.999**n)) + 1e-7)
+            w.assign_sub(tf.reshape(rate, [-1] + [1] * (w.shape.rank - 1)) * size)
+
+    return step
+
+
 def train(
     parts: tuple[Lists, Lists, Lists],
     width: int,
@@ -170,46 +225,11 @@ def train(
 ) -> dict[str, np.ndarray]:
     """Trains M networks side by side; returns what the best epoch of each gave."""
     data, valid, test = parts
-    models, inputs = len(rates), data.features.shape[-1]
-    hard = losses.RelevanceCrossEntropy(losses.MinMax(top=1.0))
     rng = np.random.default_rng(seed)
-    # Equal seeds start equally in every trial and row: differences are paired.
-    repeat = models // SEEDS
-    start = [rng.normal(0, (2 / inputs) ** 0.5, (SEEDS, inputs, width))]
-    start += [np.zeros((SEEDS, width)), rng.normal(0, width**-0.5, (SEEDS, width))]
-    start += [np.zeros(SEEDS)]
-    weights = [tf.Variable(np.tile(w, [repeat] + [1] * (w.ndim - 1)), dtype="float32")
-               for w in start]  # fmt: skip
-    slots = [[tf.Variable(tf.zeros_like(w)) for w in weights] for _ in range(2)]
-    rate = tf.constant(rates, tf.float32)
-
-    @tf.function
-    def step(x: tf.Tensor, y: tf.Tensor, mask: tf.Tensor, z: Any, n: tf.Tensor) -> None:
-        with tf.GradientTape() as tape:
-            student = scores_of(weights, x)
-            shape = tf.shape(student)
-            real = tf.broadcast_to(mask, shape)
-            each = hard.per_example(
-                student=student, teacher=tf.broadcast_to(y, shape), mask=real
-            )
-            if loss is not None:
-                soft = loss.per_example(
-                    student=student, teacher=tf.broadcast_to(z, shape), mask=real
-                )
-                soft = tf.reshape(soft, [models, shape[1], -1])
-                items = tf.reduce_sum(tf.cast(mask, tf.float32), -1, keepdims=True)
-                scale = items if soft.shape[-1] != 1 else 1.0
-                soft = tf.reduce_sum(soft / scale, axis=-1)
-                each += tf.constant(factors[:, np.newaxis], tf.float32) * soft
-            total = tf.reduce_sum(tf.reduce_mean(each, axis=1))
-        for w, m, v, g in zip(weights, *slots, tape.gradient(total, weights)):
-            m.assign(0.9 * m + 0.1 * g)
-            v.assign(0.999 * v + 0.001 * g * g)
-            size = (m / (1 - 0.9**n)) / (tf.sqrt(v / (1 - 0.999**n)) + 1e-7)
-            w.assign_sub(tf.reshape(rate, [-1] + [1] * (w.shape.rank - 1)) * size)
-
+    weights = started(len(rates), data.features.shape[-1], width, rng)
+    step = adam_step(weights, rates, loss, factors)
     predict = tf.function(lambda x: scores_of(weights, x))
-    best: dict[str, np.ndarray] = {"valid": np.full(models, -1.0)}
+    best: dict[str, np.ndarray] = {"valid": np.full(len(rates), -1.0)}
     n, cut = 0, slice(0, TRAIN_LENGTH)
     for epoch in range(1, EPOCHS + 1):
         order = rng.permutation(len(data.grades))
@@ -231,70 +251,60 @@ def train(
     return best
 
 
-def measure(data: pathlib.Path, name: str, done: Mapping[str, Any]) -> None:
-    """Fills the table of one set, fold by fold."""
-    table = rows()
-    missing = [row for row in table if f"{NAME}-{name}-{row}" not in done]
-    found: dict[str, list[np.ndarray]] = {row: [] for row in missing}
-    teachers = []
-    for parts in folds(data, name) if missing else ():
+@functools.cache
+def taught(data: pathlib.Path, name: str) -> list[tuple[Any, np.ndarray, list[float]]]:
+    """Of each fold: what a student sees, the ensemble's scores, a net's NDCG@10."""
+    found = []
+    for parts in folds(data, name):
         narrow = tuple(
             dataclasses.replace(part, features=part.features[..., STUDENT_FEATURES])
             for part in parts
         )
         net = train(parts, 256, np.full(SEEDS, 0.001), seed=100)
-        teacher = net["scores"].mean(0)
-        teachers.append([net["test0"].mean(), net["test"].mean()])
-        for row in missing:
-            loss = table[row]
-            rates = np.repeat(RATES, SEEDS) if loss is None else np.full(15, RATE)
-            factors = np.repeat(WEIGHTS, SEEDS)
-            best = train(narrow, 8, rates, teacher, loss, factors)
-            trials = np.stack(
-                [best[k].reshape(3, SEEDS) for k in ("valid", "test0", "test")]
-            )
-            chosen = trials[0].argmax(0)
-            found[row].append(trials[1:, chosen, np.arange(SEEDS)])
-            print(name, row, found[row][-1].mean(1).round(4), flush=True)
-    for row, values in found.items():
-        zero, drop = np.mean(values, axis=0)
-        run = {"set": name, "row": row, "ndcg_empty_0": zero.round(5).tolist()}
-        run |= {"ndcg_without_empty": drop.round(5).tolist()}
-        run |= {"teacher_net": np.mean(teachers, 0).round(5).tolist()}
-        store.append(NAME, f"{NAME}-{name}-{row}", run)
+        quality = [net["test0"].mean(), net["test"].mean()]
+        found.append((narrow, net["scores"].mean(0), quality))
+    return found
 
 
-def show(runs: Mapping[str, Mapping[str, Any]]) -> None:
-    """Prints the tables."""
-    for name in ("mq2008", "lambdarank"):
-        base = runs.get(f"{NAME}-{name}-none")
-        if base is None:
-            continue
-        zero, drop = base["teacher_net"]
-        print(f"{name}: one net of the teacher {zero:.4f} {drop:.4f}")
-        print(f"{'row':32}{'empty = 0':>18}{'without empty':>18}{'vs none':>18}")
-        for run in (run for run in runs.values() if run["set"] == name):
-            cells = []
-            for key in ("ndcg_empty_0", "ndcg_without_empty"):
-                cells.append(
-                    f"{np.mean(run[key]):.4f} +- {np.std(run[key], ddof=1):.4f}"
-                )
-            gain = np.subtract(run["ndcg_without_empty"], base["ndcg_without_empty"])
-            error = gain.std(ddof=1) / len(gain) ** 0.5
-            cells.append(f"{gain.mean():+.4f} +- {error:.4f}")
-            print(f"{run['row']:32}" + "".join(f"{cell:>18}" for cell in cells))
+def measure(data: pathlib.Path, name: str, row: str) -> dict[str, Any]:
+    """A row of one set: the best trial of each seed and fold."""
+    loss, found = rows()[row], []
+    rates = np.repeat(RATES, SEEDS) if loss is None else np.full(15, RATE)
+    for narrow, teacher, _ in taught(data, name):
+        best = train(narrow, 8, rates, teacher, loss, np.repeat(WEIGHTS, SEEDS))
+        trials = [best[key].reshape(3, SEEDS) for key in ("valid", "test0", "test")]
+        chosen = trials[0].argmax(0)
+        found.append(np.stack(trials[1:])[:, chosen, np.arange(SEEDS)])
+    zero, drop = np.mean(found, axis=0).round(5).tolist()
+    nets = np.mean([quality for *_, quality in taught(data, name)], 0)
+    quality = {"ndcg_empty_0": zero, "ndcg_without_empty": drop}
+    return {"set": name, "row": row, **quality, "teacher_net": nets.round(5).tolist()}
+
+
+def table(name: str) -> str:
+    """The finished rows of a set in Markdown."""
+    runs = store.finished(NAME)
+    base = runs[f"{NAME}-{name}-none"]
+    cells = []
+    for run in (run for run in runs.values() if run["set"] == name):
+        gain = np.subtract(run["ndcg_without_empty"], base["ndcg_without_empty"])
+        error = gain.std(ddof=1) / len(gain) ** 0.5
+        both = [spread(run[f"ndcg_{how}"]) for how in ("empty_0", "without_empty")]
+        cells.append([run["row"], *both, f"{gain.mean():+.4f} ± {error:.4f}"])
+    zero, drop = base["teacher_net"]
+    titles = (name, "empty = 0", "without empty", "over none, standard error")
+    net = ["one net of the teacher", f"{zero:.4f}", f"{drop:.4f}", ""]
+    return markdown(titles, [net, *cells])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", type=pathlib.Path, help="folder of both sets")
-    parser.add_argument("--rerun", action="store_true", help="measure all rows again")
-    options = parser.parse_args()
-    done = {} if options.rerun else store.finished(NAME)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    data = {"type": pathlib.Path, "help": "folder of both sets"}
+    options = timing.parsed({"data": data})
     for name in ("lambdarank", "mq2008"):
-        measure(options.data, name, done)
-    show(store.finished(NAME))
+        for row in rows():
+            run = functools.partial(measure, options.data, name, row)
+            store.once(NAME, f"{NAME}-{name}-{row}", run, rerun=options.rerun)
+        print(table(name))
 
 
 if __name__ == "__main__":

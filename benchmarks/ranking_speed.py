@@ -19,40 +19,30 @@ A run is one line of benchmarks/results/ranking_speed.jsonl; --rerun measures an
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import itertools
 import pathlib
-import statistics
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import store
 import tensorflow as tf
+import timing
+from timing import in_turns, medians, percentiles, show_ratios, threads
 
 from tfdistill.data import RequestBatches, Requests
-from tfdistill.export import (
-    flops,
-    latency,
-    pack,
-    parameters,
-    publish,
-    ranker_servable,
-)
+from tfdistill.export import flops, latency, pack, parameters, publish, ranker_servable
 from tfdistill.export.c_loader import timed
 from tfdistill.layers import standalone
 from tfdistill.losses import SigmoidCrossEntropy
 from tfdistill.models import DcnV2, Dnn, JointNetwork, Net
 from tfdistill.optimizers import LazyAdam
 from tfdistill.spec import Feature, FeatureSpec, Table
-from tfdistill.study.recipe import Recipe
+from tfdistill.study import Recipe
 from tfdistill.trainers import Distiller
 from tfdistill.zoo import dual_dnn, privileged_coarse, ranking_pair, rocket
 from tfdistill.zoo.ranking_pair import Pair
 
-NAME = "ranking_speed"
 FIELDS, NUMERIC, DIM = 26, 13, 16
 CANDIDATES = 500
 ROUNDS = 31
@@ -156,7 +146,7 @@ def in_cpp(
     rows["gathers"] = (bound, "gather", {"rows": gathered})
     rows["matrix product"] = (bound, "product", {"x": square})
     spent = dict(zip(rows, timed(list(rows.values()), rounds=CPP_ROUNDS)))
-    found = {name: store.percentiles(x, 10, 50, 99) for name, x in spent.items()}
+    found = {name: percentiles(x, 10, 50, 99) for name, x in spent.items()}
     share = flops(network.part("fine"), list_size=CANDIDATES) / (2e-6 * PRODUCT**3)
     found["bound of the student"] = {
         q: round(share * found["matrix product"][q] + found["gathers"][q], 3)
@@ -181,14 +171,14 @@ def serve(spec: FeatureSpec, folder: pathlib.Path) -> dict[str, Any]:
     sent = [{**features, **pack(features, spec)} for features in requests]
     packed = {f"{name}, packed": path for name, path in paths.items()}
     measured = {
-        threads: latency(
+        number: latency(
             {**paths, **packed},
             sent,
             baseline="teacher, packed",
-            threads=threads,
+            threads=number,
             signatures=dict.fromkeys(packed, "packed"),
         )
-        for threads in (1, 2)
+        for number in (1, 2)
     }
     found: dict[str, Any] = {}
     for name, model in models.items():
@@ -198,11 +188,11 @@ def serve(spec: FeatureSpec, folder: pathlib.Path) -> dict[str, Any]:
             "parameters outside": counted.rest,
             "mflop": round(flops(model, list_size=CANDIDATES), 2),
         }
-        for threads, form in itertools.product(measured, ("", ", packed")):
-            times = measured[threads][name + form]
+        for number, form in itertools.product(measured, ("", ", packed")):
+            times = measured[number][name + form]
             for what in ("p50", "p99", "speedup"):
                 value = round(getattr(times, what), 3)
-                found[name][f"{what}{form}, {threads} threads"] = value
+                found[name][f"{what}{form}, {number} threads"] = value
     return {"served": found, "C++": in_cpp(network, folder, paths, requests[0])}
 
 
@@ -213,9 +203,9 @@ def training_step(
     network = recipe.network(spec)
     for name in resting:
         network.part(name).trainable = False
-    distiller = Distiller(network.model, recipe.transfers)
+    distiller = Distiller(network.model, recipe.terms.transfers)
     distiller.compile(
-        LazyAdam(recipe.learning_rate),
+        LazyAdam(recipe.schedule.learning_rate),
         loss={output: SigmoidCrossEntropy() for output in recipe.labelled},
     )
     requests = make_requests(spec, 64, 20)
@@ -233,32 +223,22 @@ def joint_steps(spec: FeatureSpec) -> dict[str, float]:
         "teacher alone": ranking_pair.teacher(pair),
         "soft labels and hint": ranking_pair.joint(pair),
         "Rocket Launching": rocket.recipe(pair),
-        "dual-DNN, tables shared": dataclasses.replace(
-            dual_dnn.recipe(pair), representation=None
-        ),
+        "dual-DNN, tables shared": dual_dnn.recipe(pair).changed(representation=None),
         "privileged features": privileged_coarse.recipe(pair.teacher, pair.fine),
         "student alone": ranking_pair.alone(pair),
     }
-    return in_turns({name: training_step(r, spec) for name, r in recipes.items()})
+    return step_times({name: training_step(r, spec) for name, r in recipes.items()})
 
 
-def in_turns(steps: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
+def step_times(steps: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
     """Median milliseconds of processor time of each step, in turns."""
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for round_ in range(ROUNDS + 2):
-        for name, step in steps.items():
-            start = time.process_time()
-            for _ in range(3):
-                step()
-            if round_ > 1:  # the first ones trace
-                times[name].append(1000 * (time.process_time() - start) / 3)
-    return {name: round(statistics.median(spent), 2) for name, spent in times.items()}
+    times = in_turns(steps, ROUNDS, dropped=2, calls=3)
+    return {name: medians(spent, 2)["cpu_ms"] for name, spent in times.items()}
 
 
-def measure() -> dict[str, Any]:
+def measure(options: argparse.Namespace) -> dict[str, Any]:
     """What is served and what is trained, with one thread."""
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    threads(1)
     spec = feature_spec()
     with tempfile.TemporaryDirectory() as folder:
         served = serve(spec, pathlib.Path(folder))
@@ -267,21 +247,9 @@ def measure() -> dict[str, Any]:
 
 def show(run: Mapping[str, Any]) -> None:
     """Prints the tables."""
-    for part in ("served", "C++"):
-        for name, values in run[part].items():
-            shown = ", ".join(f"{k} {v:,}" for k, v in values.items())
-            print(f"{part}, {name}: {shown}")
-    alone = run["steps"]["teacher alone"]
-    for name, spent in run["steps"].items():
-        print(f"{name}: {spent:.1f} ms of CPU time a step, {spent / alone:.2f}x")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rerun", action="store_true", help="measure once more")
-    options = parser.parse_args()
-    show(store.newest(NAME, measure, rerun=options.rerun))
+    timing.show({part: run[part] for part in ("served", "C++")})
+    show_ratios("ms of CPU time a step", run["steps"])
 
 
 if __name__ == "__main__":
-    main()
+    timing.main("ranking_speed", measure, shown=show)

@@ -1,20 +1,15 @@
-"""The tables of docs/ranking.md, from what `ranking.py` and its latency measured.
-
-    python benchmarks/ranking_table.py
-
-Writes each problem's table between its markers in docs/ranking.md.
-"""
+"""The tables of docs/ranking.md, from what `ranking.py` and its latency measured."""
 
 from __future__ import annotations
 
-import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
 
+import pages
 import store
-from pages import renewed, seeds
+from harness import Column, Runs, cell, present, table_of
 from ranking_rows import ROWS
 
-NAME = "ranking"
 LATENCY = "ranking_latency"
 SERVED = (
     "teacher",
@@ -33,109 +28,86 @@ SERVED = (
     "third under large teacher + unlabelled",
 )
 TEACHERS = ("teacher", "large teacher")
-PAGE = pathlib.Path(__file__).parents[1] / "docs" / "ranking.md"
 METRICS = {
-    "auc": "AUC",
-    "gauc": "GAUC",
-    "log_loss": "log loss",
-    "calibration": "predicted / true",
-    "ece": "ECE",
-    "known_ratio": "predicted / known rate",
-    "known_error": "error of the rate",
+    "AUC": "auc",
+    "GAUC": "gauc",
+    "log loss": "log_loss",
+    "predicted / true": "calibration",
+    "ECE": "ece",
+    "predicted / known rate": "known_ratio",
+    "error of the rate": "known_error",
 }
-NOT_CALIBRATED = {"frappe"}  # the negatives are drawn
-CALIBRATION = {"log_loss", "calibration", "ece"}
-
-Runs = Sequence[Mapping[str, float]]
+NOT_CALIBRATED = {"frappe": ("log_loss", "calibration", "ece")}
+"""What says nothing where the negatives are drawn."""
 
 
-def table(problem: str) -> str:
+def quality(problem: str, runs: Runs) -> str:
     """Returns a problem's table in Markdown: the rows whose seeds are all there."""
-    done = store.finished(NAME)
-    found = {name: seeds(done, problem, name) for name in ROWS}
-    most = max(len(runs) for runs in found.values())
-    found = {name: runs for name, runs in found.items() if runs and len(runs) == most}
-    metrics = [name for name in METRICS if _shown(problem, name, found)]
-    titles = [METRICS[name] for name in metrics]
-    lines = [
-        f"| row | parameters | {' | '.join(titles)} | AUC over baseline "
-        "| the joint teacher's AUC |",
-        "|---" * (len(metrics) + 4) + "|",
-    ]
-    for name in found:
-        for output in ROWS[name].outputs:
-            label = f"{name}, {output[len(ROWS[name].net) + 1 :]}".rstrip(", ")
-            cells = [label, *_cells(name, output, found, metrics)]
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    most = max(len(lines) for lines in runs.values())
+    untrue = NOT_CALIBRATED.get(problem, ())
+    metrics = {title: m for title, m in METRICS.items() if m not in untrue}
+    outputs = {
+        f"{name}, {task}".rstrip(", "): [_of_output(name, task, x) for x in lines]
+        for name, lines in runs.items()
+        for task in (ROWS[name].tasks or ("",) if len(lines) == most else ())
+    }
+    columns: dict[str, Column] = {"parameters": _parameters}
+    columns.update(present(metrics, outputs))
+    columns["AUC over baseline"] = _gain
+    columns["the joint teacher's AUC"] = _joint
+    return table_of("row", columns, outputs)
 
 
-def _shown(problem: str, metric: str, found: Mapping[str, Runs]) -> bool:
-    """Whether a column is true of the problem and there."""
-    first = next((runs[0] for runs in found.values()), {})
-    there = any(name.endswith(f"/{metric}") for name in first)
-    return there and not (problem in NOT_CALIBRATED and metric in CALIBRATION)
+def _of_output(name: str, task: str, line: Mapping[str, Any]) -> dict[str, Any]:
+    """A line with the metrics of one output, and those of its joint teacher."""
+    row, end, test = ROWS[name], task and f"_{task}", line["test"]
+    joint = {} if row.net == "teacher" else _under(f"teacher{end}", test)
+    return {
+        "test": _under(f"{row.net}{end}", test),
+        "teacher": joint,
+        "parameters": test.get(f"{row.net}/parameters"),
+        "baseline": (f"{row.baseline}, {task}".rstrip(", "), row.baseline),
+    }
 
 
-def _cells(
-    name: str, output: str, found: Mapping[str, Runs], metrics: Sequence[str]
-) -> list[str]:
-    row, runs = ROWS[name], found[name]
-    parameters = runs[0].get(f"{row.net}/parameters")
-    cells = [f"{parameters:,}" if parameters else ""]
-    cells += [
-        store.spread([run[f"{output}/{metric}"] for run in runs]) for metric in metrics
-    ]
-    gain = ""
-    if row.baseline in found:
-        other = output.replace(row.net, ROWS[row.baseline].net, 1)
-        pairs = zip(runs, found[row.baseline])
-        gain = store.spread(
-            [a[f"{output}/auc"] - b[f"{other}/auc"] for a, b in pairs], "+"
-        )
-        gain += f" ({row.baseline})"
-    taught = output.replace(row.net, "teacher", 1)
-    joint = row.net != "teacher" and f"{taught}/auc" in runs[0]
-    teacher = store.spread([run[f"{taught}/auc"] for run in runs]) if joint else ""
-    return [*cells, gain, teacher]
+def _under(output: str, test: Mapping[str, float]) -> dict[str, float]:
+    head = f"{output}/"
+    return {k[len(head) :]: v for k, v in test.items() if k.startswith(head)}
 
 
-def latency_table(problem: str) -> str:
+def _parameters(row: str, runs: Runs) -> str:
+    parameters = runs[row][0]["parameters"]
+    return f"{parameters:,}" if parameters else ""
+
+
+def _gain(row: str, runs: Runs) -> str:
+    baseline, name = runs[row][0]["baseline"]
+    pairs = zip(runs[row], runs.get(baseline, ()))
+    gains = [one["test"]["auc"] - other["test"]["auc"] for one, other in pairs]
+    return f"{pages.spread(gains, '+')} ({name})" if gains else ""
+
+
+def _joint(row: str, runs: Runs) -> str:
+    found = [line["teacher"].get("auc") for line in runs[row]]
+    return "" if None in found else pages.spread(found)
+
+
+def latency(problem: str, runs: Runs) -> str:
     """Returns quality and latency of the served rows of a problem in Markdown."""
-    done, timed = store.finished(NAME), store.finished(LATENCY)[problem]["rows"]
+    timed = store.finished(LATENCY)[problem]["rows"]
     teachers = [name for name in TEACHERS if name in timed]
-    lines = [
-        "| served | AUC | GAUC | MFLOP | p50 / p99, ms "
-        + " ".join(f"| faster than the {name}" for name in teachers)
-        + " |",
-        "|---" * (5 + len(teachers)) + "|",
-    ]
+    faster = [f"faster than the {name}" for name in teachers]
+    rows = []
     for name, values in timed.items():
-        net = ROWS[name].net
-        quality = [
-            store.spread([run[f"{net}/{k}"] for run in seeds(done, problem, name)])
-            for k in ("auc", "gauc")
-        ]
-        cells = [
-            name,
-            *quality,
-            f"{values['mflop']:.2f}" if "mflop" in values else "",
-            f"{values['p50']:.2f} / {values['p99']:.2f}",
-            *(f"{timed[name]['p50'] / values['p50']:.1f}x" for name in teachers),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-TABLES = {"ranking": table, "latency": latency_table}
-
-
-def written(page: str) -> str:
-    """Returns a page with each table between its two markers renewed."""
-    for name, made in TABLES.items():
-        page = renewed(page, name, made)
-    return page
-
-
-if __name__ == "__main__":
-    PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+        lines = [_of_output(name, "", line) for line in runs[name]]
+        rows.append(
+            [
+                name,
+                *(cell(metric, name, {name: lines}) for metric in ("auc", "gauc")),
+                f"{values['mflop']:.2f}" if "mflop" in values else "",
+                f"{values['p50']:.2f} / {values['p99']:.2f}",
+                *(f"{timed[name]['p50'] / values['p50']:.1f}x" for name in teachers),
+            ]
+        )
+    titles = ["served", "AUC", "GAUC", "MFLOP", "p50 / p99, ms", *faster]
+    return pages.markdown(titles, rows)

@@ -12,20 +12,20 @@ benchmarks/results/recall.jsonl and isn't run again.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import extracts
 import numpy as np
 import store
-import tensorflow as tf
-from recall_rows import ROWS, WIDE, Row, Trial
-from recall_table import NAME, table
+from harness import Bench, Column, Runs, Settings
+from recall_rows import BASELINES, ROWS, WIDE, Row
 
-from tfdistill.data import ImplicitFeedback, RecallBatches
+from tfdistill.data import ImplicitFeedback
+from tfdistill.data.teacher_lists import RankedLists
 from tfdistill.metrics import (
     dot_scores,
     head_items,
@@ -35,9 +35,7 @@ from tfdistill.metrics import (
 )
 from tfdistill.metrics.retrieval import BlockScores
 from tfdistill.pairs import Pairs
-from tfdistill.study.judge import CatalogueJudge
-from tfdistill.study.recipe import Recipe
-from tfdistill.study.training import train_on
+from tfdistill.study import Problem, Recipe, train
 from tfdistill.teachers.ease import Ease, tuned_ease
 from tfdistill.teachers.fusion import fused_scores
 from tfdistill.teachers.lightgcn import lightgcn_vectors
@@ -52,123 +50,108 @@ SETS: dict[str, Callable[[pathlib.Path], ImplicitFeedback]] = {
     ),
     "gowalla": lambda folder: extracts.gowalla(folder / "gowalla"),
 }
-TUNED = {"online-retail": "citeulike", "gowalla": "citeulike"}
-"""Sets that take the settings of another."""
-
 DIMS = {"movielens-1m": 10}  # of students; 20 on the others
 LIST = 500  # items of each teacher's list
 SAMPLED = 499  # negatives of the sampled protocol
 PENALTIES = (5.0, 20.0, 80.0, 300.0, 1200.0)
 ONE_PENALTY = {"gowalla": (300.0,)}  # an inverse of its 29,858 users takes long
 
+METRICS = {
+    "NDCG@10": "ndcg@10",
+    "Recall@10": "recall@10",
+    "Recall@50": "recall@50",
+    "Recall@50, head": "recall@50_head",
+    "Recall@50, tail": "recall@50_tail",
+    "Hits@5 of 500": "hits@5_of_500",
+    "Hits@10 of 500": "hits@10_of_500",
+    "NDCG@10 of 500": "ndcg@10_of_500",
+}
+GAINS = ("NDCG@10", "Recall@50")
+
 Vectors = tuple[np.ndarray, np.ndarray]
 """Of users `[U, d]` and of items `[I, d]`."""
 
 
-class Bench:
-    """One data set with everything that was trained on it.
+class Scored(NamedTuple):
+    """A row's scores, and NDCG@10 on validation if it is a student's."""
 
-    Args:
-        key: Name of the set on the command line.
-        data_dir: Folder of the data sets.
-        work: Folder of checkpoints and lists.
-    """
+    score: BlockScores
+    valid: float | None = None
 
-    def __init__(self, key: str, data_dir: pathlib.Path, work: pathlib.Path) -> None:
-        self.key, self.work, self.dim = key, work / key, DIMS.get(key, 20)
-        self.work.mkdir(parents=True, exist_ok=True)
-        self.data = SETS[key](data_dir)
-        self.head = head_items(self.data.popularity)
-        self.validation = CatalogueJudge(
-            self.data.requests("valid"), self.data.seen("valid"), self.head
+
+class Recall(Bench):
+    """One data set with everything that was trained on it."""
+
+    name, page = "recall", "recall.md"
+    problems = tuple(SETS)
+    rows = tuple(ROWS)
+    tuned = dict.fromkeys(("online-retail", "gowalla"), "citeulike")
+    columns = METRICS
+    threads = 1
+
+    @functools.cached_property
+    def data(self) -> ImplicitFeedback:
+        return SETS[self.problem](self.data_dir)
+
+    @property
+    def dim(self) -> int:
+        """Width of a student's vectors."""
+        return DIMS.get(self.problem, 20)
+
+    def has(self, row: str, seed: int) -> bool:
+        """Whether the set has the row; only students have further seeds."""
+        chosen = ROWS[row]
+        return (not chosen.ordered or self.data.last is not None) and (
+            chosen.kind == "student" or not seed
         )
-        rng = np.random.default_rng(0)
-        size = (self.data.num_users, SAMPLED)
-        self.negatives = rng.integers(0, self.data.num_items, size)
 
-    def has(self, name: str) -> bool:
-        """Whether the set has the row."""
-        return not ROWS[name].ordered or self.data.last is not None
+    def trials_of(self, row: str) -> Mapping[str, Settings]:
+        return ROWS[row].trials
 
-    def best(self, name: str) -> Trial:
-        """Returns a row's best trial on seed 0; runs what is new."""
-        key, scores = TUNED.get(self.key, self.key), []
-        for number, trial in enumerate(ROWS[name].trials):
-            run = f"{key}/{name}/trial-{number}"
-            if run not in store.finished(NAME):
-                if key != self.key:
-                    raise SystemExit(
-                        f"{self.key} takes settings of {key}: run it first."
-                    )
-                _, valid = self.trained(name, trial, 0)
-                settings = dataclasses.asdict(trial)
-                store.append(NAME, run, {"settings": settings, "valid": valid})
-            scores.append(store.finished(NAME)[run]["valid"])
-        return ROWS[name].trials[int(np.argmax(scores))]
+    def trained(self, row: str, settings: Settings, seed: int) -> Scored:
+        """The scores of a row, and a student's NDCG@10 on validation."""
+        if ROWS[row].kind == "teacher":
+            return Scored(self.teacher(ROWS[row].teacher))
+        if ROWS[row].kind == "svd":
+            return Scored(dot_scores(*self.svd(ROWS[row])))
+        vectors, valid = self.student(row, settings, seed)
+        return Scored(dot_scores(*vectors), valid)
 
-    def run(self, name: str, seed: int) -> None:
-        """Trains and judges a row with a seed, if that is new."""
-        run, row = f"{self.key}/{name}/seed-{seed}", ROWS[name]
-        if run in store.finished(NAME):
-            return
-        if row.kind == "teacher":
-            store.append(NAME, run, {"test": self.judged(self.teacher(row.teacher))})
-        elif row.kind == "svd":
-            store.append(NAME, run, {"test": self.judged(dot_scores(*self.svd(row)))})
-        else:
-            trial = self.best(name)
-            vectors, valid = self.trained(name, trial, seed)
-            score = dot_scores(*vectors)
-            values = {"settings": dataclasses.asdict(trial), "valid": valid}
-            store.append(NAME, run, {**values, "test": self.judged(score)})
+    def valid(self, row: str, trained: Scored) -> float | None:
+        return trained.valid
 
-    def trained(self, name: str, trial: Trial, seed: int) -> tuple[Vectors, float]:
+    def score(self, row: str, valid: float) -> float:
+        return valid
+
+    def measured(self, row: str, trained: Scored, seed: int) -> dict[str, Any]:
+        """All metrics on the test part."""
+        return {"valid": trained.valid, **super().measured(row, trained, seed)}
+
+    def student(
+        self, name: str, settings: Settings, seed: int
+    ) -> tuple[Vectors, float]:
         """Trains a student: its vectors, and NDCG@10 on validation."""
         row = ROWS[name]
         net = zoo.matrix_factorisation(row.base.shared)
-        form = row.form
-        vectors = self.vectors(row.hint) if row.hint else None
-        if form is None:
-            recipe, lists = zoo.alone(net, row.base), (None, None)
+        if row.form is None:
+            recipe = zoo.alone(net, row.base)
         else:
-            form = dataclasses.replace(form, weight=form.weight * trial.weight)
-            recipe, lists = zoo.recipe(net, form), self.lists(row.teacher)
-        if vectors is not None:
-            recipe = zoo.hinted(recipe, vectors[1].shape[1])
-        recipe = dataclasses.replace(
-            recipe,
-            learning_rate=trial.learning_rate,
-            rows_l2=trial.rows_l2,
-        )
-        number = row.trials.index(trial)
-        return self.fitted(
-            zoo.list_batches(
-                self.data, recipe, form, *lists, vectors=vectors, seed=seed
-            ),
-            recipe,
-            f"{name.replace(' ', '-')}/{number}/seed-{seed}",
-            row.width or self.dim,
-            seed,
-        )
+            weight = row.form.weight * settings["weight"]
+            form = dataclasses.replace(row.form, weight=weight)
+            vectors = self.vectors(row.hint) if row.hint else None
+            lists = self.lists(row.teacher)
+            recipe = zoo.list_student(lists, form, net=net, vectors=vectors)
+        chosen = {field: settings[field] for field in ("learning_rate", "rows_l2")}
+        recipe, folder = recipe.changed(**chosen), self.folder(name, settings, seed)
+        return self.fitted(recipe, folder, row.width or self.dim, seed)
 
     def fitted(
-        self,
-        batches: RecallBatches,
-        recipe: Recipe,
-        folder: str,
-        dim: int,
-        seed: int,
+        self, recipe: Recipe, folder: pathlib.Path, dim: int, seed: int
     ) -> tuple[Vectors, float]:
         """Trains a two-tower net: its vectors, and NDCG@10 on validation."""
-        net = train_on(
-            batches,
-            recipe,
-            self.data.spec(dim),
-            self.validation,
-            self.work / folder,
-            seed=seed,
-        )[zoo.STUDENT]
-        recaller = net.recaller(self.data.requests("train"))
+        problem = Problem.from_feedback(self.data, dim=dim)
+        net = train(recipe, problem, folder, seed=seed)[zoo.STUDENT]
+        recaller = net.recaller(problem.train)
         blocks = np.array_split(np.arange(self.data.num_users), 20)
         users = np.concatenate([recaller.queries(rows) for rows in blocks])
         valid = round(float(max(net.history[recipe.monitor(zoo.STUDENT)])), 6)
@@ -188,17 +171,15 @@ class Bench:
         if name == "LightGCN":
             return lightgcn_vectors(self.data, self.work / "lightgcn")
         if name == "wide":
-            return self.trained(WIDE, self.best(WIDE), 0)[0]
-        recipe = sequence_recall.recipe()
-        batches = sequence_recall.prefix_batches(self.data, recipe)
-        return self.fitted(batches, recipe, "SASRec", 64, 0)[0]
+            return self.student(WIDE, self.best(WIDE), 0)[0]
+        return self.fitted(sequence_recall.recipe(), self.work / "SASRec", 64, 0)[0]
 
     @functools.cache  # noqa: B019, a bench lives as long as the process
     def ease(self, in_order: bool) -> Ease:
         """EASE with the penalty that validation chose, which is kept in a file."""
         data = self.data
         recent = data.last if in_order else None
-        penalties = ONE_PENALTY.get(self.key, PENALTIES)
+        penalties = ONE_PENALTY.get(self.problem, PENALTIES)
 
         def chosen() -> dict[str, float]:
             model, _ = tuned_ease(
@@ -210,19 +191,19 @@ class Bench:
         l2 = float(store.kept(self.work / "ease", made_of, chosen)["l2"])
         return Ease(data.train, data.num_users, l2=l2, recent=recent)
 
-    def lists(self, teacher: str) -> tuple[np.ndarray, np.ndarray]:
+    def lists(self, teacher: str) -> RankedLists:
         """Returns a teacher's best unseen items and their scores, kept in a file."""
         data, score = self.data, self.teacher(teacher)
 
         def best() -> dict[str, np.ndarray]:
             users = data.num_users
-            head, scores = scored_top_k(score, users, LIST, seen=data.train)
-            return {"head": head, "scores": scores}
+            items, scores = scored_top_k(score, users, LIST, seen=data.train)
+            return {"items": items, "scores": scores}
 
         asked = score(np.arange(min(4, data.num_users)))  # the teacher, by its scores
         made_of = [data.train.fingerprint, LIST, np.asarray(asked)]
-        found = store.kept(self.work / teacher.replace(" ", ""), made_of, best)
-        return found["head"], found["scores"]
+        path = self.work / teacher.replace(" ", "")
+        return RankedLists(**store.kept(path, made_of, best))
 
     def svd(self, row: Row) -> tuple[np.ndarray, np.ndarray]:
         """Vectors of the best approximation of a teacher's scores of their rank."""
@@ -234,7 +215,9 @@ class Bench:
         basis = np.linalg.qr(basis)[0]
         users = self._products(score, basis, block)[0]
         left, values, right = np.linalg.svd(users, full_matrices=False)
-        return (left * values)[:, : self.dim], (basis @ right.T)[:, : self.dim]
+        return (left * values)[:, : DIMS.get(self.problem, 20)], (basis @ right.T)[
+            :, : DIMS.get(self.problem, 20)
+        ]
 
     def _products(
         self, score: BlockScores, basis: np.ndarray, block: int
@@ -248,24 +231,27 @@ class Bench:
             right += scores.T @ left[-1]
         return np.concatenate(left), right
 
-    def judged(self, score: BlockScores) -> dict[str, float]:
-        """All metrics on the test part."""
-        data = self.data
-        top = top_k(score, data.num_users, 50, seen=data.seen("test"))
-        values = retrieval_summary(top, data.test, self.head)
-        values.update(self.sampled(score, data.test))
-        return {name: round(float(value), 6) for name, value in values.items()}
+    def metrics(
+        self, row: str, trained: Scored, part: str, seed: int
+    ) -> dict[str, float]:
+        """Over the whole catalogue, and among the drawn items."""
+        data, relevant = self.data, getattr(self.data, part)
+        top = top_k(trained.score, data.num_users, 50, seen=data.seen(part))
+        values = retrieval_summary(top, relevant, head_items(data.popularity))
+        return {**values, **self.sampled(trained.score, relevant)}
 
     def sampled(self, score: BlockScores, relevant: Pairs) -> dict[str, float]:
         """Hits and NDCG of each relevant item among the drawn ones, mean over pairs."""
-        ranks = []
+        ranks, data = [], self.data
+        drawing = np.random.default_rng(0)
+        negatives = drawing.integers(0, data.num_items, (data.num_users, SAMPLED))
         for begin in range(0, self.data.num_users, 256):
             rows = np.arange(begin, min(begin + 256, self.data.num_users))
             scores = score(rows)
-            drawn = np.take_along_axis(scores, self.negatives[rows], axis=1)
+            drawn = np.take_along_axis(scores, negatives[rows], axis=1)
             user, item = relevant.between(begin, begin + 256)
             own = scores[user, item][:, np.newaxis]
-            other = self.negatives[rows][user] != item[:, np.newaxis]
+            other = negatives[rows][user] != item[:, np.newaxis]
             ranks.append(((drawn[user] >= own) & other).sum(axis=1))
         rank = np.concatenate(ranks)
         gain = np.where(rank < 10, 1 / np.log2(rank + 2.0), 0.0)
@@ -275,32 +261,30 @@ class Bench:
             "ndcg@10_of_500": gain.mean(),
         }
 
+    @classmethod
+    def shown(cls, runs: Runs) -> Mapping[str, Column]:
+        """The metrics, and what students under a teacher gain over the best alone."""
+        best = max(
+            (name for name in BASELINES if name in runs),
+            key=lambda name: mean_of("ndcg@10", runs[name]),
+            default=None,
+        )
 
-def main() -> None:
-    """Runs what is not there yet and prints the table of a data set."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("problem", choices=SETS)
-    parser.add_argument("--data-dir", type=pathlib.Path, default="data")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument(
-        "--rows",
-        nargs="+",
-        choices=ROWS,
-        default=list(ROWS),
-        metavar="ROW",
-        help="rows of recall_rows.py, all by default",
-    )
-    parser.add_argument("--work", type=pathlib.Path, default="runs/recall")
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
-    tf.config.threading.set_intra_op_parallelism_threads(options.threads)
-    tf.config.threading.set_inter_op_parallelism_threads(options.threads)
-    bench = Bench(options.problem, options.data_dir, options.work)
-    for name in filter(bench.has, options.rows):
-        for seed in range(options.seeds if ROWS[name].kind == "student" else 1):
-            bench.run(name, seed)
-    print(table(options.problem))
+        def gain(metric: str, row: str, runs: Runs) -> str:
+            mine, other = (mean_of(metric, runs[name]) for name in (row, best))
+            return f"{100 * (mine / other - 1):+.1f} %" if ROWS[row].form else ""
+
+        gains = {
+            f"{title} over {best}": functools.partial(gain, METRICS[title])
+            for title in (GAINS if best else ())
+        }
+        return {**super().shown(runs), **gains}
+
+
+def mean_of(metric: str, lines: Sequence[Mapping[str, Any]]) -> float:
+    """The mean of a metric over seeds."""
+    return float(np.mean([line["test"][metric] for line in lines]))
 
 
 if __name__ == "__main__":
-    main()
+    Recall.main()

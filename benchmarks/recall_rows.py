@@ -8,24 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
 from tfdistill.zoo.recall_from_lists import BASES, FORMS, Base, Form
-
-
-@dataclasses.dataclass(frozen=True)
-class Trial:
-    """Settings that a student chooses from, by validation.
-
-    Args:
-        learning_rate: Of the optimiser, at the start; it falls to 0 by a cosine.
-        rows_l2: L2 on the gathered rows of the tables.
-        weight: Factor of the form's own weight of the lists.
-    """
-
-    learning_rate: float
-    rows_l2: float
-    weight: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,14 +37,21 @@ class Row:
     ordered: bool = False
 
     @property
-    def trials(self) -> tuple[Trial, ...]:
-        """8 trials for every student: a taught one has weights for learning rates."""
+    def trials(self) -> Mapping[str, Mapping[str, float]]:
+        """8 trials for every student: a taught one has weights for learning rates.
+
+        The rate falls from the start by a cosine, `rows_l2` is of the gathered rows of
+        the tables, and `weight` a factor of the form's own weight of the lists.
+        """
         penalties = (3e-5, 1e-4, 3e-4, 1e-3)
+        if self.kind != "student":
+            return {}
         if self.form is None:
             grid = itertools.product((5e-2, 1e-1), penalties, (1.0,))
         else:
             grid = itertools.product((1e-1,), penalties, (1.0, 0.25))
-        return tuple(Trial(*settings) for settings in grid)
+        names = ("learning_rate", "rows_l2", "weight")
+        return {f"trial-{n}": dict(zip(names, x)) for n, x in enumerate(grid)}
 
 
 def _taught(form: str, teacher: str = "EASE", **options: Any) -> Row:

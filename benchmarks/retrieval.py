@@ -8,11 +8,11 @@ turns in one process on one thread, and ask for one user and 100 items at a time
 Searches of a graph are timed within a loop of a graph, without the call and less an
 empty loop: CPU time, its first quartile, as the machine may do other work as well.
 
-    python benchmarks/retrieval.py exact|gowalla|mixture|page [--data-dir DIR]
+    python benchmarks/retrieval.py exact|gowalla|mixture|table [--data-dir DIR]
         [--vectors FILE] [--rerun]
 
 DIR holds the folder `gowalla`; FILE keeps the trained vectors. A run is one line of
-benchmarks/results/retrieval_<part>.jsonl; --rerun measures another; `page` writes the
+benchmarks/results/retrieval_<part>.jsonl; --rerun measures another; `table` writes the
 tables of docs/retrieval.md.
 """
 
@@ -30,7 +30,9 @@ import numpy as np
 import store
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
-from pages import renew
+import timing
+from pages import markdown
+from timing import folder, in_turns, threads
 
 from tfdistill.data import RequestBatches, Requests
 from tfdistill.data.implicit import ImplicitFeedback
@@ -48,7 +50,7 @@ QUERIES = 1000
 WANTED = (0.9, 0.95, 0.98, 0.985, 0.99, 0.995)
 COMPONENTS = 256
 EPOCHS = 6
-PAGE = pathlib.Path(__file__).parents[1] / "docs" / "retrieval.md"
+TITLES = ("lists searched", "recall@100", "ms", "times as fast as exact", "as TFRS")
 
 Search = Callable[[tf.Tensor], Any]
 
@@ -176,16 +178,15 @@ def timed(
     calls = {n: loop(s, dim, count) for n, s in {"": empty, **searches}.items()}
     if numpy is not None:
         calls["numpy"] = by_numpy(numpy)
-    spent: dict[str, list[float]] = {name: [] for name in calls}
     rng = np.random.default_rng(0)
-    for _ in range(rounds + 1):
-        some = queries[rng.choice(len(queries), count)]
-        for name, call in calls.items():
-            given = some if name == "numpy" else tf.constant(some)
-            start = time.process_time()
-            call(given)
-            spent[name].append(1000 * (time.process_time() - start) / count)
-    quartile = {n: float(np.percentile(x[1:], 25)) for n, x in spent.items()}
+    drawn = [queries[rng.choice(len(queries), count)] for _ in range(rounds + 1)]
+    given = {"numpy": drawn} if numpy is not None else {}
+    turns = {n: iter(given.get(n) or [*map(tf.constant, drawn)]) for n in calls}
+    times = in_turns(
+        {n: lambda n=n, call=call: call(next(turns[n])) for n, call in calls.items()},
+        rounds,
+    )
+    quartile = {n: np.percentile(x["cpu"], 25) / count for n, x in times.items()}
     idle = quartile.pop("")
     return {n: x if n == "numpy" else x - idle for n, x in quartile.items()}
 
@@ -211,23 +212,18 @@ def curve(
     spent = timed(searches, judged[0], count=count, rounds=rounds)
     points = {}
     for wanted, number in probes.items():
-        found = searches[f"ivf {wanted}"]
+        found, milliseconds = searches[f"ivf {wanted}"], spent[f"ivf {wanted}"]
         rows = [found(tf.constant(q[np.newaxis]))[0][0].numpy() for q in judged[0]]
         hits = [np.isin(e, r).mean() for e, r in zip(judged[1], rows)]
-        milliseconds = spent[f"ivf {wanted}"]
         points[str(wanted)] = {
             "probes": number,
             "recall@100": float(np.mean(hits)),
             "ms": milliseconds,
-            "faster than exact": spent["exact"] / milliseconds,
-            "faster than TFRS": spent["TFRS"] / milliseconds,
+            **{f"faster than {o}": spent[o] / milliseconds for o in ("exact", "TFRS")},
         }
     return {
-        "items": len(vectors),
-        "lists": index.lists,
-        "seconds to build": built,
-        "exact ms": spent["exact"],
-        "TFRS ms": spent["TFRS"],
+        **{"items": len(vectors), "lists": index.lists, "seconds to build": built},
+        **{f"{other} ms": spent[other] for other in ("exact", "TFRS")},
         "points": points,
     }
 
@@ -273,51 +269,34 @@ def measure_lists(
 def table(part: str) -> str:
     """The newest curve of a part in Markdown."""
     run = list(store.finished(f"{NAME}_{part}").values())[-1]
-    lines = [
-        f"{run['items']:,} items, {run['lists']:,} lists. Exact: {run['exact ms']:.3f} "
-        f"ms a user, TFRS' BruteForce {run['TFRS ms']:.3f} ms (run `{run['run']}`).",
-        "",
-        "| lists searched | recall@100 | ms | times as fast as exact | as TFRS |",
-        "|---|---|---|---|---|",
+    rows = [
+        [
+            f"{point['probes']}",
+            *(f"{point[what]:.3f}" for what in ("recall@100", "ms")),
+            *(f"{point[f'faster than {other}']:.1f}" for other in ("exact", "TFRS")),
+        ]
+        for point in run["points"].values()
     ]
-    for point in run["points"].values():
-        lines.append(
-            f"| {point['probes']} | {point['recall@100']:.3f} | {point['ms']:.3f} | "
-            f"{point['faster than exact']:.1f} | {point['faster than TFRS']:.1f} |"
-        )
-    return "\n".join(lines)
+    return (
+        f"{run['items']:,} items, {run['lists']:,} lists. Exact: {run['exact ms']:.3f} "
+        f"ms a user, TFRS' BruteForce {run['TFRS ms']:.3f} ms (run `{run['run']}`)."
+        f"\n\n{markdown(TITLES, rows)}"
+    )
 
 
-def show(run: Mapping[str, Any]) -> None:
-    """Prints a run."""
-    for name, value in run.items():
-        if name == "points":
-            for point in value.values():
-                print("  " + ", ".join(f"{k} {v:.4g}" for k, v in point.items()))
-        elif name not in ("hardware", "versions"):
-            print(name, value)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", choices=("exact", "gowalla", "mixture", "page"))
-    parser.add_argument("--data-dir", type=pathlib.Path, default=pathlib.Path("data"))
-    parser.add_argument("--vectors", type=pathlib.Path)
-    parser.add_argument("--rerun", action="store_true", help="measure once more")
-    options = parser.parse_args()
-    if options.part == "page":
-        renew(PAGE, NAME, table)
-        return
-
-    def measure() -> dict[str, Any]:
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        if options.part == "exact":
-            return measure_exact()
-        return measure_lists(options.part, options.data_dir, options.vectors)
-
-    show(store.newest(f"{NAME}_{options.part}", measure, rerun=options.rerun))
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    threads(1)
+    if options.part == "exact":
+        return measure_exact()
+    return measure_lists(options.part, options.data_dir, options.vectors)
 
 
 if __name__ == "__main__":
-    main()
+    timing.main(
+        NAME,
+        measure,
+        parts=("exact", "gowalla", "mixture"),
+        arguments={"--data-dir": folder("data"), "--vectors": folder()},
+        table=table,
+        page="retrieval.md",
+    )

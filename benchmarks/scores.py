@@ -16,22 +16,16 @@ A finished run is one line of benchmarks/results/scores.jsonl; the last one is p
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
-import os
 import pathlib
 import resource
-import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import store
 import tensorflow as tf
+import timing
+from timing import answer, as_child, child, in_turns, resident
 
 from tfdistill.data import RequestBatches, Requests
 from tfdistill.losses import SigmoidCrossEntropy, SigmoidSoftLabel
@@ -47,7 +41,6 @@ from tfdistill.scores import (
 from tfdistill.spec import Feature, FeatureSpec, Table
 from tfdistill.trainers import Distiller, FrozenTeacher, LoggedTeacher, Transfer
 
-NAME = "scores"
 REQUESTS, CANDIDATES, ITEMS, BATCH = 8192, 50, 20_000, 128
 ROUNDS = 7
 ROWS = 500_000  # of the small store
@@ -88,30 +81,23 @@ def make_requests() -> Requests:
     )
 
 
-def in_turns(variants: Mapping[str, Callable[[], Any]]) -> dict[str, dict[str, float]]:
+def compared(variants: Mapping[str, Callable[[], Any]]) -> dict[str, dict[str, float]]:
     """Median wall and CPU seconds of each variant, and its ratios to the first.
 
     The ratio is the median over the rounds, in which the variants run back to back.
     """
-    spent: dict[str, list[tuple[float, float]]] = {name: [] for name in variants}
-    for round_ in range(ROUNDS + 1):
-        for name, run in variants.items():
-            wall, cpu = time.perf_counter(), time.process_time()
-            run()
-            took = time.perf_counter() - wall, time.process_time() - cpu
-            if round_:  # the first one traces
-                spent[name].append(took)
-    base = spent[next(iter(variants))]
+    times = in_turns(variants, ROUNDS)
+    base = next(iter(times.values()))
     return {
         name: {
-            f"{clock}_{what}": round(statistics.median(values), 4)
-            for place, clock in enumerate(("wall", "cpu"))
+            f"{clock}_{what}": round(float(np.median(values)), 4)
+            for clock in ("wall", "cpu")
             for what, values in (
-                ("seconds", [t[place] for t in times]),
-                ("ratio", [t[place] / b[place] for t, b in zip(times, base)]),
+                ("seconds", spent[clock] / 1000),
+                ("ratio", spent[clock] / base[clock]),
             )
         }
-        for name, times in spent.items()
+        for name, spent in times.items()
     }
 
 
@@ -136,7 +122,7 @@ def scoring(requests: Requests, folder: pathlib.Path) -> dict[str, Any]:
             batches_per_shard=16,
         )
 
-    return in_turns(
+    return compared(
         {
             "bare loop": bare,
             "parquet": lambda: stored("parquet"),
@@ -173,7 +159,7 @@ def training(requests: Requests, folder: pathlib.Path) -> dict[str, Any]:
         return epoch
 
     plain = RequestBatches(requests, batch_size=BATCH)
-    return in_turns(
+    return compared(
         {
             "without a teacher": variant(plain(), False),
             "joined in memory": variant(
@@ -209,20 +195,14 @@ def memory(folder: pathlib.Path) -> dict[str, Any]:
         megabytes = sum(f.stat().st_size for f in place.iterdir()) / 2**20
         found[f"{size}x"] = {"store": round(megabytes, 1), "rows": size * ROWS}
         for how in ("read", "look up"):
-            child = subprocess.run(
-                [sys.executable, __file__, "--child", how, str(place)],
-                check=True,
-                capture_output=True,
-                text=True,
-            )
-            found[f"{size}x"][how] = json.loads(child.stdout.splitlines()[-1])
+            found[f"{size}x"][how] = answer(child(__file__, how, place))
     return found
 
 
-def child(how: str, place: str) -> None:
-    """Reads a store, and prints the megabytes that this took."""
+def read_here(how: str, place: str) -> dict[str, float]:
+    """Reads a store in this process; the megabytes that this took."""
     tf.constant(0)
-    start = resident("VmRSS"), resident("RssAnon")
+    start = resident(), resident("RssAnon")
     store_ = ScoreStore.open(place)
     if how == "read":
         for _ in store_.blocks():
@@ -237,55 +217,23 @@ def child(how: str, place: str) -> None:
             pass
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     grew = {"peak": peak - start[0], "not_files_at_end": resident("RssAnon") - start[1]}
-    print(json.dumps({name: round(value, 1) for name, value in grew.items()}))
+    return {name: round(value, 1) for name, value in grew.items()}
 
 
-def resident(field: str) -> float:
-    """Megabytes of this process, from the system's account."""
-    for line in pathlib.Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) / 1024
-    return float("nan")
-
-
-def one_run() -> dict[str, Any]:
+def one_run(options: argparse.Namespace) -> dict[str, Any]:
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(2)
     requests = make_requests()
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
         return {
-            "date": datetime.date.today().isoformat(),
             "pairs": REQUESTS * CANDIDATES,
-            "load": round(os.getloadavg()[0], 1),
             "scoring": scoring(requests, folder),
             "training": training(requests, folder),
             "memory": memory(folder),
         }
 
 
-def show(run: Mapping[str, Any]) -> None:
-    for what in ("scoring", "training"):
-        print(f"{what:24}{'wall s':>10}{'ratio':>8}{'CPU s':>10}{'ratio':>8}")
-        for name, t in run[what].items():
-            print(
-                f"  {name:22}{t['wall_seconds']:10.2f}{t['wall_ratio']:8.2f}"
-                f"{t['cpu_seconds']:10.2f}{t['cpu_ratio']:8.2f}"
-            )
-    for size, values in run["memory"].items():
-        print(f"store of {size}: {json.dumps(values)}")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rerun", action="store_true", help="measure once more")
-    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.child:
-        child(*options.child)
-        return
-    show(store.newest(NAME, one_run, rerun=options.rerun))
-
-
 if __name__ == "__main__":
-    main()
+    if not as_child(read_here):
+        timing.main("scores", one_run)

@@ -7,11 +7,11 @@ TensorFlow and Keras 3. A script runs itself in each, in a process of its own.
 
 from __future__ import annotations
 
-import argparse
-import os
 import subprocess
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+
+from timing import child
 
 NAMES = ("a", "b", "c")
 LEGACY = {"a": "0", "b": "1", "c": "0"}
@@ -25,11 +25,8 @@ class Setting(NamedTuple):
     python: str
 
 
-def add_pythons(parser: argparse.ArgumentParser) -> None:
-    """Adds the Pythons of the three settings to a script's arguments."""
-    parser.add_argument(
-        "pythons", nargs=3, metavar=("A", "B", "C"), help="Pythons of the settings"
-    )
+PYTHONS = {"pythons": {"nargs": 3, "metavar": "PYTHON", "help": "of settings a-c"}}
+"""What the command line of a script of the settings takes."""
 
 
 def settings(pythons: Sequence[str]) -> list[Setting]:
@@ -40,18 +37,9 @@ def settings(pythons: Sequence[str]) -> list[Setting]:
 def start(
     setting: Setting, script: str, *arguments: Any, **options: Any
 ) -> subprocess.Popen:
-    """Starts a script in a setting, with further options of `Popen`."""
+    """Starts a script as a child in a setting, as `timing.child` does."""
     variables = {"TF_USE_LEGACY_KERAS": LEGACY[setting.name]}
-    command = [setting.python, script, *map(str, arguments)]
-    return subprocess.Popen(command, env={**os.environ, **variables}, **options)
-
-
-def run(setting: Setting, script: str, *arguments: Any) -> None:
-    """Runs a script in a setting, and fails as it does."""
-    with start(setting, script, *arguments) as process:
-        code = process.wait()
-    if code:
-        raise SystemExit(f"{script} failed in setting {setting.name} with code {code}.")
+    return child(script, *arguments, python=setting.python, env=variables, **options)
 
 
 def check_here(name: str) -> None:

@@ -19,46 +19,43 @@ printed; --rerun measures another one.
 from __future__ import annotations
 
 import argparse
-import datetime
+import functools
 import json
-import os
-import pathlib
 import statistics
 import subprocess
-import time
 from collections.abc import Mapping
 from typing import Any
 
 import settings
-import store
+import timing
+from timing import as_child, in_turns, threads
 
-NAME = "settings_speed"
 NETWORKS = ("quickstart", "teacher")
 STEPS, BATCHES, ROUNDS, DROPPED = 100, 50, 15, 2
 
 
-def networks(data_dir: pathlib.Path | None) -> dict[str, Any]:
+def networks(data_dir: str | None) -> dict[str, Any]:
     """The compiled models by name, and the batches of the training."""
     import tensorflow as tf
-    from tfdistill.zoo.quickstart import make_problem
 
     from tfdistill.data import RequestBatches
     from tfdistill.datasets import load_movielens
     from tfdistill.losses import SigmoidCrossEntropy
     from tfdistill.models import joint_network
     from tfdistill.optimizers import LazyAdam
+    from tfdistill.study import movielens_problem
     from tfdistill.trainers import Distiller
     from tfdistill.zoo import movielens_cascade as zoo
 
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    threads(1)
     tf.keras.utils.set_random_seed(0)
-    problem = make_problem(load_movielens(data_dir))
+    problem = movielens_problem(load_movielens(data_dir))
     recipe = zoo.joint()
-    joint = Distiller(recipe.network(problem.spec).model, recipe.transfers)
+    schedule = recipe.schedule
+    joint = Distiller(recipe.network(problem.spec).model, recipe.terms.transfers)
     hard = {output: SigmoidCrossEntropy() for output in recipe.labelled}
-    optimizer = LazyAdam(recipe.learning_rate, rows_l2=recipe.rows_l2)
-    shares = {output: recipe.loss_weights.get(output, 1.0) for output in hard}
+    optimizer = LazyAdam(schedule.learning_rate, rows_l2=schedule.rows_l2)
+    shares = {output: recipe.terms.loss_weights.get(output, 1.0) for output in hard}
     joint.compile(optimizer, loss=hard, loss_weights=shares)
     alone = joint_network(problem.spec, {"teacher": zoo.NETS["teacher"]})
     teacher = Distiller(alone.model, ())
@@ -69,42 +66,39 @@ def networks(data_dir: pathlib.Path | None) -> dict[str, Any]:
         ("teacher", teacher, {"teacher": ""}),
     ):
         batches = RequestBatches(
-            problem.parts.train,
-            batch_size=recipe.batch_size,
+            problem.train,
+            batch_size=schedule.batch_size,
             seed=0,
-            negatives=recipe.negatives,
-            known=problem.parts.known,
+            negatives=schedule.negatives,
+            known=problem.known,
             outputs=outputs,
         )
         found[name] = model, batches(0).take(BATCHES).cache().repeat()
     return found
 
 
-def serve_here(name: str, data_dir: pathlib.Path | None) -> None:
+def serve_here(name: str, *data_dir: str) -> None:
     """Answers each line, a network's name, with the times of one round."""
-    from tfdistill.zoo.machine import versions
+    from tfdistill.jobs.machine import versions
 
     settings.check_here(name)
-    made = networks(data_dir)
+    made = networks(data_dir[0] if data_dir else None)
     print(json.dumps(versions()), flush=True)
     while line := input():
         model, data = made[line]
-        cpu, wall = time.process_time(), time.perf_counter()
-        model.fit(data, steps_per_epoch=STEPS, epochs=1, verbose=0)
-        spent = time.process_time() - cpu, time.perf_counter() - wall
-        print(json.dumps([1000 * seconds / STEPS for seconds in spent]), flush=True)
+        fit = functools.partial(model.fit, data, steps_per_epoch=STEPS, verbose=0)
+        spent = in_turns({"": fit}, 1, dropped=0)[""]
+        print(json.dumps([times[0] / STEPS for times in spent.values()]), flush=True)
 
 
-def measure(pythons: list[str], data_dir: pathlib.Path | None) -> dict[str, Any]:
+def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Median milliseconds of a step by setting and network, and ratios to (a)."""
-    data = ["--data-dir", data_dir] if data_dir else []
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    load = round(os.getloadavg()[0], 1)
+    data = [options.data_dir] if options.data_dir else []
     servers = {
         setting.name: settings.start(
-            setting, __file__, *pythons, *data, "--child", setting.name, **pipes
+            setting, __file__, setting.name, *data, stdin=subprocess.PIPE
         )
-        for setting in settings.settings(pythons)
+        for setting in settings.settings(options.pythons)
     }
     versions = {name: _answer(server) for name, server in servers.items()}
     times: dict[tuple[str, str], list[list[float]]] = {}
@@ -119,11 +113,9 @@ def measure(pythons: list[str], data_dir: pathlib.Path | None) -> dict[str, Any]
         print(file=server.stdin, flush=True)
         server.wait()
     return {
-        "date": datetime.date.today().isoformat(),
         "command": "python benchmarks/settings_speed.py A B C --data-dir ml-100k",
         "seed": 0,
         "settings": versions,
-        "load": [load, round(os.getloadavg()[0], 1)],
         "steps": [_step(network, name, times) for network, name in times],
     }
 
@@ -150,29 +142,7 @@ def _step(
     return found
 
 
-def show(run: Mapping[str, Any]) -> None:
-    """Prints a run's medians."""
-    print(f"{run['run']}: load {run['load']}")
-    for step in run["steps"]:
-        print(" ".join(f"{key} {value}" for key, value in step.items()))
-
-
-def main() -> None:
-    """Measures, where there is no run yet, and prints the last one."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    settings.add_pythons(parser)
-    parser.add_argument("--data-dir", type=pathlib.Path)
-    parser.add_argument("--rerun", action="store_true", help="measure once more")
-    parser.add_argument("--child", metavar="SETTING")
-    options = parser.parse_args()
-    if options.child:
-        serve_here(options.child, options.data_dir)
-        return
-    run = store.newest(
-        NAME, lambda: measure(options.pythons, options.data_dir), rerun=options.rerun
-    )
-    show(run)
-
-
 if __name__ == "__main__":
-    main()
+    if not as_child(serve_here):
+        arguments = {**settings.PYTHONS, "--data-dir": timing.folder()}
+        timing.main("settings_speed", measure, arguments=arguments)

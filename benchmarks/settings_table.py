@@ -5,15 +5,13 @@ python benchmarks/settings_table.py
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pages
 import store
 
-PAGE = pathlib.Path(__file__).parents[1] / "docs" / "keras.md"
-NAME = "settings"
+PAGE = "keras.md"
 SETTINGS = ("a", "b", "c")
 ROWS = {
     "recall, NDCG@10": "recall/{}/ndcg@10",
@@ -21,19 +19,6 @@ ROWS = {
     "fine ranking, GAUC": "fine/{}/gauc",
 }
 MODELS = ("teacher", "student alone", "student distilled")
-
-
-def table(part: str) -> str:
-    """The table of a part: `values`, `start`, `quickstart` or `speed`."""
-    made: Mapping[str, Callable[[], list[list[str]]]] = {
-        "values": _values,
-        "start": _start,
-        "quickstart": _quickstart,
-        "speed": _speed,
-    }
-    head, *rows = made[part]()
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def _values() -> list[list[str]]:
@@ -80,7 +65,7 @@ def _cells(runs: Mapping[str, Any], metric: str) -> list[str]:
         for setting in SETTINGS
     }
     one = [f"{found[s][0]:.4f}" if found[s] else "" for s in ("b", "c")]
-    return [store.mean(found["a"]), *one, store.mean(found["c"])]
+    return [pages.mean(found["a"]), *one, pages.mean(found["c"])]
 
 
 def _speed() -> list[list[str]]:
@@ -95,10 +80,19 @@ def _speed() -> list[list[str]]:
     return rows
 
 
-def main() -> None:
-    """Writes the tables."""
-    pages.renew(PAGE, NAME, table)
+PARTS: Mapping[str, Callable[[], list[list[str]]]] = {
+    "values": _values,
+    "start": _start,
+    "quickstart": _quickstart,
+    "speed": _speed,
+}
+
+
+def table(part: str) -> str:
+    """The table of one of `PARTS`."""
+    head, *rows = PARTS[part]()
+    return pages.markdown(head, rows).replace("|---", "| --- ")  # as the page has it
 
 
 if __name__ == "__main__":
-    main()
+    pages.renew(PAGE, {"settings": table})

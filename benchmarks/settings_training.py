@@ -12,7 +12,6 @@ of them.
 
 from __future__ import annotations
 
-import argparse
 import pathlib
 import tempfile
 import time
@@ -22,14 +21,17 @@ from typing import Any
 import numpy as np
 import settings
 import store
-from tfdistill.zoo.quickstart import Problem, make_problem, quickstart
+import timing
+from movielens_cascade import flat
+from timing import answer, as_child
 
 from tfdistill import _keras
 from tfdistill.datasets import load_movielens
+from tfdistill.jobs.machine import versions
+from tfdistill.jobs.movielens import quickstart
 from tfdistill.models import JointNetwork
 from tfdistill.spec import FeatureSpec
-from tfdistill.study.recipe import Recipe
-from tfdistill.study.training import train
+from tfdistill.study import Problem, Recipe, movielens_problem, train
 from tfdistill.zoo import movielens_cascade as zoo
 
 NAME = "settings_training"
@@ -56,15 +58,7 @@ class OneStart(Recipe):
 def from_one_start(problem: Problem, work: pathlib.Path) -> dict[str, Any]:
     """Trains jointly; the loss of each epoch and the best validation of each net."""
     recipe = OneStart(**vars(zoo.joint()))
-    judge = problem.judges["valid"]
-    trained = train(
-        recipe,
-        problem.spec,
-        problem.parts.train,
-        judge,
-        work,
-        known=problem.parts.known,
-    )
+    trained = train(recipe, problem, work)
     (history,) = {id(net.history): net.history for net in trained.values()}.values()
     monitors = [recipe.monitor(name) for name in recipe.nets]
     return {
@@ -73,50 +67,51 @@ def from_one_start(problem: Problem, work: pathlib.Path) -> dict[str, Any]:
     }
 
 
-def whole(problem: Problem, work: pathlib.Path, seed: int) -> dict[str, Any]:
-    """Runs the quickstart with one seed; its test metrics."""
-    from movielens_cascade import flat
-
-    return {"test": flat(quickstart(problem, work, seeds=(seed,)))}
-
-
-def train_here(name: str, what: str, data_dir: pathlib.Path | None) -> None:
-    """Runs one training in this process and keeps its line."""
+def train_here(name: str, what: str, *data_dir: str) -> dict[str, Any]:
+    """Runs one training in this process; what its line keeps."""
     settings.check_here(name)
     wall = time.perf_counter()
-    problem = make_problem(load_movielens(data_dir))
+    data = load_movielens(*data_dir)
     with tempfile.TemporaryDirectory() as folder:
         work = pathlib.Path(folder)
         if what == START:
-            found = from_one_start(problem, work)
+            found = from_one_start(movielens_problem(data), work)
         else:
-            found = whole(problem, work, int(what.removeprefix("seed-")))
-    found["data"] = problem.data.name
-    found["cpu_s"] = round(time.process_time(), 1)  # without its checks' processes
-    found["wall_s"] = round(time.perf_counter() - wall, 1)
-    store.append(NAME, f"{name}/{what}", found)
+            seed = int(what.removeprefix("seed-"))
+            found = {"test": flat(quickstart(data, work, seeds=(seed,)))}
+    return {
+        **found,
+        "data": data.name,
+        "cpu_s": round(time.process_time(), 1),  # without its checks' processes
+        "wall_s": round(time.perf_counter() - wall, 1),
+        "versions": versions(),
+    }
 
 
 def main() -> None:
     """Runs the trainings that are not there yet."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    settings.add_pythons(parser)
-    parser.add_argument("--data-dir", type=pathlib.Path)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--only", default="abc", help="the settings to run in")
-    parser.add_argument("--child", nargs=2, metavar=("SETTING", "TRAINING"))
-    options = parser.parse_args()
-    if options.child:
-        train_here(*options.child, options.data_dir)
-        return
-    data = ["--data-dir", options.data_dir] if options.data_dir else []
+    only = {"default": "abc", "help": "the settings to run in"}
+    options = timing.parsed(
+        {
+            **settings.PYTHONS,
+            "--data-dir": timing.folder(),
+            "--seeds": {"type": int, "default": 3},
+            "--only": only,
+        }
+    )
+    data = [options.data_dir] if options.data_dir else []
     for what in (START, *(f"seed-{seed}" for seed in range(options.seeds))):
         for setting in settings.settings(options.pythons):
-            wanted = setting.name in options.only
-            if wanted and f"{setting.name}/{what}" not in store.finished(NAME):
-                child = ["--child", setting.name, what]
-                settings.run(setting, __file__, *options.pythons, *data, *child)
+
+            def measure(what: str = what, setting: Any = setting) -> dict[str, Any]:
+                child = settings.start(setting, __file__, setting.name, what, *data)
+                return answer(child)
+
+            if setting.name in options.only:
+                run = f"{setting.name}/{what}"
+                store.once(NAME, run, measure, rerun=options.rerun)
 
 
 if __name__ == "__main__":
-    main()
+    if not as_child(train_here):
+        main()

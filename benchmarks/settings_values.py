@@ -10,14 +10,18 @@ benchmarks/results/settings_values.jsonl; --rerun adds others.
 
 from __future__ import annotations
 
-import argparse
 import pathlib
 import sys
 import tempfile
+from typing import Any
 
 import numpy as np
 import settings
 import store
+import timing
+from timing import answer, as_child
+
+from tfdistill.jobs.machine import versions
 
 ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "agreement"))
@@ -25,13 +29,13 @@ NAME = "settings_values"
 KINDS = ("losses", "compiled losses", "nets", "metrics")
 
 
-def compare_here(name: str, run: str, first: pathlib.Path) -> None:
-    """Computes all values in this process; (a) keeps them, the others keep a line."""
+def compare_here(name: str, first: str) -> dict[str, Any]:
+    """Computes all values in this process: (a) keeps them, the others compare."""
     import values
 
     settings.check_here(name)
     found = values.values()
-    if not first.exists():
+    if not pathlib.Path(first).exists():
         np.savez(first, **found)
     with np.load(first) as arrays:
         expected = dict(arrays)
@@ -42,36 +46,28 @@ def compare_here(name: str, run: str, first: pathlib.Path) -> None:
         names = [key for key in found if key.startswith(f"{kind}/")]
         far = {key: values.difference(found[key], expected[key]) for key in names}
         worst = max(far, key=far.__getitem__)
-        kinds[kind] = {
-            "arrays": len(names),
-            "difference": float(f"{far[worst]:.2e}"),
-            "at": worst,
-        }
-    store.append(NAME, run, {"kinds": kinds})
+        difference = float(f"{far[worst]:.2e}")
+        kinds[kind] = {"arrays": len(names), "difference": difference, "at": worst}
+    return {"kinds": kinds, "versions": versions()}
 
 
 def main() -> None:
     """Compares, where there are no lines yet, and prints the last ones."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    settings.add_pythons(parser)
-    parser.add_argument("--rerun", action="store_true", help="compare once more")
-    parser.add_argument("--child", nargs=3, metavar=("SETTING", "RUN", "FILE"))
-    options = parser.parse_args()
-    if options.child:
-        name, run, first = options.child
-        compare_here(name, run, pathlib.Path(first))
-        return
+    options = timing.parsed(settings.PYTHONS)
     count = len(store.finished(NAME)) // len(settings.NAMES)
-    if options.rerun or not count:
-        count += 1
-        with tempfile.TemporaryDirectory() as folder:
-            first = pathlib.Path(folder) / "first.npz"
-            for setting in settings.settings(options.pythons):
-                child = ["--child", setting.name, f"{setting.name}/{count}", first]
-                settings.run(setting, __file__, *options.pythons, *child)
-    for name in settings.NAMES:
-        print(name, store.finished(NAME)[f"{name}/{count}"]["kinds"])
+    new = options.rerun or not count
+    count += new
+    with tempfile.TemporaryDirectory() as folder:
+        first = pathlib.Path(folder) / "first.npz"
+        for setting in settings.settings(options.pythons):
+
+            def measure(setting: settings.Setting = setting) -> dict[str, Any]:
+                return answer(settings.start(setting, __file__, setting.name, first))
+
+            run = store.once(NAME, f"{setting.name}/{count}", measure, rerun=new)
+            print(run["run"], run["kinds"])
 
 
 if __name__ == "__main__":
-    main()
+    if not as_child(compare_here):
+        main()

@@ -12,29 +12,28 @@ benchmarks/results/simulator.jsonl, and isn't run again.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import pathlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
-import store
+import tensorflow as tf
+from harness import Bench, Column, Runs, Settings
+from pages import spread
 
-from tfdistill.data import Requests, split_requests
+from tfdistill.data import RequestParts, Requests, split_requests
 from tfdistill.datasets import Simulation, simulate
 from tfdistill.datasets.synthetic_settings import (
     BAD_TEACHER,
     EQUAL_FEATURES_AMPLE_DATA,
     MAIN,
-    SimulatorConfig,
 )
 from tfdistill.metrics import auc
-from tfdistill.study.judge import ListJudge
-from tfdistill.study.recipe import Recipe
-from tfdistill.study.training import train
+from tfdistill.study import Problem, Recipe, train
+from tfdistill.study.evaluators import ListEvaluator
 from tfdistill.trainers import FrozenTeacher
 from tfdistill.zoo import ranking_pair
 
-NAME = "simulator"
 SETTINGS = {
     "main": MAIN,
     "equal features, ample data": EQUAL_FEATURES_AMPLE_DATA,
@@ -43,85 +42,84 @@ SETTINGS = {
 EPOCHS = 5
 
 
-def measure(config: SimulatorConfig, seed: int, work: pathlib.Path) -> dict[str, float]:
-    """Test metrics of the oracle, the teacher and the student with and without it."""
-    simulation = simulate(dataclasses.replace(config, seed=seed))
-    spec = simulation.spec
-    pair = ranking_pair.default_pair(spec)
-    parts = split_requests(simulation.requests, (0.8, 0.1, 0.1))
-    taught = split_requests(simulation.teacher_requests, (0.8, 0.1, 0.1))
-    judge = ListJudge(parts[1])
-    first = train(
-        _short(ranking_pair.teacher(pair)),
-        spec,
-        taught[0],
-        ListJudge(taught[1]),
-        work / "teacher",
-        seed=seed,
-    )["teacher"].models["teacher"]
-    students = {
-        name: train(
-            _short(recipe),
-            spec,
-            parts[0],
-            judge,
-            work / name,
-            teacher=source,
-            seed=seed,
-        )["fine"].models["fine"]
-        for name, recipe, source in (
-            ("alone", ranking_pair.alone(pair), None),
-            (
-                "distilled",
-                ranking_pair.two_stage(pair),
-                FrozenTeacher(first, {"score": "teacher"}),
-            ),
-        )
+class Trained(NamedTuple):
+    """A seed's data, its test part and its models by name."""
+
+    simulation: Simulation
+    test: Requests
+    models: Mapping[str, tf.keras.Model]
+
+
+class Simulated(Bench):
+    """The settings, each with its own data of a seed."""
+
+    name = "simulator"
+    problems = ("simulator",)
+    rows = tuple(SETTINGS)
+    seeds = 3
+    run_id = "{row}"
+    first = "AUC"
+    columns = {
+        name: f"{name}/auc" for name in ("oracle", "teacher", "alone", "distilled")
     }
-    test = ListJudge(parts[2])
-    found = {"oracle/auc": _oracle_auc(simulation, parts[2])}
-    for name, model in {"teacher": first, **students}.items():
-        (logits,) = test.logits(model).values()
-        for metric, value in test.ranking(logits).items():
-            found[f"{name}/{metric}"] = value
-    return {name: round(value, 6) for name, value in found.items()}
 
+    def trained(self, row: str, settings: Settings, seed: int) -> Trained:
+        simulation = simulate(dataclasses.replace(SETTINGS[row], seed=seed))
+        pair = ranking_pair.default_pair(simulation.spec)
+        parts = split_requests(simulation.requests, (0.8, 0.1, 0.1))
+        taught = split_requests(simulation.teacher_requests, (0.8, 0.1, 0.1))
 
-def _short(recipe: Recipe) -> Recipe:
-    return dataclasses.replace(recipe, epochs=EPOCHS)
+        def fitted(
+            name: str, recipe: Recipe, parts: RequestParts, teacher: Any = None
+        ) -> tf.keras.Model:
+            evaluators = ListEvaluator(parts[1]), ListEvaluator(parts[2])
+            (net,) = train(
+                recipe.changed(epochs=EPOCHS),
+                Problem(simulation.spec, parts[0], *evaluators),
+                self.folder(row, settings, seed) / name,
+                teacher=teacher,
+                seed=seed,
+            ).values()
+            return net.model
 
+        first = fitted("teacher", ranking_pair.teacher(pair), taught)
+        source = FrozenTeacher(first, {"score": "teacher"})
+        models = {
+            "teacher": first,
+            "alone": fitted("alone", ranking_pair.alone(pair), parts),
+            "distilled": fitted(
+                "distilled", ranking_pair.two_stage(pair), parts, source
+            ),
+        }
+        return Trained(simulation, parts[2], models)
 
-def _oracle_auc(simulation: Simulation, requests: Requests) -> float:
-    listed = requests.candidates >= 0
-    true = simulation.oracle.click_probability(
-        requests.group[:, np.newaxis], np.maximum(requests.candidates, 0)
-    )
-    return auc(np.nan_to_num(requests.labels), true, mask=listed)
+    def metrics(
+        self, row: str, trained: Trained, part: str, seed: int
+    ) -> dict[str, float]:
+        """Of the oracle and of each model."""
+        simulation, requests, models = trained
+        listed = requests.candidates >= 0
+        true = simulation.oracle.click_probability(
+            requests.group[:, np.newaxis], np.maximum(requests.candidates, 0)
+        )
+        labels = np.nan_to_num(requests.labels)
+        found = {"oracle/auc": auc(labels, true, mask=listed)}
+        evaluator = ListEvaluator(requests)
+        for name, model in models.items():
+            (logits,) = evaluator.logits(model).values()
+            metrics = evaluator.ranking(logits)
+            found.update({f"{name}/{metric}": x for metric, x in metrics.items()})
+        return found
 
+    @classmethod
+    def shown(cls, runs: Runs) -> Mapping[str, Column]:
 
-def main() -> None:
-    """Runs what is not there yet and prints the table of all settings."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--work", type=pathlib.Path, default="runs/simulator")
-    options = parser.parse_args()
-    for seed in range(options.seeds):
-        for name, config in SETTINGS.items():
-            run = f"{name}/seed-{seed}"
-            if run not in store.finished(NAME):
-                folder = options.work / run.replace(" ", "-")
-                store.append(NAME, run, {"test": measure(config, seed, folder)})
-    for name in SETTINGS:
-        done = store.finished(NAME)
-        runs = [done[f"{name}/seed-{seed}"]["test"] for seed in range(options.seeds)]
-        gains = [run["distilled/auc"] - run["alone/auc"] for run in runs]
-        means = [
-            f"{model} {np.mean([run[f'{model}/auc'] for run in runs]):.4f}"
-            for model in ("oracle", "teacher", "alone", "distilled")
-        ]
-        gain = f"distilled - alone {store.spread(gains, '+')}"
-        print(f"{name}: AUC " + ", ".join([*means, gain]))
+        def gain(row: str, runs: Runs) -> str:
+            tests = [run["test"] for run in runs[row]]
+            return spread([x["distilled/auc"] - x["alone/auc"] for x in tests], "+")
+
+        return {**super().shown(runs), "distilled - alone": gain}
 
 
 if __name__ == "__main__":
-    main()
+    Simulated.main()

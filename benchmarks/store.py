@@ -1,17 +1,19 @@
-"""Finished runs, one JSON line each: what is there is not run again; and spreads."""
+"""Finished runs, one JSON line each: what is there is not run again."""
 
 from __future__ import annotations
 
+import datetime
+import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from tfdistill.zoo.machine import hardware, versions
 
 from tfdistill.documents import as_json, read
 from tfdistill.files import written_whole
 from tfdistill.identity import fingerprint
+from tfdistill.jobs.machine import hardware, versions
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 
@@ -30,14 +32,33 @@ def finished(name: str) -> dict[str, dict[str, Any]]:
     return runs
 
 
+def once(
+    name: str,
+    run: str,
+    measure: Callable[[], Mapping[str, Any]],
+    *,
+    rerun: bool = False,
+) -> dict[str, Any]:
+    """Returns a run by its id, after measuring it if it is not there or on `rerun`."""
+    if rerun or run not in finished(name):
+        append(name, run, _dated(measure))
+    return finished(name)[run]
+
+
 def newest(
     name: str, measure: Callable[[], Mapping[str, Any]], *, rerun: bool
 ) -> dict[str, Any]:
     """Returns the last run, after measuring one if there is none or on `rerun`."""
-    runs = finished(name)
-    if rerun or not runs:
-        append(name, f"{name}-{len(runs) + 1}", measure())
+    if rerun or not finished(name):
+        values = _dated(measure)  # another process may add a line meanwhile
+        append(name, f"{name}-{len(finished(name)) + 1}", values)
     return list(finished(name).values())[-1]
+
+
+def _dated(measure: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    """What was measured, with the date and the machine's load at its start."""
+    load = round(os.getloadavg()[0], 1)
+    return {"date": datetime.date.today().isoformat(), "load": load, **measure()}
 
 
 def kept(
@@ -58,25 +79,6 @@ def kept(
             np.savez(file, **made)
     with np.load(path) as arrays:
         return dict(arrays)
-
-
-def percentiles(
-    times: Sequence[float], *which: int, digits: int = 3
-) -> dict[str, float]:
-    """The percentiles of some times, by name: `p50`, `p99`."""
-    found = np.percentile(times, which)
-    return {f"p{q}": round(float(time), digits) for q, time in zip(which, found)}
-
-
-def spread(values: Sequence[float], sign: str = "") -> str:
-    """Mean and standard deviation over seeds; `sign="+"` for differences."""
-    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    return f"{np.mean(values):{sign}.4f} ± {deviation:.4f}"
-
-
-def mean(values: Sequence[float]) -> str:
-    """The spread of several seeds, and of one alone its value."""
-    return spread(values) if len(values) > 1 else f"{values[0]:.4f}"
 
 
 def append(name: str, run: str, values: Mapping[str, Any]) -> None:

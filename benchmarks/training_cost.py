@@ -12,113 +12,105 @@ apart. A run is one line of benchmarks/results/training_cost.jsonl.
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
-import json
+import functools
 import pathlib
 import resource
-import subprocess
-import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from typing import Any
 
-import store
-from ranking import load, narrowed
+from harness import Bench, Column, Runs, Settings
+from pages import mean
+from ranking_data import load, narrowed
 from ranking_rows import WIDE, Features
+from timing import answer, as_child, child, threads
 
-NAME = "training_cost"
+from tfdistill.study import Problem, Recipe, train
+from tfdistill.study.evaluators import ListEvaluator
+from tfdistill.trainers import LoggedTeacher
+from tfdistill.zoo import ranking_pair
+
 EPOCHS = 10
-WAYS = ("joint", "two-stage")
+PARTS = ("teacher and student", "teacher", "scores", "student")
+COSTS = {**{f"{part}, s": part for part in PARTS}, "peak MiB": "peak_mib", "AUC": "auc"}
 
 
-def spent() -> float:
-    """Processor seconds of this process so far."""
-    return time.process_time()
+class TrainingCost(Bench):
+    """The two ways, each in a process of its own."""
+
+    name = "training_cost"
+    problems = ("movielens-1m",)
+    rows = ("joint", "two-stage")
+    run_id = "{row}"
+    seeds = 3
+
+    def trained(self, row: str, settings: Settings, seed: int) -> Mapping[str, Any]:
+        return answer(child(__file__, row, self.data_dir, seed))
+
+    def measured(self, row: str, trained: Any, seed: int) -> Mapping[str, Any]:
+        return trained
+
+    @classmethod
+    def shown(cls, runs: Runs) -> Mapping[str, Column]:
+        def cost(name: str, row: str, runs: Runs) -> str:
+            found = [{**run, **run["seconds"]}.get(name) for run in runs[row]]
+            return "-" if None in found else mean(found)
+
+        return {title: functools.partial(cost, name) for title, name in COSTS.items()}
+
+
+def train_here(way: str, data_dir: str, seed: str) -> dict[str, Any]:
+    """Trains in this process; returns seconds, peak memory and the student's AUC."""
+    threads(1)
+    with tempfile.TemporaryDirectory() as work:
+        return train_one_way(way, pathlib.Path(data_dir), int(seed), pathlib.Path(work))
 
 
 def train_one_way(
     way: str, data_dir: pathlib.Path, seed: int, work: pathlib.Path
 ) -> dict[str, Any]:
-    """Trains in this process; returns seconds, peak memory and the student's AUC."""
-    import tensorflow as tf
-
-    from tfdistill.study.judge import ListJudge
-    from tfdistill.study.recipe import Recipe
-    from tfdistill.study.training import train
-    from tfdistill.trainers import LoggedTeacher
-    from tfdistill.zoo import ranking_pair
-
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    """Seconds of each part, peak memory and the student's AUC."""
     problem = load("movielens-1m", data_dir)
     names = problem.spec.names
     pair, spec = Features(names, names).pair, narrowed(problem.spec, WIDE)
-    judge, test = ListJudge(problem.valid), ListJudge(problem.test)
+    evaluators = ListEvaluator(problem.valid), ListEvaluator(problem.test)
 
     def trained(recipe: Recipe, requests: Any = problem.train, **options: Any) -> Any:
-        recipe = dataclasses.replace(recipe, epochs=EPOCHS, chosen_by="auc")
-        folder = work / "-".join(recipe.nets)
-        return train(recipe, spec, requests, judge, folder, seed=seed, **options)
+        recipe = recipe.changed(epochs=EPOCHS, chosen_by="auc")
+        data, folder = (
+            Problem(spec, requests, *evaluators),
+            work / "-".join(recipe.nets),
+        )
+        return train(recipe, data, folder, seed=seed, **options)
 
-    seconds, start = {}, spent()
+    seconds, start = {}, time.process_time()
     if way == "joint":
         student = trained(ranking_pair.joint(pair))["fine"]
-        seconds["teacher and student"] = spent() - start
+        seconds["teacher and student"] = time.process_time() - start
     else:
-        teacher = trained(ranking_pair.teacher(pair))["teacher"].models["teacher"]
-        seconds["teacher"] = spent() - start
-        start = spent()
-        (logits,) = ListJudge(problem.train).logits(teacher).values()
+        teacher = trained(ranking_pair.teacher(pair))["teacher"].model
+        seconds["teacher"] = time.process_time() - start
+        start = time.process_time()
+        (logits,) = ListEvaluator(problem.train).logits(teacher).values()
         requests = problem.train.with_scores({"taught": logits})
-        seconds["scores"] = spent() - start
-        start = spent()
+        seconds["scores"] = time.process_time() - start
+        start = time.process_time()
         student = trained(
             ranking_pair.two_stage(pair, hard=0.5, weight=0.5),
             requests,
             teacher=LoggedTeacher({"score": "taught"}),
         )["fine"]
-        seconds["student"] = spent() - start
-    (logits,) = test.logits(student.models["fine"]).values()
+        seconds["student"] = time.process_time() - start
+    (logits,) = evaluators[1].logits(student.model).values()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
         "peak_mib": round(peak),
-        "auc": round(test.ranking(logits)["auc"], 6),
+        "auc": round(evaluators[1].ranking(logits)["auc"], 6),
     }
 
 
-def main() -> None:
-    """Runs what is not there yet and prints means."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data-dir", type=pathlib.Path, default="data")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--child", nargs=2, metavar=("WAY", "SEED"))
-    options = parser.parse_args()
-    if options.child:
-        way, seed = options.child
-        with tempfile.TemporaryDirectory() as work:
-            found = train_one_way(way, options.data_dir, int(seed), pathlib.Path(work))
-        print(json.dumps(found))
-        return
-    for seed in range(options.seeds):
-        for way in WAYS:
-            run = f"{way}/seed-{seed}"
-            if run not in store.finished(NAME):
-                command = [sys.executable, __file__, "--child", way, str(seed)]
-                command += ["--data-dir", str(options.data_dir)]
-                child = subprocess.run(
-                    command, check=True, stdout=subprocess.PIPE, text=True
-                )
-                store.append(NAME, run, json.loads(child.stdout.splitlines()[-1]))
-    for way in WAYS:
-        done = store.finished(NAME)
-        runs = [done[f"{way}/seed-{seed}"] for seed in range(options.seeds)]
-        for part in runs[0]["seconds"]:
-            print(way, part, store.spread([run["seconds"][part] for run in runs]), "s")
-        for what in ("peak_mib", "auc"):
-            print(way, what, store.spread([run[what] for run in runs]))
-
-
 if __name__ == "__main__":
-    main()
+    if not as_child(train_here):
+        TrainingCost.main()

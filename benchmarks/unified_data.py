@@ -10,7 +10,6 @@ from typing import Any
 import extracts
 import numpy as np
 import pandas as pd
-from tfdistill.zoo.quickstart import make_problem
 
 from tfdistill.data import Requests, Split, split_requests, windows
 from tfdistill.datasets import SimulatorConfig, simulate
@@ -19,9 +18,8 @@ from tfdistill.metrics import dot_scores, head_items, regret, top_k
 from tfdistill.models import CoarseTwoTower, DeepFm, Net, TwoTower
 from tfdistill.pairs import Pairs
 from tfdistill.spec import Feature, FeatureSpec, Table
-from tfdistill.study.judge import CatalogueJudge
-from tfdistill.study.problem import Problem
-from tfdistill.study.recipe import Recipe
+from tfdistill.study import Problem, Recipe, movielens_problem
+from tfdistill.study.evaluators import CatalogueEvaluator
 from tfdistill.study.rounds import Candidates
 from tfdistill.zoo.unified_cascade import Nets, default_nets, recipe
 
@@ -33,18 +31,21 @@ JUDGED_LARGE = {"test": 1000, "valid": 500}
 EXPLORED = 5000  # items that each user of LARGE's validation is shown at random
 JUDGED_CITEULIKE = {"test": 2500, "valid": 1000}
 RATES = (3e-3, 6e-3)
+IDS, PRODUCT = ("user_id", "item_id"), TwoTower(units=(), dim=None)
+CITEULIKE_NETS = {
+    "teacher": Net(PRODUCT, ("user_wide", "item_wide"), task="recall"),
+    "recall": Net(PRODUCT, IDS, task="recall"),
+    "coarse": Net(CoarseTwoTower((), dim=16, interaction=8), IDS),
+    "fine": Net(DeepFm((32, 16)), IDS),
+}
 DIM, WIDE = 32, 128  # of CiteULike's tables: the students' and the teacher's
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class CascadeProblem:
+class CascadeProblem(Problem):
     """What a cascade learns from and is judged on.
 
     Args:
-        spec: The features.
-        train: The training requests.
-        known: Pairs that are no negatives.
-        judges: The judges of valid and test.
         epochs: Passes over the requests.
         oracle: The true click probabilities, where they are known.
         own_nets: The teacher and the students, where they are not the zoo's.
@@ -53,10 +54,6 @@ class CascadeProblem:
         rates: The learning rates that each mode has as trials.
     """
 
-    spec: FeatureSpec
-    train: Requests
-    known: Pairs
-    judges: Mapping[str, CatalogueJudge]
     epochs: int = 8
     oracle: Oracle | None = None
     own_nets: Nets | None = None
@@ -65,19 +62,9 @@ class CascadeProblem:
     rates: tuple[float, ...] = RATES
 
     def recipe(self, **options: Any) -> Recipe:
-        """The unified cascade's recipe, with further options.
-
-        Args:
-            options: In place of the problem's.
-        """
+        """The unified cascade's recipe, with further options for the problem's."""
         made = recipe(self.nets, **{**self.options, **options})
-        return dataclasses.replace(made, epochs=self.epochs, **self.settings)
-
-    @property
-    def study(self) -> Problem:
-        """The data, as `train` takes them."""
-        valid, test = self.judges["valid"], self.judges["test"]
-        return Problem(self.spec, self.train, valid, test, self.known)
+        return made.changed(epochs=self.epochs, **self.settings)
 
     @property
     def nets(self) -> Nets:
@@ -93,16 +80,13 @@ class CascadeProblem:
         """How each page compares with the truly best items.
 
         Its relative regret, and its NDCG@10 with the true probabilities as gains, which
-        is 1 less the relative regret of the discounted ones.
-
-        Args:
-            part: Whose users are judged.
-            sets: What each stage keeps.
+        is 1 less the relative regret of the discounted ones; `sets` is what each stage
+        keeps for the users of the part.
         """
         if self.oracle is None:
             return {}
-        judge = self.judges[part]
-        users = judge.requests.group[judge.first]
+        evaluator = getattr(self, part)
+        users = evaluator.requests.group[evaluator.first]
         score = dot_scores(self.oracle.user_vectors[users], self.oracle.item_vectors)
         best = top_k(score, len(users), 10)
 
@@ -136,10 +120,8 @@ def movielens_1m(data_dir: pathlib.Path) -> CascadeProblem:
         ratings=data.ratings[kept].reset_index(drop=True),
         test=data.test[kept],
     )
-    problem = make_problem(few)
-    return CascadeProblem(
-        problem.spec, problem.parts.train, problem.parts.known, problem.judges
-    )
+    made = movielens_problem(few)
+    return CascadeProblem(made.spec, made.train, made.valid, made.test, made.known)
 
 
 def citeulike(data_dir: pathlib.Path) -> CascadeProblem:
@@ -159,38 +141,18 @@ def citeulike(data_dir: pathlib.Path) -> CascadeProblem:
     split = Split("leave one out", "The split of DE-RRD.", *frames)
     parts = windows(split, data.users, data.items, negatives=100)
     head = head_items(data.popularity)
-    judges = {
-        part: CatalogueJudge(with_wide(requests), parts.before(part), head)
+    evaluators = {
+        part: CatalogueEvaluator(with_wide(requests), parts.before(part), head)
         for part, requests in some_users(parts.test, parts.valid, JUDGED_CITEULIKE)
     }
-    ids = data.spec(DIM)
-    spec = FeatureSpec(
-        (
-            *ids.features,
-            Feature("user_wide", "categorical", "user", "user_wide", privileged=True),
-            Feature("item_wide", "categorical", "item", "item_wide", privileged=True),
-        ),
-        (
-            *ids.tables,
-            Table("user_wide", WIDE, size=data.num_users),
-            Table("item_wide", WIDE, size=data.num_items),
-        ),
-    )
-    product = TwoTower(units=(), dim=None)
-    nets = {
-        "teacher": Net(product, ("user_wide", "item_wide"), task="recall"),
-        "recall": Net(product, ids.names, task="recall"),
-        "coarse": Net(CoarseTwoTower((), dim=16, interaction=8), ids.names),
-        "fine": Net(DeepFm((32, 16)), ids.names),
-    }
-    train = with_wide(parts.train)
     return CascadeProblem(
-        spec,
-        train,
+        spec_with_wide(data.spec(DIM)),
+        with_wide(parts.train),
+        evaluators["valid"],
+        evaluators["test"],
         parts.known,
-        judges,
         epochs=20,
-        own_nets=nets,
+        own_nets=CITEULIKE_NETS,
         options={
             "every_positive": True,
             "warm_up": 0,
@@ -205,6 +167,18 @@ def citeulike(data_dir: pathlib.Path) -> CascadeProblem:
         },
         rates=(6e-2, 1e-1),
     )
+
+
+def spec_with_wide(ids: FeatureSpec) -> FeatureSpec:
+    """The ids once more, in wide tables that only the teacher reads."""
+    sides = ("user", "item")
+    wide = (
+        Feature(f"{s}_wide", "categorical", s, f"{s}_wide", privileged=True)
+        for s in sides
+    )
+    sizes = {side: ids.table_of(ids[f"{side}_id"]).size for side in sides}
+    tables = (Table(f"{side}_wide", WIDE, size=size) for side, size in sizes.items())
+    return FeatureSpec((*ids.features, *wide), (*ids.tables, *tables))
 
 
 def with_wide(requests: Requests) -> Requests:
@@ -246,15 +220,12 @@ def simulated(
     nothing = Pairs([], [], size)
     parts = dict(some_users(test, valid, judged))
     random = clicked(simulation.oracle, parts["valid"], explored) if explored else None
-    judges = {
-        "test": CatalogueJudge(parts["test"], nothing, head),
-        "valid": CatalogueJudge(parts["valid"], nothing, head, relevant=random),
-    }
     return CascadeProblem(
         simulation.spec,
         train,
+        CatalogueEvaluator(parts["valid"], nothing, head, relevant=random),
+        CatalogueEvaluator(parts["test"], nothing, head),
         train.positives(),
-        judges,
         epochs=epochs,
         oracle=simulation.oracle,
     )

@@ -14,21 +14,20 @@ benchmarks/results/unified_speed.jsonl; --rerun measures another.
 from __future__ import annotations
 
 import argparse
-import pathlib
 import tempfile
 import time
+from collections.abc import Mapping
 from typing import Any
 
-import store
-import tensorflow as tf
-from ranking_speed import feature_spec, in_turns, make_pair, training_step
+import timing
+from ranking_speed import feature_spec, make_pair, step_times, training_step
+from timing import show_ratios, threads
 from unified import VARIANTS
 from unified_data import PROBLEMS
 
-from tfdistill.study.training import train
+from tfdistill.study import train
 from tfdistill.zoo.unified_cascade import default_nets, recipe
 
-NAME = "unified_speed"
 TRAINED = "simulator-4k"
 
 
@@ -42,7 +41,7 @@ def steps() -> dict[str, dict[str, float]]:
     found = {}
     for name, teacher in teachers.items():
         unified = recipe({**default_nets(spec), "teacher": teacher})
-        found[name] = in_turns(
+        found[name] = step_times(
             {
                 "teacher alone": training_step(unified.only("teacher"), spec),
                 "with students": training_step(unified, spec),
@@ -65,34 +64,22 @@ def trainings() -> dict[str, float]:
     }.items():
         with tempfile.TemporaryDirectory() as folder:
             start = time.process_time()
-            train(
-                made,
-                problem.spec,
-                problem.train,
-                problem.judges["valid"],
-                pathlib.Path(folder),
-                known=problem.known,
-            )
+            train(made, problem, folder)
             found[name] = round(time.process_time() - start, 1)
     return found
 
 
-def measure() -> dict[str, Any]:
+def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Steps and trainings, with one thread."""
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    threads(1)
     return {"steps": steps(), "trainings": trainings()}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rerun", action="store_true", help="measure once more")
-    run = store.newest(NAME, measure, rerun=parser.parse_args().rerun)
+def show(run: Mapping[str, Any]) -> None:
     costs = {f"a step, teacher {name}": s for name, s in run["steps"].items()}
     for what, spent in {**costs, "trainings": run["trainings"]}.items():
-        for name, value in spent.items():
-            print(f"{what}: {name} {value} {value / spent['teacher alone']:.2f}x")
+        show_ratios(what, spent)
 
 
 if __name__ == "__main__":
-    main()
+    timing.main("unified_speed", measure, shown=show)

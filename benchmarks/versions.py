@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import functools
 import itertools
 import json
 import os
@@ -35,10 +36,11 @@ import _environment  # noqa: E402
 import check  # noqa: E402
 
 NAME = "versions"
-PAGE = ROOT / "docs" / "installation.md"
+PAGE = "installation.md"
 PYTHONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
 TENSORFLOWS = ("2.15", "2.16", "2.19", "newest")
 KERAS = ("2", "3")
+TITLES = ("TensorFlow", "Keras", "installs", "imports", "tests", "quickstart")
 INSIDE = """
 import importlib, importlib.metadata, json, pkgutil, platform, tfdistill
 names = [m.name for m in pkgutil.walk_packages(tfdistill.__path__, "tfdistill.")]
@@ -123,16 +125,12 @@ def table(python: str) -> str:
         (run["python"], run["tensorflow"], run["keras"]): run
         for run in store.finished(NAME).values()
     }
-    lines = [
-        "| TensorFlow | Keras | installs | imports | tests | quickstart |",
-        "|---" * 6 + "|",
-    ]
-    runs = []
+    rows, runs = [], []
     for tensorflow, keras in itertools.product(TENSORFLOWS, KERAS):
         run = last.get((python, tensorflow, keras))
         runs.append(run or {})
-        lines.append("| " + " | ".join(_cells(tensorflow, keras, run)) + " |")
-    return "\n".join([*lines, *_notes(runs)])
+        rows.append(_cells(tensorflow, keras, run))
+    return "\n".join([pages.markdown(TITLES, rows), *_notes(runs)])
 
 
 def _cells(tensorflow: str, keras: str, run: Mapping[str, Any] | None) -> list[str]:
@@ -192,11 +190,11 @@ def main() -> None:
             for run in runs.values()
             if run.get("tests", chosen.tests) == chosen.tests
         }
-        if (python, tensorflow, keras) not in done or chosen.rerun:
-            run = measured(python, tensorflow, keras, chosen.tests)
-            number = len(store.finished(NAME)) + 1  # another process may have added
-            store.append(NAME, f"{NAME}-{number}", run)
-    pages.renew(PAGE, NAME, table)
+        setting = (python, tensorflow, keras)
+        if setting not in done or chosen.rerun:
+            run = functools.partial(measured, *setting, chosen.tests)
+            store.newest(NAME, run, rerun=True)
+    pages.renew(PAGE, {NAME: table})
 
 
 if __name__ == "__main__":

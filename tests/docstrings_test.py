@@ -32,7 +32,8 @@ NO_EXAMPLE = {
     "the command line": {"main"},
     "a training; tests/docs/programs_test.py runs the page of programs": {
         *("Catalogue", "Nets", "Problem", "Recipe", "TrainedNet", "cascade"),
-        *("evaluate", "publish", "train", "Baseline", "CandidateTeacher"),
+        *("evaluate", "publish", "train", "Baseline", "CandidateTeacher", "run"),
+        *("movielens_problem",),
     },
     "a contract; each of its members has one": {
         "Architecture",

@@ -44,7 +44,7 @@ _ROOMS = ("datasets", "losses", "models", "scorers", "teachers", "zoo")
 
 
 def __getattr__(name: str) -> Any:
-    """Imports what is asked for: a loss needs no zoo."""
+    """Imports a name when it is first read: a loss needs no zoo."""
     if name in _LATER:
         return getattr(importlib.import_module(_LATER[name]), name)
     if name in _ROOMS:

@@ -64,7 +64,7 @@ class BuiltModel:
 
 
 class _Position:
-    """What Keras 2 asks for the epoch and step at which `fit` begins."""
+    """Where Keras 2 looks up the epoch and step at which `fit` begins."""
 
     def __init__(self, epoch: int, step: int) -> None:
         self._at = epoch, step
@@ -112,13 +112,13 @@ def check_fit(model: tf.keras.Model, steps_per_epoch: int | None) -> None:
     if (steps_per_epoch or 0) % together:
         raise ValueError(
             f"With Keras 3, `steps_per_epoch` must be a multiple of the "
-            f"`steps_per_execution` of `compile`, received {steps_per_epoch} and "
+            f"`steps_per_execution` of `compile`, got {steps_per_epoch} and "
             f"{together}. Choose another, or Keras 2 with TF_USE_LEGACY_KERAS=1."
         )
     if together > 1 and strategy.num_replicas_in_sync > 1:
         raise ValueError(
             "Keras 3 can't run several steps per execution on several replicas, "
-            f"received steps_per_execution={together}. Leave it at 1, or use Keras 2 "
+            f"got steps_per_execution={together}. Leave it at 1, or use Keras 2 "
             "with TF_USE_LEGACY_KERAS=1."
         )
 

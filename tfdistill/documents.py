@@ -1,4 +1,4 @@
-"""JSON: read and checked once, at the door, and written in one way."""
+"""JSON: read and checked in one place, and written in one way."""
 
 # ruff: noqa: UP007, UP045 - pydantic reads annotations when it runs, on Python 3.9 too
 

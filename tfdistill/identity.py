@@ -29,9 +29,9 @@ def described(value: Any) -> Any:
 
     Args:
         value: Plain values, arrays, mappings, lists, dataclasses, whatever has a
-            `get_config` as in Keras, or an `identity`, and functions, which are told
-            apart by their code, what they have enclosed, and the global numbers, texts
-            and functions of their module that they use. Of anything else, and of a path
+            `get_config` as in Keras, or an `identity`, and functions: by their code,
+            what they have enclosed, and the global numbers, texts and functions of
+            their module that they use. Of anything else, and of a path
             and a variable, only the kind counts.
 
     Returns:

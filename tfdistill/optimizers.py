@@ -91,7 +91,7 @@ class LazyAdam(tf.keras.optimizers.Adam):
         _refuse("jit_compile", jit_compile, "has XLA rewrite the whole table")
         if rows_l2 < 0:
             raise ValueError(
-                f"`rows_l2` must be >= 0. Received: rows_l2={rows_l2}. Use 0 for none."
+                f"`rows_l2` must be >= 0, got rows_l2={rows_l2}. Use 0 for none."
             )
         super().__init__(
             learning_rate=learning_rate,
@@ -127,6 +127,7 @@ class LazyAdam(tf.keras.optimizers.Adam):
         v = tf.gather(velocity, rows)
         v += (tf.square(values) - v) * (1 - self.beta_2)
         step = tf.cast(self.iterations + 1, variable.dtype)
+        # Both corrections of Adam's bias in one factor, as in Keras.
         alpha = (
             tf.cast(self.learning_rate, variable.dtype)
             * tf.sqrt(1 - tf.pow(tf.cast(self.beta_2, variable.dtype), step))
@@ -158,6 +159,6 @@ def _refuse(name: str, value: Any, reason: str) -> None:
     if value:
         raise ValueError(
             f"LazyAdam has no `{name}`: it {reason}, a step's cost would grow with the "
-            f"table. Received: {name}={value}. Leave it out, or use "
+            f"table, got {name}={value}. Leave it out, or use "
             "tf.keras.optimizers.Adam."
         )

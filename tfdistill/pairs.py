@@ -1,4 +1,4 @@
-"""Pairs of a user and an item, as a set that arrays and graphs can ask."""
+"""Sets of (user, item) pairs, looked up by arrays of them, in graphs too."""
 
 from __future__ import annotations
 

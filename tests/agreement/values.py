@@ -23,6 +23,7 @@ import loss_cases  # noqa: E402
 import rankers_test as rankers  # noqa: E402
 
 from tfdistill import _keras, metrics, models  # noqa: E402
+from tfdistill.pairs import Pairs  # noqa: E402
 
 EXPECTED = HERE / "expected.npz"
 LIST = 4
@@ -105,7 +106,7 @@ def of_metrics() -> Values:
     mask = rng.random((30, 20)) < 0.9
     users, items = np.nonzero(labels & mask)
     top = np.argsort(-student, axis=1, kind="stable")
-    relevant = metrics.Pairs(users, items)
+    relevant = Pairs(users, items)
     kinds = {
         "ranking": metrics.ranking_summary(
             labels * 1, student, np.arange(30) // 2, mask=mask, head=head

@@ -84,7 +84,6 @@ def test_every_pair_is_in_one_part_with_its_label(ranking_data, name):
     assert sum(sizes) == len(frame)
     assert np.allclose(np.divide(sizes, len(frame)), (0.8, 0.1, 0.1), atol=0.01)
     assert problem.train.list_size <= 20
-    assert problem.calibrated
     assert len(problem.known) == sizes[0]
 
 
@@ -151,6 +150,5 @@ def test_a_log_of_frappe_has_two_apps_that_were_not_used(ranking_data):
             items = part.items["item_id"][candidates]
             assert [(*moment, i) in used for i in items] == [True, False, False]
     assert total == len(logs)
-    assert not problem.calibrated
     assert problem.spec["daytime"].dtype == "string"
     assert problem.student_features == problem.spec.names

@@ -30,10 +30,10 @@ def unified_data(monkeypatch):
 
 def test_the_oracles_own_page_has_no_regret_and_a_random_one_has(unified_data):
     problem = unified_data.simulator(None)
-    judge = problem.judges["test"]
-    users = judge.requests.group[judge.first]
+    evaluator = problem.test
+    users = evaluator.requests.group[evaluator.first]
     assert len(users) <= 25 and problem.train.num_items == 80
-    others = problem.judges["valid"].requests.group
+    others = problem.valid.requests.group
     assert len(np.unique(others)) == 4 and not np.isin(others, users).any()
     vectors = problem.oracle.user_vectors[users], problem.oracle.item_vectors
     best = top_k(dot_scores(*vectors), len(users), 10)
@@ -54,7 +54,7 @@ def test_the_oracles_own_page_has_no_regret_and_a_random_one_has(unified_data):
 
 def test_random_traffic_is_clicked_as_the_oracle_says(unified_data):
     problem = unified_data.simulator(None)
-    requests, oracle = problem.judges["test"].requests, problem.oracle
+    requests, oracle = problem.test.requests, problem.oracle
     clicks = unified_data.clicked(oracle, requests, 2000)  # every item, often
     users = np.unique(requests.group)
     assert set(clicks.user) <= set(users)
@@ -81,11 +81,11 @@ def test_citeulike_becomes_lists_of_positives(unified_data, monkeypatch):
     assert [problem.spec.table_of(f).dim for f in problem.spec.features] == [
         *(32, 32, 128, 128)
     ]
-    for requests in (problem.train, problem.judges["test"].requests):
+    for requests in (problem.train, problem.test.requests):
         ids, wide = requests.users["user_id"], requests.users["user_wide"]
         np.testing.assert_array_equal(ids, wide)
     assert problem.train.num_requests == 60 and problem.train.list_size <= 20
     listed = problem.train.candidates >= 0
     assert listed.sum() == 750 and (problem.train.labels[listed] == 1).all()
-    assert problem.judges["test"].relevant.user.size == 25
+    assert problem.test.relevant.user.size == 25
     assert problem.truths("test", {}) == {}

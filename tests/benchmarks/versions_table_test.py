@@ -32,10 +32,10 @@ DONE = {
 
 
 def test_the_page_shows_what_was_measured():
-    page = versions.PAGE.read_text(encoding="utf-8")
+    page = (pages.DOCS / versions.PAGE).read_text(encoding="utf-8")
     for python in versions.PYTHONS:
         assert f"<!-- versions: {python} -->" in page
-    assert pages.renewed(page, versions.NAME, versions.table) == page
+    assert pages.renewed(page, {versions.NAME: versions.table}) == page
 
 
 @pytest.fixture

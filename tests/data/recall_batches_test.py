@@ -113,10 +113,41 @@ def test_numbers_out_of_range(settings, text):
 
 
 def test_a_user_without_pairs_is_refused():
-    with pytest.raises(ValueError, match="users 0 .. 2 must all have a pair, got 2"):
+    with pytest.raises(ValueError, match="all have a pair or a list, got 2"):
         RecallBatches(
             {"user_id": np.arange(3)},
             {"item_id": np.arange(9)},
             Pairs([0, 2], [1, 1], 9),
             batch_size=1,
         )
+
+
+def test_a_user_without_pairs_is_taught_by_its_list_alone():
+    """User 1 likes nothing, user 2 has no list, and user 0 has had some items."""
+    pairs, had = Pairs([0, 2], [1, 4], 9), Pairs([0, 0], [5, 6], 9)
+    lists = TeacherLists([[2, 3], [7, 8], [-1, -1]], 9)
+    made = RecallBatches(
+        {"user_id": np.arange(3)},
+        {"item_id": np.arange(9)},
+        pairs,
+        batch_size=3,
+        positives=2,
+        shared=3,
+        lists=lists,
+        had=had,
+    )
+    barred = ({1, 2, 3, 5, 6}, {7, 8}, {4})
+    for x in take(made(), 3):
+        drawn = x["item_id"][:, 4:].reshape(-1)
+        for place, user in enumerate(x["user_id"]):
+            w, scores = x["w"][place], x["list_score"][place]
+            free = np.array([item not in barred[user] for item in drawn])
+            labelled = np.concatenate([[1, 1, 0, 0], free]) * (user != 1)
+            assert w.tolist() == labelled.tolist()
+            if user == 2:
+                assert np.isnan(scores).all()
+            else:
+                assert scores[2:4].tolist() == [2, 1]
+                assert (scores[4:][free] == 0).all() and np.isnan(
+                    scores[4:][~free]
+                ).all()

@@ -71,8 +71,8 @@ def test_popularity_groups_are_ordered_and_balanced():
     ("call", "message"),
     [
         (lambda: samplers.teacher_head([[1.0]], 2), "must lie in 1 .. 1"),
-        (lambda: samplers.draw_positions([1.0], 2, seed=[0, 0]), "received 2"),
-        (lambda: samplers.rank_weights(3, decay=0.0), "received 0.0"),
+        (lambda: samplers.draw_positions([1.0], 2, seed=[0, 0]), "got 2"),
+        (lambda: samplers.rank_weights(3, decay=0.0), "got 0.0"),
         (lambda: samplers.popularity_groups([0, 0], 2), "at least one"),
         (lambda: TeacherLists([[9]], 5), "largest row of 9"),
         (lambda: TeacherLists([[1]], 5, interesting=2), "1 .. 1 interesting"),
@@ -159,5 +159,5 @@ def test_a_perplexity_out_of_reach_gives_the_nearest():
     z = samplers.with_perplexity([[1.0, 0.0], [3.0, 3.0]], 30.0)
     np.testing.assert_allclose(z, 0.0, atol=1e-3)
     assert np.isfinite(samplers.with_perplexity([[5.0, 5.0, 1.0]], 1.5)).all()
-    with pytest.raises(ValueError, match="`perplexity` must be above 1, received 1"):
+    with pytest.raises(ValueError, match="`perplexity` must be above 1, got 1"):
         samplers.with_perplexity([[1.0]], 1.0)

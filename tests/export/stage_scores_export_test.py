@@ -18,7 +18,7 @@ from tfdistill.export import (
 from tfdistill.models import CoarseTwoTower, Dnn, Net, TwoTower, joint_network
 from tfdistill.pairs import Pairs
 from tfdistill.spec import Feature, FeatureSpec, Table
-from tfdistill.study.judge import CatalogueJudge
+from tfdistill.study.evaluators import CatalogueEvaluator
 from tfdistill.study.nets import Cascade, Nets
 from tfdistill.study.trained import Catalogue, taken_out
 
@@ -88,17 +88,17 @@ def called(loaded, signature, **inputs):
 
 
 def test_the_page_is_that_of_the_study(loaded, nets, requests):
-    judge = CatalogueJudge(requests, Pairs([], [], ITEMS), np.arange(ITEMS) < 5)
-    kept = Cascade(dict(nets), SIZES).kept(judge)
+    evaluator = CatalogueEvaluator(requests, Pairs([], [], ITEMS), np.arange(ITEMS) < 5)
+    kept = Cascade(dict(nets), SIZES).kept(evaluator)
     found = called(loaded, "serving_default", user=tf.range(USERS, dtype=tf.int64))
     assert found["ids"].astype(str).tolist() == IDS[kept["fine"]].tolist()
 
 
 def test_exclusions_are_no_candidates_to_stand_among(loaded, nets, requests):
     seen = Pairs(np.repeat(np.arange(USERS), 2), np.arange(2 * USERS), ITEMS)
-    judge = CatalogueJudge(requests, seen, np.arange(ITEMS) < 5)
+    evaluator = CatalogueEvaluator(requests, seen, np.arange(ITEMS) < 5)
     sizes = (17, 8, 4)
-    kept = Cascade(dict(nets), sizes).kept(judge)
+    kept = Cascade(dict(nets), sizes).kept(evaluator)
     keep = dict(zip(("keep_recall", "keep_coarse", "keep_fine"), sizes))
     found = called(
         loaded,

@@ -29,7 +29,7 @@ from tfdistill.models import (
     joint_network,
 )
 from tfdistill.spec import Feature, FeatureSpec, Table
-from tfdistill.study.judge import ListJudge
+from tfdistill.study.evaluators import ListEvaluator
 from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe, Schedule, Terms
 from tfdistill.study.ways import train
@@ -137,7 +137,7 @@ def test_a_student_is_distilled_and_every_signature_served(tmp_path):
     )
     nets = train(
         recipe,
-        Problem(SPEC, requests, ListJudge(requests), ListJudge(requests)),
+        Problem(SPEC, requests, ListEvaluator(requests), ListEvaluator(requests)),
         tmp_path / "run",
     )
     model = nets["fine"].models["fine"]

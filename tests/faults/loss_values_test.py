@@ -261,5 +261,5 @@ LISTS = {
 def test_a_list_that_repeats_an_item_is_refused(metric):
     for top in (ONCE, np.array([[5, -1, -1]])):  # padding repeats
         LISTS[metric](top)
-    with pytest.raises(ValueError, match="received item 3 more than once for user 0"):
+    with pytest.raises(ValueError, match="got item 3 more than once for user 0"):
         LISTS[metric](TWICE)

@@ -11,7 +11,7 @@ from tfdistill.data import Requests
 from tfdistill.models import Dnn, Net, TwoTower
 from tfdistill.pairs import Pairs
 from tfdistill.spec import Feature, FeatureSpec, Table
-from tfdistill.study.judge import CatalogueJudge, ListJudge
+from tfdistill.study.evaluators import CatalogueEvaluator, ListEvaluator
 from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe, Schedule
 from tfdistill.study.validation import measurable
@@ -73,70 +73,72 @@ BY_ROW = np.broadcast_to(PART.group[:, np.newaxis] % 2, PART.labels.shape)
     ],
 )
 def test_the_metric_is_one_that_the_lists_define(part, chosen):
-    judge = ListJudge(part)
-    recipe = measurable(ONE, judge)
+    evaluator = ListEvaluator(part)
+    recipe = measurable(ONE, evaluator)
     assert recipe.schedule.chosen_by == chosen
-    assert recipe == measurable(recipe, judge)
+    assert recipe == measurable(recipe, evaluator)
     scores = np.random.default_rng(0).normal(size=part.labels.shape)
-    assert not np.isnan(judge.ranking(scores)[chosen])
+    assert not np.isnan(evaluator.ranking(scores)[chosen])
 
 
 def test_a_metric_that_was_asked_for_stays_where_it_is_defined():
     recipe = ONE.changed(chosen_by="ndcg@10")
-    assert measurable(recipe, ListJudge(PART)).schedule.chosen_by == "ndcg@10"
+    assert measurable(recipe, ListEvaluator(PART)).schedule.chosen_by == "ndcg@10"
     everything = labelled(PART, np.zeros_like(PART.labels))
-    assert measurable(recipe, ListJudge(everything)).schedule.chosen_by == "log_loss"
+    assert (
+        measurable(recipe, ListEvaluator(everything)).schedule.chosen_by == "log_loss"
+    )
 
 
 def test_the_best_epoch_has_the_lowest_log_loss(tmp_path):
-    judge = ListJudge(labelled(PART, np.zeros_like(PART.labels)))
+    evaluator = ListEvaluator(labelled(PART, np.zeros_like(PART.labels)))
     net = train(
         ONE.changed(learning_rate=0.3),
-        Problem(SPEC, PART, judge, judge),
+        Problem(SPEC, PART, evaluator, evaluator),
         tmp_path,
     )["fine"]
-    logits = judge.logits(net.models["fine"])["fine"]
+    logits = evaluator.logits(net.models["fine"])["fine"]
     history = net.history["val_fine_log_loss"]
     assert max(history) - min(history) > 0.01
     np.testing.assert_allclose(
-        judge.ranking(logits)["log_loss"], min(history), rtol=1e-5
+        evaluator.ranking(logits)["log_loss"], min(history), rtol=1e-5
     )
 
 
 def test_the_best_epoch_has_the_highest_auc(tmp_path):
-    judge = ListJudge(alone(PART))
+    evaluator = ListEvaluator(alone(PART))
     net = train(
         ONE.changed(learning_rate=0.1),
-        Problem(SPEC, PART, judge, judge),
+        Problem(SPEC, PART, evaluator, evaluator),
         tmp_path,
     )["fine"]
-    logits = judge.logits(net.models["fine"])["fine"]
+    logits = evaluator.logits(net.models["fine"])["fine"]
     np.testing.assert_allclose(
-        judge.ranking(logits)["auc"], max(net.history["val_fine_auc"])
+        evaluator.ranking(logits)["auc"], max(net.history["val_fine_auc"])
     )
 
 
-def refused(recipe, judge, message, folder):
+def refused(recipe, evaluator, message, folder):
     with pytest.raises(ValueError, match=message):
-        train(recipe, Problem(SPEC, PART, judge, judge), folder)
+        train(recipe, Problem(SPEC, PART, evaluator, evaluator), folder)
     assert not folder.exists()
 
 
 def test_validation_without_a_label_is_refused_before_training(tmp_path):
     nothing = labelled(PART, np.full_like(PART.labels, np.nan))
-    refused(ONE, ListJudge(nothing), "have no label", tmp_path / "run")
+    refused(ONE, ListEvaluator(nothing), "have no label", tmp_path / "run")
 
 
 def test_grades_choose_the_epoch_by_their_gain():
     """Where a loss of lists is learned: log loss takes none."""
-    judge = ListJudge(labelled(PART, PART.labels * 2))
+    evaluator = ListEvaluator(labelled(PART, PART.labels * 2))
     recipe = dataclasses.replace(ONE, loss_weights={"fine": 0.0})
-    assert measurable(recipe, judge).chosen_by == "ndcg@10"
+    assert measurable(recipe, evaluator).chosen_by == "ndcg@10"
 
 
 def test_labels_that_no_metric_takes_are_refused_before_training(tmp_path):
     strange = labelled(PART, PART.labels * 3)
-    refused(ONE, ListJudge(strange), "must be 0 or 1", tmp_path / "run")
+    refused(ONE, ListEvaluator(strange), "must be 0 or 1", tmp_path / "run")
 
 
 def test_recall_without_a_relevant_item_is_refused_before_training(tmp_path):
@@ -145,5 +147,5 @@ def test_recall_without_a_relevant_item_is_refused_before_training(tmp_path):
         schedule=Schedule(negatives=0, epochs=1),
     )
     nothing = labelled(PART, np.zeros_like(PART.labels))
-    judge = CatalogueJudge(nothing, Pairs([0], [0], 30), np.zeros(30, bool))
-    refused(recipe, judge, "no user of the validation part", tmp_path / "run")
+    evaluator = CatalogueEvaluator(nothing, Pairs([0], [0], 30), np.zeros(30, bool))
+    refused(recipe, evaluator, "no user of the validation part", tmp_path / "run")

@@ -19,8 +19,8 @@ from tfdistill.data import (
 from tfdistill.pairs import Pairs
 from tfdistill.scores import join_requests, score_batches
 from tfdistill.spec import Feature, FeatureSpec, Table
+from tfdistill.study.evaluators import CatalogueEvaluator
 from tfdistill.study.impressions import Impressions
-from tfdistill.study.judge import CatalogueJudge
 
 PRICE = FeatureSpec((Feature("price", "numeric", "item"),))
 ITEMS = FeatureSpec(
@@ -344,8 +344,8 @@ def test_lists_are_no_longer_than_the_longest_request():
             r, batch_size=1, pool=np.zeros([2, 3], np.int32), from_pool=1
         ),
         lambda r, known: r.positives(),
-        lambda r, known: CatalogueJudge(r, known, np.zeros(3, bool)),
-        lambda r, known: CatalogueJudge(r.select([0]), known, np.zeros(3, bool)),
+        lambda r, known: CatalogueEvaluator(r, known, np.zeros(3, bool)),
+        lambda r, known: CatalogueEvaluator(r.select([0]), known, np.zeros(3, bool)),
     ],
 )
 def test_what_needs_a_catalogue_refuses_impressions_as_items(needs):

@@ -1,4 +1,4 @@
-"""A recipe's folder gives out the nets of its spec, judge and start, or none."""
+"""A recipe's folder gives out the nets of its spec, evaluator and start, or none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from runs_fixture import DATA, REFUSED, requests
 
 from tfdistill.models import Dnn, Net
 from tfdistill.spec import Feature, FeatureSpec, Table
-from tfdistill.study.judge import ListJudge
+from tfdistill.study.evaluators import ListEvaluator
 from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe, Schedule
 from tfdistill.study.ways import train, trained_teacher
@@ -43,9 +43,9 @@ SPEC = spec()
 
 
 def trained(directory, *, recipe=RECIPE, spec=SPEC, valid=None, **options):
-    judge = ListJudge(cities(requests(seed=1) if valid is None else valid))
+    evaluator = ListEvaluator(cities(requests(seed=1) if valid is None else valid))
     return train(
-        recipe, Problem(spec, cities(DATA), judge, judge), directory, **options
+        recipe, Problem(spec, cities(DATA), evaluator, evaluator), directory, **options
     )
 
 
@@ -84,7 +84,7 @@ def test_a_trained_teacher_is_that_of_its_spec_and_recipe(published):
 
 def test_what_chooses_the_epoch_and_what_a_run_starts_with_count(published, tmp_path):
     directory, nets = published
-    with pytest.raises(ValueError, match="callbacks.*judge.requests.labels was"):
+    with pytest.raises(ValueError, match="callbacks.*evaluator.requests.labels was"):
         trained(directory, valid=requests(seed=2))
     with pytest.raises(ValueError, match="config.start.teacher was not there"):
         trained(directory, start=nets)

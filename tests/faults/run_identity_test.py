@@ -186,7 +186,7 @@ def test_weights_of_more_epochs_are_not_given_out_as_those_of_fewer(
     """A whole run, and one that stopped early: it gave no weights of epoch 1 either."""
     run(tmp_path, epochs=2, callbacks=callbacks)
     before = {path: path.read_bytes() for path in tmp_path.glob("step*")}
-    with pytest.raises(ValueError, match=r"for 2 epochs.*Received: epochs=1\..*2 or"):
+    with pytest.raises(ValueError, match=r"for 2 epochs.*got epochs=1\..*2 or"):
         run(tmp_path, epochs=1, callbacks=callbacks)
     assert {path: path.read_bytes() for path in tmp_path.glob("step*")} == before
     assert run(tmp_path, epochs=2, callbacks=callbacks).epoch == [0, 1]

@@ -66,13 +66,13 @@ def test_exported_recall_returns_the_films_that_the_judge_ranks_first(run):
     out, problem, _, _ = run
     loaded = tf.saved_model.load(str(out / "serving" / "recall" / "1"))
     top = loaded.signatures["serving_default"]
-    judge, users = problem.test, problem.test.requests.users
+    evaluator, users = problem.test, problem.test.requests.users
     names = top.structured_input_signature[1]
-    request = {n: tf.constant(users[n][judge.first]) for n in names}
+    request = {n: tf.constant(users[n][evaluator.first]) for n in names}
     ids = top(**request)["ids"].numpy()
     items = problem.test.requests.items["item_id"]
-    for user in range(len(judge.first)):
-        seen = set(items[judge.seen.item[judge.seen.user == user]].tolist())
+    for user in range(len(evaluator.first)):
+        seen = set(items[evaluator.seen.item[evaluator.seen.user == user]].tolist())
         unseen = [i for i in ids[user] if i not in seen][:3]
         assert len(unseen) == 3
 

@@ -125,7 +125,7 @@ def test_trees_are_a_teacher_too(data, tmp_path):
 
 
 def test_what_can_not_be_judged_is_refused(data, tmp_path, monkeypatch):
-    with pytest.raises(ValueError, match="nothing to judge: give SavedModels"):
+    with pytest.raises(ValueError, match="nothing to evaluate: give SavedModels"):
         steps.evaluate(data, [], console=QUIET)
 
     def teacher(x):

@@ -148,5 +148,5 @@ def test_serialises_inside_a_model(tmp_path):
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0, 1.5])
 def test_refuses_a_rate_outside_the_interval(rate):
-    with pytest.raises(ValueError, match=f"Received: rate={rate}"):
+    with pytest.raises(ValueError, match=f"got rate={rate}"):
         SteppedDropout(rate, seed=1)

@@ -79,7 +79,7 @@ def test_config_round_trip():
 
 
 def test_wrong_number_is_named():
-    with pytest.raises(ValueError, match="`experts` must be above 0, received 0"):
+    with pytest.raises(ValueError, match="`experts` must be above 0, got 0"):
         experts.DistillationExperts(4, experts=0)
 
 

@@ -290,12 +290,12 @@ def test_item_weights_keep_the_minimum_of_the_kl():
     [
         (
             lambda: losses.SigmoidSoftLabel(0.0),
-            "`temperature` must be above 0, received",
+            "`temperature` must be above 0, got",
         ),
         (lambda: losses.PlackettLuce(0), "`topk` must be a whole number of at least 1"),
         (
             lambda: losses.ListSoftmaxKL(divergence="kl"),
-            "must be one of .*received 'kl'",
+            "must be one of .*got 'kl'",
         ),
         (
             lambda: losses.RankingDistillation(9, discrepancy=2.0),
@@ -357,7 +357,7 @@ def test_item_weights_keep_the_minimum_of_the_kl():
                 log_q=[[0.0]],
                 item_row=[[0]],
             ),
-            "needs `labels`, received None.*take every=False",
+            "needs `labels`, got None.*take every=False",
         ),
     ],
 )

@@ -68,7 +68,7 @@ def test_extreme_logits_are_exact():
 def test_wrong_inputs_are_named():
     with pytest.raises(ValueError, match="NaN"):
         calibration_ratio(np.ones(1), np.array([np.nan]))
-    with pytest.raises(ValueError, match="0 or 1; received 0.5"):
+    with pytest.raises(ValueError, match="0 or 1, got 0.5"):
         reliability(np.array([0.5]), np.zeros(1))
-    with pytest.raises(ValueError, match="`bins` must be at least 1; received 0"):
+    with pytest.raises(ValueError, match="`bins` must be at least 1, got 0"):
         reliability(np.ones(1), np.zeros(1), bins=0)

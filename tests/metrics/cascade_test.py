@@ -88,5 +88,5 @@ def test_wrong_inputs_are_named():
         run_cascade(items, [Reranker("fine", lambda rows, items: items, 4)])
     with pytest.raises(ValueError, match="'recall' twice"):
         run_cascade(items, [Reranker("recall", lambda rows, items: items, 2)])
-    with pytest.raises(ValueError, match="received 1 and 2 rows"):
+    with pytest.raises(ValueError, match="got 1 and 2 rows"):
         set_overlap(items, np.zeros((2, 3), int))

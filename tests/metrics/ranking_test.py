@@ -212,7 +212,7 @@ class TestEveryListMetric:
             judge(good, bad)
         with pytest.raises(ValueError, match="`labels` must not be NaN"):
             judge(bad, good)
-        with pytest.raises(ValueError, match="received -1"):
+        with pytest.raises(ValueError, match="got -1"):
             judge(np.array([[-1.0, 1.0]]), good)
         with pytest.raises(ValueError, match=r"lists \[R, L\]"):
             judge(good[0], good[0])
@@ -221,13 +221,13 @@ class TestEveryListMetric:
 @pytest.mark.parametrize("metric", [auc, log_loss])
 def test_wrong_inputs_are_named(metric):
     labels, scores = np.array([1.0, 0.0]), np.array([0.5, 0.1])
-    with pytest.raises(ValueError, match="must not be NaN where it counts; received 1"):
+    with pytest.raises(ValueError, match="must not be NaN where it counts, got 1"):
         metric(labels, np.array([np.nan, 0.1]))
-    with pytest.raises(ValueError, match="0 or 1; received 4"):
+    with pytest.raises(ValueError, match="0 or 1, got 4"):
         metric(np.array([4.0, 0.0]), scores)
-    with pytest.raises(ValueError, match=r"shape \(2,\); received \(3,\)"):
+    with pytest.raises(ValueError, match=r"shape \(2,\), got \(3,\)"):
         metric(np.zeros(3), scores)
-    with pytest.raises(ValueError, match="`weights` must be >= 0; received -1"):
+    with pytest.raises(ValueError, match="`weights` must be >= 0, got -1"):
         metric(labels, scores, np.array([-1.0, 1.0]))
     with pytest.raises(ValueError, match="`mask` must be bool"):
         metric(labels, scores, mask=np.array([1, 0]))
@@ -236,7 +236,7 @@ def test_wrong_inputs_are_named(metric):
 def test_wrong_groups_and_cuts_are_named():
     with pytest.raises(ValueError, match="`groups` must have shape"):
         gauc(np.zeros((2, 3)), np.zeros((2, 3)), np.zeros(3, int))
-    with pytest.raises(ValueError, match="`k` must be at least 1; received 0"):
+    with pytest.raises(ValueError, match="`k` must be at least 1, got 0"):
         ndcg_at_k(np.ones((1, 1)), np.ones((1, 1)), 0)
 
 

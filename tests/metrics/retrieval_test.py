@@ -131,7 +131,7 @@ def test_of_equally_popular_items_the_lower_row_is_in_the_head():
 
 
 def test_wrong_inputs_are_named():
-    with pytest.raises(ValueError, match="must not return NaN; received 1"):
+    with pytest.raises(ValueError, match="must not return NaN, got 1"):
         top_k(lambda rows: np.array([[np.nan, 1.0]]), 1, 1)
     with pytest.raises(ValueError, match=r"must return \[2, I\] for 2 users"):
         top_k(lambda rows: np.zeros((1, 3)), 2, 1)
@@ -141,7 +141,7 @@ def test_wrong_inputs_are_named():
         dot_scores(np.zeros((2, 3)), np.zeros((2, 4)))
     with pytest.raises(ValueError, match="at most 2"):
         retrieval_recall(np.zeros((1, 2), int), Pairs([0], [0]), 3)
-    with pytest.raises(ValueError, match=r"rows of `top` \(< 1\); received 4"):
+    with pytest.raises(ValueError, match=r"rows of `top` \(< 1\), got 4"):
         hits(np.zeros((1, 2), int), Pairs([4], [0]))
-    with pytest.raises(ValueError, match=r"in \(0, 1\); received 1"):
+    with pytest.raises(ValueError, match=r"in \(0, 1\), got 1"):
         head_items(np.ones(3), share=1.0)

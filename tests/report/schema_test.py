@@ -51,23 +51,23 @@ def test_a_metric_needs_one_value_per_seed_but_a_teacher_may_have_one(results):
         return (Stage("fine", "auc", (Model(name, values, values),)),)
 
     dataclasses.replace(results, stages=stage(TEACHER, 1))
-    with pytest.raises(ValueError, match=r"one value per seed \(3\); received 1"):
+    with pytest.raises(ValueError, match=r"one value per seed \(3\), got 1"):
         dataclasses.replace(results, stages=stage(ALONE, 1))
-    with pytest.raises(ValueError, match=r"one value per seed \(3\); received 2"):
+    with pytest.raises(ValueError, match=r"one value per seed \(3\), got 2"):
         dataclasses.replace(results, stages=stage(TEACHER, 2))
 
 
 def test_wrong_names_are_refused():
-    with pytest.raises(ValueError, match="received 'pupil'"):
+    with pytest.raises(ValueError, match="got 'pupil'"):
         Model("pupil", {}, {})
     with pytest.raises(ValueError, match="No metric is called 'acu'"):
         Model(TEACHER, {"acu": [0.5]}, {})
     model = Model(TEACHER, {"auc": [0.5]}, {"auc": [0.5]})
     with pytest.raises(ValueError, match="'gauc', which 'teacher' lacks"):
         Stage("fine", "gauc", (model,))
-    with pytest.raises(ValueError, match=r"'ndcg@10'; received only \['mrr'\]"):
+    with pytest.raises(ValueError, match=r"'ndcg@10', got only \['mrr'\]"):
         Cascade(TEACHER, {"mrr": [0.5]})
-    with pytest.raises(ValueError, match="one entry per bin; received 1, 2 and 1"):
+    with pytest.raises(ValueError, match="one entry per bin, got 1, 2 and 1"):
         CalibrationBins("fine", TEACHER, [0.1], [0.1, 0.2], [3])
 
 

@@ -7,16 +7,16 @@ import pandas as pd
 import pytest
 
 import tfdistill as td
+from tfdistill.data import Asked, asked_in_windows
 from tfdistill.metrics.retrieval import hits
 from tfdistill.scorers import (
-    Asked,
     Candidates,
     CandidateTeacher,
     EaseScorer,
     PairFeatures,
     Popular,
     Transitions,
-    asked_in_windows,
+    boosted_trees,
 )
 
 ITEMS = 60
@@ -48,8 +48,7 @@ def teacher(problem):
         listed_by=(),
         size=25,
         cuts=(0.5, 0.75, 1.0, 2.0),
-        rounds=40,
-        threads=1,
+        learn=boosted_trees(rounds=40, threads=1),
     )
 
 
@@ -68,10 +67,10 @@ def test_popularity_is_counted_up_to_the_part_that_is_judged(problem):
     log = problem.log
     baseline = td.baselines(problem)["popular"]
     baseline = dataclasses.replace(baseline, scorer=Popular())
-    for judge, cut in ((problem.valid, 1.0), (problem.test, 2.0)):
+    for evaluator, cut in ((problem.valid, 1.0), (problem.test, 2.0)):
         counts = np.bincount(log.item[log.clock < cut], minlength=ITEMS)
-        top = baseline.top(judge, 10)
-        users = judge.requests.group[judge.first]
+        top = baseline.top(evaluator, 10)
+        users = evaluator.requests.group[evaluator.first]
         for row, user in enumerate(users):
             own = log.item[(log.user == user) & (log.clock < cut)]
             order = np.argsort(-counts, kind="stable")
@@ -113,7 +112,7 @@ def test_impressions_have_a_log_and_baselines():
 
 
 def test_windows_ask_whoever_has_a_past_and_a_future(problem):
-    asked = asked_in_windows(problem.log, (0.5, 0.75, 1.0))
+    asked = asked_in_windows(problem.log, [(0.5, 0.75), (0.75, 1.0)])
     log = problem.log
     for user, clock, until in zip(asked.user, asked.clock, asked.until):
         mine = log.user == user

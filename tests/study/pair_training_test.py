@@ -15,7 +15,7 @@ from tfdistill.models import CoarseTwoTower, Dnn, Net, TwoTower, joint_network
 from tfdistill.pairs import Pairs
 from tfdistill.scores import join_requests, score_batches
 from tfdistill.spec import Feature, FeatureSpec, Table
-from tfdistill.study.judge import CatalogueJudge, ListJudge, Ranker
+from tfdistill.study.evaluators import CatalogueEvaluator, ListEvaluator, Ranker
 from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe
 from tfdistill.study.ways import train
@@ -66,13 +66,13 @@ def recipe(net, names=SPEC.names, **options) -> Recipe:
 @pytest.mark.parametrize("net", [Dnn((8,)), CoarseTwoTower((4,), 4, 8)])
 def test_a_ranker_learns_from_the_pairs_what_nothing_else_tells(tmp_path, net):
     data = requests()
-    judge = ListJudge(data.select(slice(200, 240)))
+    evaluator = ListEvaluator(data.select(slice(200, 240)))
     found = {
         names: train(
             recipe(net, names),
-            Problem(SPEC, data.select(slice(200)), judge, judge),
+            Problem(SPEC, data.select(slice(200)), evaluator, evaluator),
             tmp_path / names[-1],
-        )["fine"].metrics(judge)["auc"]
+        )["fine"].metrics(evaluator)["auc"]
         for names in (SPEC.names, WITHOUT)
     }
     assert found[SPEC.names] > 0.98 > 0.75 > found[WITHOUT]
@@ -80,12 +80,12 @@ def test_a_ranker_learns_from_the_pairs_what_nothing_else_tells(tmp_path, net):
 
 def test_drawn_items_of_a_training_have_their_values(tmp_path):
     data = requests()
-    judge = ListJudge(data.select(slice(200, 240)))
+    evaluator = ListEvaluator(data.select(slice(200, 240)))
     made = recipe(Dnn((8,)), negatives=4, label_negatives=False)
     trained = train(
-        made, Problem(SPEC, data.select(slice(200)), judge, judge), tmp_path
+        made, Problem(SPEC, data.select(slice(200)), evaluator, evaluator), tmp_path
     )["fine"]
-    assert trained.metrics(judge)["auc"] > 0.99
+    assert trained.metrics(evaluator)["auc"] > 0.99
 
 
 def test_pairs_that_no_net_reads_need_no_source(tmp_path):
@@ -94,7 +94,11 @@ def test_pairs_that_no_net_reads_need_no_source(tmp_path):
         data, pair_sources={}, pair_features=dict(data.listed_pairs)
     )
     made = recipe(Dnn((4,)), WITHOUT, negatives=2, epochs=1)
-    train(made, Problem(SPEC, logged, ListJudge(logged), ListJudge(logged)), tmp_path)
+    train(
+        made,
+        Problem(SPEC, logged, ListEvaluator(logged), ListEvaluator(logged)),
+        tmp_path,
+    )
 
 
 def test_a_training_says_which_values_drawn_items_lack(tmp_path):
@@ -102,44 +106,46 @@ def test_a_training_says_which_values_drawn_items_lack(tmp_path):
     logged = dataclasses.replace(
         data, pair_sources={}, pair_features=dict(data.listed_pairs)
     )
-    judge = ListJudge(logged)
+    evaluator = ListEvaluator(logged)
     train(
         recipe(Dnn((4,)), epochs=1),
-        Problem(SPEC, logged, judge, judge),
+        Problem(SPEC, logged, evaluator, evaluator),
         tmp_path / "lists",
     )
     with pytest.raises(ValueError, match=r"drawn items needs .*\['taste'\]"):
         train(
             recipe(Dnn((4,)), negatives=2),
-            Problem(SPEC, logged, judge, judge),
+            Problem(SPEC, logged, evaluator, evaluator),
             tmp_path / "drawn",
         )
     absent = dataclasses.replace(data, pair_sources={})
     with pytest.raises(ValueError, match=r"lacks the features \['taste'\]"):
         train(
-            recipe(Dnn((4,))), Problem(SPEC, absent, judge, judge), tmp_path / "absent"
+            recipe(Dnn((4,))),
+            Problem(SPEC, absent, evaluator, evaluator),
+            tmp_path / "absent",
         )
 
 
 @pytest.fixture(scope="module")
 def ranker(tmp_path_factory):
     data = requests()
-    judge = ListJudge(data.select(slice(200, 240)))
+    evaluator = ListEvaluator(data.select(slice(200, 240)))
     folder = tmp_path_factory.mktemp("ranker")
-    problem = Problem(SPEC, data.select(slice(200)), judge, judge)
+    problem = Problem(SPEC, data.select(slice(200)), evaluator, evaluator)
     return train(recipe(Dnn((8,))), problem, folder)["fine"]
 
 
-def judged(data: Requests) -> CatalogueJudge:
+def judged(data: Requests) -> CatalogueEvaluator:
     first = Pairs(data.group[:1], data.candidates[:1, 0], ITEMS)
-    return CatalogueJudge(data, first, np.arange(ITEMS) < 5)
+    return CatalogueEvaluator(data, first, np.arange(ITEMS) < 5)
 
 
 def test_the_whole_catalogue_is_ranked_by_the_source(ranker):
     data = requests().select(np.arange(130, 190))
-    judge = judged(data)
-    top = ranker.top(judge, ITEMS)
-    for place, row in enumerate(judge.first):
+    evaluator = judged(data)
+    top = ranker.top(evaluator, ITEMS)
+    for place, row in enumerate(evaluator.first):
         unseen = [item for item in top[place] if item >= 0]
         scores = ranker.model(
             {
@@ -157,7 +163,7 @@ def test_the_whole_catalogue_needs_a_source(ranker):
     logged = dataclasses.replace(
         data, pair_sources={}, pair_features=dict(data.listed_pairs)
     )
-    assert ranker.logits(ListJudge(logged)).shape == logged.candidates.shape
+    assert ranker.logits(ListEvaluator(logged)).shape == logged.candidates.shape
     with pytest.raises(
         ValueError, match=r"any items needs the pair features \['taste'"
     ):
@@ -179,8 +185,8 @@ def test_trees_split_on_pairs():
         rounds=30,
         threads=1,
     )
-    judge = ListJudge(data.select(slice(200, 240)))
-    assert judge.ranking(teacher.logits(judge.requests))["auc"] > 0.99
+    evaluator = ListEvaluator(data.select(slice(200, 240)))
+    assert evaluator.ranking(teacher.logits(evaluator.requests))["auc"] > 0.99
 
 
 def test_a_stored_score_becomes_a_feature_of_pairs(tmp_path):
@@ -203,7 +209,7 @@ def test_a_student_without_pairs_learns_from_a_teacher_with_them(tmp_path):
     data = requests()
     parts = {"train": slice(160), "valid": slice(160, 200), "test": slice(200, 240)}
     train_part, valid, test = (data.select(part) for part in parts.values())
-    problem = Problem(SPEC, train_part, ListJudge(valid), ListJudge(test))
+    problem = Problem(SPEC, train_part, ListEvaluator(valid), ListEvaluator(test))
     made = recipe(Dnn((8,)), epochs=2).changed(
         nets={"teacher": Net(Dnn((8,)), SPEC.names), "fine": Net(Dnn((4,)), WITHOUT)},
         transfers=(Transfer("soft", "teacher", "fine", SigmoidSoftLabel()),),

@@ -14,7 +14,7 @@ from tfdistill.layers.standing import standing
 from tfdistill.models import CoarseTwoTower, Dnn, Net, TwoTower, joint_network
 from tfdistill.pairs import Pairs
 from tfdistill.spec import Feature, FeatureSpec, Table
-from tfdistill.study.judge import CatalogueJudge
+from tfdistill.study.evaluators import CatalogueEvaluator
 from tfdistill.study.nets import Cascade, Nets
 from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe
@@ -65,26 +65,26 @@ def nets() -> Nets:
 
 
 @pytest.fixture(scope="module")
-def judge() -> CatalogueJudge:
+def evaluator() -> CatalogueEvaluator:
     data = requests().select(np.arange(45, 90))
     rng = np.random.default_rng(3)
     seen = Pairs(rng.integers(0, USERS, 90), rng.integers(0, ITEMS, 90), ITEMS)
-    return CatalogueJudge(data, seen, np.arange(ITEMS) < 5)
+    return CatalogueEvaluator(data, seen, np.arange(ITEMS) < 5)
 
 
-def by_hand(nets, judge, keep):
+def by_hand(nets, evaluator, keep):
     """Each stage's rows, one user at a time, from vectors and Keras models."""
     recall = nets["retrieval"].models
     vectors = recall["item"]({"item": np.arange(ITEMS)[np.newaxis]})
     (vectors,) = (x.numpy()[0] for x in vectors.values())
     kept = {"recall": [], "coarse": [], "fine": []}
-    for row in judge.first:
-        user = judge.requests.group[row]
+    for row in evaluator.first:
+        user = evaluator.requests.group[row]
         (query,) = (
             x.numpy()[0] for x in recall["query"]({"user": np.array([user])}).values()
         )
         scores = vectors @ query
-        seen = judge.before.item[judge.before.user == user]
+        seen = evaluator.before.item[evaluator.before.user == user]
         order = [i for i in np.argsort(-scores, kind="stable") if i not in seen]
         kept["recall"].append(order[: keep[0]])
         values = {}
@@ -111,10 +111,10 @@ def by_hand(nets, judge, keep):
     return kept
 
 
-def test_a_cascade_hands_scores_on(nets, judge):
+def test_a_cascade_hands_scores_on(nets, evaluator):
     keep = (17, 8, 4)
-    found = Cascade(dict(nets), keep).kept(judge)
-    expected = by_hand(nets, judge, keep)
+    found = Cascade(dict(nets), keep).kept(evaluator)
+    expected = by_hand(nets, evaluator, keep)
     for stage, rows in expected.items():
         assert found[stage].tolist() == rows, stage
 
@@ -176,8 +176,10 @@ def test_a_ranker_learns_from_the_stage_before(tmp_path):
     cuts = (slice(150), slice(150, 195), slice(195, 240))
     first, *later = (data.select(cut) for cut in cuts)
     known = first.positives()
-    judges = [CatalogueJudge(part, known, np.arange(ITEMS) < 5) for part in later]
-    problem = Problem(SPEC, first, *judges, known=known, item_ids=np.arange(ITEMS))
+    evaluators = [
+        CatalogueEvaluator(part, known, np.arange(ITEMS) < 5) for part in later
+    ]
+    problem = Problem(SPEC, first, *evaluators, known=known, item_ids=np.arange(ITEMS))
     recall = knowing()
     taught = Cascade({"recall": recall}, (20,)).before(problem)
     assert taught.valid.requests.listed_pairs["stood"].shape == (45, 6, 2)

@@ -72,9 +72,9 @@ def test_the_penalty_is_chosen_on_validation():
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"l2": 0.0}, "`l2` and `memory` must be above 0, received 0.0 and 10.0"),
-        ({"l2": 1.0, "memory": -1.0}, "received 1.0 and -1.0"),
-        ({"l2": 1.0, "num_users": 2}, "users below 2, received 4"),
+        ({"l2": 0.0}, "`l2` and `memory` must be above 0, got 0.0 and 10.0"),
+        ({"l2": 1.0, "memory": -1.0}, "got 1.0 and -1.0"),
+        ({"l2": 1.0, "num_users": 2}, "users below 2, got 4"),
     ],
 )
 def test_ease_refuses(settings, text):

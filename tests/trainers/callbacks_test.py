@@ -150,12 +150,12 @@ def test_refuses_a_name_that_is_in_the_logs(tmp_path):
 @pytest.mark.parametrize(
     ("path", "mode", "text"),
     [
-        ("x.h5", "max", "Received: path='x.h5'"),
-        ("x.weights.h5", "auto", "Received: mode='auto'"),
+        ("x.h5", "max", "got path='x.h5'"),
+        ("x.weights.h5", "auto", "got mode='auto'"),
     ],
 )
 def test_refuses_wrong_arguments(path, mode, text):
     with pytest.raises(ValueError, match=text):
         SubmodelCheckpoint(joint()[1][0], path, "loss", mode)
-    with pytest.raises(ValueError, match="Received: every=0"):
+    with pytest.raises(ValueError, match="got every=0"):
         Evaluation(dict, every=0)

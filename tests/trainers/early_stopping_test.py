@@ -114,13 +114,13 @@ def test_an_interrupted_training_rests_no_longer_than_the_next_begins(tmp_path):
 
     def train(scores, *callbacks):
         done = iter(scores)
-        judge = Evaluation(lambda: {"score": next(done)})
+        evaluator = Evaluation(lambda: {"score": next(done)})
         fit(
             model,
             batches,
             steps_per_epoch=1,
             epochs=len(scores),
-            callbacks=[judge, best, stop, *callbacks],
+            callbacks=[evaluator, best, stop, *callbacks],
             backup_dir=tmp_path / f"backup-{len(scores)}",
             verbose=0,
         )

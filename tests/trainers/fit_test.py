@@ -127,7 +127,7 @@ def test_goes_on_with_several_steps_per_execution(
         return network(steps_per_execution=steps_per_execution)
 
     if _keras.VERSION == "3" and STEPS % steps_per_execution:
-        with pytest.raises(ValueError, match=r"multiple of .* received 6 and 4"):
+        with pytest.raises(ValueError, match=r"multiple of .* got 6 and 4"):
             train(tmp_path, model=model())
         return
     with pytest.raises(Died):
@@ -295,9 +295,9 @@ def test_refuses_a_damaged_backup(tmp_path):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"steps_per_epoch": 0}, "Received: steps_per_epoch=0"),
-        ({"epochs": 0}, "Received: epochs=0"),
-        ({"save_every": 0}, "Received: save_every=0"),
+        ({"steps_per_epoch": 0}, "got steps_per_epoch=0"),
+        ({"epochs": 0}, "got epochs=0"),
+        ({"save_every": 0}, "got save_every=0"),
         ({"batches": lambda step: Batches()(step).take(9)}, "one of 9 batches"),
     ],
 )
@@ -307,7 +307,7 @@ def test_refuses_wrong_arguments(tmp_path, options, text):
     with pytest.raises(ValueError, match="Give a `backup_dir`"):
         train(None, save_every=2)
     keras = tf.keras.callbacks.BackupAndRestore(str(tmp_path / "keras"))
-    with pytest.raises(ValueError, match="Received: a BackupAndRestore"):
+    with pytest.raises(ValueError, match="got a BackupAndRestore"):
         train(tmp_path, callbacks=[keras])
 
 

@@ -9,7 +9,7 @@ import pytest
 from zoo_fixture import SPEC, requests
 
 from tfdistill.models import CoarseTwoTower, Net
-from tfdistill.study.judge import ListJudge
+from tfdistill.study.evaluators import ListEvaluator
 from tfdistill.study.problem import Problem
 from tfdistill.study.ways import train
 from tfdistill.trainers import LoggedTeacher
@@ -51,11 +51,11 @@ def test_a_student_follows_the_teacher_where_there_is_no_label(tmp_path):
     student = recipe(net).changed(epochs=15, batch_size=6, learning_rate=1e-2)
     model = train(
         student,
-        Problem(SPEC, taught, ListJudge(shown()), ListJudge(shown())),
+        Problem(SPEC, taught, ListEvaluator(shown()), ListEvaluator(shown())),
         tmp_path,
         teacher=LoggedTeacher({"score": "taught"}),
     )["coarse"].models["coarse"]
-    (logits,) = ListJudge(lists).logits(model).values()
+    (logits,) = ListEvaluator(lists).logits(model).values()
     there = (lists.candidates >= 0) & np.isnan(lists.labels)
     assert np.corrcoef(logits[there], prices[there])[0, 1] > 0.5
 

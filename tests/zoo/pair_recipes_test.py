@@ -22,7 +22,7 @@ from tfdistill.models import (
     Net,
     Representation,
 )
-from tfdistill.study.judge import ListJudge
+from tfdistill.study.evaluators import ListEvaluator
 from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe
 from tfdistill.study.ways import train
@@ -91,16 +91,16 @@ def given(name: str):
 @pytest.mark.parametrize("name", EVERY)
 def test_a_recipe_trains_every_net(name, tmp_path):
     recipe, part = small(EVERY[name]), requests()
-    judge = ListJudge(part)
+    evaluator = ListEvaluator(part)
     trained = train(
-        recipe, Problem(SPEC, part, judge, judge), tmp_path, teacher=given(name)
+        recipe, Problem(SPEC, part, evaluator, evaluator), tmp_path, teacher=given(name)
     )
     assert set(trained) == set(recipe.nets)
     tf.keras.utils.set_random_seed(0)
     start = recipe.network(SPEC)
     for net, result in trained.items():
-        before = judge.logits(start.part(net))
-        after = judge.logits(result.models[net])
+        before = evaluator.logits(start.part(net))
+        after = evaluator.logits(result.models[net])
         assert set(after) == set(recipe.nets[net].scores(net))
         for output, logits in after.items():
             assert np.isfinite(logits).all()
@@ -203,14 +203,17 @@ def test_without_the_block_the_hint_trains_the_booster(name):
 
 def test_fine_tuning_starts_at_the_students_weights_and_keeps_its_tables(tmp_path):
     recipe, part = small(dual_dnn.recipe(PAIR)), requests()
-    judge = ListJudge(part)
-    nets = train(recipe, Problem(SPEC, part, judge, judge), tmp_path / "joint")
+    evaluator = ListEvaluator(part)
+    nets = train(recipe, Problem(SPEC, part, evaluator, evaluator), tmp_path / "joint")
     start = {"fine": nets["fine"]}
     tuned = small(dual_dnn.fine_tuned(recipe))
     assert tuned.schedule.learning_rate == recipe.schedule.learning_rate / 4
     window = requests(seed=1)
     last = train(
-        tuned, Problem(SPEC, window, judge, judge), tmp_path / "tuned", start=start
+        tuned,
+        Problem(SPEC, window, evaluator, evaluator),
+        tmp_path / "tuned",
+        start=start,
     )
     before, after = (n["fine"].models["fine"].weights for n in (start, last))
     moved = {
@@ -255,8 +258,8 @@ TEACHERS = {"dcn": DcnV2(1, (8,)), "autoint": AutoInt(1, 1, 4, (8,))}
 
 def test_an_ensemble_teaches_by_its_mean_or_by_a_trained_gate(tmp_path):
     student, part, window = small(ranking_pair.two_stage(PAIR)), requests(), requests(1)
-    judge = ListJudge(part)
-    problem = Problem(SPEC, part, judge, judge)
+    evaluator = ListEvaluator(part)
+    problem = Problem(SPEC, part, evaluator, evaluator)
     taught = {
         name: small(recipe)
         for name, recipe in ensemble_to_dnn.teachers(PAIR, TEACHERS).items()
@@ -266,7 +269,8 @@ def test_an_ensemble_teaches_by_its_mean_or_by_a_trained_gate(tmp_path):
         nets = ensemble_to_dnn.run(student, taught, problem, tmp_path, gate_on=gate_on)
         assert set(nets) == {"ensemble", "fine", *TEACHERS}
         logits = {
-            net: judge.logits(result.models[net])[net] for net, result in nets.items()
+            net: evaluator.logits(result.models[net])[net]
+            for net, result in nets.items()
         }
         mean = np.mean([logits[net] for net in TEACHERS], axis=0)
         found[name] = {**logits, "gap": np.abs(logits["ensemble"] - mean).max()}
@@ -279,10 +283,10 @@ def test_an_ensemble_teaches_by_its_mean_or_by_a_trained_gate(tmp_path):
 
 
 def test_teachers_of_an_ensemble_need_names_and_a_net_each(tmp_path):
-    student, judge = ranking_pair.two_stage(PAIR), ListJudge(requests())
+    student, evaluator = ranking_pair.two_stage(PAIR), ListEvaluator(requests())
     bad = {"fine": ranking_pair.teacher(PAIR), "both": ranking_pair.joint(PAIR)}
     with pytest.raises(ValueError, match=r"\['fine'\] are taken and \['both'\] have"):
-        problem = Problem(SPEC, requests(), judge, judge)
+        problem = Problem(SPEC, requests(), evaluator, evaluator)
         ensemble_to_dnn.run(student, bad, problem, tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -290,7 +294,7 @@ def test_teachers_of_an_ensemble_need_names_and_a_net_each(tmp_path):
 def test_scored_by_another_model_the_student_follows_it(tmp_path):
     """Without labels, and of features that the student does not read."""
     part = requests(size=60)
-    judge = ListJudge(part)
+    evaluator = ListEvaluator(part)
 
     def trees(pairs):
         return 2 * pairs["price"] + pairs["dwell"]
@@ -298,9 +302,9 @@ def test_scored_by_another_model_the_student_follows_it(tmp_path):
     recipe = ranking_pair.two_stage(PAIR, hard=0.0, stored="trees")
     recipe = recipe.changed(epochs=30, batch_size=8, learning_rate=0.01)
     scored = part.with_scores({"trees": trees})
-    nets = train(recipe, Problem(SPEC, scored, judge, judge), tmp_path)
+    nets = train(recipe, Problem(SPEC, scored, evaluator, evaluator), tmp_path)
     listed = scored.scores["trees"]
-    logits = judge.logits(nets["fine"].models["fine"])["fine"]
+    logits = evaluator.logits(nets["fine"].models["fine"])["fine"]
     assert np.corrcoef(logits.ravel(), listed.ravel())[0, 1] > 0.8
 
 
@@ -309,8 +313,8 @@ def test_boosted_trees_teach_a_student(tmp_path):
     part, valid = requests(size=60), requests(1)
     trees = GbdtTeacher.fit(SPEC, part, valid, rounds=5, threads=1)
     recipe = small(ranking_pair.two_stage(PAIR, stored="trees"))
-    judge, scored = ListJudge(valid), part.with_scores({"trees": trees})
-    nets = train(recipe, Problem(SPEC, scored, judge, judge), tmp_path)
+    evaluator, scored = ListEvaluator(valid), part.with_scores({"trees": trees})
+    nets = train(recipe, Problem(SPEC, scored, evaluator, evaluator), tmp_path)
     assert min(nets["fine"].history["transfer_fine_soft"]) > 0
 
 
@@ -319,6 +323,6 @@ def test_the_incumbents_of_a_pair_train_on_its_students_features(name, tmp_path)
     recipe, part = small(gbdt_to_dnn.incumbents(PAIR)[name]), requests()
     assert recipe.nets[name].features == SERVED
     trained = train(
-        recipe, Problem(SPEC, part, ListJudge(part), ListJudge(part)), tmp_path
+        recipe, Problem(SPEC, part, ListEvaluator(part), ListEvaluator(part)), tmp_path
     )
     assert np.isfinite(trained[name].history["loss"]).all()

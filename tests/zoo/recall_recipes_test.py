@@ -14,7 +14,7 @@ from tfdistill.data.teacher_lists import RankedLists
 from tfdistill.metrics import head_items, scored_top_k
 from tfdistill.models import Net, SequenceTower, TwoTower
 from tfdistill.pairs import Pairs
-from tfdistill.study.judge import CatalogueJudge
+from tfdistill.study.evaluators import CatalogueEvaluator
 from tfdistill.study.problem import Problem
 from tfdistill.study.ways import train
 from tfdistill.zoo import recall_from_lists as lists
@@ -183,14 +183,14 @@ def test_a_sequence_model_learns_what_comes_next(tmp_path):
 
 def test_logits_teach_a_two_tower_net(tmp_path):
     net = Net(TwoTower((8,), dim=4), ("age", "item_id", "price"), task="recall")
-    recipe = dataclasses.replace(
-        logits.recipe(net, negatives=4), epochs=4, batch_size=8, learning_rate=1e-2
+    recipe = logits.recipe(net, negatives=4).changed(
+        epochs=4, batch_size=8, learning_rate=1e-2
     )
     seen = requests(1).positives()
-    judge = CatalogueJudge(requests(), seen, head_items(np.arange(30)))
+    evaluator = CatalogueEvaluator(requests(), seen, head_items(np.arange(30)))
     found = train(
         recipe,
-        Problem(SPEC, requests(), judge, judge),
+        Problem(SPEC, requests(), evaluator, evaluator),
         tmp_path,
         teacher=lambda features: {"score": 2.0 * features["price"]},
     )["recall"]

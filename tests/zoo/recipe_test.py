@@ -13,7 +13,7 @@ from zoo_fixture import SPEC, requests
 from tfdistill import _keras
 from tfdistill.losses import LogitMSE
 from tfdistill.models import Dnn, Net, NetInputs
-from tfdistill.study.judge import ListJudge
+from tfdistill.study.evaluators import ListEvaluator
 from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe, Schedule
 from tfdistill.study.ways import train
@@ -50,17 +50,17 @@ def test_each_task_has_its_labels_and_its_output(tmp_path):
     )
     assert recipe.labelled == {"fine_click": "click", "fine_like": "like"}
     part = requests()
-    judge = ListJudge(part)
-    trained = train(recipe, Problem(SPEC, part, judge, judge), tmp_path)["fine"]
-    logits = judge.logits(trained.models["fine"])
+    evaluator = ListEvaluator(part)
+    trained = train(recipe, Problem(SPEC, part, evaluator, evaluator), tmp_path)["fine"]
+    logits = evaluator.logits(trained.models["fine"])
     right = {
-        task: judge.ranking(logits[f"fine_{task}"], task)["auc"]
+        task: evaluator.ranking(logits[f"fine_{task}"], task)["auc"]
         for task in ("click", "like")
     }
-    wrong = judge.ranking(logits["fine_click"], "like")["auc"]
+    wrong = evaluator.ranking(logits["fine_click"], "like")["auc"]
     assert min(right.values()) > 0.75 and wrong < 0.25
     gauc = [
-        judge.ranking(logits[f"fine_{task}"], task)["gauc"]
+        evaluator.ranking(logits[f"fine_{task}"], task)["gauc"]
         for task in ("click", "like")
     ]
     chosen = max(trained.history["val_fine_gauc"])
@@ -69,20 +69,27 @@ def test_each_task_has_its_labels_and_its_output(tmp_path):
 
 def test_fine_tuning_starts_at_the_trained_net_and_can_freeze_its_tables(tmp_path):
     part = requests()
-    judge = ListJudge(part)
-    first = train(ONE, Problem(SPEC, part, judge, judge), tmp_path / "first")
+    evaluator = ListEvaluator(part)
+    first = train(ONE, Problem(SPEC, part, evaluator, evaluator), tmp_path / "first")
     model = first["fine"].models["fine"]
     still = ONE.changed(learning_rate=0.0, epochs=1)
     same = train(
-        still, Problem(SPEC, part, judge, judge), tmp_path / "same", start=first, seed=7
+        still,
+        Problem(SPEC, part, evaluator, evaluator),
+        tmp_path / "same",
+        start=first,
+        seed=7,
     )
-    expected = judge.logits(model)["fine"]
-    found = judge.logits(same["fine"].models["fine"])["fine"]
+    expected = evaluator.logits(model)["fine"]
+    found = evaluator.logits(same["fine"].models["fine"])["fine"]
     np.testing.assert_array_equal(found, expected)
     window = requests(seed=1)
     tuned = ONE.changed(frozen_tables=True, epochs=1)
     moved = train(
-        tuned, Problem(SPEC, window, judge, judge), tmp_path / "tuned", start=first
+        tuned,
+        Problem(SPEC, window, evaluator, evaluator),
+        tmp_path / "tuned",
+        start=first,
     )
     pairs = zip(model.weights, moved["fine"].models["fine"].weights)
     changed = {
@@ -99,7 +106,7 @@ def test_a_net_that_the_recipe_lacks_is_no_start(tmp_path):
     with pytest.raises(ValueError, match=r"\['coarse'\] .* none of the recipe's \['fi"):
         train(
             ONE,
-            Problem(SPEC, part, ListJudge(part), ListJudge(part)),
+            Problem(SPEC, part, ListEvaluator(part), ListEvaluator(part)),
             tmp_path,
             start={"coarse": None},
         )
@@ -128,27 +135,30 @@ def test_a_run_is_identified_by_all_of_its_transfers():
 
 def test_fine_tuning_may_drop_out_otherwise(tmp_path):
     part = requests()
-    judge = ListJudge(part)
+    evaluator = ListEvaluator(part)
     net = Net(Dnn((8,), dropout=0.5), SERVED)
-    first = train(ONE, Problem(SPEC, part, judge, judge), tmp_path / "first")
+    first = train(ONE, Problem(SPEC, part, evaluator, evaluator), tmp_path / "first")
     still = ONE.changed(nets={"fine": net}, learning_rate=0.0, epochs=1)
     same = train(
-        still, Problem(SPEC, part, judge, judge), tmp_path / "same", start=first
+        still, Problem(SPEC, part, evaluator, evaluator), tmp_path / "same", start=first
     )
     found, expected = (
-        judge.logits(nets["fine"].models["fine"])["fine"] for nets in (same, first)
+        evaluator.logits(nets["fine"].models["fine"])["fine"] for nets in (same, first)
     )
     np.testing.assert_array_equal(found, expected)
 
 
 def test_another_net_is_no_start(tmp_path):
     part = requests()
-    judge = ListJudge(part)
-    first = train(ONE, Problem(SPEC, part, judge, judge), tmp_path / "first")
+    evaluator = ListEvaluator(part)
+    first = train(ONE, Problem(SPEC, part, evaluator, evaluator), tmp_path / "first")
     wider = ONE.changed(nets={"fine": Net(Dnn((9,)), SERVED)})
     with pytest.raises(ValueError, match="can't start .*'fine_folded/bias', .9,"):
         train(
-            wider, Problem(SPEC, part, judge, judge), tmp_path / "second", start=first
+            wider,
+            Problem(SPEC, part, evaluator, evaluator),
+            tmp_path / "second",
+            start=first,
         )
 
 
@@ -159,7 +169,7 @@ def test_a_second_head_takes_the_distillation_and_is_not_taken_out(tmp_path):
         transfers=(soft,), auxiliary=("fine",), loss_weights={"fine": 0.0}
     )
     part = requests()
-    judge = ListJudge(part)
+    evaluator = ListEvaluator(part)
 
     def teacher(features):
         return {"score": 5.0 * tf.cast(features["mask"], tf.float32)}
@@ -168,7 +178,7 @@ def test_a_second_head_takes_the_distillation_and_is_not_taken_out(tmp_path):
     for rate in (0.0, 0.01):
         trained = train(
             recipe.changed(learning_rate=rate),
-            Problem(SPEC, part, judge, judge),
+            Problem(SPEC, part, evaluator, evaluator),
             tmp_path / str(rate),
             teacher=teacher,
         )
@@ -190,6 +200,8 @@ def test_a_net_that_shares_tables_may_not_stop_alone(tmp_path):
     with pytest.raises(ValueError, match="must be among own_tables"):
         train(
             recipe,
-            Problem(SPEC, requests(), ListJudge(requests()), ListJudge(requests())),
+            Problem(
+                SPEC, requests(), ListEvaluator(requests()), ListEvaluator(requests())
+            ),
             tmp_path,
         )

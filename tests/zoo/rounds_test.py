@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import signal
 import subprocess
 import sys
@@ -21,7 +22,14 @@ SCRIPT = Path(__file__).with_name("rounds_script.py")
 
 def run(directory: Path, *arguments: object) -> int:
     command = [sys.executable, str(SCRIPT), str(directory), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    places = (str(SCRIPT.parents[1]), os.environ.get("PYTHONPATH", ""))
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places))},
+    )
     assert done.returncode in (0, -signal.SIGKILL), done.stderr
     return done.returncode
 

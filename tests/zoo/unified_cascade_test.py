@@ -155,7 +155,7 @@ def test_two_towers_teach_the_order_by_their_products(tmp_path):
     )
     assert not made.schedule.stops_early
     assert [t.without for t in made.terms.transfers[2:]] == ["recall", "coarse", "fine"]
-    judge, sizes = problem.valid, Sizes(30, 20, 10)
+    evaluator, sizes = problem.valid, Sizes(30, 20, 10)
     for mode in ("joint", "frozen"):
         trained = train(
             made,
@@ -165,21 +165,21 @@ def test_two_towers_teach_the_order_by_their_products(tmp_path):
             console=QUIET,
         )
         assert set(trained["teacher"].models) == {"query", "item"}
-        teacher = trained["teacher"].ranker(judge.requests)
-        best = judge.best(teacher, 10)
-        np.testing.assert_array_equal(best, trained["teacher"].top(judge, 10))
-        towers = trained["teacher"].recaller(judge.requests)
-        users = towers.queries(np.arange(judge.requests.num_requests))
-        listed = towers.items()[np.maximum(judge.requests.candidates, 0)]
+        teacher = trained["teacher"].ranker(evaluator.requests)
+        best = evaluator.best(teacher, 10)
+        np.testing.assert_array_equal(best, trained["teacher"].top(evaluator, 10))
+        towers = trained["teacher"].recaller(evaluator.requests)
+        users = towers.queries(np.arange(evaluator.requests.num_requests))
+        listed = towers.items()[np.maximum(evaluator.requests.candidates, 0)]
         products = (users[:, np.newaxis] * listed).sum(axis=-1)
-        found = trained["teacher"].logits(judge)
+        found = trained["teacher"].logits(evaluator)
         np.testing.assert_allclose(found, products, rtol=1e-4, atol=1e-7)
-        assert 0 < trained["teacher"].metrics(judge, "ranking")["auc"] < 1
-        some = teacher(judge.first, best)
-        whole = np.take_along_axis(teacher.catalogue(judge.first), best, axis=1)
+        assert 0 < trained["teacher"].metrics(evaluator, "ranking")["auc"] < 1
+        some = teacher(evaluator.first, best)
+        whole = np.take_along_axis(teacher.catalogue(evaluator.first), best, axis=1)
         np.testing.assert_allclose(some, whole, rtol=1e-5, atol=1e-7)
-        sets = shown_sets(judge, trained, sizes)
-        assert judged(judge, sets, sizes)["teacher/ndcg@10"] > 0
+        sets = shown_sets(evaluator, trained, sizes)
+        assert judged(evaluator, sets, sizes)["teacher/ndcg@10"] > 0
 
 
 def test_candidates_are_the_recall_students_and_not_its_two_tower_teachers(

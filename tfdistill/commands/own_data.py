@@ -258,7 +258,7 @@ def evaluate(
         Optional[Path], new_file("JSON file to write the numbers to.")
     ] = None,
 ) -> list[object]:
-    """Judge SavedModels and a teacher's stored scores on the test part."""
+    """Evaluate SavedModels and a teacher's stored scores on the test part."""
     from tfdistill.jobs import steps
 
     steps.evaluate(data, model or (), scores=scores, out=out, console=Console())

@@ -24,12 +24,14 @@ from tfdistill.data.splits import (
     per_user_temporal_split,
     random_split,
 )
+from tfdistill.data.states import Asked, States, asked_in_windows
 from tfdistill.data.summary import DataSummary, FeatureShares, summarise
 from tfdistill.data.teacher_lists import TeacherLists
 from tfdistill.data.tfrecords import read_tfrecords, write_tfrecords
 from tfdistill.data.windows import RequestParts, windows
 
 __all__ = [
+    "Asked",
     "DataSummary",
     "FeatureShares",
     "FoldedPairs",
@@ -41,7 +43,9 @@ __all__ = [
     "RequestParts",
     "Requests",
     "Split",
+    "States",
     "TeacherLists",
+    "asked_in_windows",
     "discrepancy_weights",
     "draw_positions",
     "draw_rest",

@@ -31,9 +31,9 @@ _NEGATIVES, _POSITIVE, _POOL = 1, 2, 3  # streams of random numbers beside the s
 class RequestBatches:
     """Serves `Requests` as batches for `fit`, resumable at any step.
 
-    Batch s holds the requests s * B .. s * B + B - 1 of an endless line: one
-    permutation of all requests after the other, each a function of (seed, epoch). So
-    batches are always full, one may span two epochs, and over E epochs each request
+    All requests are permuted anew for each epoch, as a function of (seed, epoch), and
+    batches of B are cut from these permutations in a row, without a gap. So batches are
+    always full, one may span two epochs, and over E epochs each request
     comes E times. Negatives and the positive for recall are functions of (seed, s).
     Hence the dataset started at step k equals the one started at 0 after `skip(k)`: an
     interrupted training goes on exactly as if it had not been.
@@ -70,7 +70,7 @@ class RequestBatches:
             output the name of its task, `""` for the labels.
         label_negatives: False leaves the negatives unlabelled: their weight is 0, but
             they are unmasked, so that a teacher in the graph scores them for a student
-            that no label would tell about them.
+            that learns of them by no label.
         pool: int32 `[users, N]`, catalogue rows for each value of `requests.group`, -1
             padded: what an earlier stage recalls. They are unlabelled, too.
         from_pool: How many of a user's N to append to each list: one from each of as
@@ -265,6 +265,8 @@ class RequestBatches:
     def _seed(self, stream: int, step: tf.Tensor) -> tf.Tensor:
         """Seed `[2]` of one stream of draws at one step."""
         seed = tf.constant([self.seed, stream], tf.int64)
+        # From the step, not from a state of a generator: step s draws alike in every
+        # process.
         return tf.random.experimental.stateless_fold_in(seed, step)
 
     def _training_batch(self, rows: tf.Tensor, step: tf.Tensor) -> Any:
@@ -276,6 +278,7 @@ class RequestBatches:
             return self._batch(rows, listed, mask, positive)
         group = tf.gather(self._group, rows)[:, tf.newaxis]
         drawn = tf.concat([self._negatives(step), self._pooled(group, step)], 1)
+        # A drawn item of the request's own list would contradict its label there.
         clash = tf.reduce_any(drawn[:, :, tf.newaxis] == listed[:, tf.newaxis], -1)
         if self._known is not None:
             clash |= self._known.contains(group, drawn)
@@ -323,6 +326,7 @@ class RequestBatches:
             rest = tf.broadcast_to(of_drawn, [tf.shape(own)[0], drawn])
             return tf.concat([own, rest], 1)
 
+        # Row 0 stands where padded: `mask` says that it counts for nothing.
         present = tf.maximum(item_row, 0)
         x = {name: tf.gather(values, rows) for name, values in self._users.items()}
         for name, values in self._items.items():
@@ -380,6 +384,7 @@ def endless_rows(
         if seed is not None:
             both = tf.stack([tf.constant(seed, tf.int64), epoch])
             rows = tf.random.experimental.stateless_shuffle(rows, both)
+        # Cut after the shuffle: the epoch's order is that of an unbroken run.
         skipped = tf.where(epoch == first, tf.constant(offset, tf.int64), 0)
         return tf.data.Dataset.from_tensor_slices(rows[skipped:])
 

@@ -133,7 +133,7 @@ def _check_weights(field: str, values: np.ndarray, present: np.ndarray) -> None:
 
 
 def _check_where(field: str, values: np.ndarray, bad: np.ndarray, rule: str) -> None:
-    """Refuses the first value where `bad`, and says what the rule is."""
+    """Refuses the first value where `bad`, and names the rule."""
     if bad.any():
         row, position = np.argwhere(bad)[0]
         raise ValueError(
@@ -166,7 +166,7 @@ def _check_rows(field: str, array: np.ndarray, rows: int, what: str) -> None:
 
 
 def _check_moments(field: str, array: np.ndarray, rows: int) -> None:
-    """Refuses what does not say of each request when it came."""
+    """Refuses times that are not one finite number for each request."""
     _check_array(field, array, np.float64, 1)
     _check_rows(field, array, rows, "requests")
     if not np.isfinite(array).all():

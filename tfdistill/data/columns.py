@@ -22,7 +22,7 @@ _BOOLEANS = {"true": 1.0, "false": 0.0}
 
 
 class RowError(ValueError):
-    """A row holds what it can't.
+    """A value that its column may not hold, with its row.
 
     Args:
         before: The sentence up to where the row is named.

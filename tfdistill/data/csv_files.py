@@ -200,7 +200,7 @@ def _not_utf8(opened: Opener) -> str:
 
 
 class _Watched(io.BufferedReader):
-    """A file that tells whether there was a quote in what was read."""
+    """A file that notes whether a quote was among what was read."""
 
     quoted = False
 

@@ -160,6 +160,7 @@ class ImplicitFeedback:
         parts = {"train": self.train, "valid": self.valid, "test": self.test}
         pairs, clock = parts[part], float(list(parts).index(part))
         users, row = np.unique(pairs.user, return_inverse=True)
+        # Each user's pairs are one stretch, as `Pairs` are sorted: the place within it.
         place = np.arange(len(pairs)) - np.searchsorted(row, row)
         candidates = np.full((len(users), place.max() + 1), -1, np.int32)
         candidates[row, place] = pairs.item
@@ -200,6 +201,7 @@ class ImplicitFeedback:
         width = self.last.shape[1]
         padded = np.pad(self.last, [(0, 0), (0, width)], constant_values=-1)
         user, place = np.nonzero(self.last[:, 1:] >= 0)
+        # What was taken before place p: `last` from p + 1 on, padded behind.
         columns = place[:, np.newaxis] + 1 + np.arange(width)
         histories = self._histories(padded[user[:, np.newaxis], columns])
         pairs = Pairs(np.arange(len(user)), self.last[user, place], self.num_items)
@@ -231,6 +233,8 @@ class ImplicitFeedback:
         frame = frame.sort_values("timestamp", kind="stable")
         frame = frame.drop_duplicates(["user_id", "item_id"])
         size = -1
+        # Again, until nothing falls out: leaving out a user takes from items, and so
+        # on.
         while size != len(frame):
             size = len(frame)
             for column in ("user_id", "item_id"):
@@ -278,6 +282,7 @@ class ImplicitFeedback:
 
 def _newest(user: np.ndarray, item: np.ndarray, num_users: int) -> np.ndarray:
     """Each user's last items `[U, _LAST]`, newest first, of pairs in time order."""
+    # Reversed and stable: the newest of each user come first.
     order = np.argsort(user[::-1], kind="stable")
     user, item = user[::-1][order], item[::-1][order]
     place = np.arange(len(user)) - np.searchsorted(user, user)

@@ -177,6 +177,7 @@ class InteractionLog:
         ones = np.ones(len(self), np.float32)
         shape = self.num_users, self.num_items
         found = sparse.csr_matrix((ones, (self.user, self.item)), shape)
+        # Twice the same pair would be added up.
         found.data[:] = 1.0
         return found
 
@@ -242,6 +243,9 @@ class Histories:
     def _range(self) -> tuple[np.ndarray, np.ndarray]:
         """First and last + 1 row of the log for each request."""
         clocks = np.unique(self.log.clock)
+        # User and clock as one sorted key, so that a history is found by two searches.
+        # The stride leaves a place above the last clock, which belongs to no other
+        # user.
         stride = len(clocks) + 1
         keys = self.log.user * stride + np.searchsorted(clocks, self.log.clock)
         asked = self.user * stride
@@ -259,13 +263,14 @@ class Histories:
     def rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What is known: its request, its row of the log, its place (the newest 0)."""
         size = self.sizes
+        # The log is sorted by clock: the newest row is the last one of the range.
         request = np.repeat(np.arange(len(self)), size)
         place = np.arange(size.sum()) - np.repeat(np.cumsum(size) - size, size)
         return request, np.repeat(self._range[1], size) - 1 - place, place
 
     @property
     def moments(self) -> np.ndarray:
-        """Seconds of each request, float64 `[b]`; where nothing tells, 0."""
+        """Seconds of each request, float64 `[b]`; 0 where unknown."""
         if self.time is not None:
             return self.time
         if self.log.time is None or not len(self.log):
@@ -294,6 +299,7 @@ class Histories:
         request, row, place = self.rows
         item = self.log.item[row]
         kept = np.ones(len(row), bool) if size is None else place < size
+        # Of an item that was taken twice the newest: rows come newest first.
         _, first = np.unique(
             request[kept] * self.log.num_items + item[kept], return_index=True
         )
@@ -365,8 +371,8 @@ def known_from(requests: Requests) -> np.ndarray:
     """
     if requests.clock is None:
         raise ValueError(
-            "These requests don't say when they came, so nothing can be told that was "
-            "known before them: give Requests `clock`, or make them by `windows` or "
+            "These requests don't say when they came, so it is not known what came "
+            "before them: give Requests `clock`, or make them by `windows` or "
             "Problem.from_interactions."
         )
     return requests.clock

@@ -25,7 +25,7 @@ values of a pair feature `[b, N, *shape]`: what was known when the request came.
 _NUMBERS = {"f": np.float32, "i": np.int64, "u": np.int64}
 _PAIRS_AT_ONCE = 200_000
 _ASKED = 64
-"""The requests whose values tell one source from another."""
+"""So many requests' values identify a source."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ class FoldedPairs:
 def pair_values(
     name: str, source: PairSource, rows: np.ndarray, items: np.ndarray
 ) -> np.ndarray:
-    """Asks a source for the values of pairs, and checks what it says.
+    """Computes the values of pairs by a source, and checks them.
 
     Args:
         name: Name of the feature, for errors.
@@ -129,7 +129,7 @@ def pair_values(
 class ListedPairs(Mapping[str, np.ndarray]):
     """Pair features of listed candidates by name, `[R, L, *shape]`.
 
-    Those that nothing has are computed where they are asked for, and then kept. Where
+    Those without stored values are computed when they are first read, and kept. Where
     padded, a computed value is that of catalogue row 0.
 
     Args:
@@ -196,8 +196,10 @@ def check_alike(name: str, source: PairSource, listed: np.ndarray) -> None:
         )
 
 
-def told(sources: Mapping[str, PairSource], candidates: np.ndarray) -> dict[str, str]:
-    """Returns by name what changes with a source: what it says of some candidates.
+def source_fingerprints(
+    sources: Mapping[str, PairSource], candidates: np.ndarray
+) -> dict[str, str]:
+    """Fingerprints of sources by name: of their values for some candidates.
 
     Args:
         sources: The sources by name.

@@ -224,6 +224,8 @@ def requests_from_frame(
     if time is not None:
         when = instants(frame[time], time, time_format)
         code, keys = _in_time_order(when, code, keys)
+    # Impressions sorted by request: `start` is where each begins, so `position` is the
+    # place in its list.
     row = np.argsort(code, kind="stable")  # impressions, request by request
     start = np.searchsorted(code[row], np.arange(len(keys)))
     position = np.arange(len(row)) - start[code[row]]

@@ -41,19 +41,23 @@ class RecallBatches:
     Args:
         users: Features of the users by name, `[U, *shape]`.
         items: Features of the items by name, `[I, *shape]`.
-        pairs: The training pairs of users 0 .. U - 1 and items.
+        pairs: The training pairs of users 0 .. U - 1 and items. A user without any has
+            no labels, and is taught by its list alone.
         batch_size: B.
         positives: P.
         shared: n.
         passes: Passes over the users that make an epoch. A pass is short, and an
             epoch's end has a validation and a checkpoint.
-        lists: The teacher's lists for all users; None for a student alone.
+        lists: The teacher's lists for all users, -1 throughout for a user without one;
+            None for a student alone.
+        had: Pairs of users and further items that are nothing to be found, such as what
+            a user had before.
         output: Name of the model output that learns from the labels.
         seed: Seed of the order and of the draws.
 
     Raises:
         ValueError: If a number is out of range, B * n is more than there are items, or
-            a user has no pair.
+            a user has neither a pair nor a list.
 
     Example:
         >>> batches = RecallBatches(
@@ -80,6 +84,7 @@ class RecallBatches:
         shared: int = 2,
         passes: int = 1,
         lists: TeacherLists | None = None,
+        had: Pairs | None = None,
         output: str = "recall",
         seed: int = 0,
     ) -> None:
@@ -97,10 +102,13 @@ class RecallBatches:
             )
         self.num_users = len(next(iter(users.values())))
         counts = pairs.per_user(self.num_users)
-        if len(counts) > self.num_users or not counts.all():
+        taught = counts > 0
+        if lists is not None and len(lists.head) == len(counts):
+            taught |= (lists.head >= 0).any(axis=1)
+        if len(counts) > self.num_users or not taught.all():
             raise ValueError(
                 f"RecallBatches: the users 0 .. {self.num_users - 1} must all have a "
-                f"pair, got {np.count_nonzero(counts)} users up to "
+                f"pair or a list, got {np.count_nonzero(taught)} users up to "
                 f"{len(counts) - 1}; leave the others out."
             )
         self.num_items = pairs.num_items
@@ -108,13 +116,17 @@ class RecallBatches:
         self.positives, self.shared, self.lists = positives, shared, lists
         self.passes, self.output = passes, output
         self._given = {"users": users, "items": items, "pairs": pairs.fingerprint}
+        if had is not None:
+            self._given["had"] = had.fingerprint
+        # On the CPU, where tf.data runs: else each batch would copy the tables.
         with tf.device("CPU"):
             self._users, self._items = (
                 {name: tf.constant(values) for name, values in features.items()}
                 for features in (users, items)
             )
-            rows = pairs.item.astype(np.int32)
-            self._known = tf.RaggedTensor.from_row_lengths(rows, counts)
+            self._liked = _by_user(pairs, self.num_users)
+            every = pairs if had is None else pairs.union(had)
+            self._known = _by_user(every, self.num_users)
 
     @functools.cached_property
     def identity(self) -> dict[str, Any]:
@@ -149,8 +161,8 @@ class RecallBatches:
         return dataset.prefetch(tf.data.AUTOTUNE)
 
     def _batch(self, users: tf.Tensor, step: tf.Tensor) -> Any:
-        known = tf.gather(self._known, users)
-        positive = self._drawn_positives(known, step)
+        known, liked = tf.gather(self._known, users), tf.gather(self._liked, users)
+        positive = self._drawn_positives(liked, step)
         drawn = self._drawn_items(step)  # [R]
         listed = tf.zeros([self.batch_size, 0], tf.int32)
         scores = tf.zeros([self.batch_size, 0])
@@ -166,35 +178,44 @@ class RecallBatches:
         for name, values in self._items.items():
             x[name] = tf.gather(values, tf.maximum(rows, 0))
         if self.lists is not None:
-            rest = tf.where(free, self.lists.rest_score, np.nan)
+            # NaN is "not scored" for the losses of lists: the users' own items, what is
+            # known, and all items of a user without a list.
+            told = free & tf.reduce_any(listed >= 0, axis=1, keepdims=True)
+            rest = tf.where(told, self.lists.rest_score, np.nan)
             unknown = tf.fill(tf.shape(positive), np.nan)
             scores = tf.where(listed >= 0, scores, np.nan)
             x["list_score"] = tf.concat([unknown, scores, rest], axis=1)
         taken, left = tf.ones(tf.shape(positive)), tf.zeros(tf.shape(listed))
         y = tf.concat([taken, left, tf.zeros(tf.shape(free))], axis=1)
         w = tf.concat([taken, left, tf.cast(free, tf.float32)], axis=1)
+        w *= tf.cast(liked.row_lengths() > 0, tf.float32)[:, tf.newaxis]
         return x, {self.output: y}, {self.output: w}
 
-    def _drawn_positives(self, known: tf.RaggedTensor, step: tf.Tensor) -> tf.Tensor:
+    def _drawn_positives(self, liked: tf.RaggedTensor, step: tf.Tensor) -> tf.Tensor:
         """P items `[B, P]` of each user, uniformly and with replacement."""
         uniform = tf.random.stateless_uniform(
             [self.batch_size, self.positives], self._seed(_POSITIVES, step)
         )
-        counts = known.row_lengths()[:, tf.newaxis]
+        counts = liked.row_lengths()[:, tf.newaxis]
         place = tf.cast(uniform * tf.cast(counts, tf.float32), tf.int64)
-        place = tf.minimum(place, counts - 1)
-        return tf.gather(known.values, known.row_starts()[:, tf.newaxis] + place)
+        # The product may round up to the count. Whoever likes none draws any item.
+        place = liked.row_starts()[:, tf.newaxis] + tf.minimum(place, counts - 1)
+        padded = tf.pad(liked.values, [[1, 1]])
+        return tf.gather(padded, place + 1)
 
     def _drawn_items(self, step: tf.Tensor) -> tf.Tensor:
         """R distinct items of the catalogue."""
         order = tf.random.stateless_uniform(
             [self.num_items], self._seed(_NEGATIVES, step)
         )
+        # Distinct items: one that is drawn twice would count twice for every user.
         return tf.math.top_k(order, self.batch_size * self.shared, sorted=False)[1]
 
     def _contained(self, drawn: tf.Tensor, rows: tf.RaggedTensor) -> tf.Tensor:
         """Which drawn items `[R]` are among each user's rows: bool `[B, R]`."""
         size = tf.size(drawn)
+        # From item to its column among the drawn ones, `size` for none: then what a
+        # user has taken is looked up, not compared with each drawn item.
         place = tf.tensor_scatter_nd_update(
             tf.fill([self.num_items], size), drawn[:, tf.newaxis], tf.range(size)
         )
@@ -212,3 +233,9 @@ class RecallBatches:
         """Seed `[2]` of one stream of draws at one step."""
         seed = tf.constant([self.seed, stream], tf.int64)
         return tf.random.experimental.stateless_fold_in(seed, step)
+
+
+def _by_user(pairs: Pairs, num_users: int) -> tf.RaggedTensor:
+    """The items of each user."""
+    rows = pairs.item.astype(np.int32)
+    return tf.RaggedTensor.from_row_lengths(rows, pairs.per_user(num_users))

@@ -16,7 +16,7 @@ from tfdistill.data.pair_features import (
     PairSource,
     SelectedPairs,
     pair_values,
-    told,
+    source_fingerprints,
 )
 from tfdistill.identity import described, fingerprint
 from tfdistill.pairs import Pairs
@@ -178,11 +178,14 @@ class Requests:
         """The fingerprint of each array, so that a difference has a name."""
         arrays = (f.name for f in fields(self) if f.name != "pair_sources")
         found = {name: described(getattr(self, name)) for name in arrays}
-        return {**found, "pair_sources": told(self.pair_sources, self.candidates)}
+        return {
+            **found,
+            "pair_sources": source_fingerprints(self.pair_sources, self.candidates),
+        }
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Changes with any value, name, key or order; it tells data apart."""
+        """Changes with any value, name, key or order of the data."""
         return fingerprint(self.identity)
 
     def require_catalogue(self, what: str) -> None:

@@ -47,7 +47,7 @@ def teacher_head(scores: Any, topk: int, *, seen: Any = None) -> tf.Tensor:
     scores = tf.cast(scores, tf.float32)
     if not 1 <= topk <= scores.shape[-1]:
         raise ValueError(
-            f"`topk` must lie in 1 .. {scores.shape[-1]} (items), received {topk!r}."
+            f"`topk` must lie in 1 .. {scores.shape[-1]} (items), got {topk!r}."
         )
     if seen is not None:
         scores = tf.where(tf.cast(seen, tf.bool), scores.dtype.min, scores)
@@ -83,7 +83,7 @@ def rank_weights(size: int, *, decay: float | None = None) -> tf.Tensor:
     if decay is None:
         return 1.0 - steps / size
     if not 0 < decay < np.inf:
-        raise ValueError(f"`decay` must be above 0, received {decay!r}.")
+        raise ValueError(f"`decay` must be above 0, got {decay!r}.")
     return tf.exp(-steps / decay)
 
 
@@ -111,12 +111,15 @@ def draw_positions(weights: Any, count: int, *, seed: Any) -> tf.Tensor:
     weights = tf.cast(weights, tf.float32)
     size = weights.shape[-1]
     if not 1 <= count <= size:
-        raise ValueError(f"`count` must lie in 1 .. {size}, received {count!r}.")
+        raise ValueError(f"`count` must lie in 1 .. {size}, got {count!r}.")
     noise = tf.random.stateless_uniform(tf.shape(weights), seed, minval=1e-20)
+    # Gumbel top-K: the largest of log w + noise are a draw by weight without
+    # replacement.
     keys = tf.math.log(tf.where(weights > 0.0, weights, 1.0))
     keys -= tf.math.log(-tf.math.log(noise))
     keys = tf.where(weights > 0.0, keys, keys.dtype.min)
     best, places = tf.math.top_k(keys, count)
+    # In order of the places, best first: the draw's own order means nothing.
     places = tf.sort(tf.where(best > keys.dtype.min, places, size), axis=-1)
     return tf.where(places < size, places, -1)
 
@@ -141,13 +144,17 @@ def draw_rest(taken: Any, num_items: int, count: int, *, seed: Any) -> tf.Tensor
         array([[1, 1, 1]], dtype=int32)
     """
     taken = tf.sort(tf.cast(taken, tf.int32), axis=-1)
+    # Repeats are taken out, as each would hide one more free row.
     fresh = tf.concat([taken[:, :1] >= 0, taken[:, 1:] > taken[:, :-1]], axis=-1)
     rows = tf.sort(tf.where(fresh & (taken >= 0), taken, num_items), axis=-1)
     used = tf.math.count_nonzero(rows < num_items, axis=-1, dtype=tf.int32)
     free = (num_items - used)[:, tf.newaxis]
     shape = [tf.shape(rows)[0], count]
     uniform = tf.random.stateless_uniform(shape, seed)
+    # The n-th free row, without a list of the free: as many taken rows come before it
+    # as have no more than n free ones before them.
     nth = tf.cast(uniform * tf.cast(free, tf.float32), tf.int32)
+    # The product may round up to `free`.
     nth = tf.minimum(nth, tf.maximum(free - 1, 0))
     # Before the k-th taken row (from 0) there are row - k free ones.
     gaps = rows - tf.range(tf.shape(rows)[1])
@@ -172,6 +179,7 @@ def ranks_of(scores: Any, rows: Any) -> tf.Tensor:
     """
     scores, rows = tf.cast(scores, tf.float32), tf.cast(rows, tf.int32)
     own = tf.gather(scores, tf.maximum(rows, 0), batch_dims=1)
+    # How many items are before: the catalogue is sorted once for all rows of a user.
     above = tf.searchsorted(tf.sort(-scores, axis=-1), -own, side="left")
     return tf.where(rows >= 0, 1 + above, 0)
 
@@ -209,7 +217,7 @@ def discrepancy_weights(
         arXiv:2109.03459; Kweon et al., arXiv:2106.02870.
     """
     if not sharpness > 0:
-        raise ValueError(f"`sharpness` must be above 0, received {sharpness!r}.")
+        raise ValueError(f"`sharpness` must be above 0, got {sharpness!r}.")
     present = tf.cast(student_ranks, tf.int32) > 0
     gap = tf.cast(student_ranks, tf.float32) - tf.cast(teacher_ranks, tf.float32)
     sides = (
@@ -244,7 +252,7 @@ def popularity_groups(popularity: Any, groups: int) -> np.ndarray:
     counts = np.asarray(popularity, np.float64)
     if groups < 1 or not counts.sum() > 0:
         raise ValueError(
-            "Popularity groups need at least one group and one interaction, received "
+            "Popularity groups need at least one group and one interaction, got "
             f"groups={groups!r} and a total of {counts.sum()}."
         )
     order = np.argsort(-counts, kind="stable")
@@ -282,12 +290,13 @@ def with_perplexity(scores: Any, perplexity: float, *, rounds: int = 40) -> np.n
     """
     if not 1.0 < perplexity < np.inf:
         raise ValueError(
-            f"`perplexity` must be above 1, received {perplexity!r}. Give a finite one."
+            f"`perplexity` must be above 1, got {perplexity!r}. Give a finite one."
         )
     scores = np.asarray(scores, np.float64)
     scores = scores - scores.max(axis=1, keepdims=True)
     scores = np.maximum(scores, -1e30)  # finite, so that 0 * z is 0
     spread = np.maximum(np.where(scores > -1e30, -scores, 0.0).max(axis=1), 1e-12)
+    # Halved on a log scale, as temperatures span many decades; by users all at once.
     low, high = np.log(spread) - 14.0, np.log(spread) + 14.0
     for _ in range(rounds):
         middle = (low + high) / 2.0

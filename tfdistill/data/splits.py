@@ -139,6 +139,7 @@ def global_temporal_split(
         Meng et al., Exploring Data Splitting Strategies, 2020, arXiv:2007.13237.
     """
     _check(ratings, valid, test)
+    # Ties share their mean place, so that what came at one moment is in one part.
     place = (ratings["timestamp"].rank(method="average") - 0.5) / len(ratings)
     return _split(
         "global temporal",

@@ -40,7 +40,7 @@ class FeatureShares:
     out_of_range: float
 
     def problems(self) -> Iterator[tuple[str, float]]:
-        """Yields each share with what it says of the values."""
+        """Yields each share, its meaning in words first."""
         yield "missing", self.missing
         yield "unknown to the vocabulary", self.unknown
         yield "outside the ids of the table", self.out_of_range
@@ -134,7 +134,7 @@ def summarise(
         clicks: Labels above 0 that were read.
 
     Returns:
-        The summary; `refuse_useless` and `warnings` judge it.
+        The summary; `refuse_useless` and `warnings` evaluator it.
 
     Example:
         >>> spec = FeatureSpec(

@@ -100,14 +100,14 @@ class TeacherLists:
         self.head = np.asarray(head, np.int32)
         if self.head.ndim != 2 or self.head.max() >= num_items:
             raise ValueError(
-                f"`head` must be [users, M] with rows below {num_items}, received "
+                f"`head` must be [users, M] with rows below {num_items}, got "
                 f"shape {self.head.shape} and a largest row of {self.head.max()}."
             )
         size = self.head.shape[1]
         self.interesting = size if interesting is None else interesting
         if not 1 <= self.interesting <= size or uninteresting < 0:
             raise ValueError(
-                f"A head of {size} items gives 1 .. {size} interesting items, received "
+                f"A head of {size} items gives 1 .. {size} interesting items, got "
                 f"interesting={interesting!r} and uninteresting={uninteresting!r}."
             )
         self.num_items = num_items
@@ -234,6 +234,6 @@ class TeacherLists:
         if weights.shape not in (self.head.shape, self.head.shape[1:]):
             raise ValueError(
                 f"Weights must be [M] or [users, M] for a head of shape "
-                f"{self.head.shape}, received shape {weights.shape}."
+                f"{self.head.shape}, got shape {weights.shape}."
             )
         return np.broadcast_to(weights, self.head.shape)

@@ -43,7 +43,7 @@ class RequestParts:
 
     @property
     def known(self) -> Pairs:
-        """Pairs of the training part: what `RequestBatches` may know."""
+        """Pairs of the training part, for `RequestBatches(known=)`."""
         return self.interactions["train"]
 
     def before(self, part: str) -> Pairs:
@@ -234,6 +234,7 @@ def _lists(
     lists = -(-size // list_size)  # of each user
     place = np.arange(len(user)) - np.repeat(start, size)
     request = np.repeat(np.cumsum(lists) - lists, size)
+    # A user's interactions in equally long lists instead of full ones and a short rest.
     request += place * np.repeat(lists, size) // np.repeat(size, size)
     _, first = np.unique(request, return_index=True)
     slot = np.arange(len(user)) - first[request]

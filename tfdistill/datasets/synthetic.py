@@ -138,7 +138,7 @@ def simulate(config: SimulatorConfig) -> Simulation:
 def _exposures(
     config: SimulatorConfig, users: np.ndarray, items: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Who asks `[R]` and what the policy shows `[R, L]`, the likeliest item first."""
+    """Users of requests `[R]` and the policy's lists `[R, L]`, the likeliest first."""
     rng = config.random("exposures")
     rank = np.argsort(np.argsort(-items[:, -1] - rng.standard_normal(config.items)))
     share = np.cumsum((rank + 1.0) ** -config.popularity)

@@ -86,6 +86,8 @@ class ExactIndex:
         count = (self.size + missing) // width
         blocks = tf.reshape(scores, [batch, count, width])
         taken = tf.minimum(k, count)
+        # k of the best lie in at most k blocks, those with the k highest maxima: the
+        # rest need not be sorted. About sqrt(I / k) wide, both steps cost alike.
         chosen = tf.math.top_k(tf.reduce_max(blocks, axis=2), taken).indices
         chosen = tf.sort(chosen, axis=1)  # equal scores stay in the order of the rows
         scores = tf.gather(blocks, chosen, batch_dims=1)
@@ -157,6 +159,8 @@ class IvfIndex:
         place = owner, np.arange(len(vectors)) - first[owner]
         self._list = np.empty(len(vectors), np.int64)
         self._list[order] = owner
+        # How many items the n smallest lists have together: so many any n lists have at
+        # least.
         self._smallest = np.cumsum(np.sort(counts)).astype(np.int32)
         # The last column has no part in an item's score and rules out a place for none.
         listed = np.zeros([self.lists, width, vectors.shape[1] + 1], np.float32)
@@ -196,6 +200,8 @@ class IvfIndex:
         lists = tf.math.top_k(near, probes).indices  # [B, P], best first
         items = tf.gather(self._vectors, lists)  # [B, P, W, d + 1]
         items = tf.reshape(items, [batch, probes * width, columns])
+        # The column behind the item's own meets a 1: it adds 0 to items, _PADDING to
+        # padding.
         queries = tf.pad(queries, [[0, 0], [0, 1]], constant_values=1.0)
         scores = tf.cond(  # for one user a plain product takes half the time
             batch == 1,
@@ -227,6 +233,8 @@ class IvfIndex:
             float64 `[lists]`: at p - 1 the share of the exact top-K that p probes find.
         """
         near = np.argsort(-(queries @ self._means.numpy().T), axis=1)
+        # Rank of each list among a query's; a best item is found from that many probes
+        # on.
         place = np.empty_like(near)
         np.put_along_axis(place, near, np.arange(self.lists)[np.newaxis], axis=1)
         found = np.take_along_axis(place, self._list[exact], axis=1)  # [Q, K]
@@ -236,7 +244,7 @@ class IvfIndex:
 
 @dataclasses.dataclass(frozen=True)
 class Ivf:
-    """Asks for an `IvfIndex` of a wanted recall.
+    """The settings of an `IvfIndex` of a wanted recall.
 
     Args:
         recall: The least share of the exact top-K to find, in (0, 1]; the number of
@@ -340,6 +348,7 @@ def _lists(
     kept = np.flatnonzero(sizes >= min(width / 4, sizes.max()))
     homeless = np.flatnonzero(~np.isin(owner, kept))
     owner[homeless] = kept[nearest(vectors[homeless], centroids[kept])]
+    # A list that is too long is cut by length: alike vectors stay together.
     order = np.lexsort((lengths, owner))
     owner, sizes = owner[order], np.bincount(owner)[owner[order]]
     place = np.arange(len(vectors)) - np.searchsorted(owner, owner)
@@ -354,6 +363,7 @@ def _metric(queries: np.ndarray) -> np.ndarray:
     mean = np.trace(moment) / len(moment)
     if not mean > 0:  # no query says anything
         return np.eye(len(moment), dtype=np.float32)
+    # Plus the identity: a direction that no query has counts a little, too.
     moment = moment / mean + np.eye(len(moment))
     return np.linalg.cholesky(moment).astype(np.float32)
 

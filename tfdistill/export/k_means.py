@@ -41,8 +41,10 @@ def k_means(vectors: np.ndarray, count: int, *, seed: int = 0) -> np.ndarray:
         used, first, sizes = np.unique(
             np.sort(owner), return_index=True, return_counts=True
         )
+        # Each centroid's vectors lie in one stretch, so that one pass sums them all.
         sums = np.add.reduceat(sample[np.argsort(owner, kind="stable")], first, axis=0)
         centroids[used] = sums / sizes[:, np.newaxis]
+        # A centroid without a vector begins anew at one drawn.
         lost = np.setdiff1d(np.arange(count), used)
         centroids[lost] = sample[rng.choice(size, len(lost), replace=False)]
     return centroids
@@ -62,6 +64,8 @@ def nearest(vectors: np.ndarray, centroids: np.ndarray) -> np.ndarray:
         >>> nearest(np.array([[0.2], [0.9]]), np.array([[0.0], [1.0]])).tolist()
         [0, 1]
     """
+    # |v - c|^2 is least where v.c - |c|^2 / 2 is greatest: one product and no
+    # difference.
     half_norms = (centroids**2).sum(axis=1) / 2
     blocks = [
         np.argmax(vectors[at : at + _BLOCK] @ centroids.T - half_norms, axis=1)

@@ -20,7 +20,7 @@ _METHODS = {
 
 
 def name_signatures(file: Path, names: Iterable[str]) -> None:
-    """Writes into a SavedModel what TensorFlow can't be told when it is saved.
+    """Writes into a SavedModel what `tf.saved_model.save` has no argument for.
 
     Inputs and signatures get their own names in place of safe ones: in the signatures,
     which servers read, and in the keywords of the functions that Python loads. Such a

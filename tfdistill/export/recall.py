@@ -129,7 +129,7 @@ def reindexed(
 
     The towers are those of the SavedModel, whose signatures `query` and `item` are
     called: neither the Keras model nor what it was trained on is needed. New items are
-    as good as their features tell; an id that the item tower has not seen is served by
+    placed by their features; an id that the item tower has not seen is served by
     its table's row for unknown values.
 
     Args:
@@ -143,7 +143,7 @@ def reindexed(
 
     Returns:
         A servable with the same signatures; publish it beside the old version. Its
-        report counts all parameters as those of layers: tables aren't told apart.
+        report counts all parameters as those of layers: tables aren't counted apart.
 
     Raises:
         ValueError: If the folder holds no recall model or the catalogue does not fit.

@@ -52,6 +52,7 @@ class Searcher:
         excluded = self.catalogue.rows(exclude)
         # One row more, for searches in a row that is never empty.
         excluded = tf.sort(tf.pad(excluded, [[0, 0], [0, 1]], constant_values=-1))
+        # So many more that k are left, whatever is excluded.
         enough = tf.minimum(k + tf.shape(exclude)[1], size)
         rows, scores = self.index.search(queries, enough)
         place = tf.searchsorted(excluded, rows)
@@ -62,7 +63,7 @@ class Searcher:
     def answer(
         self, rows: tf.Tensor, scores: tf.Tensor, *, mask: bool = False
     ) -> dict[str, tf.Tensor]:
-        """Returns `ids` and `scores`, and if asked for also the `mask`."""
+        """Returns `ids` and `scores`, and with `mask` also which places are filled."""
         found = {"ids": self.catalogue.ids(rows), "scores": scores}
         return {**found, "mask": rows >= 0} if mask else found
 
@@ -91,7 +92,7 @@ class Searcher:
             answer: `ids [B, k]`, `scores [B, k]` and perhaps `mask [B, k]`.
             queries: What the Keras model says, `[B, d]`.
             vectors: Likewise, `[I, d]`.
-            k: How many were asked for.
+            k: How many to return.
             exclude: The ids `[B, E]` that were excluded.
 
         Returns:
@@ -156,6 +157,8 @@ def best_places(
         scores stay in the order of the candidates.
     """
     lowest = scores.dtype.min
+    # -inf is below every score, the lowest float is a score that sorts last: an item
+    # whose score is NaN still comes before a place without an item.
     known = tf.where(tf.math.is_nan(scores), lowest, scores)
     known = tf.where(rows >= 0, tf.maximum(known, lowest), -np.inf)
     best, at = tf.math.top_k(known, k)

@@ -43,6 +43,8 @@ class Survivors:
             scores: Its scores, `[B, I]`; only those of possible items count.
             keep: How many items it keeps.
         """
+        # It surely stays if it is above the (keep + 1)-th of all that may be there, and
+        # may stay if it reaches the keep-th of those that surely are.
         return Survivors(
             self.sure & (scores > _at(keep + 1, scores, self.possible) + _NEARLY),
             self.possible & (scores >= _at(keep, scores, self.sure) - _NEARLY),
@@ -57,6 +59,8 @@ class Survivors:
         Returns:
             `[B, I]`, of other items -inf.
         """
+        # Rankers score at most so many columns as the widest user has: the others are
+        # padding.
         most = self.possible.sum(axis=1).max()
         rows = np.argsort(~self.possible, axis=1, kind="stable")[:, :most]
         found = np.full(self.possible.shape, -np.inf, np.float32)

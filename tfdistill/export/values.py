@@ -18,7 +18,7 @@ all about 1, meet by chance."""
 _ENOUGH = 4
 """So many windows in common are no chance."""
 _SMALLEST = 16
-"""Smaller weights tell nothing."""
+"""Smaller weights are not compared: they are equal by chance."""
 _SAMPLED = 2**20
 _CHUNK = 2**22
 _FACTORS = tuple(
@@ -92,6 +92,7 @@ def refuse_values(
             continue
         found = _found(every, weight)
         if found.any():
+            # What the student shares with its teacher goes out rightly.
             if known is None:
                 known = np.zeros(len(every), bool)
                 for variable in shared:
@@ -136,6 +137,7 @@ def _runs(values: np.ndarray) -> Iterator[np.ndarray]:
     elif values.size * values.itemsize >= 2 * _SMALLEST:
         bits = _magnitudes(values)
         yield bits.ravel()
+        # The transposed weight too, as a layout may be turned when it is stored.
         if bits.ndim > 1:
             yield bits.T.ravel()
 
@@ -152,6 +154,8 @@ def _magnitudes(values: np.ndarray) -> np.ndarray:
         values = np.frombuffer(values.tobytes(), np.float32)
     else:
         values = np.zeros(0, np.float32)
+    # Rounded to bfloat16, without the sign: a copy in another float type has the same
+    # bits.
     bits = values.view(np.uint32) & 0x7FFFFFFF
     return (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
 
@@ -162,8 +166,10 @@ def _keys(bits: np.ndarray) -> np.ndarray:
     if count < 1:
         return np.zeros(0, np.uint64)
     keys = np.zeros(count, np.uint64)
+    # Rolling sums of odd multiples: one key for each window, at any offset of a copy.
     for place, factor in enumerate(_FACTORS):
         keys += bits[place : place + count].astype(np.uint64) * np.uint64(factor)
+    # Windows with a zero, or of values much alike, meet by chance and say nothing.
     zeros = np.concatenate([[0], np.cumsum(bits == 0)])
     some = zeros[_WINDOW:] == zeros[:-_WINDOW]
     alike = np.zeros(count, np.int64)

@@ -12,7 +12,7 @@ from tfdistill.jobs.comparison import Sizes
 from tfdistill.metrics import cascade_summary, rerank, retrieval_summary
 from tfdistill.models import joint_network
 from tfdistill.spec import FeatureSpec
-from tfdistill.study.judge import CatalogueJudge
+from tfdistill.study.evaluators import CatalogueEvaluator
 from tfdistill.study.recipe import Recipe
 from tfdistill.study.trained import TrainedNet
 from tfdistill.study.ways import together
@@ -37,7 +37,7 @@ def student_parameters(training: str, recipe: Recipe, spec: FeatureSpec) -> int:
 
 
 def shown_sets(
-    judge: CatalogueJudge,
+    evaluator: CatalogueEvaluator,
     nets: Mapping[str, TrainedNet],
     sizes: Sizes,
     *,
@@ -46,7 +46,7 @@ def shown_sets(
     """Runs the cascade for every user of a part, beside the teacher if there is one.
 
     Args:
-        judge: The judge of the part.
+        evaluator: The evaluator of the part.
         nets: The nets by name.
         sizes: What each stage keeps.
         best: The teacher's best items of the catalogue `[U, sizes.recall]`, if they are
@@ -57,25 +57,25 @@ def shown_sets(
         `"teacher"`, the teacher's best of the catalogue, as many as recall returns, and
         `"teacher over recall"`, its page of what recall returned.
     """
-    sets = dict(sizes.cascade(nets).kept(judge))
+    sets = dict(sizes.cascade(nets).kept(evaluator))
     if "teacher" in nets:
         teacher = nets["teacher"]
-        sets["teacher"] = teacher.top(judge, sizes.recall) if best is None else best
+        sets["teacher"] = teacher.top(evaluator, sizes.recall) if best is None else best
         sets["teacher over recall"] = rerank(
             sets["recall"],
-            judge.for_users(teacher.ranker(judge.requests)),
+            evaluator.for_users(teacher.ranker(evaluator.requests)),
             sizes.page,
         )
     return sets
 
 
 def judged(
-    judge: CatalogueJudge, sets: Mapping[str, np.ndarray], sizes: Sizes
+    evaluator: CatalogueEvaluator, sets: Mapping[str, np.ndarray], sizes: Sizes
 ) -> dict[str, float]:
     """Judges what a cascade shows and what each stage lets through.
 
     Args:
-        judge: The judge of the part.
+        evaluator: The evaluator of the part.
         sets: What `shown_sets` gave.
         sizes: What each stage keeps.
 
@@ -92,12 +92,12 @@ def judged(
         f"{name}/{metric}": value
         for name, items in pages.items()
         for metric, value in retrieval_summary(
-            items, judge.relevant, judge.popular, cuts=(sizes.page,)
+            items, evaluator.relevant, evaluator.popular, cuts=(sizes.page,)
         ).items()
     }
-    nobody = np.full((len(judge.first), sizes.recall), -1)
+    nobody = np.full((len(evaluator.first), sizes.recall), -1)
     best = teacher.get("teacher", nobody)
-    kept = cascade_summary(stages, judge.relevant, best, judge.popular)
+    kept = cascade_summary(stages, evaluator.relevant, best, evaluator.popular)
     for stage, values in kept.items():
         found.update({f"{stage}/{metric}": value for metric, value in values.items()})
     return {name: value for name, value in found.items() if not math.isnan(value)}

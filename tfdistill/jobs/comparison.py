@@ -22,7 +22,7 @@ from tfdistill.report import (
     over_seeds,
 )
 from tfdistill.scorers import baselines
-from tfdistill.study.judge import CatalogueJudge, ListJudge
+from tfdistill.study.evaluators import CatalogueEvaluator, ListEvaluator
 from tfdistill.study.nets import Cascade as Stages
 from tfdistill.study.nets import Nets
 from tfdistill.study.problem import Problem
@@ -36,7 +36,7 @@ __all__ = ["Run", "Sizes", "calibrations", "cascades", "compared_with", "stages"
 class Outside(Protocol):
     """A teacher that is no net of the run: stored scores, a simple model."""
 
-    def metrics(self, judge: ListJudge) -> dict[str, float]:
+    def metrics(self, evaluator: ListEvaluator) -> dict[str, float]:
         """Its metrics at what it teaches."""
 
 
@@ -60,13 +60,15 @@ class Run:
         found = {} if teacher is None else {TEACHER: teacher}
         return {**found, ALONE: self.alone[stage], DISTILLED: self.distilled[stage]}
 
-    def metrics(self, stage: str, judge: ListJudge) -> dict[str, dict[str, float]]:
+    def metrics(
+        self, stage: str, evaluator: ListEvaluator
+    ) -> dict[str, dict[str, float]]:
         """Returns the metrics of each model of a stage at the student's task."""
         nets, task = self.models(stage), self.alone[stage].task
-        found = {name: net.metrics(judge, task) for name, net in nets.items()}
+        found = {name: net.metrics(evaluator, task) for name, net in nets.items()}
         if TEACHER in nets or self.outside is None:
             return found
-        return {TEACHER: self.outside.metrics(judge), **found}
+        return {TEACHER: self.outside.metrics(evaluator), **found}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,8 +120,8 @@ def stages(problem: Problem, recipe: Recipe, runs: Sequence[Run]) -> list[Stage]
     found = []
     for stage in recipe.students:
         values = {
-            part: [run.metrics(stage, judge) for run in runs]
-            for part, judge in parts.items()
+            part: [run.metrics(stage, evaluator) for run in runs]
+            for part, evaluator in parts.items()
         }
         models = [
             Model(
@@ -128,7 +130,7 @@ def stages(problem: Problem, recipe: Recipe, runs: Sequence[Run]) -> list[Stage]
             )
             for name in values["test"][0]
         ]
-        found.append(Stage(stage, chosen.judged_by(stage), models))
+        found.append(Stage(stage, chosen.primary(stage), models))
     return found
 
 
@@ -147,11 +149,13 @@ def compared_with(problem: Problem, recipe: Recipe) -> list[Baseline]:
     ]
 
 
-def cascades(judge: ListJudge, runs: Sequence[Run], sizes: Sizes) -> list[Cascade]:
+def cascades(
+    evaluator: ListEvaluator, runs: Sequence[Run], sizes: Sizes
+) -> list[Cascade]:
     """Runs the whole cascade for every user of a part.
 
     Args:
-        judge: The judge of the part.
+        evaluator: The evaluator of the part.
         runs: The nets of each seed; a net of them is the teacher.
         sizes: What each stage keeps.
 
@@ -159,30 +163,32 @@ def cascades(judge: ListJudge, runs: Sequence[Run], sizes: Sizes) -> list[Cascad
         The teacher over the whole catalogue, and the two cascades; every overlap is
         with the seed's own teacher.
     """
-    judge = judge.over_catalogue("A cascade")
-    best = [run.distilled["teacher"].top(judge, sizes.recall) for run in runs]
+    evaluator = evaluator.over_catalogue("A cascade")
+    best = [run.distilled["teacher"].top(evaluator, sizes.recall) for run in runs]
     kept = {
         TEACHER: [{n: top[:, :k] for n, k in sizes.kept.items()} for top in best],
-        ALONE: [sizes.cascade(run.alone).kept(judge) for run in runs],
-        DISTILLED: [sizes.cascade(run.distilled).kept(judge) for run in runs],
+        ALONE: [sizes.cascade(run.alone).kept(evaluator) for run in runs],
+        DISTILLED: [sizes.cascade(run.distilled).kept(evaluator) for run in runs],
     }
-    return [_cascade(name, judge, sets, best, sizes) for name, sets in kept.items()]
+    return [_cascade(name, evaluator, sets, best, sizes) for name, sets in kept.items()]
 
 
 def _cascade(
     name: str,
-    judge: CatalogueJudge,
+    evaluator: CatalogueEvaluator,
     kept: Sequence[Mapping[str, np.ndarray]],
     best: Sequence[np.ndarray],
     sizes: Sizes,
 ) -> Cascade:
     """The page of a cascade and what its stages let through, over seeds."""
     pages = [
-        retrieval_summary(sets["fine"], judge.relevant, judge.popular, cuts=(10,))
+        retrieval_summary(
+            sets["fine"], evaluator.relevant, evaluator.popular, cuts=(10,)
+        )
         for sets in kept
     ]
     summaries = [
-        cascade_summary(sets, judge.relevant, top, judge.popular)
+        cascade_summary(sets, evaluator.relevant, top, evaluator.popular)
         for sets, top in zip(kept, best)
     ]
     through = [
@@ -192,11 +198,11 @@ def _cascade(
     return Cascade(name, over_seeds(pages), through)
 
 
-def calibrations(judge: ListJudge, run: Run) -> list[CalibrationBins]:
+def calibrations(evaluator: ListEvaluator, run: Run) -> list[CalibrationBins]:
     """Returns the reliability bins of the rankers of one seed.
 
     Args:
-        judge: The judge of the part.
+        evaluator: The evaluator of the part.
         run: The nets of the seed.
     """
     rankers = [n for n in run.alone if run.alone[n].task == "ranking"]
@@ -210,5 +216,5 @@ def calibrations(judge: ListJudge, run: Run) -> list[CalibrationBins]:
         )
         for stage in rankers
         for name, model in run.models(stage).items()
-        for bins in [model.calibration(judge)]
+        for bins in [model.calibration(evaluator)]
     ]

@@ -22,7 +22,7 @@ from tfdistill.export import (
 from tfdistill.jobs.exports import request_of
 from tfdistill.metrics import FunnelPoint, RequestCost, retrieval_ndcg, sweep
 from tfdistill.spec import FeatureSpec
-from tfdistill.study.judge import CatalogueJudge
+from tfdistill.study.evaluators import CatalogueEvaluator
 from tfdistill.study.trained import TrainedNet, TrainedRanker, TrainedRecall
 
 __all__ = ["QUALITY", "Funnel", "swept"]
@@ -89,7 +89,7 @@ class Funnel:
 
 def swept(
     funnels: Mapping[str, Funnel],
-    judge: CatalogueJudge,
+    evaluator: CatalogueEvaluator,
     spec: FeatureSpec,
     out: Path,
     *,
@@ -103,7 +103,7 @@ def swept(
 
     Args:
         funnels: By name; a funnel of a teacher alone is what students are held against.
-        judge: The judge of the part.
+        evaluator: The evaluator of the part.
         spec: The features.
         out: Folder for the exports.
         quality: Of the judged users' pages `[U, page]`; `QUALITY` by default.
@@ -112,16 +112,16 @@ def swept(
     Returns:
         The points of each funnel: quality of the page, exact FLOPs, median latency.
     """
-    requests = judge.requests
+    requests = evaluator.requests
 
     def ndcg(page: np.ndarray) -> float:
-        return retrieval_ndcg(page, judge.relevant, 10).value
+        return retrieval_ndcg(page, evaluator.relevant, 10).value
 
     measured = _latencies(funnels, requests, spec, out, rounds)
     curves = {}
     for name, funnel in funnels.items():
         scorers = {
-            stage: judge.for_users(net.ranker(requests))
+            stage: evaluator.for_users(net.ranker(requests))
             for stage, net in funnel.rankers.items()
         }
         costs = {
@@ -129,7 +129,7 @@ def swept(
             for kept, mflops in funnel.mflops(requests.num_items).items()
         }
         curves[name] = sweep(
-            funnel.recall.top(judge, funnel.widest[0]),
+            funnel.recall.top(evaluator, funnel.widest[0]),
             scorers,
             funnel.sizes,
             quality=quality or ndcg,

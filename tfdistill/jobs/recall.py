@@ -13,7 +13,7 @@ from rich.console import Console
 from tfdistill.jobs.run import run
 from tfdistill.report import Results
 from tfdistill.scorers import Baseline, CandidateTeacher, baselines
-from tfdistill.study.judge import ListJudge
+from tfdistill.study.evaluators import ListEvaluator
 from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe
 from tfdistill.zoo.recall_from_lists import FORMS, Form, list_student
@@ -29,7 +29,7 @@ _CHOSEN_BY = "ndcg@10"
 
 
 class _Teacher(Protocol):
-    def metrics(self, judge: ListJudge) -> dict[str, float]:
+    def metrics(self, evaluator: ListEvaluator) -> dict[str, float]:
         """Its metrics over the catalogue."""
 
 

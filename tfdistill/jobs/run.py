@@ -110,7 +110,7 @@ def run(
 def _facts(problem: Problem, recipe: Recipe) -> dict[str, str]:
     """What a reader must know to compare the models of a stage."""
     schedule, chosen = recipe.schedule, measurable(recipe, problem.valid)
-    by = {name: metric(chosen.judged_by(name)).label for name in recipe.students}
+    by = {name: metric(chosen.primary(name)).label for name in recipe.students}
     return {
         "Training": f"{schedule.steps(problem.train.num_requests):,} steps for every "
         f"model, with a teacher or alone, of {schedule.batch_size} requests with "

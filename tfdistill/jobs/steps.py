@@ -24,8 +24,8 @@ from tfdistill.metrics import metric
 from tfdistill.report.cells import plain
 from tfdistill.scores import ScoreStore, join_requests, score_batches
 from tfdistill.spec import LISTED, FeatureSpec
+from tfdistill.study.evaluators import ListEvaluator
 from tfdistill.study.impressions import Impressions
-from tfdistill.study.judge import ListJudge
 from tfdistill.study.problem import Problem
 from tfdistill.study.trained import StoredScores
 from tfdistill.study.ways import train
@@ -110,7 +110,7 @@ def score(
     Args:
         data: The impressions.
         out: Folder of the store.
-        item: The item feature that tells the items of a request apart.
+        item: The item feature that identifies the items of a request.
         teacher: Folder of a SavedModel, or a file of trees, that `train_teacher`
             returned; any SavedModel of the spec's features will do. Load only those
             that you trust: a SavedModel is a program.
@@ -179,11 +179,11 @@ def evaluate(
         All metrics of `ranking_summary` by model.
 
     Raises:
-        ValueError: If there is nothing to judge, or a model gives NaN.
+        ValueError: If there is nothing to evaluate, or a model gives NaN.
     """
     if not models and scores is None:
         raise ValueError(
-            "There is nothing to judge: give SavedModels (--model), the scores of a "
+            "There is nothing to evaluate: give SavedModels (--model), the scores of a "
             "teacher (--scores), or both."
         )
     console = console or Console()
@@ -195,9 +195,11 @@ def evaluate(
         scored, coverage = join_requests(test, store, {"score": "stored"})
         console.print(f"Test part: {coverage}.")
         teacher = StoredScores("stored")
-        judged[f"teacher {store.manifest.teacher}"] = teacher.metrics(ListJudge(scored))
+        judged[f"teacher {store.manifest.teacher}"] = teacher.metrics(
+            ListEvaluator(scored)
+        )
     for path in models:
-        judged[str(path)] = ListJudge(test).ranking(_logits(path, test))
+        judged[str(path)] = ListEvaluator(test).ranking(_logits(path, test))
     if out is not None:
         with written_whole(out) as unfinished:
             unfinished.write_text(as_json(judged), encoding="utf-8")

@@ -47,7 +47,7 @@ def compare(
     tiny: bool = False,
     console: Console | None = None,
 ) -> dict[str, list[Values]]:
-    """Trains the cascade in some of the ways, and judges it end to end on test.
+    """Trains the cascade in some of the ways, and evaluates it end to end on test.
 
     Run again with the same folder it goes on where it stopped.
 

@@ -82,6 +82,8 @@ class TargetAttention(RegularizedLayer):
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor, tf.Tensor]) -> tf.Tensor:
         """Sums the behaviours of each candidate."""
         candidates, behaviours, mask = inputs
+        # W [q | k | q * k] split in three: candidates and behaviours are multiplied
+        # once, only the product is per pair.
         query, key, product = tf.split(self.kernel, 3)
         # [B, L, n, d]
         both = candidates[:, :, tf.newaxis] * behaviours[:, tf.newaxis]
@@ -92,6 +94,7 @@ class TargetAttention(RegularizedLayer):
         )
         for layer in self.hidden:
             hidden = layer(hidden)
+        # No softmax, as in the paper: the sum keeps how much of the history fits.
         weights = tf.squeeze(self.relevance(hidden), axis=-1)
         weights *= tf.cast(mask, weights.dtype)[:, tf.newaxis]
         return tf.matmul(weights, behaviours)
@@ -139,6 +142,8 @@ class BehaviourTokens(tf.keras.layers.Layer):
         behaviours, mask = inputs
         start = tf.tile(self.start, [tf.shape(behaviours)[0], 1, 1])
         tokens = tf.concat([start, behaviours + self.positions], axis=1)
+        # The start is always there, so no row of the mask is empty and no softmax is
+        # NaN.
         return tokens, tf.pad(mask, [[0, 0], [1, 0]], constant_values=True)
 
 

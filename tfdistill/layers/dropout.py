@@ -71,7 +71,7 @@ class SteppedDropout(tf.keras.layers.Layer):
         super().__init__(name=name, dtype=dtype, trainable=trainable)
         if not 0 <= rate < 1:
             raise ValueError(
-                f"`rate` must be in [0, 1). Received: rate={rate}. It is the share of "
+                f"`rate` must be in [0, 1), got rate={rate}. It is the share of "
                 "elements that is dropped."
             )
         self.rate = rate

@@ -138,6 +138,8 @@ class FeatureEmbeddings(_keras.VariedOutputs, tf.keras.layers.Layer):
     ) -> dict[str, Any]:
         """Embeds features of one width, gathered at once: rows `[..., slots]`."""
         raw = {f.name: _columns(f, inputs) for f in features}
+        # One lookup for each dtype, one gather for all: a kernel's start costs more
+        # than rows.
         ordered = sorted(features, key=lambda feature: feature.dtype)
         rows = []
         for _, group in itertools.groupby(ordered, lambda feature: feature.dtype):
@@ -219,6 +221,8 @@ class FeatureEmbeddings(_keras.VariedOutputs, tf.keras.layers.Layer):
         )
         small.build(None)
         for dim, variable in small.tables.items():
+            # A table's rows lie side by side in the variable of its width; the block
+            # moves whole.
             blocks = []
             for table in small.spec.tables:
                 if str(table.dim) == dim:
@@ -315,6 +319,8 @@ def audiences(
         >>> audiences(spec, {"teacher": names, "fine": ["age", "hour"]})
         [('age', 'hour'), ('income',)]
     """
+    # By who reads them, not by side alone: a net then depends on its own features only,
+    # and can be cut out with nothing of the others'.
     readers: dict[str, list[str]] = {}
     for model, names in uses.items():
         for feature in spec.select(names).features:
@@ -340,6 +346,8 @@ def _columns(feature: Feature, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
 
 def _copy(initializer: Any) -> Any:
     """A fresh initialiser: an unseeded one repeats its values when called again."""
+    # A layer's initialiser has a seed of its own: used twice it would give both tables
+    # one value.
     return type(initializer).from_config(initializer.get_config())
 
 
@@ -347,4 +355,5 @@ def masked_mean(vectors: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """Mean of `[..., n, d]` over n with mask `[..., n]`; zeros where it is empty."""
     weights = tf.cast(mask, vectors.dtype)[..., tf.newaxis]
     total = tf.reduce_sum(vectors * weights, axis=-2)
+    # At least 1: an empty sequence is the zero vector and no NaN.
     return total / tf.maximum(tf.reduce_sum(weights, axis=-2), 1)

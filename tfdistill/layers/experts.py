@@ -74,7 +74,7 @@ class DistillationExperts(tf.keras.layers.Layer):
         for key, value in numbers.items():
             if not 0 < value < math.inf:
                 raise ValueError(
-                    f"`{key}` must be above 0, received {value!r}. Take a finite one."
+                    f"`{key}` must be above 0, got {value!r}. Take a finite one."
                 )
         self.width = width
         self.experts = experts
@@ -119,11 +119,14 @@ class DistillationExperts(tf.keras.layers.Layer):
             The projected vectors `[..., d_t]` and the selection `[..., M]`.
         """
         student, teacher = inputs
+        # No gradient to the teacher's vectors: they choose the expert and learn nothing
+        # by it.
         scores = tf.cast(self.selector(tf.stop_gradient(teacher)), tf.float32)
         scores = tf.nn.log_softmax(scores)
         done = tf.minimum(tf.cast(self.step, tf.float32) / self.steps, 1.0)
         temperature = self.start * (self.end / self.start) ** done
         if training:
+            # By the checkpointed step, so that a run that goes on draws the same noise.
             seed = tf.stack([tf.constant(self.seed, tf.int64), self.step])
             uniform = tf.random.stateless_uniform(tf.shape(scores), seed, minval=1e-20)
             scores -= tf.math.log(-tf.math.log(uniform))

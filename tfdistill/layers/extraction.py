@@ -47,6 +47,8 @@ def restricted(models: Sequence[tf.keras.Model]) -> list[tf.keras.Model]:
     def replace(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
         if not isinstance(layer, FeatureEmbeddings):
             return layer
+        # One copy for all models that share a layer, or shared tables would go out
+        # twice.
         if id(layer) not in copies:
             copies[id(layer)] = layer.restrict(names.intersection(layer.spec.names))
         return copies[id(layer)]
@@ -94,6 +96,7 @@ def standalone(model: tf.keras.Model) -> tf.keras.Model:
         (1010, 8)
     """
     small = restricted([model])[0]
+    # `restricted` shares every layer but the tables; this clone has weights of its own.
     copy = _keras.clone_model(small)
     copy.set_weights(small.get_weights())
     return copy
@@ -143,6 +146,8 @@ def above_embeddings(
     cut: dict[int, tuple[tuple[str, ...], tf.Tensor]] = {}
     readings = [reading for layer in layers for reading in _keras.readers_of(layer)]
     for reader, read, output in readings:
+        # Where all features are concatenated the cut is above, which saves a slice for
+        # each.
         whole = isinstance(reader, tf.keras.layers.Concatenate)
         if whole and all(id(tensor) in names for tensor in read):
             groups = [(read, output)]

@@ -61,6 +61,8 @@ class FieldProjection(tf.keras.layers.Layer):
 
     def call(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Projects the features, those of one width together."""
+        # Features of one width as one product: F small products cost F starts of a
+        # kernel.
         by_width: dict[int, list[str]] = {}
         for name, vectors in inputs.items():
             by_width.setdefault(int(vectors.shape[-1]), []).append(name)

@@ -83,6 +83,8 @@ class GatedDense(FoldedDense):
             return self.activation(of_items)
         # [F_u, d_u]: which columns of the user belong to a field.
         own = np.repeat(np.eye(fields), self.user_widths, axis=1)
+        # [B, F_u, h]: the product of each user field, before any gate, so that an
+        # item's gates mix F_u vectors of width h instead of scaling d_u columns.
         products = tf.matmul(
             user[:, tf.newaxis] * tf.constant(own, user.dtype), self.user_kernel
         )

@@ -48,6 +48,8 @@ class FieldPairs(StackFields):
 
     def call(self, inputs: tuple[Sequence[tf.Tensor], Sequence[tf.Tensor]]) -> Any:
         """Sums over the pairs."""
+        # sum_{f<g} <v_f, v_g> = (|sum v|^2 - sum |v|^2) / 2: O(F d), and the user's
+        # sums once. In float32, as the difference cancels in float16.
         users, items = ([tf.cast(x, tf.float32) for x in side] for side in inputs)
         total = tf.add_n(items)
         squares = tf.add_n([tf.reduce_sum(x**2, axis=-1) for x in items])
@@ -244,6 +246,7 @@ class BilinearInteraction(RegularizedLayer):
         left, right = zip(
             *((i, j) for i in range(fields) for j in range(i + 1, fields))
         )
+        # The last field is the left of no pair.
         projected = tf.einsum("blid,ide->blie", inputs[:, :, :-1], self.kernels)
         return tf.gather(projected, left, axis=2) * tf.gather(inputs, right, axis=2)
 

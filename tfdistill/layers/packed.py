@@ -130,6 +130,8 @@ class PackedEmbeddings:
         Returns:
             `[B, d]` for user features, `[B, L, d]` for those of candidates.
         """
+        # Runs of neighbours are cut out in one piece: often the whole tensor, and no
+        # copy.
         runs: list[_Place] = []
         for key, start, stop in (self._places[name] for name in names):
             if runs and runs[-1][0] == key and runs[-1][2] == start:

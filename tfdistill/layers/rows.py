@@ -55,6 +55,8 @@ def rows_of_columns(
         int64 rows, of the same shape, always inside the column's table.
     """
 
+    # Neighbours that are mapped by one formula are one piece; each vocabulary is its
+    # own.
     def alike(table: Table) -> tuple[str, str]:
         return table.kind, table.name if table.kind == "vocabulary" else ""
 
@@ -93,7 +95,10 @@ def _mapped(
 
 
 def _bucket(values: tf.Tensor, size: np.ndarray) -> tf.Tensor:
+    # Unsigned: the upper bits of a negative product would be copies of its sign.
     mixed = tf.bitcast(values * _HASH_MULTIPLIER, tf.uint64)
+    # The high bits depend on every bit of the value, the low ones on its low ones
+    # alone.
     high = tf.bitwise.right_shift(mixed, tf.constant(33, tf.uint64))
     return tf.math.floormod(tf.cast(high, tf.int64), size)
 
@@ -102,6 +107,7 @@ def _text_bucket(values: tf.Tensor, size: np.ndarray) -> tf.Tensor:
     """Buckets of strings, as `tf.strings.to_hash_bucket_fast` has them."""
     if not size.ndim:
         return tf.strings.to_hash_bucket_fast(values, int(size))
+    # `to_hash_bucket_fast` takes one size only; this is the same hash, by hand.
     bits = tf.bitcast(tf.fingerprint(tf.reshape(values, [-1])), tf.uint64)
     bits = tf.reshape(bits, tf.shape(values))
     return tf.cast(tf.math.floormod(bits, size.astype(np.uint64)), tf.int64)

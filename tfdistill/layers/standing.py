@@ -13,7 +13,7 @@ _TIED = 0.05
 
 
 def standing(scores: tf.Tensor, passed: tf.Tensor) -> tf.Tensor:
-    """Tells how far up items stand among those that an earlier stage passes on.
+    """Returns how far up items stand among those that an earlier stage passes on.
 
     `z = (s - mean_k p_k) / std_k p_k`, cut to -5 .. 5, and the log of the item's rank
     among the K that are passed on, linear in z between the ranks 1, 2, 4, ... and K. So

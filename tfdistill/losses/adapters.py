@@ -117,7 +117,7 @@ class RankingLossAdapter(relevance.RelevanceLoss):
         tfr = tf_ranking()
         if not isinstance(loss, _family(tfr, "_RankingLoss")):
             raise ValueError(
-                f"`loss` must be a tfr.keras.losses instance, received {loss!r}. Use "
+                f"`loss` must be a tfr.keras.losses instance, got {loss!r}. Use "
                 "the losses of tfdistill directly."
             )
         options = loss.get_config()

@@ -30,7 +30,7 @@ class DistillationLoss(tf.keras.losses.Loss):
     mean over valid examples (what a `Transfer` calls), and `loss(y_true, y_pred,
     sample_weight)` the Keras path for `compile(loss=)` and TFRS tasks, where `y_true`
     is the teacher's signal and NaN marks padding or an item the teacher did not score.
-    All three share one door: inputs become float32, the teacher loses its gradient,
+    All three prepare inputs alike: they become float32, the teacher loses its gradient,
     masked and zero-weight items are replaced before any arithmetic.
 
     A subclass implements `_per_example` and declares:
@@ -187,11 +187,11 @@ class DistillationLoss(tf.keras.losses.Loss):
         return present
 
     def _per_example(self, items: Items) -> tf.Tensor:
-        """Computes the losses of examples that passed the door."""
+        """Computes the losses of prepared examples."""
         raise NotImplementedError(f"{type(self).__name__} must define _per_example.")
 
     def _valid_examples(self, items: Items) -> tf.Tensor:
-        """Says which examples count, or which of their items; see `reduce_examples`."""
+        """Which examples count, or which of their items; see `reduce_examples`."""
         return items.valid
 
     def _split_missing(self, y_true: Any) -> tuple[Any, tf.Tensor]:
@@ -220,7 +220,7 @@ class DistillationLoss(tf.keras.losses.Loss):
         if missing or unknown:
             raise ValueError(
                 f"{self.name} takes the inputs {list(self.inputs)} and may override "
-                f"{list(self.overrides)}, received {sorted(inputs)}. Missing: "
+                f"{list(self.overrides)}, got {sorted(inputs)}. Missing: "
                 f"{missing}; unknown: {sorted(unknown)}."
             )
         self._check_dense(teacher, student)
@@ -228,7 +228,7 @@ class DistillationLoss(tf.keras.losses.Loss):
         passes = self.teacher_gradient if teacher_gradient is None else teacher_gradient
         if passes and self.constant_teacher:
             raise ValueError(
-                f"{self.name} takes the teacher as a constant, received "
+                f"{self.name} takes the teacher as a constant, got "
                 "teacher_gradient=True. Use MarginMSE or ListSoftmaxKL for mutual "
                 "learning."
             )
@@ -259,7 +259,7 @@ class DistillationLoss(tf.keras.losses.Loss):
         return right
 
     def _heard(self, items: Items) -> tf.Tensor | None:
-        """Which lists have a score above -inf: bool `[..., 1]`; None for no lists."""
+        """Which lists have a score above -inf, bool `[..., 1]`; None for no lists."""
         if not self.example_rank:
             return None
         present = items.valid[..., tf.newaxis] if self.item_rank else items.valid
@@ -275,16 +275,19 @@ class DistillationLoss(tf.keras.losses.Loss):
         weights: Any,
         inputs: Mapping[str, Any],
     ) -> Items:
-        """Opens the door: dense, float32, finite and aligned."""
+        """Prepares the inputs: dense, float32, finite and aligned."""
         if isinstance(student, tf.RaggedTensor):
             present = tf.ones_like(student, tf.bool).to_tensor(False)
             mask = present if mask is None else present & _dense(mask, tf.bool)
         student = _dense(student)
         self._check_shapes(student, teacher)
         valid, weights = self._align(student, mask, weights)
+        # An axis for each that an item has beyond its mask: `[..., 1]` for vectors.
         present = valid
         for _ in range(self.item_rank):
             present = present[..., tf.newaxis]
+        # Replaced before any arithmetic: NaN times a mask of 0 is NaN, in gradients
+        # too.
         return Items(
             tf.where(present, student, 0.0),
             tf.where(present, teacher, 0.0),
@@ -298,7 +301,7 @@ class DistillationLoss(tf.keras.losses.Loss):
         """Raises for ragged vectors: padding would cut into a vector, not a list."""
         if self.item_rank and any(isinstance(x, tf.RaggedTensor) for x in signals):
             raise ValueError(
-                f"{self.name} compares vectors and takes dense tensors only, received "
+                f"{self.name} compares vectors and takes dense tensors only, got "
                 "a RaggedTensor. Pad ragged lists of vectors first: the teacher with "
                 "`.to_tensor(float('nan'))`, which marks padding, the student with "
                 "`.to_tensor()`."
@@ -308,7 +311,7 @@ class DistillationLoss(tf.keras.losses.Loss):
         """Raises if the teacher isn't shaped as the student."""
         if not student.shape.is_compatible_with(teacher.shape):
             raise ValueError(
-                f"{self.name} needs a teacher shaped as the student, received student "
+                f"{self.name} needs a teacher shaped as the student, got student "
                 f"{student.shape} and teacher {teacher.shape}. Project or gather one "
                 "of them to the other's shape first."
             )

@@ -31,7 +31,7 @@ def positive(name: str, value: float) -> float:
         number = math.nan
     if not 0.0 < number < math.inf:
         raise ValueError(
-            f"`{name}` must be above 0, received {value!r}. Give a finite number."
+            f"`{name}` must be above 0, got {value!r}. Give a finite number."
         )
     return number
 
@@ -56,7 +56,7 @@ def at_least(name: str, value: int, low: int) -> int:
     """
     if int(value) != value or value < low:
         raise ValueError(
-            f"`{name}` must be a whole number of at least {low}, received {value!r}."
+            f"`{name}` must be a whole number of at least {low}, got {value!r}."
         )
     return int(value)
 
@@ -79,7 +79,7 @@ def share(name: str, value: float) -> float:
         1.0
     """
     if not 0.0 <= value <= 1.0:
-        raise ValueError(f"`{name}` must lie in [0, 1], received {value!r}.")
+        raise ValueError(f"`{name}` must lie in [0, 1], got {value!r}.")
     return float(value)
 
 
@@ -102,7 +102,5 @@ def choice(name: str, value: str, allowed: Sequence[str]) -> str:
         'js'
     """
     if value not in allowed:
-        raise ValueError(
-            f"`{name}` must be one of {list(allowed)}, received {value!r}."
-        )
+        raise ValueError(f"`{name}` must be one of {list(allowed)}, got {value!r}.")
     return value

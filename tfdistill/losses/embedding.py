@@ -132,7 +132,7 @@ class ClassifierTransfer(base.DistillationLoss):
         if len(self.coefficients) != len(self.widths):
             raise ValueError(
                 f"`coefficients` must have one value per layer of {self.widths}, "
-                f"received {self.coefficients}."
+                f"got {self.coefficients}."
             )
 
     def _per_example(self, items: base.Items) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""What a loss computes with behind the door, and how its values become one."""
+"""The prepared inputs of a loss, and how its values become one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Reduction = tf.keras.losses.Reduction
 
 
 class Items(NamedTuple):
-    """What a loss computes with, after the door: float32, finite, aligned.
+    """The prepared inputs of a loss: float32, finite, aligned.
 
     Attributes:
         student: float32 `[..., L]` (or `[..., H]`), 0 at invalid items.
@@ -76,6 +76,7 @@ def reduce_examples(
         2.0
     """
     Reduction.validate(reduction)
+    # An example of several items counts if one of them is valid.
     extra = valid.shape.rank - values.shape.rank
     if extra:
         valid = tf.reduce_any(valid, axis=list(range(-extra, 0)))

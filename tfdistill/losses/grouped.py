@@ -120,18 +120,23 @@ def _by_group(
     order, ranks = masking.masked_sort(scores, valid)
     sorted_groups = masking.take(group, order)
     last = tf.where(ranks > 0, sorted_groups, sorted_groups.dtype.max)
+    # Sorted twice, and stable: by score, then by group, so each group stays in order.
     again = tf.argsort(last, axis=-1, stable=True)
     order, ranks = masking.take(order, again), masking.take(ranks, again)
     last = masking.take(last, again)
     fresh = tf.not_equal(last[..., 1:], last[..., :-1])
     fresh = tf.concat([tf.ones_like(last[..., :1], tf.bool), fresh], -1)
     number = tf.cumsum(tf.cast(fresh, tf.int32), axis=-1)
+    # Groups as blocks of one sorted line: a key is (group, rank), so that one search
+    # finds where a group begins and ends.
     key = number * (masking.last_size(scores) + 1) + ranks
     return order, tf.where(ranks > 0, key, 0)
 
 
 def _between(values: tf.Tensor, begin: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
     """Sums of each row's values at the places begin .. end - 1."""
+    # A sum over a stretch is the difference of two running sums; float64, as they
+    # cancel.
     sums = tf.pad(tf.cumsum(values, axis=-1), [[0, 0], [1, 0]])
     return masking.take(sums, end) - masking.take(sums, begin)
 
@@ -140,6 +145,7 @@ def _ordered_in_group(
     lead: tf.Tensor, i: pairwise.Columns, j: pairwise.Columns
 ) -> pairwise.Pairs:
     """Logistic loss of the ordered pairs of one group, by their chance."""
+    # Items of other groups are pushed to where loss and slope are 0, as in `above`.
     other = tf.cast(tf.not_equal(i["group"], j["group"]), tf.float32)
     lead = pairwise.above(lead, i, j) + other * pair_blocks.FAR
     t, weight = tf.tanh(lead), i["weight"] * j["chance"]

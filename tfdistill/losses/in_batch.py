@@ -33,7 +33,7 @@ class _InBatchLoss(base.TemperedLoss):
         super().__init__(temperature, reduction=reduction, name=name)
         if reduction == base.Reduction.SUM:
             raise ValueError(
-                f"{self.name} is averaged over users, received reduction "
+                f"{self.name} is averaged over users, got reduction "
                 f"{reduction!r}: a sum scales every weight with the batch size. Use "
                 "SUM_OVER_BATCH_SIZE and a weight."
             )
@@ -44,7 +44,7 @@ class _InBatchLoss(base.TemperedLoss):
     ) -> tf.Tensor:
         """Refuses the Keras path, which can't carry ids and positives."""
         raise ValueError(
-            f"{self.name} needs the inputs {list(self.inputs)}, received (y_true, "
+            f"{self.name} needs the inputs {list(self.inputs)}, got (y_true, "
             "y_pred). Call `reduce(...)`, or use it in a Transfer."
         )
 
@@ -75,6 +75,8 @@ class _InBatchLoss(base.TemperedLoss):
         """
         rows = tf.cast(items.inputs["item_row"], tf.int32)
         users = tf.shape(rows)[0]
+        # The largest int stands where nothing is known: it sorts last and matches no
+        # row.
         known = tf.sort(tf.where(known & items.valid, rows, rows.dtype.max), axis=-1)
         everyone = tf.reshape(self._gathered(rows), [1, -1])
         count = tf.size(everyone)
@@ -83,6 +85,8 @@ class _InBatchLoss(base.TemperedLoss):
         known, everyone = tf.pad(known, empty), tf.pad(everyone, empty)
         everyone = tf.broadcast_to(everyone, [users, tf.size(everyone)])
         last = tf.shape(known)[1] - 1
+        # `searchsorted` gives the end for what is above all; any place will do there,
+        # as the comparison below fails.
         place = tf.minimum(tf.searchsorted(known, everyone), last)
         return tf.equal(masking.take(known, place), everyone)[:, :count]
 
@@ -178,11 +182,12 @@ class InBatchSoftmax(_InBatchLoss):
         student = tf.cast(tf.convert_to_tensor(student), tf.float32)
         if student.shape.rank != 2 or teacher.shape.rank != 3:
             raise ValueError(
-                f"{self.name} takes queries [B, d] and candidates [B, L, d], received "
+                f"{self.name} takes queries [B, d] and candidates [B, L, d], got "
                 f"{student.shape} and {teacher.shape}."
             )
         items = super()._enter(teacher, teacher, labels, mask, weights, inputs)
         users = tf.reduce_any(items.valid, axis=-1, keepdims=True)
+        # Zeros, not NaN, where a user has no candidate: 0 times NaN would be NaN below.
         return items._replace(student=tf.where(users, student, 0.0))
 
     def _per_example(self, items: base.Items) -> tf.Tensor:
@@ -195,6 +200,8 @@ class InBatchSoftmax(_InBatchLoss):
         places = first[:, tf.newaxis] + tf.range(tf.shape(items.valid)[1])
         own = masking.take(logits, places)  # [B, L]
         negatives = valid & ~self._hits(items, known)
+        # -log(e^own / (e^own + sum of the rest)) = softplus(log sum of the rest - own):
+        # each positive has the same negatives, so they are summed once.
         rest = tf.reduce_logsumexp(
             logits + tf.where(negatives, 0.0, logits.dtype.min), axis=1, keepdims=True
         )
@@ -212,7 +219,7 @@ class InBatchSoftmax(_InBatchLoss):
             return items.valid & (tf.range(tf.shape(items.valid)[1]) == place)
         if items.labels is None:
             raise ValueError(
-                f"{self.name} with every=True needs `labels`, received None: items "
+                f"{self.name} with every=True needs `labels`, got None: items "
                 "with a label above 0 are the positives. Pass `labels=` (a Transfer's "
                 "`labels`), or take every=False and `positive`."
             )
@@ -279,7 +286,7 @@ class InBatchDistillation(_InBatchLoss):
         if not student.shape[:-1].is_compatible_with(teacher.shape[:-1]):
             raise ValueError(
                 f"{self.name} takes student and teacher [B, 1 + L, d], query first, "
-                f"received {student.shape} and {teacher.shape}."
+                f"got {student.shape} and {teacher.shape}."
             )
         valid, weights = self._align(student[:, 1:], mask, weights)
         users = tf.reduce_any(valid, axis=-1, keepdims=True)
@@ -291,6 +298,7 @@ class InBatchDistillation(_InBatchLoss):
     def _per_example(self, items: base.Items) -> tf.Tensor:
         valid, first = self._columns(items)
         length = tf.shape(items.valid)[1]
+        # The columns are all candidates of the batch, flat: user u's own begin at u L.
         place = tf.range(tf.size(valid)) - first[:, tf.newaxis]
         own = (place >= 0) & (place < length)
         allowed = valid & (own | ~self._hits(items, items.valid))

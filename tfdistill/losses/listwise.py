@@ -227,6 +227,8 @@ class PlackettLuce(base.DistillationLoss):
         low, above = student.dtype.min, ranks > 0
         if self.topk is None:
             tails = _tails(tf.where(above, student, low), ranks)
+            # Items of -inf sort behind all others: the first `chances` places have an
+            # order.
             chances = tf.math.count_nonzero(items.possible, axis=-1, keepdims=True)
             taught = tf.range(masking.last_size(student), dtype=tf.int64) < chances
             return masking.masked_mean(weights * (tails - student), taught)
@@ -290,6 +292,7 @@ def generalised_kl(log_p: tf.Tensor, log_q: tf.Tensor, weights: tf.Tensor) -> tf
 
 def _tails(line: tf.Tensor, ranks: tf.Tensor) -> tf.Tensor:
     """Denominators by rank: that of the first among ties, whose tail holds them all."""
+    # Ties share a rank, so rank - 1 is the place of the first of them.
     return masking.take(log_tail_sums(line), tf.maximum(ranks - 1, 0))
 
 
@@ -321,6 +324,8 @@ def log_tail_sums(logits: tf.Tensor) -> tf.Tensor:
         logs = tf.cast(tf.math.log(sums), tf.float32) + top
 
         def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            # d logs_i / d z_j = e^(z_j) / sums_i for i <= j: one running sum serves all
+            # j.
             summed = upstream * tf.cast(safe, tf.float32)
             shares = tf.cumsum(tf.cast(summed, tf.float64) / sums, axis=-1)
             return tf.cast(terms * shares, tf.float32) + (upstream - summed)

@@ -47,7 +47,7 @@ def broadcast_items(values: Any, shape: tf.Tensor, rank: int) -> tf.Tensor:
         values = tf.squeeze(values, axis=-1)
     if values.shape.rank is None or values.shape.rank > rank:
         raise ValueError(
-            f"Weights and masks have at most the {rank} axes of the items, received "
+            f"Weights and masks have at most the {rank} axes of the items, got "
             f"shape {values.shape}. Give one value per list or one per item."
         )
     for _ in range(rank - values.shape.rank):
@@ -90,6 +90,7 @@ def take(values: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
         array([[6.],
                [7.]], dtype=float32)
     """
+    # Rows of the flat values: list n begins at n L, also where L is not known yet.
     first = last_size(values) * tf.range(tf.reduce_prod(tf.shape(places)[:-1]))
     first = tf.reshape(first, tf.concat([tf.shape(places)[:-1], [1]], 0))
     return tf.gather(tf.reshape(values, [-1]), first + places)

@@ -46,6 +46,7 @@ class _Blocks:
         self.length = masking.last_size(like)
         length = _at_least_one(self.length)
         self.count = -(-length // _BLOCK)
+        # Equal blocks of at most 120: 130 items are two blocks of 65, not 120 and 10.
         self.size = -(-length // self.count)
 
     def cut(self, values: tf.Tensor, padding: float = 0.0) -> tf.Tensor:
@@ -69,6 +70,7 @@ class _Blocks:
 
         def step(a: tf.Tensor, b: tf.Tensor, *state: tf.Tensor) -> tuple[Any, ...]:
             state = body(a, b, *state)
+            # The order of a triangle's rows: (0, 0), (0, 1), ... (1, 1), (1, 2), ...
             last = tf.equal(b + 1, self.count)
             after = tf.where(last, a + 1, b + 1)
             return (tf.where(last, a + 1, a), after, *state)
@@ -134,6 +136,8 @@ def pair_sums(
             i = {k: tf.gather(v, a)[:, :, tf.newaxis] for k, v in constants.items()}
             j = {k: tf.gather(v, b)[:, tf.newaxis, :] for k, v in constants.items()}
             loss, rate = term(_leads(rows, a, b), i, j)
+            # A lead is s_j - s_i: its slope counts against i (rows) and for j
+            # (columns).
             both = tf.stack([-tf.reduce_sum(rate, 2), tf.reduce_sum(rate, 1)])
             if symmetric:  # a diagonal block holds each pair twice
                 share = tf.where(tf.equal(a, b), 0.5, 1.0)
@@ -184,6 +188,8 @@ def smooth_ranks(student: tf.Tensor, valid: tf.Tensor, temperature: float) -> tf
 
         def body(a: tf.Tensor, b: tf.Tensor, sums: tf.Tensor) -> tuple[tf.Tensor]:
             pairs = matrix(a, b)
+            # A block beside the diagonal serves j's rows too, with the sign turned; one
+            # on the diagonal holds both (i, j) and (j, i) already.
             for_b = -tf.reduce_sum(pairs, 1) * tf.cast(a < b, tf.float32)
             both = tf.stack([tf.reduce_sum(pairs, 2), for_b])
             return (tf.tensor_scatter_nd_add(sums, [[a], [b]], both),)

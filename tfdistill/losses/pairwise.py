@@ -222,6 +222,7 @@ class DeltaNDCG(relevance.RelevanceLoss):
         scores = tf.reverse(tf.stop_gradient(student), [-1])
         valid = tf.reverse(columns["rank"] > 0, [-1])
         order, _ = masking.masked_sort(scores, valid)
+        # The inverse of a permutation: at which place each item stands.
         place = tf.reverse(1.0 + tf.cast(tf.argsort(order), tf.float32), [-1])
         columns["discount"] = relevance.discounts(place, self.topn)
         total = pair_blocks.pair_sums(_delta_weighted, student, columns)
@@ -241,6 +242,7 @@ def _sorted(
     """
     order, ranks = masking.masked_sort(scores, items.valid)
     taken = {k: masking.take(v, order) for k, v in columns.items()}
+    # Halved here once, as all kernels take tanh(x / 2) = 2 sigmoid(x) - 1.
     student = 0.5 * masking.take(items.student, order)
     return tf.where(ranks > 0, student, pair_blocks.FAR), {**taken, "rank": ranks}
 
@@ -249,6 +251,8 @@ def above(lead: tf.Tensor, i: Columns, j: Columns) -> tf.Tensor:
     """The lead where i ranks above j, else one so low that the pair costs nothing."""
 
     def masked() -> tf.Tensor:
+        # A pair counts if j ranks behind i. Else its lead is pushed so far down that
+        # its loss and its slope are 0: cheaper than a mask on both.
         behind = tf.cast(j["rank"] - i["rank"], tf.float32)
         return tf.minimum(lead, (0.5 - behind) * pair_blocks.FAR)
 
@@ -274,6 +278,7 @@ def likelier(t: tf.Tensor) -> tf.Tensor:
 def _won(lead: tf.Tensor, i: Columns) -> Pairs:
     """Logistic loss of all pairs, that i wins (target -1), by the weight of i."""
     t = tf.tanh(lead)
+    # softplus(2x) = 2 relu(x) - log(1/2 + |tanh x| / 2), with one log for a whole row.
     rows = 2.0 * tf.reduce_sum(tf.nn.relu(lead), 2)
     rows -= tf.math.log(tf.reduce_prod(likelier(t), 2))
     return tf.reduce_sum(i["weight"][:, :, 0] * rows, 1), (1.0 + t) * i["weight"]
@@ -296,6 +301,7 @@ def _soft_order(lead: tf.Tensor, i: Columns, j: Columns) -> Pairs:
         sums = tf.reduce_sum(wrong, axis) - tf.math.log(tf.reduce_prod(likely, axis))
         return tf.reduce_sum(tf.nn.relu(weight) * sums, 1)
 
+    # Padding's weight is FAR below 0, which relu takes to 0.
     loss = total(i["weight"][:, :, 0], 2) + total(j["weight"][:, 0], 1)
     return loss, tf.nn.relu(i["weight"] + j["weight"]) * (t - target)
 

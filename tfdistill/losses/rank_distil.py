@@ -78,6 +78,7 @@ class RankDistil(base.TemperedLoss):
         if orders is None:
             orders = self._draw(items)
         # Items of -inf come last and teach nothing, but stand in the denominators.
+        # The sign carries "in the denominators alone" through the gather.
         weights = _take(tf.where(items.possible, items.weights, -items.weights), orders)
         drawn = (orders >= 0) & tf.not_equal(weights, 0.0)
         student, weights = _take(items.student, orders), tf.nn.relu(weights)
@@ -140,6 +141,7 @@ def draw_orders(
     else:
         uniform = _stateless_uniform(shape, seed)
     scores = tf.where(valid, scores, scores.dtype.min)  # which noise doesn't change
+    # -log(-log u) is Gumbel noise: the order of noisy scores is one of Plackett-Luce.
     noisy = scores[..., tf.newaxis, :] - tf.math.log(-tf.math.log(uniform))
     length = masking.last_size(scores)
     best, orders = tf.math.top_k(noisy, tf.minimum(topk, length))
@@ -149,6 +151,8 @@ def draw_orders(
 def _stateless_uniform(shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Draws from (0, 1), the same with and without XLA, whose floats are others."""
     bits = tf.random.stateless_uniform(shape, seed, None, None, tf.uint32, "philox")
+    # 23 bits and a half: never 0 or 1, whose logarithms are infinite, and equal with
+    # XLA.
     bits = tf.cast(tf.bitwise.right_shift(bits, 9), tf.int32)
     return (tf.cast(bits, tf.float32) + 0.5) * 2.0**-23
 

@@ -39,7 +39,7 @@ class _RelationalLoss(base.DistillationLoss):
             teacher.shape[:1]
         ):
             raise ValueError(
-                f"{self.name} takes one row per entity, [N, d], received student "
+                f"{self.name} takes one row per entity, [N, d], got student "
                 f"{student.shape} and teacher {teacher.shape}. Flatten leading axes."
             )
 
@@ -168,7 +168,7 @@ class Contrastive(_RelationalLoss):
 
     loss_i = -w_i log softmax_j(cos(s_i, t_j) / T)[i]
 
-    Unlike `Hint` it doesn't ask for the teacher's coordinates, only that rows stay
+    Unlike `Hint` it doesn't fit the teacher's coordinates, only that rows stay
     apart as the teacher keeps them. Needs equal widths (a projection layer) and large
     batches without repeated entities. Under a distribution strategy a replica contrasts
     its own rows, unless `gather`.

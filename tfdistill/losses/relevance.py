@@ -262,6 +262,7 @@ def normalised_gains(
         >>> normalised_gains(tf.constant([0.0, 2.0]), valid).numpy()
         array([0., 1.], dtype=float32)
     """
+    # expm1, as 2^r - 1 loses the digits of small grades.
     gains = tf.where(valid, tf.math.expm1(tf.math.log(2.0) * grades), 0.0)
     places = tf.range(1, tf.shape(gains)[-1] + 1, dtype=tf.float32)
     best = tf.sort(gains, axis=-1, direction="DESCENDING") * discounts(places, topn)

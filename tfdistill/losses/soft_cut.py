@@ -64,6 +64,8 @@ def soft_top_k(
         many = expected(middle) > float(k)
         return tf.where(many, middle, low), tf.where(many, high, middle)
 
+    # The number kept falls as the cut rises, so halving finds it: no sort, and the same
+    # steps for every list, as XLA wants.
     low = -masking.masked_max(-fixed, valid) - _CERTAIN
     high = masking.masked_max(fixed, valid) + _CERTAIN
     low, high = tf.while_loop(
@@ -71,6 +73,8 @@ def soft_top_k(
     )
     cut = 0.5 * (low + high)
     chance = tf.sigmoid(fixed - cut)
+    # The expected number stays k, so d cut = sum slope_i d s_i / sum slope: the
+    # implicit function theorem, where the loop itself has no gradient.
     slope = tf.where(valid, chance * (1.0 - chance), 0.0)
     share = tf.math.divide_no_nan(slope, tf.reduce_sum(slope, axis=-1, keepdims=True))
     # Adds 0, and the derivative of the cut.

@@ -104,6 +104,8 @@ def sound_temperature(name: str, temperature: Any) -> tf.Tensor:
 
 def _refuse(right: tf.Tensor, message: str) -> tf.Tensor:
     """Raises unless `right`; returns 1, or NaN where XLA drops the assertion."""
+    # Within a graph nothing can be raised: the assertion may be dropped (XLA does so),
+    # but the NaN that the loss is multiplied by can't be overlooked.
     if tf.executing_eagerly():
         if not right:
             raise ValueError(message)

@@ -159,6 +159,8 @@ class RankingDistillation(base.DistillationLoss):
         """Estimates catalogue ranks from how much of the rest beats an item."""
         scores = tf.stop_gradient(items.student)
         above = masking.count_above(scores, rest)
+        # The share of the list's rest that scores higher, taken as that of the
+        # catalogue.
         share = above / masking.divisor(rest, keepdims=True)
         return tf.floor((self.num_items - 1.0) * share) + 1.0
 

@@ -115,6 +115,7 @@ def logit_rmse(
 def _centred_ranks(scores: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Returns mean ranks minus their list's mean, 0 where masked: [R, L]."""
     begin, end = tie_places(scores, mask)
+    # Pearson's correlation of ranks; the mean rank of ties, or their order would count.
     ranks = (begin + end) / 2.0
     counts = np.maximum(mask.sum(axis=1, keepdims=True), 1)
     centre = (ranks * mask).sum(axis=1, keepdims=True) / counts

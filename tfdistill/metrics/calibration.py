@@ -104,11 +104,12 @@ def reliability(
     """
     if bins < 1:
         raise ValueError(
-            f"`bins` must be at least 1; received {bins}. Ten is a common choice."
+            f"`bins` must be at least 1, got {bins}. Ten is a common choice."
         )
     clicks, predicted = _flat(labels, logits, mask)
     row = predicted[None, :]
     begin, end = tie_places(row, np.ones(row.shape, dtype=bool))
+    # Ties lie in the bin of their middle: no bin's edge cuts through equal predictions.
     middle = clicks.size - (begin[0] + end[0]) / 2.0
     part = np.floor(middle * bins / max(clicks.size, 1)).astype(np.int64)
     count = np.bincount(part, minlength=bins)

@@ -66,7 +66,7 @@ def rerank(
     """
     check_cut(keep)
     if block < 1:
-        raise ValueError(f"`block` must be at least 1; received {block}.")
+        raise ValueError(f"`block` must be at least 1, got {block}.")
     candidates = as_items("candidates", candidates)
     kept = np.full((len(candidates), keep), -1, dtype=np.int32)
     for begin in range(0, len(candidates), block):
@@ -76,11 +76,11 @@ def rerank(
         if scores.shape != items.shape:
             raise ValueError(
                 f"`score` must return shape {items.shape}, one score per candidate; "
-                f"received {scores.shape}."
+                f"got {scores.shape}."
             )
         if np.isnan(scores[items >= 0]).any():
             raise ValueError(
-                f"`score` must not return NaN for a candidate; received it for users "
+                f"`score` must not return NaN for a candidate, got it for users "
                 f"{rows[0]} to {rows[-1]}. Check the model's inputs."
             )
         scores = np.where(items >= 0, scores, -np.inf)
@@ -118,13 +118,13 @@ def run_cascade(
     for stage in rerankers:
         if stage.name in sets:
             raise ValueError(
-                f"Stage names must differ; received {stage.name!r} twice. The first "
+                f"Stage names must differ, got {stage.name!r} twice. The first "
                 "stage is called 'recall'."
             )
         if stage.keep > current.shape[1]:
             raise ValueError(
                 f"Stage {stage.name!r} must keep at most the {current.shape[1]} "
-                f"items that it gets; received keep={stage.keep}."
+                f"items that it gets, got keep={stage.keep}."
             )
         current = rerank(current, stage.score, stage.keep, block=block)
         sets[stage.name] = current
@@ -139,7 +139,7 @@ def survival(sets: Mapping[str, np.ndarray], relevant: Pairs) -> dict[str, float
 
     Args:
         sets: Stage -> item rows `[U, N]`, -1 padded: `run_cascade`'s result.
-        relevant: The relevant pairs; `relevant.where(head)` judges the head alone.
+        relevant: The relevant pairs; `relevant.where(head)` evaluates the head alone.
 
     Returns:
         Stage -> share in [0, 1]; NaN where nothing is relevant.
@@ -181,7 +181,7 @@ def set_overlap(items: np.ndarray, reference: np.ndarray) -> Mean:
     """
     if len(items) != len(reference):
         raise ValueError(
-            f"`items` and `reference` must have one row per user; received "
+            f"`items` and `reference` must have one row per user, got "
             f"{len(items)} and {len(reference)} rows. Judge the same users."
         )
     items, reference = as_items("items", items), as_items("reference", reference)
@@ -291,7 +291,7 @@ def regret(page: np.ndarray, best: np.ndarray, value: CandidateScores) -> Regret
     """
     if page.shape != best.shape:
         raise ValueError(
-            f"`page` and `best` must have one shape; received {page.shape} and "
+            f"`page` and `best` must have one shape, got {page.shape} and "
             f"{best.shape}. Compare pages of one size for the same users."
         )
     page, best = as_items("page", page), as_items("best", best)

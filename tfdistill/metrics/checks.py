@@ -47,7 +47,7 @@ def as_mask(mask: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
     mask = np.asarray(mask)
     if mask.dtype != np.bool_ or mask.shape != shape:
         raise ValueError(
-            f"`mask` must be bool of shape {shape}, like the scores; received "
+            f"`mask` must be bool of shape {shape}, like the scores, got "
             f"{mask.dtype} of shape {mask.shape}. Compare with a value to get bool."
         )
     return mask
@@ -67,13 +67,13 @@ def as_values(name: str, values: np.ndarray, mask: np.ndarray) -> np.ndarray:
     values = np.asarray(values, dtype=np.float64)
     if values.shape != mask.shape:
         raise ValueError(
-            f"`{name}` must have shape {mask.shape}; received {values.shape}. "
+            f"`{name}` must have shape {mask.shape}, got {values.shape}. "
             "Labels, scores and masks are given entry by entry."
         )
     wrong = int(np.count_nonzero(np.isnan(values) & mask))
     if wrong:
         raise ValueError(
-            f"`{name}` must not be NaN where it counts; received {wrong} NaN in "
+            f"`{name}` must not be NaN where it counts, got {wrong} NaN in "
             f"{int(mask.sum())} valid entries. Mask what is missing."
         )
     return np.where(mask, values, 0.0)
@@ -89,7 +89,7 @@ def as_binary(labels: np.ndarray, mask: np.ndarray) -> np.ndarray:
     odd = labels[(labels != 0.0) & (labels != 1.0)]
     if odd.size:
         raise ValueError(
-            f"`labels` must be 0 or 1; received {odd[0]:g}. Make clicks of graded "
+            f"`labels` must be 0 or 1, got {odd[0]:g}. Make clicks of graded "
             "labels first, e.g. `ratings >= 4`."
         )
     return labels
@@ -106,7 +106,7 @@ def as_weights(weights: np.ndarray | None, mask: np.ndarray) -> np.ndarray:
     weights = as_values("weights", weights, mask)
     if weights.size and weights.min() < 0.0:
         raise ValueError(
-            f"`weights` must be >= 0; received {weights.min():g}. A weight is how "
+            f"`weights` must be >= 0, got {weights.min():g}. A weight is how "
             "often an entry counts."
         )
     return weights
@@ -121,7 +121,7 @@ def check_lists(scores: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
     shape = np.shape(scores)
     if len(shape) != 2:
         raise ValueError(
-            f"`scores` must be lists [R, L]; received shape {shape}. Add an axis to "
+            f"`scores` must be lists [R, L], got shape {shape}. Add an axis to "
             "judge one list."
         )
     return as_mask(mask, shape)
@@ -140,14 +140,14 @@ def as_items(name: str, items: np.ndarray) -> np.ndarray:
     items = np.asarray(items)
     if items.ndim != 2:
         raise ValueError(
-            f"`{name}` must be lists of item rows [U, K]; received shape {items.shape}."
+            f"`{name}` must be lists of item rows [U, K], got shape {items.shape}."
         )
     ordered = np.sort(items, axis=1)
     again = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
     if again.any():
         user, place = np.argwhere(again)[0]
         raise ValueError(
-            f"`{name}` must not repeat an item in a list; received item "
+            f"`{name}` must not repeat an item in a list, got item "
             f"{ordered[user, place]} more than once for user {user}. It would count "
             "each time: keep the first, and pad with -1."
         )
@@ -162,6 +162,6 @@ def check_cut(k: int) -> int:
     """
     if k < 1:
         raise ValueError(
-            f"`k` must be at least 1; received {k}. It is how many items count."
+            f"`k` must be at least 1, got {k}. It is how many items count."
         )
     return k

@@ -107,8 +107,10 @@ def sweep(
         if len(kept) != 1 + len(stages) or kept[0] > width:
             raise ValueError(
                 f"`sizes` must say what recall keeps, of its {width} items, and each "
-                f"stage of {list(stages)}; received {kept}."
+                f"stage of {list(stages)}, got {kept}."
             )
+    # Places instead of items: each stage's scores are computed once for all recalled
+    # items, and every funnel only looks them up.
     places = np.where(recalled >= 0, np.arange(width, dtype=np.int32), -1)
     scorers = {name: _remembered(recalled, score) for name, score in stages.items()}
     points = []

@@ -140,6 +140,7 @@ def log_loss(
     weights = as_weights(weights, mask)
     if weights.sum() == 0.0:
         return float("nan")
+    # softplus(z) - y z, in the form that overflows for no logit.
     losses = np.maximum(logits, 0.0) - logits * labels
     losses += np.log1p(np.exp(-np.abs(logits)))
     return float(np.average(losses, weights=weights))
@@ -263,6 +264,8 @@ def mrr(
     # P(the block's place j holds its first relevant item), j = 0 .. L - 1: [R, L]
     place = np.arange(mask.shape[1])[None, :]
     left = np.maximum(ties - place, 1)
+    # Chance that the ties' places 0 .. j hold nothing relevant, drawn without
+    # replacement.
     missed = np.cumprod(np.maximum(ties - wanted - place, 0) / left, axis=1)
     reached = np.concatenate([np.ones_like(missed[:, :1]), missed[:, :-1]], axis=1)
     first = np.where(place < ties, reached * wanted / left, 0.0)
@@ -281,6 +284,8 @@ def _auc_of_groups(
     scores = as_values("scores", scores, mask)[mask]
     weights = as_weights(weights, mask)[mask]
     groups = groups[mask]
+    # By group, then by score: a group is one stretch, and equal scores lie side by
+    # side.
     order = np.lexsort((scores, groups))
     labels, scores, groups = labels[order], scores[order], groups[order]
     positive, negative = labels * weights[order], (1.0 - labels) * weights[order]
@@ -291,6 +296,8 @@ def _auc_of_groups(
     # Per block of ties: the negatives below it in its group, half of its own beside.
     clicked = np.add.reduceat(positive, ties)
     skipped = np.add.reduceat(negative, ties)
+    # A running count over all groups; less what came before the own group's first
+    # block.
     below = np.cumsum(skipped) - skipped
     first = np.searchsorted(ties, starts)
     sizes = np.diff(np.append(first, ties.size))
@@ -310,7 +317,7 @@ def _spread(groups: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Returns groups of the entries' shape, from one per entry or one per row."""
     if groups.shape != shape[: groups.ndim] or groups.ndim == 0:
         raise ValueError(
-            f"`groups` must have shape {shape} or {shape[:1]}; received "
+            f"`groups` must have shape {shape} or {shape[:1]}, got "
             f"{groups.shape}. Give one group per entry or per row."
         )
     groups = groups.reshape(groups.shape + (1,) * (len(shape) - groups.ndim))
@@ -322,7 +329,7 @@ def _relevance(labels: np.ndarray, mask: np.ndarray) -> np.ndarray:
     labels = as_values("labels", labels, mask)
     if labels.size and labels.min() < 0.0:
         raise ValueError(
-            f"`labels` must be >= 0; received {labels.min():g}. Mask items without a "
+            f"`labels` must be >= 0, got {labels.min():g}. Mask items without a "
             "label instead of marking them with a negative one."
         )
     return labels
@@ -332,6 +339,8 @@ def _mean_discount(
     scores: np.ndarray, mask: np.ndarray, discounts: np.ndarray
 ) -> np.ndarray:
     """Returns each item's expected discount [R, L] over the orders of ties."""
+    # An item among ties gets the mean discount of the places that the ties share: its
+    # expectation if their order is drawn.
     begin, end = tie_places(scores, mask)
     total = np.concatenate([[0.0], np.cumsum(discounts)])
     return np.where(mask, (total[end] - total[begin]) / (end - begin), 0.0)

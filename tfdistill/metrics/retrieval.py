@@ -36,7 +36,7 @@ def dot_scores(queries: np.ndarray, items: np.ndarray) -> BlockScores:
     """
     if queries.ndim != 2 or items.ndim != 2 or queries.shape[1] != items.shape[1]:
         raise ValueError(
-            f"`queries` [U, d] and `items` [I, d] must share d; received "
+            f"`queries` [U, d] and `items` [I, d] must share d, got "
             f"{queries.shape} and {items.shape}. Take both from one model."
         )
     return _DotScores(queries, items)
@@ -121,7 +121,7 @@ def scored_top_k(
     """
     check_cut(k)
     if block < 1:
-        raise ValueError(f"`block` must be at least 1; received {block}.")
+        raise ValueError(f"`block` must be at least 1, got {block}.")
     seen = seen or Pairs([], [])
     top = np.full((num_users, k), -1, dtype=np.int32)
     best_scores = np.full((num_users, k), -np.inf, dtype=np.float32)
@@ -129,6 +129,8 @@ def scored_top_k(
         rows = np.arange(begin, min(begin + block, num_users))
         scores = _checked(score(rows), rows)
         scores[seen.between(begin, begin + len(rows))] = -np.inf
+        # TensorFlow's top-K is threaded and breaks ties by the lower row; NumPy's
+        # partition does neither.
         best, places = tf.math.top_k(scores, min(k, scores.shape[1]))
         top[rows, : places.shape[1]] = np.where(np.isneginf(best), -1, places)
         best_scores[rows, : places.shape[1]] = best
@@ -156,7 +158,7 @@ def hits(top: np.ndarray, relevant: Pairs) -> np.ndarray:
     last = relevant.user.max(initial=-1)
     if last >= len(top):
         raise ValueError(
-            f"`relevant.user` must be rows of `top` (< {len(top)}); received "
+            f"`relevant.user` must be rows of `top` (< {len(top)}), got "
             f"{last}. Renumber the users that are judged: `relevant.among(users)`."
         )
     rows = np.arange(len(top))[:, np.newaxis]
@@ -216,6 +218,7 @@ def retrieval_ndcg(top: np.ndarray, relevant: Pairs, k: int) -> Mean:
     discounts = 1.0 / np.log2(np.arange(k) + 2.0)
     found = hits(_cut(top, k), relevant) @ discounts
     wanted = np.minimum(relevant.per_user(len(top)), k)
+    # NaN where a user has nothing relevant, so that the mean leaves the user out.
     best = np.concatenate([[np.nan], np.cumsum(discounts)])[wanted]
     return mean_of(found / best)
 
@@ -247,7 +250,7 @@ def head_items(interactions: np.ndarray, share: float = 0.2) -> np.ndarray:
     """
     if not 0.0 < share < 1.0:
         raise ValueError(
-            f"`share` must be in (0, 1); received {share}. 0.2 calls a fifth the head."
+            f"`share` must be in (0, 1), got {share}. 0.2 calls a fifth the head."
         )
     interactions = np.asarray(interactions)
     head = np.zeros(interactions.shape, dtype=bool)
@@ -279,13 +282,13 @@ def _checked(scores: np.ndarray, rows: np.ndarray) -> np.ndarray:
     scores = np.array(scores)
     if scores.ndim != 2 or len(scores) != len(rows):
         raise ValueError(
-            f"`score` must return [{len(rows)}, I] for {len(rows)} users; received "
+            f"`score` must return [{len(rows)}, I] for {len(rows)} users, got "
             f"shape {scores.shape}. Score the whole catalogue for each row."
         )
     wrong = int(np.count_nonzero(np.isnan(scores)))
     if wrong:
         raise ValueError(
-            f"`score` must not return NaN; received {wrong} for users {rows[0]} to "
+            f"`score` must not return NaN, got {wrong} for users {rows[0]} to "
             f"{rows[-1]}. Use -inf to take an item out."
         )
     return scores
@@ -296,6 +299,6 @@ def _cut(top: np.ndarray, k: int) -> np.ndarray:
     if check_cut(k) > top.shape[1]:
         raise ValueError(
             f"`k` must be at most {top.shape[1]}, the items returned per user; "
-            f"received {k}. Ask `top_k` for more."
+            f"got {k}. Ask `top_k` for more."
         )
     return top[:, :k]

@@ -49,7 +49,7 @@ class Metric:
         return abs(over - self.target) - abs(value - self.target)
 
     def show(self, value: float, *, sign: bool = False) -> str:
-        """Returns the value as text, with its sign where asked for; NaN is a dash."""
+        """Returns the value as text, with its sign if `sign`; NaN is a dash."""
         if value != value:
             return "–"
         value = round(value, self.digits) + 0.0  # + 0.0 makes -0.0 positive

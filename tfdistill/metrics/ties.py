@@ -28,6 +28,7 @@ def tie_places(scores: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.nda
         [[[1, 0, 1]], [[3, 1, 3]]]
     """
     keys = np.where(mask, -as_values("scores", scores, mask), np.inf)
+    # A masked item and a score of -inf have one key: masked ones come last among them.
     order = np.lexsort((~mask, keys), axis=1)
     rows = np.arange(mask.shape[0])[:, None]
     ordered, valid = keys[rows, order], mask[rows, order]
@@ -37,6 +38,7 @@ def tie_places(scores: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.nda
     last = np.ones(mask.shape, dtype=bool)
     last[:, :-1] = new[:, 1:]
     begin, end = np.empty(mask.shape, np.int64), np.empty(mask.shape, np.int64)
+    # The first place of each run of ties carried forward, the last one carried back.
     begin[rows, order] = np.maximum.accumulate(np.where(new, place, 0), axis=1)
     ends = np.where(last, place + 1, mask.shape[1])
     end[rows, order] = np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1]

@@ -47,6 +47,7 @@ class LogitGate(tf.keras.layers.Layer):
         self.hidden_kernel = self.add_weight(
             name="hidden_kernel", shape=(members, self.units)
         )
+        # A last layer of zeros gives equal gates: training begins at the mean.
         self.hidden_bias, self.kernel, self.bias = (
             self.add_weight(name=name, shape=shape, initializer="zeros")
             for name, shape in (
@@ -79,8 +80,8 @@ def gated_ensemble(
     `z = sum_m g_m(z_1 .. z_M) z_m`, see `LogitGate`. Untrained it is the plain mean of
     the logits. Only the gate can be trained; the teachers are copies and are frozen,
     dropout included. The gate reads the teachers' logits: it needs no tables of its own
-    that a few labels would have to fill, serves teachers of any features, and what the
-    teachers agree on tells it how sure each is. Train it on labels that the teachers
+    that a few labels would have to fill, serves teachers of any features, and by
+    their agreement it learns how sure each is. Train it on labels that the teachers
     have not seen: one that overfits would look trustworthy on its own training data.
 
     Args:

@@ -228,6 +228,8 @@ def joint_network(
     outputs: dict[str, tf.Tensor] = {}
     for name, net in nets.items():
         read = sharings[name if name in groups else ""].read_by(name)
+        # Layers have a name that TensorFlow's scopes take; outputs get the net's own
+        # back.
         inner = safe_name(name)
         found = net.architecture(read, name=inner)
         _add(outputs, renamed(found, inner, name), name)

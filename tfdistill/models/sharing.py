@@ -36,7 +36,7 @@ class Representation:
 
 
 class Sharing:
-    """Embeds every feature once and hands each net its view of it.
+    """Embeds every feature once, and gives each net what it may read of it.
 
     Features that the same nets read share one gather (and one projection), so that no
     net depends on a feature that it does not read.
@@ -62,6 +62,8 @@ class Sharing:
         self._inputs, self._prefix = inputs, f"{safe_name(name)}_" if name else ""
         self.embeddings = FeatureEmbeddings(spec, name=f"{self._prefix}embeddings")
         self._spec, self._uses, self._blocked = spec, uses, set(blocked)
+        # Who trains the tables where some nets may not. A feature that only blocked
+        # nets read is blocked for all if its table has an owner.
         owners = set(uses) - self._blocked if blocked else ()
         self._features = {name for net in owners for name in uses[net]}
         self._tables = {spec[name].table for name in self._features} - {None}

@@ -103,7 +103,7 @@ class Stage:
             if self.primary not in model.test or self.primary not in model.validation:
                 raise ValueError(
                     f"The primary metric of stage {self.name!r} must be given for "
-                    f"validation and test; received {self.primary!r}, which "
+                    f"validation and test, got {self.primary!r}, which "
                     f"{model.name!r} lacks."
                 )
 
@@ -149,7 +149,7 @@ class Cascade:
         _check_values(self.page)
         if "ndcg@10" not in self.page:
             raise ValueError(
-                f"The final page must be judged by 'ndcg@10'; received only "
+                f"The final page must be judged by 'ndcg@10', got only "
                 f"{sorted(self.page)}."
             )
 
@@ -196,7 +196,7 @@ class CalibrationBins:
         if not len(self.predicted) == len(self.observed) == len(self.count):
             raise ValueError(
                 "`predicted`, `observed` and `count` must have one entry per bin; "
-                f"received {len(self.predicted)}, {len(self.observed)} and "
+                f"got {len(self.predicted)}, {len(self.observed)} and "
                 f"{len(self.count)}."
             )
 
@@ -317,7 +317,7 @@ class Results:
             if len(numbers) not in allowed:
                 raise ValueError(
                     f"{where}: {name!r} must have one value per seed "
-                    f"({len(self.seeds)}); received {len(numbers)}."
+                    f"({len(self.seeds)}), got {len(numbers)}."
                 )
 
     def cost(self, name: str) -> Cost | None:
@@ -345,15 +345,14 @@ def over_seeds(runs: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
     for run in runs:
         if set(run) != set(names):
             raise ValueError(
-                f"All seeds must have the metrics {sorted(names)}; received "
-                f"{sorted(run)}."
+                f"All seeds must have the metrics {sorted(names)}, got {sorted(run)}."
             )
     return {name: [run[name] for run in runs] for name in names}
 
 
 def _check_model(name: str) -> None:
     if name not in MODELS:
-        raise ValueError(f"A model is one of {MODELS}; received {name!r}.")
+        raise ValueError(f"A model is one of {MODELS}, got {name!r}.")
 
 
 def _check_values(values: Values) -> None:

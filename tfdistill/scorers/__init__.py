@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from tfdistill.scorers.base import FittedScorer, PairScorer, Sum, pair_scores
 from tfdistill.scorers.baselines import Baseline, baselines, best_simple
-from tfdistill.scorers.candidates import Asked, Candidates, asked_in_windows
+from tfdistill.scorers.candidates import Candidates
 from tfdistill.scorers.chosen import LISTED_BY, default_scorers
 from tfdistill.scorers.features import PairFeatures, rolling_cuts
 from tfdistill.scorers.items import EaseScorer, RatingEase, SimilarItems, Transitions
 from tfdistill.scorers.profiles import ContentTaste, GroupTaste, Popular, Rated
-from tfdistill.scorers.teacher import CandidateTeacher
+from tfdistill.scorers.teacher import CandidateTeacher, boosted_trees
 from tfdistill.scorers.vectors import LightGcn
 
 __all__ = [
     "LISTED_BY",
-    "Asked",
     "Baseline",
     "CandidateTeacher",
     "Candidates",
@@ -31,9 +30,9 @@ __all__ = [
     "SimilarItems",
     "Sum",
     "Transitions",
-    "asked_in_windows",
     "baselines",
     "best_simple",
+    "boosted_trees",
     "default_scorers",
     "pair_scores",
     "rolling_cuts",

@@ -20,7 +20,7 @@ _AT_ONCE = 1 << 22
 
 
 class PairScorer(abc.ABC):
-    """A simple model of pairs: fitted on a log up to a cut, asked with histories.
+    """A simple model of pairs: fitted on a log up to a cut, called with histories.
 
     What it learns is in the log that it is fitted on, and what it knows of a user is
     that user's history at the request: nothing of either is later than the request if
@@ -32,7 +32,7 @@ class PairScorer(abc.ABC):
     @property
     @abc.abstractmethod
     def name(self) -> str:
-        """What it is called, with the settings that tell it from its siblings."""
+        """Its name, with the settings in which scorers of its class differ."""
 
     @abc.abstractmethod
     def fit(self, log: InteractionLog) -> FittedScorer:
@@ -142,7 +142,7 @@ def _reciprocal(scores: np.ndarray) -> np.ndarray:
     return 1.0 / (60.0 + ranks(scores))
 
 
-def told(scorers: Sequence[PairScorer]) -> dict[str, PairScorer]:
+def by_name(scorers: Sequence[PairScorer]) -> dict[str, PairScorer]:
     """Scorers by their names.
 
     Raises:
@@ -151,7 +151,7 @@ def told(scorers: Sequence[PairScorer]) -> dict[str, PairScorer]:
     named = {scorer.name: scorer for scorer in scorers}
     if not named or len(named) != len(scorers):
         raise ValueError(
-            "There must be at least one scorer, each of another name; received "
+            "There must be at least one scorer, each of another name, got "
             f"{[scorer.name for scorer in scorers]}."
         )
     return named

@@ -15,7 +15,7 @@ from tfdistill.metrics import scored_top_k, top_k
 from tfdistill.scorers.base import FittedScorer, PairScorer
 from tfdistill.scorers.items import EaseScorer
 from tfdistill.scorers.profiles import Popular
-from tfdistill.study.judge import RECALL_CUT, CatalogueJudge, ListJudge
+from tfdistill.study.evaluators import RECALL_CUT, CatalogueEvaluator, ListEvaluator
 
 __all__ = [
     "CHOSEN_BY",
@@ -23,8 +23,7 @@ __all__ = [
     "Logged",
     "baselines",
     "best_simple",
-    "log_of",
-    "of_judge",
+    "of_evaluator",
 ]
 
 CHOSEN_BY = "ndcg@10"
@@ -46,11 +45,11 @@ class Logged(Protocol):
     """A problem with a log of its interactions."""
 
     @property
-    def log(self) -> InteractionLog | None:
+    def interaction_log(self) -> InteractionLog:
         """Who took what and when."""
 
     @property
-    def valid(self) -> ListJudge:
+    def valid(self) -> ListEvaluator:
         """Validation."""
 
 
@@ -78,12 +77,14 @@ class Baseline:
         """Returns the scorer as it is fitted on all that came before a cut."""
         return self.scorer.fit(self.log.before(cut))
 
-    def top(self, judge: CatalogueJudge, k: int) -> np.ndarray:
+    def top(self, evaluator: CatalogueEvaluator, k: int) -> np.ndarray:
         """Returns each judged user's best k unseen items of the catalogue `[U, k]`."""
-        histories = self.log.of(judge.requests)[judge.first]
+        histories = self.log.of(evaluator.requests)[evaluator.first]
         fitted = self.at(np.floor(histories.clock.min()))
         users = len(histories)
-        return top_k(lambda rows: fitted(histories[rows]), users, k, seen=judge.seen)
+        return top_k(
+            lambda rows: fitted(histories[rows]), users, k, seen=evaluator.seen
+        )
 
     def lists(self, known: Requests, *, cut: float, size: int = 100) -> RankedLists:
         """Returns the best items of each user at a cut: what teaches recall.
@@ -100,27 +101,27 @@ class Baseline:
         )
         return RankedLists(*found)
 
-    def metrics(self, judge: ListJudge) -> dict[str, float]:
+    def metrics(self, evaluator: ListEvaluator) -> dict[str, float]:
         """Returns all metrics of recall over the catalogue.
 
         Raises:
-            ValueError: If the judge has no catalogue.
+            ValueError: If the evaluator has no catalogue.
         """
-        return of_judge(self, judge)
+        return of_evaluator(self, evaluator)
 
 
 class _Recalls(Protocol):
-    def top(self, judge: CatalogueJudge, k: int) -> np.ndarray:
+    def top(self, evaluator: CatalogueEvaluator, k: int) -> np.ndarray:
         """Returns each judged user's best k unseen items of the catalogue."""
 
 
-def of_judge(model: _Recalls, judge: ListJudge) -> dict[str, float]:
+def of_evaluator(model: _Recalls, evaluator: ListEvaluator) -> dict[str, float]:
     """Returns the metrics of recall of what ranks a catalogue.
 
     Raises:
-        ValueError: If the judge has no catalogue.
+        ValueError: If the evaluator has no catalogue.
     """
-    whole = judge.over_catalogue("A baseline")
+    whole = evaluator.over_catalogue("A baseline")
     return whole.retrieval(model.top(whole, RECALL_CUT))
 
 
@@ -156,7 +157,7 @@ def baselines(problem: Logged) -> dict[str, Baseline]:
         >>> best_simple(problem) in metrics
         True
     """
-    log = log_of(problem)
+    log = problem.interaction_log
     return {
         name: max(
             (Baseline(log, scorer) for scorer in scorers),
@@ -190,18 +191,3 @@ def best_simple(problem: Logged, found: Mapping[str, Baseline] | None = None) ->
     models = baselines(problem) if found is None else found
     scores = {name: m.metrics(problem.valid)[CHOSEN_BY] for name, m in models.items()}
     return max(scores, key=lambda name: scores[name])
-
-
-def log_of(problem: Logged) -> InteractionLog:
-    """Returns the log of a problem.
-
-    Raises:
-        ValueError: If it has none.
-    """
-    if problem.log is None:
-        raise ValueError(
-            "Baselines learn from a log of interactions, which this problem has not: "
-            "make it by Problem.from_interactions, or give the column of the item "
-            "(`item=`) to Problem.from_impressions, or `log` to Problem.from_parts."
-        )
-    return problem.log

@@ -3,61 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
 
 from tfdistill.data.interactions import Histories, InteractionLog
 from tfdistill.data.requests import Requests
+from tfdistill.data.states import Asked, users_at
 from tfdistill.metrics.retrieval import hits
 from tfdistill.scorers.base import blocks, ranks
 from tfdistill.scorers.features import PairFeatures
-from tfdistill.study.judge import ListJudge
+from tfdistill.study.evaluators import ListEvaluator
 
-__all__ = ["Asked", "Candidates", "asked_in_windows"]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Asked:
-    """Who is asked for candidates, when, and until when what they took is relevant.
-
-    Args:
-        user: int `[b]`, numbers of users.
-        clock: float `[b]`, when they ask: what came before is known.
-        until: float `[b]`, the positives from `clock` to here are the labels.
-    """
-
-    user: np.ndarray
-    clock: np.ndarray
-    until: np.ndarray
-
-
-def asked_in_windows(log: InteractionLog, cuts: Sequence[float]) -> Asked:
-    """Returns each window's users, asked at its beginning, for training.
-
-    A window goes from one of the cuts to the next. Its users have a history before it
-    and a positive in it.
-
-    Args:
-        log: The interactions.
-        cuts: Borders of the windows.
-
-    Example:
-        >>> log = InteractionLog([0, 0, 1], [0, 1, 1], [0.1, 0.6, 0.7], 2, 3)
-        >>> asked = asked_in_windows(log, [0.5, 1.0])
-        >>> asked.user.tolist(), asked.clock.tolist()
-        ([0], [0.5])
-    """
-    users, begins, ends = [], [], []
-    liked = log.positives
-    for begin, end in zip(cuts[:-1], cuts[1:]):
-        inside = (liked.clock >= begin) & (liked.clock < end)
-        found = np.unique(liked.user[inside])
-        found = found[log.histories(found, begin).sizes > 0]
-        users.append(found)
-        begins.append(np.full(len(found), begin))
-        ends.append(np.full(len(found), end))
-    return Asked(*(np.concatenate(column) for column in (users, begins, ends)))
+__all__ = ["Candidates"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -93,7 +50,7 @@ class Candidates:
         if unknown or self.size < 1:
             raise ValueError(
                 f"Candidates: `by` must name scorers of {names} and `size` be at least "
-                f"1, received {unknown or list(self.by)} and {self.size}."
+                f"1, got {unknown or list(self.by)} and {self.size}."
             )
 
     def of(self, histories: Histories) -> np.ndarray:
@@ -117,19 +74,19 @@ class Candidates:
                 done += len(block)
         return found
 
-    def judged(self, judge: ListJudge) -> Requests:
-        """Returns a judge's requests, one for each user, with these candidates.
+    def judged(self, evaluator: ListEvaluator) -> Requests:
+        """Returns an evaluator's requests, one for each user, with these candidates.
 
-        The labels say which are relevant to the judge.
+        The labels say which are relevant to the evaluator.
 
         Raises:
-            ValueError: If the judge has no catalogue.
+            ValueError: If the evaluator has no catalogue.
         """
-        judge = judge.over_catalogue("A list of candidates")
-        asked = judge.requests.select(judge.first)
+        evaluator = evaluator.over_catalogue("A list of candidates")
+        asked = evaluator.requests.select(evaluator.first)
         items = self.of(self.features.log.of(asked))
-        items[hits(items, judge.seen)] = -1
-        labels = hits(items, judge.relevant).astype(np.float32)
+        items[hits(items, evaluator.seen)] = -1
+        labels = hits(items, evaluator.relevant).astype(np.float32)
         listed = Requests(
             asked.users,
             asked.items,
@@ -172,7 +129,7 @@ class Candidates:
         kept = (items >= 0).any(axis=0)
         items = items[:, : len(kept) - int(kept[::-1].argmax())]
         return Requests(
-            _users(known, histories, history),
+            users_at(known, histories, history),
             known.items,
             items,
             labels=_taken(log.positives, asked, items).astype(np.float32),
@@ -213,24 +170,3 @@ def _repeated(row: np.ndarray) -> np.ndarray:
     found = np.ones(len(row), bool)
     found[np.unique(row, return_index=True)[1]] = False
     return found
-
-
-def _users(
-    known: Requests, histories: Histories, history: str
-) -> dict[str, np.ndarray]:
-    """User features of the requests, the history as it was when they came."""
-    users, first = np.unique(known.group, return_index=True)
-    place = np.searchsorted(users, histories.user).clip(max=len(users) - 1)
-    strange = histories.user[users[place] != histories.user]
-    if len(strange):
-        raise ValueError(
-            f"User {strange[0]} has no request in `known`, so its features are not "
-            "known. Give requests of all users, or leave this one out."
-        )
-    features = {name: values[first[place]] for name, values in known.users.items()}
-    if history in features and "item_id" in known.items:
-        old, ids = features[history], known.items["item_id"]
-        newest = histories.newest(old.shape[1])
-        padding = -1 if ids.dtype.kind == "i" else ""
-        features[history] = np.where(newest >= 0, ids[newest], padding)
-    return features

@@ -1,4 +1,4 @@
-"""The scorers whose scores are worth knowing, for the features that a problem has."""
+"""The scorers that are used by default, for the features that a problem has."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def default_scorers(spec: FeatureSpec, requests: Requests) -> tuple[PairScorer, 
         requests: Training requests, which have the features' values.
 
     Example:
-        >>> from tfdistill.data.spec import Table
+        >>> from tfdistill.spec import Table
         >>> requests = Requests(
         ...     {"age": np.array([31, 47])}, {"kind": np.array([0, 1, 1, 2, 2, 0])},
         ...     np.zeros([2, 1], np.int32), np.zeros([2, 1], np.float32), np.arange(2))

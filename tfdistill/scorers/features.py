@@ -15,9 +15,9 @@ from tfdistill.scorers.base import (
     FittedScorer,
     PairScorer,
     blocks,
+    by_name,
     ranks,
     standardised,
-    told,
 )
 from tfdistill.spec import Feature
 
@@ -80,9 +80,9 @@ class PairFeatures:
     cuts: Sequence[float] = rolling_cuts()
 
     def __post_init__(self) -> None:
-        told(self.scorers)
+        by_name(self.scorers)
         if not len(self.cuts) or (np.diff(self.cuts) <= 0).any():
-            raise ValueError(f"`cuts` must rise, received {list(self.cuts)}.")
+            raise ValueError(f"`cuts` must rise, got {list(self.cuts)}.")
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ __all__ = ["EaseScorer", "RatingEase", "SimilarItems", "Transitions"]
 
 @dataclasses.dataclass(frozen=True)
 class EaseScorer(PairScorer):
-    """EASE, asked with a user's history; with `memory` its newest items count most.
+    """EASE of a user's history; with `memory` its newest items count most.
 
     `s = w B`, B of `tfdistill.teachers.Ease` and w the history's weights, 1 or
     `exp(-place / memory)`. Over all rated items it learns what is watched next, over

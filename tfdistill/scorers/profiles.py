@@ -39,7 +39,7 @@ class Popular(PairScorer):
         return "popular" if self.memory is None else f"popular, memory {self.memory:g}"
 
     def fit(self, log: InteractionLog) -> FittedScorer:
-        """Counts at once, or when asked, by the requests in order of time."""
+        """Counts now, or with a memory for each request, in order of time."""
         total = np.log1p(log.counts).astype(np.float32)
         if self.memory is None or log.time is None or not len(log):
             return lambda histories: np.tile(total, (len(histories), 1))

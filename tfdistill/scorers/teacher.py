@@ -3,28 +3,57 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from tfdistill.data.interactions import InteractionLog
-from tfdistill.data.requests import Requests, RowScorer
+from tfdistill.data.requests import Requests
+from tfdistill.data.states import Asked, asked_in_windows
 from tfdistill.data.teacher_lists import RankedLists
 from tfdistill.scorers.base import PairScorer
-from tfdistill.scorers.baselines import log_of, of_judge
-from tfdistill.scorers.candidates import (
-    Asked,
-    Candidates,
-    asked_in_windows,
-)
+from tfdistill.scorers.baselines import of_evaluator
+from tfdistill.scorers.candidates import Candidates
 from tfdistill.scorers.chosen import LISTED_BY, default_scorers
 from tfdistill.scorers.features import PairFeatures, rolling_cuts
 from tfdistill.spec import FeatureSpec
-from tfdistill.study.judge import CatalogueJudge, ListJudge
+from tfdistill.study.evaluators import CatalogueEvaluator, ListEvaluator
 from tfdistill.teachers.gbdt import GbdtTeacher
 
-__all__ = ["CandidateTeacher"]
+__all__ = ["CandidateTeacher", "Learner", "ListRanker", "boosted_trees"]
+
+
+class ListRanker(Protocol):
+    """What puts candidates in order."""
+
+    def logits(self, requests: Requests) -> np.ndarray:
+        """Returns scores float32 `[R, L]` of all candidates, NaN where padded."""
+
+
+Learner = Callable[[FeatureSpec, Requests, Requests, int], ListRanker]
+"""Makes a ranker of features, lists to learn from, lists to choose by, and a seed."""
+
+
+def boosted_trees(**settings: Any) -> Learner:
+    """Returns what learns a `CandidateTeacher`'s ranker as trees: LambdaMART.
+
+    They stop where NDCG@10 of the candidates is best on validation.
+
+    Args:
+        **settings: Further arguments of `GbdtTeacher.fit`.
+
+    Reference:
+        Burges, From RankNet to LambdaRank to LambdaMART, MSR-TR-2010-82.
+    """
+    given = {"objective": "lambdarank", "rounds": 200, "patience": 50, **settings}
+
+    def learn(
+        spec: FeatureSpec, lists: Requests, valid: Requests, seed: int
+    ) -> GbdtTeacher:
+        return GbdtTeacher.fit(spec, lists, valid, seed=seed, **given)
+
+    return learn
 
 
 class _Problem(Protocol):
@@ -35,7 +64,7 @@ class _Problem(Protocol):
         """The features."""
 
     @property
-    def log(self) -> InteractionLog | None:
+    def interaction_log(self) -> InteractionLog:
         """Who took what and when."""
 
     @property
@@ -43,7 +72,7 @@ class _Problem(Protocol):
         """The training requests."""
 
     @property
-    def valid(self) -> ListJudge:
+    def valid(self) -> ListEvaluator:
         """Validation."""
 
 
@@ -53,15 +82,16 @@ class CandidateTeacher:
 
     The candidates are the tops of several scorers together (`Candidates`), the features
     what each scorer says of a pair (`PairFeatures`), out of fold, and the ranker has
-    learned lists: boosted trees with the objective `"lambdarank"`, or a mean of
-    rankers. On MovieLens-100K that is a fifth better than the best of its scorers. It
-    is for teaching: a student learns from its lists over the catalogue (`lists`), or
-    from its scores of given candidates (`scores`).
+    learned lists: boosted trees (`boosted_trees`), a Keras net
+    (`zoo.candidate_ranker.network`), or a mean of rankers. On MovieLens-100K that is a
+    fifth better than the best of its scorers. It is for teaching: a student learns from
+    its lists over the catalogue (`lists`), or from its scores of given candidates
+    (`scores`).
 
     Args:
         candidates: Finds.
-        rankers: Put in order: functions from the features of pairs `[N]` to scores
-            `[N]`. Of several the scores are standardised per request and added.
+        rankers: Put in order. Of several the scores are standardised per request and
+            added.
 
     Example:
         ```python
@@ -75,7 +105,7 @@ class CandidateTeacher:
     """
 
     candidates: Candidates
-    rankers: tuple[RowScorer, ...]
+    rankers: tuple[ListRanker, ...]
 
     @classmethod
     def fit(
@@ -87,11 +117,9 @@ class CandidateTeacher:
         size: int = 300,
         cuts: Sequence[float] = rolling_cuts(),
         seeds: Sequence[int] = (0,),
-        **settings: Any,
+        learn: Learner | None = None,
     ) -> CandidateTeacher:
-        """Fits scorers before each window of training, and trees on all windows.
-
-        The trees stop where NDCG@10 of the candidates is best on validation.
+        """Fits scorers before each window of training, and a ranker on all windows.
 
         Args:
             problem: The problem; it must have a `log` and a catalogue.
@@ -99,9 +127,9 @@ class CandidateTeacher:
             listed_by: Names of those whose tops are candidates.
             size: How many candidates a user has.
             cuts: Where the scorers are fitted anew; those up to 1.0 bound the windows
-                that the trees learn from.
-            seeds: A forest for each; more than one are averaged.
-            **settings: Further arguments of `GbdtTeacher.fit`.
+                that the ranker learns from.
+            seeds: A ranker for each; more than one are averaged.
+            learn: What learns the ranker, by default `boosted_trees()`.
 
         Returns:
             The teacher.
@@ -109,19 +137,17 @@ class CandidateTeacher:
         Raises:
             ValueError: If the problem has no log or catalogue, or LightGBM is missing.
         """
-        log = log_of(problem)
+        log = problem.interaction_log
         if scorers is None:
             scorers = default_scorers(problem.spec, problem.train)
         features = PairFeatures(log, scorers, cuts)
         candidates = Candidates(features, listed_by, size)
-        windows = [cut for cut in cuts if cut <= 1.0]
-        train = candidates.requests(asked_in_windows(log, windows), problem.train)
+        borders = [cut for cut in cuts if cut <= 1.0]
+        asked = asked_in_windows(log, zip(borders[:-1], borders[1:]))
+        train = candidates.requests(asked, problem.train)
         valid = candidates.judged(problem.valid)
-        given = {"objective": "lambdarank", "rounds": 200, "patience": 50, **settings}
-        rankers = tuple(
-            GbdtTeacher.fit(FeatureSpec(features.spec), train, valid, seed=s, **given)
-            for s in seeds
-        )
+        learn, spec = learn or boosted_trees(), FeatureSpec(features.spec)
+        rankers = tuple(learn(spec, train, valid, seed) for seed in seeds)
         return cls(candidates, rankers)
 
     def scores(self, requests: Requests) -> np.ndarray:
@@ -132,14 +158,12 @@ class CandidateTeacher:
                 teacher.scores(requests)})` logs them for a ranker's distillation. Each
                 request's have mean 0 and deviation 1; NaN where padded.
         """
-        there = requests.candidates >= 0
         made = dataclasses.replace(
             requests, pair_features=self.candidates.features.of(requests)
         )
-        pairs, total = made.pairs(), np.zeros(there.shape)
+        total = np.zeros(requests.candidates.shape)
         for ranker in self.rankers:
-            margins = np.full(there.shape, np.nan)
-            margins[there] = ranker(pairs)
+            margins = ranker.logits(made)
             mean = np.nanmean(margins, axis=1, keepdims=True)
             spread = np.nanstd(margins, axis=1, keepdims=True)
             total += (margins - mean) / np.maximum(spread, 1e-9)
@@ -177,16 +201,16 @@ class CandidateTeacher:
         scores[users, :width] = found.scores[:, :width]
         return RankedLists(items, scores)
 
-    def top(self, judge: CatalogueJudge, k: int) -> np.ndarray:
+    def top(self, evaluator: CatalogueEvaluator, k: int) -> np.ndarray:
         """Returns each judged user's best k unseen items of the catalogue `[U, k]`."""
-        best = self.ranked(self.candidates.judged(judge)).items[:, :k]
+        best = self.ranked(self.candidates.judged(evaluator)).items[:, :k]
         missing = k - best.shape[1]
         return np.pad(best, [(0, 0), (0, max(0, missing))], constant_values=-1)
 
-    def metrics(self, judge: ListJudge) -> dict[str, float]:
+    def metrics(self, evaluator: ListEvaluator) -> dict[str, float]:
         """Returns all metrics of recall over the catalogue.
 
         Raises:
-            ValueError: If the judge has no catalogue.
+            ValueError: If the evaluator has no catalogue.
         """
-        return of_judge(self, judge)
+        return of_evaluator(self, evaluator)

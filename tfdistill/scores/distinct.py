@@ -1,4 +1,4 @@
-"""Whether a key is in two shards: asked of their hashes, a range of them at a time."""
+"""Whether a key is in two shards: their hashes are compared, a range at a time."""
 
 from __future__ import annotations
 

@@ -28,10 +28,10 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True)
 class Coverage:
-    """How much of what was asked for a store had.
+    """How many of the keys that were looked up a store has.
 
     Args:
-        asked: How many keys were asked for.
+        asked: How many keys were looked up.
         missing: How many of them the store does not have.
 
     Example:
@@ -80,6 +80,7 @@ def find(
     check_keys(store, {name: Column.of(values).dtype for name, values in keys.items()})
     names = list(store.manifest.keys)
     ids = identities({name: keys[name] for name in names})
+    # Every distinct key is looked up once; `at` brings the answers back to all places.
     order, first = unique(ids)
     index = KeyIndex(ids[order[first]])
     found = np.zeros(len(index.ids), bool)

@@ -80,6 +80,7 @@ def unique(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         >>> first.sum()
         2
     """
+    # By hash first, then by value: equal keys meet, and two of one hash stay two.
     order = np.lexsort((*ids.T[::-1], hashes(ids)))
     found = ids[order]
     first = np.ones(len(ids), bool)
@@ -126,6 +127,7 @@ def bucket_starts(hashed: Any, out: Any = None) -> Any:
     """
     count = buckets(len(hashed))
     starts = np.empty(count + 1, np.int64) if out is None else out
+    # The upper bits of a hash are its bucket: 2^b buckets hold about one key each.
     shift = np.uint64(65 - count.bit_length())
     for first in range(0, count, _EDGES):
         edges = np.arange(first, min(first + _EDGES, count), dtype=np.uint64) << shift
@@ -160,6 +162,8 @@ class KeyIndex:
         bucket = (hashes(ids) >> self._shift).astype(np.int64)
         at, end = self.starts[bucket], self.starts[bucket + 1]
         place = np.full(len(ids), -1, np.int64)
+        # All keys a step further at once, until each was found or has no more in its
+        # bucket.
         searched = np.flatnonzero(at < end)
         while len(searched):
             tried = at[searched]

@@ -37,7 +37,7 @@ class ScoreLookup:
     """A tf.data transformation that adds stored scores or vectors to every batch.
 
     For data that does not fit in memory, in any order: the store is sorted by key once,
-    into files beside it of which the system keeps in memory what is asked for. What the
+    into files beside it, of which the system keeps in memory what is read. What the
     store lacks, and what the batch masks, is NaN: a `LoggedTeacher` finds the signals,
     and the `Distiller` leaves out what is NaN. `coverage` counts.
 
@@ -97,7 +97,7 @@ class ScoreLookup:
 
     @property
     def coverage(self) -> Coverage:
-        """How many keys were asked for so far, and how many of them were missing."""
+        """How many keys were looked up so far, and how many of them were missing."""
         return Coverage(self._asked, self._missing)
 
     def __call__(self, dataset: tf.data.Dataset) -> tf.data.Dataset:

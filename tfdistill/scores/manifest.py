@@ -25,7 +25,7 @@ ANEW = (
 """What to do about a store that others' scores would be put into."""
 
 FINGERPRINT, SOURCE = "teacher_fingerprint", "teacher_source"
-"""What an identity says of the teacher; where it comes from is only told."""
+"""What an identity says of the teacher; its source is recorded, and not compared."""
 
 _NAME = "manifest.json"
 _REMEDY = "Restore it, or score again into an empty folder."
@@ -111,7 +111,7 @@ class Manifest:
         finished: Whether all of them are there.
         identity: What else must not change: the teacher's fingerprint, that of the
             data, and the settings of the scoring.
-        library: The version of tfdistill that began it; only told.
+        library: The version of tfdistill that began it; not compared.
         format: Of this file.
 
     Example:
@@ -165,7 +165,7 @@ class Manifest:
         what = f"The store in {str(where)!r}"
         saved, current = self._settings(), wanted._settings()
         (was, its), (now, other) = (
-            (settings.pop(FINGERPRINT, None), settings.pop(SOURCE, "not told which"))
+            (settings.pop(FINGERPRINT, None), settings.pop(SOURCE, "source unknown"))
             for settings in (saved, current)
         )
         # A function's fingerprint is its scores of some of the data: those come first.
@@ -179,8 +179,8 @@ class Manifest:
     def _settings(self) -> dict[str, Any]:
         """All that decides what is stored, on one level."""
         fields = dataclasses.asdict(self)
-        for told in ("shards", "finished", "identity", "library"):
-            del fields[told]
+        for name in ("shards", "finished", "identity", "library"):
+            del fields[name]
         return {**fields, **self.identity}
 
     def save(self, directory: Path) -> None:

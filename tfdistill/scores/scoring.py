@@ -32,9 +32,9 @@ from tfdistill.scores.shards import Columns
 from tfdistill.scores.store import ScoreStore
 from tfdistill.scores.writer import StoreWriter
 from tfdistill.trainers.teachers import (
+    own_fingerprint,
     teacher_fingerprint,
     teacher_source,
-    told_fingerprint,
 )
 
 __all__ = ["score_batches", "score_top_k", "stream_identity"]
@@ -270,7 +270,7 @@ def stream_identity(first: Batch, teacher: Scorer) -> dict[str, Any]:
 
 def _requests_identity(requests: Requests, teacher: Scorer) -> dict[str, Any]:
     """What of requests can change a score or its key, by name, and the teacher."""
-    told = told_fingerprint(teacher)
+    told = own_fingerprint(teacher)
     if told is None:
         asked = requests.select(_spread(requests.num_requests))
         (batch,) = _batches_from(asked, _ASKED, 0)

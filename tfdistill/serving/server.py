@@ -62,7 +62,7 @@ class Server:
         self.address = address
 
     def wait(self, *, grace: float = GRACE) -> None:
-        """Serves until the process is told to end, by SIGTERM or Ctrl-C; then stops.
+        """Serves until the process gets SIGTERM or Ctrl-C; then stops.
 
         A second signal ends the process at once.
 

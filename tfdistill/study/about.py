@@ -13,7 +13,7 @@ __all__ = ["about"]
 
 
 def about(source: str, rows: int, split: str, parts: Mapping[str, Requests]) -> Data:
-    """Counts the users and the items of each part, and which of them training knows.
+    """Counts the users and the items of each part, and those with training rows.
 
     Args:
         source: The data's name and where they were read from.
@@ -45,6 +45,6 @@ def about(source: str, rows: int, split: str, parts: Mapping[str, Requests]) -> 
 
 
 def _known(values: np.ndarray, train: np.ndarray) -> tuple[int, int]:
-    """How many of the values training knows, and how many it doesn't."""
+    """How many of the values are in the training part, and how many are not."""
     warm = int(np.isin(values, train).sum())
     return warm, len(values) - warm

@@ -12,7 +12,7 @@ from tfdistill.data.requests import Requests
 from tfdistill.export import RankingStage, Servable, cascade_servable
 from tfdistill.metrics import rerank, retrieval_summary, top_k
 from tfdistill.pairs import Pairs
-from tfdistill.study.judge import ListJudge
+from tfdistill.study.evaluators import ListEvaluator
 from tfdistill.study.problem import Problem
 from tfdistill.study.stage_scores import with_stage
 from tfdistill.study.trained import (
@@ -120,20 +120,20 @@ class Cascade:
         """The later stages."""
         return cast("dict[str, TrainedRanker]", dict(list(self.nets.items())[1:]))
 
-    def kept(self, judge: ListJudge) -> dict[str, np.ndarray]:
+    def kept(self, evaluator: ListEvaluator) -> dict[str, np.ndarray]:
         """Runs it for every judged user.
 
         Args:
-            judge: The judge.
+            evaluator: The evaluator.
 
         Returns:
             Item rows int32 `[U, kept]` of each stage, best first.
         """
-        judge = judge.over_catalogue("A cascade")
-        return self._run(judge.requests, judge.first, judge.seen)[0]
+        evaluator = evaluator.over_catalogue("A cascade")
+        return self._run(evaluator.requests, evaluator.first, evaluator.seen)[0]
 
     def scored(self, requests: Requests, seen: Pairs | None = None) -> Requests:
-        """Returns requests whose candidates know how they stand with these stages.
+        """Returns requests with the candidates' standing in these stages as features.
 
         They have the features of the spec that name one of the stages: what nets of
         later stages learn from. A net is sure of the pairs that it was trained on, so
@@ -148,23 +148,23 @@ class Cascade:
         return self._run(requests, np.arange(requests.num_requests), seen)[1]
 
     def before(self, problem: Problem) -> Problem:
-        """Returns a problem whose candidates know how they stand with these stages.
+        """Returns a problem with the candidates' standing in these stages as features.
 
-        As `scored`, for all three parts: recall passes on what the judges have not
+        As `scored`, for all three parts: recall passes on what the evaluators have not
         seen, and in training no known pair.
 
         Args:
             problem: The problem.
         """
-        judges = {}
+        evaluators = {}
         for part in ("valid", "test"):
-            judge = getattr(problem, part).over_catalogue("A cascade")
-            seen = judge.before.among(judge.requests.group)
-            scored = self.scored(judge.requests, seen)
-            judges[part] = judge.knowing(scored.pair_sources)
+            evaluator = getattr(problem, part).over_catalogue("A cascade")
+            seen = evaluator.before.among(evaluator.requests.group)
+            scored = self.scored(evaluator.requests, seen)
+            evaluators[part] = evaluator.knowing(scored.pair_sources)
         known = problem.known and problem.known.among(problem.train.group)
         train = self.scored(problem.train, known)
-        return dataclasses.replace(problem, train=train, **judges)
+        return dataclasses.replace(problem, train=train, **evaluators)
 
     def _run(
         self, requests: Requests, rows: np.ndarray, seen: Pairs | None
@@ -184,16 +184,16 @@ class Cascade:
             requests = with_stage(requests, net.spec, stage, ranker, rows, items)
         return kept, requests
 
-    def metrics(self, judge: ListJudge) -> dict[str, float]:
+    def metrics(self, evaluator: ListEvaluator) -> dict[str, float]:
         """Returns the metrics of the page.
 
         Args:
-            judge: The judge.
+            evaluator: The evaluator.
         """
-        judge = judge.over_catalogue("A cascade")
-        *_, page = self.kept(judge).values()
+        evaluator = evaluator.over_catalogue("A cascade")
+        *_, page = self.kept(evaluator).values()
         cuts = (self.keep[-1],)
-        return retrieval_summary(page, judge.relevant, judge.popular, cuts=cuts)
+        return retrieval_summary(page, evaluator.relevant, evaluator.popular, cuts=cuts)
 
     def servable(self, catalogue: Catalogue | None = None, **options: Any) -> Servable:
         """Returns the stages as one model that takes a user and gives a page.

@@ -24,8 +24,8 @@ from tfdistill.pairs import Pairs
 from tfdistill.report import Data
 from tfdistill.spec import FeatureSpec
 from tfdistill.study.about import about
+from tfdistill.study.evaluators import CatalogueEvaluator, ListEvaluator
 from tfdistill.study.impressions import Impressions, table_name
-from tfdistill.study.judge import CatalogueJudge, ListJudge
 from tfdistill.study.trained import Catalogue
 
 __all__ = ["Problem"]
@@ -38,8 +38,8 @@ class Problem:
     Args:
         spec: The features.
         train: The training requests.
-        valid: The judge that chooses each net's epoch.
-        test: The judge for what is reported.
+        valid: The evaluator that chooses each net's epoch.
+        test: The evaluator for what is reported.
         known: Training pairs, which are drawn as no negatives.
         item_ids: `[I]`, what the items are called.
         feedback: The interactions, where the problem was made of them alone.
@@ -51,8 +51,8 @@ class Problem:
 
     spec: FeatureSpec
     train: Requests
-    valid: ListJudge
-    test: ListJudge
+    valid: ListEvaluator
+    test: ListEvaluator
     known: Pairs | None = None
     item_ids: np.ndarray | None = None
     feedback: ImplicitFeedback | None = None
@@ -106,6 +106,22 @@ class Problem:
                 "of the impressions that were clicked."
             )
         return self.feedback
+
+    @property
+    def interaction_log(self) -> InteractionLog:
+        """Who took what and when, for what learns from it.
+
+        Raises:
+            ValueError: If the problem has no log.
+        """
+        if self.log is None:
+            raise ValueError(
+                "Baselines, scorers of pairs and students of lists learn from a log of "
+                "interactions, which this problem has not: make it by "
+                "Problem.from_interactions, or give the column of the item (`item=`) "
+                "to Problem.from_impressions, or `log` to Problem.from_parts."
+            )
+        return self.log
 
     @classmethod
     def from_impressions(
@@ -209,14 +225,14 @@ class Problem:
         """
         train, valid, test = (parts[name] for name in ("train", "valid", "test"))
         if not train.catalogue:
-            return cls(spec, train, ListJudge(valid), ListJudge(test))
+            return cls(spec, train, ListEvaluator(valid), ListEvaluator(test))
         clicked, later = train.positives(), valid.positives()
         head = head_items(clicked.per_item())
         return cls(
             spec,
             train,
-            CatalogueJudge(valid, clicked, head),
-            CatalogueJudge(test, clicked.union(later), head),
+            CatalogueEvaluator(valid, clicked, head),
+            CatalogueEvaluator(test, clicked.union(later), head),
             train.shown(),
             item_ids,
             log=log,
@@ -272,7 +288,7 @@ class Problem:
         """
         head = head_items(data.popularity)
         valid, test = (
-            CatalogueJudge(data.requests(part), data.seen(part), head)
+            CatalogueEvaluator(data.requests(part), data.seen(part), head)
             for part in ("valid", "test")
         )
         made = cls(
@@ -301,7 +317,7 @@ class Problem:
         counts = np.bincount(parts.known.item, minlength=parts.train.num_items)
         head = head_items(counts)
         valid, test = (
-            CatalogueJudge(getattr(parts, part), parts.before(part), head)
+            CatalogueEvaluator(getattr(parts, part), parts.before(part), head)
             for part in ("valid", "test")
         )
         return cls(
@@ -324,7 +340,7 @@ def _interactions(
     time_format: str | None,
     separator: str | None,
 ) -> pd.DataFrame:
-    """The three columns under the names that splits know."""
+    """The three columns under the names that splits read."""
     columns = tuple(column for column in (user, item, time) if column)
     with rows_of(table, columns, "interactions", separator=separator) as frame:
         require_columns(frame, columns)

@@ -73,7 +73,7 @@ class EpochProgress(tf.keras.callbacks.Callback):
 
     def _values(self) -> str:
         shown = [
-            f"{name} {self._recipe.judged_by(name)} {value:.4f}"
+            f"{name} {self._recipe.primary(name)} {value:.4f}"
             for name, value in self._best.items()
         ]
         return ", ".join(shown) or "read from the run's folder"

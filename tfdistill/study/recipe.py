@@ -42,6 +42,10 @@ class Terms:
         auxiliary: Rankers with a second head: see `joint_network`.
         stored: Features of the batches that teach, where there is no other teacher: its
             scores or vectors, NaN where it has none.
+
+    Example:
+        >>> Terms(loss_weights={"fine": 0.3}).transfers
+        ()
     """
 
     transfers: tuple[Transfer, ...] = ()
@@ -62,6 +66,10 @@ class Sharing:
         representation: A shared projection above the tables: see `joint_network`.
         frozen_tables: Whether the tables keep the values that they start with, as when
             a trained student is fine-tuned on a recent window.
+
+    Example:
+        >>> Sharing(own_tables=("teacher",)).blocked
+        ()
     """
 
     blocked: tuple[str, ...] = ()
@@ -87,6 +95,10 @@ class Schedule:
             validation lists do not define it, AUC or log loss does: see `measurable`.
         stops_early: Nets with tables of their own that stop after the first epoch that
             is no better, and teach with their best weights: `SubmodelEarlyStopping`.
+
+    Example:
+        >>> Schedule(epochs=3, batch_size=64).steps(requests=100)
+        6
     """
 
     epochs: int = 12
@@ -198,18 +210,18 @@ class Recipe:
         owners = [n for n in self.nets if output == n or output.startswith(f"{n}_")]
         return max(owners, key=len, default="")
 
-    def judged_by(self, name: str) -> str:
+    def primary(self, name: str) -> str:
         """The metric that chooses a net's epoch."""
         recalls = self.nets[name].task == "recall"
         return PRIMARY["recall"] if recalls else self.schedule.chosen_by
 
     def monitor(self, name: str) -> str:
         """Name in the logs of the metric that chooses a net's epoch."""
-        return f"val_{name}_{self.judged_by(name)}"
+        return f"val_{name}_{self.primary(name)}"
 
     def mode(self, name: str) -> str:
         """Whether the epoch with the `"max"` or the `"min"` of it is chosen."""
-        return "max" if metric(self.judged_by(name)).gain(1.0, over=0.0) > 0 else "min"
+        return "max" if metric(self.primary(name)).gain(1.0, over=0.0) > 0 else "min"
 
     def identity(self) -> dict[str, Any]:
         """Returns what identifies a run of this recipe; more epochs may follow.

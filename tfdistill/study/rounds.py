@@ -17,7 +17,7 @@ from tfdistill.files import written_whole
 from tfdistill.identity import described
 from tfdistill.metrics import dot_scores, top_k
 from tfdistill.pairs import Pairs
-from tfdistill.study.judge import Recaller
+from tfdistill.study.evaluators import Recaller
 
 __all__ = ["Batches", "Candidates", "Rounds"]
 
@@ -38,7 +38,7 @@ class Candidates:
     """Unlabelled candidates that the recall net finds while it is trained.
 
     A later stage ranks what recall returns, which is not what users were shown: labels
-    alone tell it nothing about most of it (sample-selection bias). A teacher in the
+    say nothing about most of it (sample-selection bias). A teacher in the
     graph scores these candidates, so each student learns where it will be used, and
     recall learns from a list over the top of the catalogue.
 
@@ -171,6 +171,7 @@ class Rounds:
     def _recalled(self, recaller: Recaller) -> np.ndarray:
         """What recall returns to each user, best first; the known is left out."""
         requests = self.requests
+        # The last request of each user, by the first one of the reversed line.
         users, last = np.unique(requests.group[::-1], return_index=True)
         seen = None if self._known is None else self._known.among(users)
         queries = recaller.queries(requests.num_requests - 1 - last)

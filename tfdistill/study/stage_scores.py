@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfdistill.data.requests import Requests
 from tfdistill.layers.standing import standing
 from tfdistill.spec import FeatureSpec
-from tfdistill.study.judge import DotRanker, Ranker
+from tfdistill.study.evaluators import DotRanker, Ranker
 
 __all__ = ["StageScores", "with_stage"]
 

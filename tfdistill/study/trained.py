@@ -17,11 +17,11 @@ from tfdistill.layers import standalone
 from tfdistill.metrics import Reliability
 from tfdistill.models import JointNetwork, Task
 from tfdistill.spec import FeatureSpec
-from tfdistill.study.judge import (
+from tfdistill.study.evaluators import (
     RECALL_CUT,
-    CatalogueJudge,
+    CatalogueEvaluator,
     DotRanker,
-    ListJudge,
+    ListEvaluator,
     Ranker,
     Recaller,
 )
@@ -86,11 +86,11 @@ class TrainedNet(abc.ABC):
         """Returns the net as a ranker of the catalogue for the requests' users."""
 
     @abc.abstractmethod
-    def logits(self, judge: ListJudge) -> np.ndarray:
-        """Returns the scores of the judge's lists, `[R, L]`."""
+    def logits(self, evaluator: ListEvaluator) -> np.ndarray:
+        """Returns the scores of the evaluator's lists, `[R, L]`."""
 
     @abc.abstractmethod
-    def top(self, judge: CatalogueJudge, k: int) -> np.ndarray:
+    def top(self, evaluator: CatalogueEvaluator, k: int) -> np.ndarray:
         """Returns each judged user's best k unseen items of the catalogue `[U, k]`."""
 
     @abc.abstractmethod
@@ -120,24 +120,26 @@ class TrainedNet(abc.ABC):
             candidates: Items that a ranker scores.
         """
 
-    def calibration(self, judge: ListJudge) -> Reliability:
-        """Returns the reliability bins of the net on the judge's lists.
+    def calibration(self, evaluator: ListEvaluator) -> Reliability:
+        """Returns the reliability bins of the net on the evaluator's lists.
 
         Args:
-            judge: The judge.
+            evaluator: The evaluator.
         """
-        return judge.calibration(self.logits(judge))
+        return evaluator.calibration(self.logits(evaluator))
 
-    def metrics(self, judge: ListJudge, task: Task | None = None) -> dict[str, float]:
+    def metrics(
+        self, evaluator: ListEvaluator, task: Task | None = None
+    ) -> dict[str, float]:
         """Returns all metrics of the net on a task, by default its own.
 
         Args:
-            judge: The judge; that of a catalogue for recall.
+            evaluator: The evaluator; that of a catalogue for recall.
             task: What it is judged at: a teacher is at each student's task.
         """
         if (task or self.task) == "ranking":
-            return judge.ranking(self.logits(judge))
-        whole = judge.over_catalogue("Recall")
+            return evaluator.ranking(self.logits(evaluator))
+        whole = evaluator.over_catalogue("Recall")
         return whole.retrieval(self.top(whole, RECALL_CUT))
 
 
@@ -161,13 +163,13 @@ class TrainedRanker(TrainedNet):
         """Returns the net as a ranker of the catalogue for the requests' users."""
         return Ranker(self.model, requests)
 
-    def logits(self, judge: ListJudge) -> np.ndarray:
-        """Returns the scores of the judge's lists, `[R, L]`; of the first task."""
-        return next(iter(judge.logits(self.model).values()))
+    def logits(self, evaluator: ListEvaluator) -> np.ndarray:
+        """Returns the scores of the evaluator's lists, `[R, L]`; of the first task."""
+        return next(iter(evaluator.logits(self.model).values()))
 
-    def top(self, judge: CatalogueJudge, k: int) -> np.ndarray:
+    def top(self, evaluator: CatalogueEvaluator, k: int) -> np.ndarray:
         """Returns each judged user's best k unseen items of the catalogue `[U, k]`."""
-        return judge.best(self.ranker(judge.requests), k)
+        return evaluator.best(self.ranker(evaluator.requests), k)
 
     def servable(self, catalogue: Catalogue | None = None, **options: Any) -> Servable:
         """Returns the ranker as it is served; it needs no catalogue."""
@@ -199,16 +201,19 @@ class TrainedRecall(TrainedNet):
         """Returns the net as a ranker of the catalogue, by its products."""
         return DotRanker(self.recaller(requests))
 
-    def logits(self, judge: ListJudge) -> np.ndarray:
-        """Returns the products of the judge's lists, `[R, L]`."""
-        candidates, ranker = judge.requests.candidates, self.ranker(judge.requests)
+    def logits(self, evaluator: ListEvaluator) -> np.ndarray:
+        """Returns the products of the evaluator's lists, `[R, L]`."""
+        candidates, ranker = (
+            evaluator.requests.candidates,
+            self.ranker(evaluator.requests),
+        )
         rows = np.arange(len(candidates))
         blocks = np.array_split(rows, 1 + len(rows) // _ROWS_AT_ONCE)
         return np.concatenate([ranker(block, candidates[block]) for block in blocks])
 
-    def top(self, judge: CatalogueJudge, k: int) -> np.ndarray:
+    def top(self, evaluator: CatalogueEvaluator, k: int) -> np.ndarray:
         """Returns each judged user's best k unseen items of the catalogue `[U, k]`."""
-        return judge.recalled(self.recaller(judge.requests), k)
+        return evaluator.recalled(self.recaller(evaluator.requests), k)
 
     def servable(self, catalogue: Catalogue | None = None, **options: Any) -> Servable:
         """Returns the towers as they are served, with an index of the catalogue."""
@@ -240,18 +245,26 @@ class StoredScores:
 
     Args:
         name: Of the scores, among `Requests.scores`; NaN where there is none.
+
+    Example:
+        >>> scored = Requests(
+        ...     {}, {"item": np.arange(2)}, np.array([[0, 1]], np.int32),
+        ...     np.array([[1, 0]], np.float32), np.array([0]),
+        ...     scores={"mine": np.array([[2.0, -1.0]], np.float32)})
+        >>> StoredScores("mine").metrics(ListEvaluator(scored))["auc"]
+        1.0
     """
 
     name: str
 
-    def metrics(self, judge: ListJudge) -> dict[str, float]:
+    def metrics(self, evaluator: ListEvaluator) -> dict[str, float]:
         """Returns the metrics of a ranker, where there are scores.
 
         Args:
-            judge: The judge.
+            evaluator: The evaluator.
         """
-        scores = judge.requests.scores[self.name]
-        return judge.ranking(scores, scored=~np.isnan(scores))
+        scores = evaluator.requests.scores[self.name]
+        return evaluator.ranking(scores, scored=~np.isnan(scores))
 
 
 _KINDS: dict[Task, type[TrainedRanker] | type[TrainedRecall]] = {

@@ -11,7 +11,7 @@ import numpy as np
 from tfdistill import _keras
 from tfdistill.data.requests import Requests
 from tfdistill.models import JointNetwork
-from tfdistill.study.judge import ListJudge, Recaller
+from tfdistill.study.evaluators import ListEvaluator, Recaller
 from tfdistill.study.recipe import PRIMARY, Recipe
 
 __all__ = ["TOWERS", "Validation", "measurable", "recaller_of"]
@@ -24,7 +24,7 @@ _FALLBACKS = ("auc", "log_loss", "ndcg@10")
 """What chooses a ranker's epoch where the recipe's own metric is undefined."""
 
 
-def measurable(recipe: Recipe, judge: ListJudge) -> Recipe:
+def measurable(recipe: Recipe, evaluator: ListEvaluator) -> Recipe:
     """Returns the recipe with a metric that the validation lists define.
 
     Where each user has labels of one kind only, as in groups of one, there is no GAUC:
@@ -33,7 +33,7 @@ def measurable(recipe: Recipe, judge: ListJudge) -> Recipe:
 
     Args:
         recipe: The recipe.
-        judge: Validation.
+        evaluator: Validation.
 
     Raises:
         ValueError: If validation has no label, or grades for a net whose loss takes
@@ -41,13 +41,13 @@ def measurable(recipe: Recipe, judge: ListJudge) -> Recipe:
     """
     tasks = dict.fromkeys(recipe.labelled.values())
     for output, task in recipe.labelled.items():
-        if recipe.terms.loss_weights.get(output, 1.0) and judge.graded(task):
+        if recipe.terms.loss_weights.get(output, 1.0) and evaluator.graded(task):
             raise ValueError(
                 f"The labels of {output!r} must be 0 or 1: it learns their log loss. "
                 "For grades give it a loss of lists as a transfer from the labels, and "
                 f"loss_weights={{{output!r}: 0.0}}."
             )
-    defined = [judge.defined(task) for task in tasks]
+    defined = [evaluator.defined(task) for task in tasks]
     for chosen in (recipe.schedule.chosen_by, *_FALLBACKS):
         if all(chosen in metrics for metrics in defined):
             return recipe.changed(chosen_by=chosen)
@@ -60,11 +60,13 @@ def measurable(recipe: Recipe, judge: ListJudge) -> Recipe:
 class Validation:
     """Computes the metrics that choose each net's epoch; made once for a training."""
 
-    def __init__(self, recipe: Recipe, network: JointNetwork, judge: ListJudge) -> None:
-        self._judge = judge
+    def __init__(
+        self, recipe: Recipe, network: JointNetwork, evaluator: ListEvaluator
+    ) -> None:
+        self._evaluator = evaluator
         self._chosen_by = recipe.schedule.chosen_by
         self._tasks = {n: recipe.nets[n].scores(n) for n in recipe.rankers}
-        self._recalls = {n: _recall_of(network, n, judge) for n in recipe.recallers}
+        self._recalls = {n: _recall_of(network, n, evaluator) for n in recipe.recallers}
         nets = [recipe.nets[name] for name in recipe.rankers]
         inputs = {
             feature: network.model.input[feature]
@@ -77,7 +79,7 @@ class Validation:
     @property
     def identity(self) -> dict[str, Any]:
         """What chooses the epochs, as JSON values."""
-        return {**self._judge.identity, "chosen_by": self._chosen_by}
+        return {**self._evaluator.identity, "chosen_by": self._chosen_by}
 
     def __call__(self) -> dict[str, float]:
         """Returns one metric per net, by name: of several tasks their mean.
@@ -100,10 +102,10 @@ class Validation:
             f"{n}_{recall}": judged()[recall] for n, judged in self._recalls.items()
         }
         if self._rankers is not None:
-            logits = self._judge.logits(self._rankers)
+            logits = self._evaluator.logits(self._rankers)
             for name, tasks in self._tasks.items():
                 metrics = [
-                    self._judge.ranking(logits[output], task)[ranking]
+                    self._evaluator.ranking(logits[output], task)[ranking]
                     for output, task in tasks.items()
                 ]
                 found[f"{name}_{ranking}"] = float(np.mean(metrics))
@@ -111,16 +113,18 @@ class Validation:
 
 
 def _recall_of(
-    network: JointNetwork, name: str, judge: ListJudge
+    network: JointNetwork, name: str, evaluator: ListEvaluator
 ) -> Callable[[], dict[str, float]]:
-    """A function that judges a two-tower net as it is at the time of the call."""
-    whole = judge.over_catalogue(f"Net {name!r} for recall")
+    """A function that evaluates a two-tower net as it is at the time of the call."""
+    whole = evaluator.over_catalogue(f"Net {name!r} for recall")
     if not whole.relevant.user.size:
         raise ValueError(
             f"Net {name!r} is trained for recall, but no user of the validation part "
             "has a label above 0, so no epoch can be chosen."
         )
-    return functools.partial(whole.recall, recaller_of(network, name, judge.requests))
+    return functools.partial(
+        whole.recall, recaller_of(network, name, evaluator.requests)
+    )
 
 
 def recaller_of(network: JointNetwork, name: str, requests: Requests) -> Recaller:

@@ -12,7 +12,7 @@ import numpy as np
 from tfdistill import export
 from tfdistill.export import ExportReport, Servable
 from tfdistill.metrics import top_k
-from tfdistill.study.judge import RECALL_CUT, CatalogueJudge, ListJudge
+from tfdistill.study.evaluators import RECALL_CUT, CatalogueEvaluator, ListEvaluator
 from tfdistill.study.trained import Catalogue
 
 __all__ = ["Scores", "evaluate", "publish"]
@@ -22,28 +22,28 @@ Scores = Callable[[np.ndarray], np.ndarray]
 
 
 class Measured(Protocol):
-    """What knows its metrics: a trained net, a cascade."""
+    """A model with metrics of its own: a trained net, a cascade."""
 
-    def metrics(self, judge: Any) -> dict[str, float]:
+    def metrics(self, evaluator: Any) -> dict[str, float]:
         """Returns them."""
 
 
 class Servant(Protocol):
-    """What knows how it is served: a trained net, a cascade."""
+    """A model that can be served: a trained net, a cascade."""
 
     def servable(self, catalogue: Catalogue | None = None, **options: Any) -> Servable:
         """Returns it as it is served."""
 
 
 def evaluate(
-    models: Mapping[str, Measured | Scores], judge: ListJudge
+    models: Mapping[str, Measured | Scores], evaluator: ListEvaluator
 ) -> dict[str, dict[str, float]]:
     """Returns the metrics of models on one part of a problem.
 
     Args:
         models: By name: trained nets, each on its own task, cascades, by their page,
             and baselines that score the catalogue, such as `Ease`.
-        judge: The part, such as `problem.test`.
+        evaluator: The part, such as `problem.test`.
 
     Returns:
         For each model its metrics by name.
@@ -57,20 +57,20 @@ def evaluate(
         ```
     """
     return {
-        name: model.metrics(judge)
+        name: model.metrics(evaluator)
         if hasattr(model, "metrics")
-        else _of_catalogue(model, judge.over_catalogue("A model of the catalogue"))
+        else _of_catalogue(model, evaluator.over_catalogue("A model of the catalogue"))
         for name, model in models.items()
     }
 
 
-def _of_catalogue(scores: Scores, judge: CatalogueJudge) -> dict[str, float]:
+def _of_catalogue(scores: Scores, evaluator: CatalogueEvaluator) -> dict[str, float]:
     """The retrieval metrics of a model that scores all items for user numbers."""
-    users = judge.requests.group[judge.first]
+    users = evaluator.requests.group[evaluator.first]
     top = top_k(
-        lambda rows: scores(users[rows]), len(users), RECALL_CUT, seen=judge.seen
+        lambda rows: scores(users[rows]), len(users), RECALL_CUT, seen=evaluator.seen
     )
-    return judge.retrieval(top)
+    return evaluator.retrieval(top)
 
 
 def publish(

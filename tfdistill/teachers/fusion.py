@@ -9,7 +9,7 @@ import numpy as np
 
 from tfdistill.identity import fingerprint
 from tfdistill.metrics.retrieval import BlockScores
-from tfdistill.trainers.teachers import told_fingerprint
+from tfdistill.trainers.teachers import own_fingerprint
 
 __all__ = ["fused_scores"]
 
@@ -20,8 +20,8 @@ def fused_scores(
     """Adds teachers up whose scores have no common scale.
 
     `s_ui = sum_m w_m (s^m_ui - mean_i s^m_ui) / sd_i s^m_ui`: each teacher's scores of
-    a user are standardised over the catalogue. A linear item model is sure at the head
-    of the list and blind further down; a graph or factor model orders the whole
+    a user are standardised over the catalogue. A linear item model is good at the head
+    of the list and poor further down; a graph or factor model orders the whole
     catalogue; the sum has more of both. Sums of reciprocal ranks, tried on CiteULike,
     lose more at the head.
 
@@ -48,7 +48,7 @@ def fused_scores(
     if not teachers or len(shares) != len(teachers) or min(shares) <= 0:
         raise ValueError(
             "fused_scores takes at least one teacher and a weight above 0 for each; "
-            f"received {len(teachers)} teachers and the weights {shares}."
+            f"got {len(teachers)} teachers and the weights {shares}."
         )
     return _FusedScores(tuple(teachers), tuple(shares))
 
@@ -62,7 +62,7 @@ class _FusedScores:
 
     @property
     def fingerprint(self) -> str | None:
-        told = [told_fingerprint(teacher) for teacher in self.teachers]
+        told = [own_fingerprint(teacher) for teacher in self.teachers]
         return None if None in told else fingerprint([told, self.weights])
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:

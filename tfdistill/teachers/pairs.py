@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfdistill.data.requests import RowScorer
 from tfdistill.identity import fingerprint
-from tfdistill.trainers.teachers import teacher_source, told_fingerprint
+from tfdistill.trainers.teachers import own_fingerprint, teacher_source
 from tfdistill.types import Signals, needed
 
 __all__ = ["PairTeacher"]
@@ -46,8 +46,8 @@ class PairTeacher:
 
     @property
     def fingerprint(self) -> str | None:
-        """Changes with the scorer and what it reads; None if the scorer can't tell."""
-        told = told_fingerprint(self._scorer)
+        """Changes with the scorer and what it reads; None if the scorer has none."""
+        told = own_fingerprint(self._scorer)
         return told and fingerprint([told, self._users, self._items])
 
     @property

@@ -23,7 +23,7 @@ def rescored_lists(
         recalled: int32 `[U, N]` item rows of a cheap model, -1 where padded:
             `metrics.top_k`, without the items that the user knows.
         score: The ranker: user rows `[b]` and candidates `[b, N]` -> scores `[b, N]`,
-            such as `judge.for_users(Ranker(model, requests))`.
+            such as `evaluator.for_users(Ranker(model, requests))`.
         keep: How long the lists are.
         block: Users per call of `score`.
 

@@ -207,7 +207,7 @@ class Backup(tf.keras.callbacks.Callback):
             done = self.start_step / self._steps_per_epoch
             raise ValueError(
                 f"The run in {str(self._directory)!r} has been trained for {done:g} "
-                f"epochs, and its weights are of no earlier one. Received: "
+                f"epochs, and its weights are of no earlier one, got "
                 f"epochs={epochs}. Ask for {math.ceil(done)} or more, or give the "
                 "shorter run another folder."
             )
@@ -253,6 +253,7 @@ class _RunState(tf.train.experimental.PythonState):
     def serialize(self) -> bytes:
         arrays: list[np.ndarray] = []
 
+        # NumPy's arrays lie beside the text by number, as JSON has none.
         def refer(value: Any) -> Any:
             if isinstance(value, np.generic):
                 return value.item()

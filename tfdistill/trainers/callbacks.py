@@ -1,4 +1,4 @@
-"""Callbacks: evaluation by any function, a sub-model's best weights, and its rest."""
+"""Callbacks: evaluation by any function; a sub-model's best weights and early stop."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Evaluation(tf.keras.callbacks.Callback):
 
     Args:
         fn: A function without arguments that gives a float by name. An `identity`, JSON
-            values, tells a resumed run whether it judges by the same data.
+            values, tells a resumed run whether it evaluates by the same data.
         every: Runs it at epochs 0, every, 2 * every, ... and the last one.
 
     Raises:
@@ -46,7 +46,7 @@ class Evaluation(tf.keras.callbacks.Callback):
         super().__init__()
         if every < 1:
             raise ValueError(
-                f"`every` must be at least 1. Received: every={every}. It is the "
+                f"`every` must be at least 1, got every={every}. It is the "
                 "number of epochs from one evaluation to the next."
             )
         self.fn = fn
@@ -55,7 +55,7 @@ class Evaluation(tf.keras.callbacks.Callback):
     @property
     def identity(self) -> dict[str, Any]:
         """What decides its values, as far as it is known."""
-        return {"every": self.every, "judge": getattr(self.fn, "identity", None)}
+        return {"every": self.every, "evaluator": getattr(self.fn, "identity", None)}
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Evaluate, if it's this epoch's turn, and extend `logs` in place.
@@ -126,12 +126,12 @@ class SubmodelCheckpoint(tf.keras.callbacks.Callback):
         path = os.fspath(path)
         if not path.endswith(_SUFFIX):
             raise ValueError(
-                f"`path` must end in {_SUFFIX!r}. Received: path={path!r}. Keras tells "
+                f"`path` must end in {_SUFFIX!r}, got path={path!r}. Keras tells "
                 "the format by it."
             )
         if mode not in ("min", "max"):
             raise ValueError(
-                f"`mode` must be 'min' or 'max'. Received: mode={mode!r}. Use 'max' "
+                f"`mode` must be 'min' or 'max', got mode={mode!r}. Use 'max' "
                 "where higher is better."
             )
         self.submodel = submodel
@@ -208,7 +208,7 @@ class SubmodelEarlyStopping(tf.keras.callbacks.Callback):
     and from then on it teaches as a frozen teacher would, without dropout; a step then
     costs its forward pass alone. The state outlives a resumed `tfdistill.trainers.fit`.
 
-    Its variables must be no other sub-model's: what it shares would rest with it.
+    Its variables must be no other sub-model's: what it shares would be frozen with it.
 
     Args:
         checkpoint: The sub-model's checkpoint, which comes before this callback.
@@ -245,7 +245,7 @@ class SubmodelEarlyStopping(tf.keras.callbacks.Callback):
         self._supports_tf_logs = True  # has no batch hooks
         if patience < 1:
             raise ValueError(
-                f"`patience` must be at least 1. Received: patience={patience}. It is "
+                f"`patience` must be at least 1, got patience={patience}. It is "
                 "the number of epochs without a better value."
             )
         self.checkpoint = checkpoint
@@ -262,12 +262,14 @@ class SubmodelEarlyStopping(tf.keras.callbacks.Callback):
             self.model.make_train_function(force=True)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Let the sub-model rest, if it has stopped, here or in a former process.
+        """Freeze the sub-model if it has stopped, here or in a former process.
 
         Args:
             epoch: The epoch, from 0.
             logs: Unused.
         """
+        # Keras keeps the traced step: without a new one the frozen layers would be
+        # trained.
         if self.stopped_epoch is not None and not self._found:
             model = self.checkpoint.submodel
             self._found = [

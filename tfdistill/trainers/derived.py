@@ -145,6 +145,8 @@ class Survival(_Packed):
 
 def _both(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
     """Log odds of p q from those of p and q: 1/(pq) - 1 = a + b + ab, a = 1/p - 1."""
+    # -log(1/p - 1) of the product p of two chances given as logits: 1/p = (1 + e^-a)(1
+    # + e^-b).
     terms = tf.stack([-one, -other, -one - other])
     return -tf.reduce_logsumexp(terms, axis=0)
 

@@ -131,7 +131,7 @@ class Distiller(_keras_fit.BuiltModel, tf.keras.Model):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What tells its training apart beside Keras' own settings, as JSON values."""
+        """What identifies its training besides Keras' own settings, as JSON values."""
         found: dict[str, Any] = described(
             {"transfers": self._transfers, "derived": dict(self._derived)}
         )
@@ -273,6 +273,8 @@ class Distiller(_keras_fit.BuiltModel, tf.keras.Model):
         terms = []
         for transfer, mean in zip(self._transfers, self._transfer_means):
             source = None if transfer.source is None else signals[transfer.source]
+            # Only a teacher that may miss scores has NaN to mean it: elsewhere NaN is a
+            # fault.
             present = None
             if transfer.source in taught and getattr(self._teacher, "may_miss", False):
                 present = transfer.loss.present(source)
@@ -293,6 +295,7 @@ class Distiller(_keras_fit.BuiltModel, tf.keras.Model):
         """Computes the derived signals, each from all that there is before it."""
         found = {**(x if isinstance(x, Mapping) else {}), **signals}
         derived = {}
+        # Each may read the one before it, so the order counts.
         for name, make in self._derived:
             missing = sorted(set(make.reads) - set(found))
             if missing or name in found:

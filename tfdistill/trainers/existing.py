@@ -82,6 +82,8 @@ def distill(
     taught = FrozenTeacher(teacher)
 
     def mixed(x: Any, y: Any, *weight: Any) -> Any:
+        # Keras has no loss of two targets; a cross entropy is linear in its label, so
+        # the mean of labels has the mean of both losses.
         (target,) = taught(x).values()
         y = tf.cast(y, tf.float32)
         target = _shaped(as_label(target), y)

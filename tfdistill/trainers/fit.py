@@ -189,7 +189,7 @@ def _rank(callback: tf.keras.callbacks.Callback) -> int:
 def _check(**numbers: int | None) -> None:
     for name, number in numbers.items():
         if number is not None and number < 1:
-            raise ValueError(f"`{name}` must be at least 1. Received: {name}={number}.")
+            raise ValueError(f"`{name}` must be at least 1, got {name}={number}.")
 
 
 def _check_resuming(
@@ -200,13 +200,13 @@ def _check_resuming(
 ) -> None:
     if backup_dir is None and (save_every is not None or config is not None):
         raise ValueError(
-            "`save_every` and `config` are about the backup. Received: "
+            "`save_every` and `config` are about the backup, got "
             f"save_every={save_every}, config={config}, backup_dir=None. Give a "
             "`backup_dir`."
         )
     if any(isinstance(c, tf.keras.callbacks.BackupAndRestore) for c in callbacks):
         raise ValueError(
-            "`fit` resumes by itself. Received: a BackupAndRestore among `callbacks`, "
+            "`fit` resumes by itself, got a BackupAndRestore among `callbacks`, "
             "which would read the data from the first batch again. Give a `backup_dir`."
         )
 
@@ -214,7 +214,7 @@ def _check_resuming(
 def _endless(dataset: tf.data.Dataset) -> tf.data.Dataset:
     if isinstance(dataset, tf.data.Dataset) and dataset.cardinality() >= 0:
         raise ValueError(
-            "`batches` must give an endless dataset. Received: one of "
+            "`batches` must give an endless dataset, got one of "
             f"{int(dataset.cardinality())} batches. An epoch would start at another "
             "batch in a resumed run; repeat() it, then skip(start_step)."
         )

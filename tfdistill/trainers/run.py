@@ -87,8 +87,8 @@ def identity_of(
 ) -> dict[str, Any]:
     """Describes a training before its first step.
 
-    Whatever has an `identity`, JSON values, is asked for it: our batches, callbacks,
-    the `Distiller`. Of other batches the first eight and some later ones are compared,
+    What has an `identity`, JSON values, gives it: our batches, callbacks and the
+    `Distiller`. Of other batches the first eight and some later ones are compared,
     of validation data the first 32.
 
     Args:
@@ -116,6 +116,7 @@ def identity_of(
         **getattr(model, "identity", {}),
         "config": config,
     }
+    # A teacher is no part of the model's config, as no checkpoint holds it.
     teacher = getattr(model, "teacher", None) if hasattr(model, "identity") else None
     if teacher is not None:
         features, *_ = tf.keras.utils.unpack_x_y_sample_weight(next(iter(batches(0))))
@@ -227,6 +228,7 @@ def _calls(config: Mapping[str, Any]) -> dict[str, Any] | None:
     keys = sorted(inputs) if isinstance(inputs, Mapping) else range(len(read))
     names = {name: f"input {key}" for name, key in zip(read, keys)}
     layers = [layer for layer in config["layers"] if layer["name"] not in names]
+    # Names of layers count up in a process: numbers in the order of calls do not.
     names.update({layer["name"]: f"layer {n}" for n, layer in enumerate(layers)})
 
     def named(value: Any) -> Any:

@@ -20,7 +20,7 @@ __all__ = [
     "LoggedTeacher",
     "teacher_fingerprint",
     "teacher_source",
-    "told_fingerprint",
+    "own_fingerprint",
 ]
 
 
@@ -51,7 +51,7 @@ class FrozenTeacher:
         if not callable(model):
             raise ValueError(
                 "FrozenTeacher takes a Keras model or a function of the features, "
-                f"received {model!r}."
+                f"got {model!r}."
             )
         self.model = model
         self.signals = signals
@@ -63,8 +63,8 @@ class FrozenTeacher:
 
     @property
     def fingerprint(self) -> str | None:
-        """Changes with the model and the signals; None if the model can't tell."""
-        told = told_fingerprint(self.model)
+        """Changes with the model and the signals; None if the model has none."""
+        told = own_fingerprint(self.model)
         return told and fingerprint([told, self.signals])
 
     @property
@@ -228,8 +228,8 @@ class EnsembleTeacher:
 
     @property
     def fingerprint(self) -> str | None:
-        """Changes with any teacher or weight; None if a teacher can't tell."""
-        told = [told_fingerprint(teacher) for teacher in self.teachers]
+        """Changes with any teacher or weight; None if a teacher has none."""
+        told = [own_fingerprint(teacher) for teacher in self.teachers]
         return None if None in told else fingerprint([told, self.weights])
 
     @property
@@ -254,14 +254,14 @@ class EnsembleTeacher:
 def teacher_fingerprint(teacher: Callable[[Any], Any], features: Any) -> str:
     """Tells a teacher from all others, and from itself under other weights.
 
-    What a teacher tells of itself (`told_fingerprint`), or else its answer for some
+    The teacher's own (`own_fingerprint`), or else one of its answers for some
     rows, to the bit, with its variables if it has any. Processors of different kinds
     round differently: a function that must be known on all of them takes a
     `fingerprint` of its own, `score.fingerprint = "version 7"`.
 
     Args:
         teacher: A teacher, or any function of a batch's features or of user rows.
-        features: What it is asked if it can't tell: always the same rows.
+        features: What it is called with if it has none: always the same rows.
 
     Returns:
         Its fingerprint.
@@ -273,15 +273,15 @@ def teacher_fingerprint(teacher: Callable[[Any], Any], features: Any) -> str:
         >>> one == other, one == teacher_fingerprint(lambda x: 3.0 * x["x"], rows)
         (True, False)
     """
-    told = told_fingerprint(teacher)
+    told = own_fingerprint(teacher)
     if told is not None:
         return told
     answer = tf.nest.flatten(teacher(features), expand_composites=True)
     return fingerprint([answer, _variables(teacher)])
 
 
-def told_fingerprint(teacher: Any) -> str | None:
-    """Returns what a teacher tells of itself without being asked for scores.
+def own_fingerprint(teacher: Any) -> str | None:
+    """Returns a teacher's own fingerprint, which needs no scores.
 
     It is its `fingerprint`, if that is a text, or what the weights and the config of a
     functional or sequential Keras model give. `tf.function` is looked through.
@@ -290,13 +290,13 @@ def told_fingerprint(teacher: Any) -> str | None:
         teacher: A teacher, a model or any function.
 
     Returns:
-        The fingerprint; None if it can't tell.
+        The fingerprint; None if it has none.
 
     Example:
-        >>> told_fingerprint(LoggedTeacher({"score": "a"})) == told_fingerprint(
+        >>> own_fingerprint(LoggedTeacher({"score": "a"})) == own_fingerprint(
         ...     tf.function(LoggedTeacher({"score": "a"})))
         True
-        >>> told_fingerprint(lambda features: 0.0)
+        >>> own_fingerprint(lambda features: 0.0)
     """
     teacher = getattr(teacher, "python_function", teacher)
     own = getattr(teacher, "fingerprint", None)
@@ -314,7 +314,7 @@ def teacher_source(teacher: Any) -> str:
             what it says of itself.
 
     Returns:
-        The words, for errors; they tell a teacher from no other.
+        The words, for errors; teachers may share them.
 
     Example:
         >>> teacher_source(LoggedTeacher({"score": "gbdt"}))

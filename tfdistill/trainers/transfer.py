@@ -42,8 +42,8 @@ class Transfer:
         weight: Factor, constant or a schedule of `optimizer.iterations`.
         mask: Key of the features with a bool mask of valid items.
         without: Key of labels; an item with a label above 0 is left out, as in the
-            lists of a teacher that was trained on such items: it knows them by heart,
-            and what it teaches is the order of the others.
+            lists of a teacher that was trained on such items: it overfits them, and
+            what it teaches is the order of the others.
         weights: Key with the weights of items or lists: of `sample_weight`, which is 0
             where an item has no label, or else of the features, such as the
             `pair_weight` of `RequestBatches`, which weighs all that is unmasked.

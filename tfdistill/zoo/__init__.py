@@ -1,8 +1,10 @@
 """Recipes: which nets, which terms of distillation, which settings.
 
 - a cascade: `unified_cascade` of your own features, `movielens_cascade`;
-- recall: `recall_from_lists` of a strong teacher, `recall_from_logits`,
-  `sequence_recall`, the teacher that reads the order;
+- recall: `recall_from_lists` of a strong teacher, `recall_from_history` where users are
+  known by what they took, `recall_from_logits`, `sequence_recall`, the teacher that
+  reads the order;
+- a powerful teacher: `candidate_ranker`;
 - coarse ranking: `coarse_from_lists`, `privileged_coarse`;
 - fine ranking: `ranking_pair`, `rocket`, `dual_dnn`, `multi_task`, `ensemble_to_dnn`,
   `gbdt_to_dnn`;
@@ -12,6 +14,7 @@
 from __future__ import annotations
 
 from tfdistill.zoo import (
+    candidate_ranker,
     coarse_from_lists,
     dual_dnn,
     ensemble_to_dnn,
@@ -20,6 +23,7 @@ from tfdistill.zoo import (
     multi_task,
     privileged_coarse,
     ranking_pair,
+    recall_from_history,
     recall_from_lists,
     recall_from_logits,
     rocket,
@@ -31,6 +35,7 @@ from tfdistill.zoo.recall_from_lists import list_student
 from tfdistill.zoo.unified_cascade import cascade
 
 __all__ = [
+    "candidate_ranker",
     "cascade",
     "coarse_from_lists",
     "dual_dnn",
@@ -41,6 +46,7 @@ __all__ = [
     "multi_task",
     "privileged_coarse",
     "ranking_pair",
+    "recall_from_history",
     "recall_from_lists",
     "recall_from_logits",
     "rocket",

@@ -16,7 +16,7 @@ labelled. So the teacher scores them once, beside the labelled lists:
     lists = with_recalled(requests, recalled, width=50)
     logits = Ranker(teacher, lists)(np.arange(lists.num_requests), lists.candidates)
     student = recipe(coarse_net)
-    train(student, spec, lists.with_scores({"taught": logits}), judge, directory,
+    train(student, spec, lists.with_scores({"taught": logits}), evaluator, directory,
           teacher=LoggedTeacher({"score": "taught"}))
 """
 
@@ -119,7 +119,7 @@ def _check(requests: Requests, recalled: np.ndarray, width: int) -> None:
     if recalled.ndim != 2 or recalled.shape[1] % width or width < requests.list_size:
         raise ValueError(
             f"with_recalled: recalled must be [users, N] with N a multiple of width, "
-            f"and width at least the lists' {requests.list_size}; received "
+            f"and width at least the lists' {requests.list_size}, got "
             f"{recalled.shape} and width={width}."
         )
     if requests.group.max() >= len(recalled):

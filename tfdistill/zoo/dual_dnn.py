@@ -82,7 +82,7 @@ def fine_tuned(
 ) -> Recipe:
     """Returns the recipe of the student's fine-tuning on a recent window.
 
-    Call `train(fine_tuned(recipe), spec, recent, judge, directory,
+    Call `train(fine_tuned(recipe), spec, recent, evaluator, directory,
     start={"fine": nets["fine"]})` with the nets that the recipe trained and the
     requests of the window.
 

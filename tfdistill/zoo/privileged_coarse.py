@@ -29,8 +29,8 @@ def recipe(
     """Returns the recipe of a coarse ranker and of a teacher that sees more, jointly.
 
     `L = L_t(y, f_t(X, X*)) + (1 - weight) L_s(y, f_s(X)) + w BCE(f_t, f_s)`, where w is
-    0 for `warm_up` steps and `weight` then: a young teacher has nothing to teach. Both
-    train the tables that they share; leave the user's id to the teacher.
+    0 for `warm_up` steps and `weight` then: an untrained teacher has nothing to teach.
+    Both train the tables that they share; leave the user's id to the teacher.
 
     Args:
         teacher: Reads the privileged features X* too, which do not exist, or cost too

@@ -27,6 +27,7 @@ import numpy as np
 
 from tfdistill.data.recall_batches import RecallBatches
 from tfdistill.data.samplers import rank_weights, with_perplexity
+from tfdistill.data.states import TRAIN_END, Examples, States
 from tfdistill.data.teacher_lists import RankedLists, TeacherLists
 from tfdistill.losses import (
     BPR,
@@ -63,9 +64,11 @@ STUDENT = "recall"
 """Name of the student."""
 
 _SIDES = ("query", "item")
+_LOWEST = np.finfo(np.float32).min
+_AT_THE_END = States()
 
 PASSES = 10
-"""Passes over the users in an epoch of these recipes."""
+"""How often a user comes in an epoch of these recipes, once for each cut at least."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,12 +148,14 @@ class ListSource:
 
     Args:
         form: How a student learns from a list; None for one alone.
-        lists: The teacher's best unseen items; at least the form's K of each user, and
-            what the K are drawn from.
+        lists: The teacher's best unseen items, by the cut of the log at which it was
+            asked: at least the form's K of each user, and what the K are drawn from.
         vectors: A teacher's `[U, D]` and `[I, D]`, for hints; each side is scaled to a
             mean square length of 1.
+        states: When users are asked, and what is theirs to find.
 
     Example:
+        >>> from tfdistill.data import ImplicitFeedback
         >>> from tfdistill.pairs import Pairs
         >>> pairs = [Pairs([0, 1], items, 9) for items in ([0, 1], [1, 0], [2, 2])]
         >>> problem = Problem.from_feedback(ImplicitFeedback("mine", 2, *pairs))
@@ -163,47 +168,57 @@ class ListSource:
     """
 
     form: Form | None = None
-    lists: RankedLists | None = None
+    lists: Mapping[float, RankedLists] = dataclasses.field(default_factory=dict)
     vectors: tuple[np.ndarray, np.ndarray] | None = None
+    states: States = _AT_THE_END
 
     def __call__(self, problem: Problem, recipe: Recipe, seed: int) -> RecallBatches:
         """Returns the batches of a recipe.
 
         Args:
-            problem: Of interactions.
+            problem: With a log of its interactions.
             recipe: From `alone` or `list_student`.
             seed: Seed of the order and of the draws.
         """
-        data = problem.interactions
-        users, items = data.users, data.items
+        log, items = problem.interaction_log, problem.train.items
+        made = self.states.examples(log, problem.train, also=tuple(self.lists))
+        users = made.features
         if self.vectors is not None:
-            users, items = (
-                {**features, f"{side}_vector": _scaled(rows)}
-                for side, features, rows in zip(_SIDES, (users, items), self.vectors)
-            )
+            of_users, of_items = map(_scaled, self.vectors)
+            users = {**users, "query_vector": of_users[made.user]}
+            items = {**items, "item_vector": of_items}
         return RecallBatches(
             users,
             items,
-            data.train,
+            made.liked,
             batch_size=recipe.schedule.batch_size,
             shared=recipe.schedule.negatives,
-            passes=PASSES,
-            lists=self._drawn(data.num_items, seed),
+            passes=max(1, PASSES // len(self.states.cuts)),
+            lists=self._drawn(made, log.num_items, seed),
+            had=made.had,
             seed=seed,
         )
 
-    def _drawn(self, num_items: int, seed: int) -> TeacherLists | None:
-        """The lists as batches draw from them."""
-        form, lists = self.form, self.lists
-        if form is None or lists is None:
+    def _drawn(self, made: Examples, num_items: int, seed: int) -> TeacherLists | None:
+        """The lists as batches draw from them, those of each example's user and cut."""
+        form = self.form
+        if form is None or not self.lists:
             return None
-        width = lists.items.shape[1]
+        width = max(lists.items.shape[1] for lists in self.lists.values())
+        items = np.full((len(made.user), width), -1, np.int32)
+        scores = np.full(items.shape, _LOWEST, np.float32)
+        for cut, lists in self.lists.items():
+            rows = np.flatnonzero(made.clock == cut)
+            rows = rows[made.user[rows] < len(lists.items)]
+            columns = slice(lists.items.shape[1])
+            items[rows, columns] = lists.items[made.user[rows]]
+            scores[rows, columns] = np.maximum(lists.scores[made.user[rows]], _LOWEST)
         return TeacherLists(
-            lists.items,
+            items,
             num_items,
             interesting=form.interesting,
             weights=form.decay and rank_weights(width, decay=form.decay),
-            scores=form.perplexity and with_perplexity(lists.scores, form.perplexity),
+            scores=form.perplexity and with_perplexity(scores, form.perplexity),
             seed=seed,
         )
 
@@ -215,7 +230,7 @@ def _scaled(vectors: np.ndarray) -> np.ndarray:
 
 
 def matrix_factorisation(shared: int = BASES["softmax"].shared) -> Net:
-    """Returns a net that knows nothing of users and items but their numbers.
+    """Returns a net whose only features are the ids of users and items.
 
     Args:
         shared: Drawn items per user, as in the batches.
@@ -228,12 +243,15 @@ def matrix_factorisation(shared: int = BASES["softmax"].shared) -> Net:
     return Net(towers, ("user_id", "item_id"), task="recall")
 
 
-def alone(net: Net, base: Base = BASES["softmax"]) -> Recipe:
+def alone(
+    net: Net, base: Base = BASES["softmax"], *, states: States = _AT_THE_END
+) -> Recipe:
     """Returns the recipe of a student without a teacher: the baseline.
 
     Args:
         net: A net for recall of `TwoTower(shared=base.shared)`.
         base: The loss on the labels.
+        states: When users are asked, and what is theirs to find.
 
     Example:
         >>> [t.name for t in alone(matrix_factorisation()).terms.transfers]
@@ -257,15 +275,16 @@ def alone(net: Net, base: Base = BASES["softmax"]) -> Recipe:
             annealed=True,
             rows_l2=3e-4,
         ),
-        source=ListSource(),
+        source=ListSource(states=states),
     )
 
 
 def list_student(
-    lists: RankedLists,
+    lists: RankedLists | Mapping[float, RankedLists],
     form: Form | str = "RRD",
     *,
     net: Net | None = None,
+    states: States = _AT_THE_END,
     vectors: tuple[np.ndarray, np.ndarray] | None = None,
     hint: float = 1.0,
 ) -> Recipe:
@@ -277,15 +296,19 @@ def list_student(
     not served.
 
     Args:
-        lists: The teacher's, such as `Ease.tuned(problem.interactions).lists(500)`.
+        lists: The teacher's, such as `Ease.tuned(problem.interactions).lists(500)`,
+            asked at the end of training; or for each of several cuts of the log those
+            of the teacher when it was asked there.
         form: How it learns from a list, or its name in `FORMS`.
         net: A net for recall of `TwoTower(shared=form.base.shared)`; by default one
             that knows nothing but ids.
+        states: When users are asked, and what is theirs to find: `States.rolling()` for
+            a net that knows a user by a history.
         vectors: Of a two-tower teacher, `[U, D]` and `[I, D]`.
         hint: Weight of each side's hint.
 
     Returns:
-        What `train(recipe, problem, directory)` takes, for a problem of interactions;
+        What `train(recipe, problem, directory)` takes, for a problem with a log;
         `training="independent"` trains the same student from labels alone.
 
     Example:
@@ -302,7 +325,10 @@ def list_student(
         if form not in FORMS:
             raise ValueError(f"form must be one of {list(FORMS)}, got {form!r}.")
         form = FORMS[form]
-    plain = alone(net or matrix_factorisation(form.base.shared), form.base)
+    net = net or matrix_factorisation(form.base.shared)
+    plain = alone(net, form.base, states=states)
+    if isinstance(lists, RankedLists):
+        lists = {TRAIN_END: lists}
     taught = (
         Transfer(f"lists_{number}", "list_score", STUDENT, loss, form.weight)
         for number, loss in enumerate(form.losses)
@@ -318,5 +344,5 @@ def list_student(
         hints=tuple(zip(hints.values(), widths)),
         stored=("list_score", *hints),
         rows_l2=1e-4,  # a list leaves less for a student to memorise
-        source=ListSource(form, lists, vectors),
+        source=ListSource(form, lists, vectors, states),
     )

@@ -1,6 +1,6 @@
 """A two-tower net taught by a ranker's logits on the lists that were shown.
 
-Run: `train(recipe(net), spec, requests, judge, directory, teacher=...)` with the
+Run: `train(recipe(net), spec, requests, evaluator, directory, teacher=...)` with the
 logits in `requests.scores`, under `LoggedTeacher({"score": "my_column"})`, or with a
 `FrozenTeacher` that scores drawn items too. Not measured on its own; the quickstart's
 recall student learns so. Where a teacher can score the whole catalogue, its ranking

@@ -127,8 +127,8 @@ def recipe(
         warm_up: Steps in which `soft` grows from 0, while the teacher has not learned.
         soft: Weight of what the teacher's logits teach.
         hard: Weight of the rankers' labels.
-        recall_hard: Weight of recall's labels; a tenth where the log tells more of the
-            policy that chose what was shown than of the users.
+        recall_hard: Weight of recall's labels; a tenth where the log follows the
+            policy that chose what was shown more than the users.
         hint: Weight of the hidden layer.
         every_positive: Whether recall learns from all positives of a list at once, as
             in `InBatchSoftmax(every=True)`; where lists are the users' histories.

@@ -25,9 +25,9 @@ from tfdistill.pairs import Pairs
 
 __all__ = [
     "RECALL_CUT",
-    "CatalogueJudge",
+    "CatalogueEvaluator",
     "DotRanker",
-    "ListJudge",
+    "ListEvaluator",
     "Ranker",
     "Recaller",
 ]
@@ -35,7 +35,7 @@ __all__ = [
 RECALL_CUT = 50
 """The deepest cut of recall's metrics."""
 
-_Judge = TypeVar("_Judge", bound="ListJudge")
+_Judge = TypeVar("_Judge", bound="ListEvaluator")
 
 _PAIRS_AT_ONCE = 20_000  # bounds the memory when a ranker scores a whole catalogue
 
@@ -122,12 +122,12 @@ class DotRanker:
         return self._recaller.queries(rows) @ self._items.T
 
 
-class ListJudge:
+class ListEvaluator:
     """Judges rankers on the lists of some requests.
 
     Args:
         requests: The requests of the part.
-        head: bool `[I]`, the popular items, to judge head and tail apart; or None.
+        head: bool `[I]`, the popular items, to evaluate head and tail apart; or None.
     """
 
     def __init__(self, requests: Requests, head: np.ndarray | None = None) -> None:
@@ -138,19 +138,21 @@ class ListJudge:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """All that it judges by, as JSON values."""
+        """All that it evaluates by, as JSON values."""
         return {"requests": self.requests.identity, "head": described(self.head)}
 
     def knowing(self: _Judge, sources: Mapping[str, PairSource]) -> _Judge:
-        """Returns the judge whose requests have these pair features, too.
+        """Returns the evaluator whose requests have these pair features, too.
 
         Args:
             sources: See `Requests.with_pair_sources`.
         """
-        judge = copy.copy(self)
-        judge.requests = self.requests.with_pair_sources(sources)
-        judge._batches = RequestBatches(judge.requests, batch_size=256, shuffle=False)
-        return judge
+        evaluator = copy.copy(self)
+        evaluator.requests = self.requests.with_pair_sources(sources)
+        evaluator._batches = RequestBatches(
+            evaluator.requests, batch_size=256, shuffle=False
+        )
+        return evaluator
 
     def logits(self, model: tf.keras.Model) -> dict[str, np.ndarray]:
         """Returns each output of the model on the lists, `[R, L]`."""
@@ -160,19 +162,19 @@ class ListJudge:
                 found[name].append(values.numpy())
         return {name: np.concatenate(values) for name, values in found.items()}
 
-    def over_catalogue(self, what: str) -> CatalogueJudge:
-        """Returns the judge itself if it ranks the whole catalogue.
+    def over_catalogue(self, what: str) -> CatalogueEvaluator:
+        """Returns the evaluator itself if it ranks the whole catalogue.
 
         Args:
             what: What needs it, for the error.
 
         Raises:
-            ValueError: If it judges lists alone.
+            ValueError: If it evaluates lists alone.
         """
         raise ValueError(
-            f"{what} is judged over the whole catalogue, which needs a CatalogueJudge, "
-            f"got {type(self).__name__}: make the problem with `item=`, the column of "
-            "the item."
+            f"{what} is judged over the whole catalogue, which needs a "
+            f"CatalogueEvaluator, got {type(self).__name__}: make the problem with "
+            "`item=`, the column of the item."
         )
 
     def labels(self, task: str = "") -> tuple[np.ndarray, np.ndarray]:
@@ -220,10 +222,10 @@ class ListJudge:
         return reliability(labels, logits, mask=mask)
 
 
-class CatalogueJudge(ListJudge):
+class CatalogueEvaluator(ListEvaluator):
     """Judges recall and whole cascades too, over the full catalogue.
 
-    Each user is asked for once, with the features of the first request of the part, and
+    Each user counts once, with the features of the first request of the part, and
     without the items of earlier parts. Relevant are the items with a label above 0: the
     implicit positives that recall is trained on. Where a policy chose what users were
     shown, these favour the recall net that has learned the policy; clicks on items that
@@ -249,7 +251,7 @@ class CatalogueJudge(ListJudge):
         *,
         relevant: Pairs | None = None,
     ) -> None:
-        requests.require_catalogue("CatalogueJudge")
+        requests.require_catalogue("CatalogueEvaluator")
         super().__init__(requests, head)
         self.popular = head
         users, self.first = np.unique(requests.group, return_index=True)
@@ -258,12 +260,13 @@ class CatalogueJudge(ListJudge):
         self.relevant = found.among(users)
         if relevant is not None and not len(self.relevant):
             raise ValueError(
-                f"CatalogueJudge: none of the {len(relevant)} relevant pairs is of one "
-                f"of the {len(users)} users of the requests, as numbered in `group`."
+                f"CatalogueEvaluator: none of the {len(relevant)} relevant pairs is "
+                f"of one of the {len(users)} users of the requests, as numbered in "
+                "`group`."
             )
 
-    def over_catalogue(self, what: str) -> CatalogueJudge:
-        """Returns the judge itself.
+    def over_catalogue(self, what: str) -> CatalogueEvaluator:
+        """Returns the evaluator itself.
 
         Args:
             what: What needs it.
@@ -272,7 +275,7 @@ class CatalogueJudge(ListJudge):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """All that it judges by, as JSON values."""
+        """All that it evaluates by, as JSON values."""
         pairs = {"seen": self.seen, "relevant": self.relevant}
         known = {name: [part.user, part.item] for name, part in pairs.items()}
         return {**super().identity, **described(known)}
