@@ -19,6 +19,7 @@ from typing import Any
 
 import extracts
 import store
+from pages import spread
 
 import tfdistill as td
 from tfdistill.datasets import load_movielens
@@ -128,7 +129,7 @@ def main() -> None:
         lines = [bench.teacher(seed) for seed in range(arguments.seeds)]
         for name in SHOWN:
             values = [line["test"][name] for line in lines]
-            print(f"  trees {name} {store.spread(values)}")
+            print(f"  trees {name} {spread(values)}")
         line = bench.together(arguments.seeds)
         print("  mean of the trees", *(f"{line['test'][name]:.4f}" for name in SHOWN))
 
