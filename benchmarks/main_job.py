@@ -1,4 +1,4 @@
-"""The powerful teacher and recall students of histories on MovieLens-100K.
+"""The powerful teacher, recall students of histories and pages on MovieLens-100K.
 
     python benchmarks/main_job.py [--rows ROW ...] [--seeds 3] [--work DIR]
 
@@ -11,6 +11,7 @@ run again.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping
 from typing import Any
@@ -23,10 +24,12 @@ from tfdistill.datasets import load_movielens
 from tfdistill.models import DcnV2
 from tfdistill.scorers import CandidateTeacher, boosted_trees, rolling_cuts
 from tfdistill.study import movielens_problem
+from tfdistill.zoo.rankers_after_recall import train_stages, with_standing
 
 CUTS = rolling_cuts(1)
 TREES, NET, CROSSED = "teacher, trees", "teacher, net", "teacher, DCN-v2"
 ALONE, TAUGHT = "recall alone", "recall taught"
+PAGE_ALONE, PAGE_TAUGHT = "page alone", "page taught"
 
 
 class MainJob(Bench):
@@ -34,14 +37,15 @@ class MainJob(Bench):
 
     name = "main_job"
     problems = ("movielens-100k",)
-    rows = (TREES, NET, CROSSED, ALONE, TAUGHT)
+    rows = (TREES, NET, CROSSED, ALONE, TAUGHT, PAGE_ALONE, PAGE_TAUGHT)
     seeds = 3
     columns = {"NDCG@10": "ndcg@10", "Recall@50": "recall@50"}
 
     @functools.cached_property
     def data(self) -> td.Problem:
         """The quickstart's problem."""
-        return movielens_problem(load_movielens())
+        made = movielens_problem(load_movielens())
+        return dataclasses.replace(made, spec=with_standing(made.spec))
 
     @functools.cache  # noqa: B019 - one bench for each process
     def teacher(self, row: str, seed: int) -> CandidateTeacher:
@@ -62,9 +66,14 @@ class MainJob(Bench):
         return {cut: teacher.lists(train, cut=cut) for cut in CUTS[:-1]}
 
     def trained(self, row: str, settings: Settings, seed: int) -> Any:
-        """A teacher, or a student taught or alone."""
+        """A teacher, a cascade or a recall student, taught or alone."""
         if row.startswith("teacher"):
             return self.teacher(row, seed)
+        if row.startswith("page"):
+            teacher = self.teacher(NET, seed) if row == PAGE_TAUGHT else None
+            folder = self.folder(row, settings, seed)
+            nets = train_stages(self.data, folder, teacher=teacher, seed=seed)
+            return nets.cascade(recall=200, coarse=50)
         lists = self.lists(seed) if row == TAUGHT else {}
         return td.train(
             td.zoo.recall_from_history.recipe(self.data.spec, lists),

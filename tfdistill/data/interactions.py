@@ -328,6 +328,12 @@ class Histories:
         return sparse.csr_matrix((kept, (request, item)), shape)
 
     @property
+    def pairs(self) -> Pairs:
+        """The distinct pairs of a request and a known item."""
+        request, row, _ = self.rows
+        return Pairs(request, self.log.item[row], self.log.num_items)
+
+    @property
     def seen(self) -> np.ndarray:
         """Which items are known of each, bool `[b, I]`."""
         return np.asarray(self.weights().toarray() > 0)

@@ -17,6 +17,7 @@ __all__ = [
     "Examples",
     "States",
     "asked_in_windows",
+    "taken_among",
     "users_at",
 ]
 
@@ -67,6 +68,21 @@ def asked_in_windows(
     return Asked(*(np.concatenate(column) for column in (users, begins, ends)))
 
 
+def taken_among(log: InteractionLog, asked: Asked, items: np.ndarray) -> np.ndarray:
+    """Tells which items `[b, L]` each user takes while they are relevant, bool.
+
+    Args:
+        log: The log, or its positives.
+        asked: Who asks.
+        items: int `[b, L]`, catalogue rows, -1 where padded.
+    """
+    taken = _taken(
+        log, log.histories(asked.user, asked.until), asked.clock, asked.until
+    )
+    row = np.arange(len(items))[:, np.newaxis]
+    return np.asarray(taken.contains(row, np.maximum(items, 0)) & (items >= 0))
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Examples:
     """What a recall net is trained on: users at some time, and what they like then.
@@ -101,6 +117,8 @@ class States:
             training, a user can be taught by lists alone.
         window: How long what a user likes after a cut is to be found; never beyond
             the training part.
+        end: Nothing from here on has a part in any example. Below 1.0 it makes the
+            folds of a student whose scores are features of what comes after it.
 
     Raises:
         ValueError: If a cut or the window is out of range.
@@ -116,6 +134,7 @@ class States:
 
     cuts: tuple[float, ...] = (TRAIN_END,)
     window: float | None = None
+    end: float = TRAIN_END
 
     def __post_init__(self) -> None:
         given = (*self.cuts, TRAIN_END if self.window is None else self.window)
@@ -128,7 +147,11 @@ class States:
 
     @classmethod
     def rolling(
-        cls, first: float = 0.25, step: float = 0.0625, window: float = 0.125
+        cls,
+        first: float = 0.25,
+        step: float = 0.0625,
+        window: float = 0.125,
+        end: float = TRAIN_END,
     ) -> States:
         """Returns states at cuts from `first` on to the end of training.
 
@@ -136,24 +159,25 @@ class States:
             first: The first cut: what came before it is all that a user knows.
             step: From one cut to the next.
             window: As above.
+            end: As above; the cuts come before it.
 
         Example:
             >>> States.rolling(step=0.25).cuts
             (0.25, 0.5, 0.75)
         """
-        return cls(tuple(np.arange(first, TRAIN_END - 1e-9, step).tolist()), window)
+        return cls(tuple(np.arange(first, end - 1e-9, step).tolist()), window, end)
 
     def examples(
         self, log: InteractionLog, known: Requests, also: Collection[float] = ()
     ) -> Examples:
-        """Returns the examples; nothing of the log from 1.0 on has a part in them.
+        """Returns the examples; nothing of the log from `end` on has a part in them.
 
         Args:
             log: Who took what and when.
             known: Training requests of the users, for their features.
             also: Further cuts, where nothing but a list is to be learned.
         """
-        log = log.before(TRAIN_END)
+        log = log.before(self.end)
         windows = self._windows(also)
         users, cuts = np.unique(known.group), np.array([cut for cut, _, _ in windows])
         row, place = np.divmod(np.arange(len(users) * len(cuts)), len(cuts))
@@ -167,13 +191,13 @@ class States:
             histories.clock,
             users_at(known, histories),
             _taken(log.positives, histories, begin[kept], end[kept]),
-            _taken(log, histories, np.zeros(len(histories)), histories.clock),
+            histories.pairs,
         )
 
     def _windows(self, also: Collection[float]) -> list[tuple[float, float, float]]:
         """The cuts, and from when to when what is liked is to be found."""
         if self.window is None:
-            return [(max((*self.cuts, *also)), 0.0, TRAIN_END)]
+            return [(max((*self.cuts, *also)), 0.0, self.end)]
         lasts = {**dict.fromkeys(also, 0.0), **dict.fromkeys(self.cuts, self.window)}
         return [(cut, cut, cut + lasts[cut]) for cut in sorted(lasts)]
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from tfdistill.data.interactions import Histories, InteractionLog
 from tfdistill.data.requests import Requests
-from tfdistill.data.states import Asked, users_at
+from tfdistill.data.states import Asked, taken_among, users_at
 from tfdistill.metrics.retrieval import hits
 from tfdistill.scorers.base import blocks, ranks
 from tfdistill.scorers.features import PairFeatures
@@ -132,22 +132,11 @@ class Candidates:
             users_at(known, histories, history),
             known.items,
             items,
-            labels=_taken(log.positives, asked, items).astype(np.float32),
+            labels=taken_among(log.positives, asked, items).astype(np.float32),
             group=asked.user,
             clock=asked.clock,
             pair_features=self.features.at(histories, items),
         )
-
-
-def _taken(log: InteractionLog, asked: Asked, items: np.ndarray) -> np.ndarray:
-    """Which items `[b, L]` each user takes while they are relevant."""
-    later = log.histories(asked.user, asked.until)
-    before = log.histories(asked.user, asked.clock)
-    request, row, place = later.rows
-    new = place < (later.sizes - before.sizes)[request]
-    keys = request[new] * log.num_items + log.item[row[new]]
-    asked_for = np.arange(len(items))[:, np.newaxis] * log.num_items + items
-    return np.isin(asked_for, keys) & (items >= 0)
 
 
 def _others(log: InteractionLog, asked: Asked, items: np.ndarray) -> np.ndarray:

@@ -147,6 +147,28 @@ class Cascade:
         """
         return self._run(requests, np.arange(requests.num_requests), seen)[1]
 
+    def passed(self, requests: Requests, seen: Pairs | None = None) -> Requests:
+        """Returns requests whose candidates are what the last stage passes on.
+
+        As `scored`, they know how they stand with these stages. They are unlabelled.
+
+        Args:
+            requests: Requests over a catalogue; what they list does not count.
+            seen: As for `scored`.
+        """
+        rows = np.arange(requests.num_requests)
+        kept, scored = self._run(requests, rows, seen)
+        *_, last = kept.values()
+        return dataclasses.replace(
+            scored,
+            candidates=last,
+            labels=np.full(last.shape, np.nan, np.float32),
+            tasks={},
+            scores={},
+            weights=None,
+            pair_features={},
+        )
+
     def before(self, problem: Problem) -> Problem:
         """Returns a problem with the candidates' standing in these stages as features.
 

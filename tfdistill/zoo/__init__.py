@@ -5,6 +5,7 @@
   known by what they took, `recall_from_logits`, `sequence_recall`, the teacher that
   reads the order;
 - a powerful teacher: `candidate_ranker`;
+- rankers of what recall returns: `rankers_after_recall`;
 - coarse ranking: `coarse_from_lists`, `privileged_coarse`;
 - fine ranking: `ranking_pair`, `rocket`, `dual_dnn`, `multi_task`, `ensemble_to_dnn`,
   `gbdt_to_dnn`;
@@ -22,6 +23,7 @@ from tfdistill.zoo import (
     movielens_cascade,
     multi_task,
     privileged_coarse,
+    rankers_after_recall,
     ranking_pair,
     recall_from_history,
     recall_from_lists,
@@ -45,6 +47,7 @@ __all__ = [
     "movielens_cascade",
     "multi_task",
     "privileged_coarse",
+    "rankers_after_recall",
     "ranking_pair",
     "recall_from_history",
     "recall_from_lists",

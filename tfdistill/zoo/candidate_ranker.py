@@ -30,12 +30,37 @@ from tfdistill.study.trained import TrainedNet
 from tfdistill.study.ways import train
 from tfdistill.trainers import Transfer
 
-__all__ = ["NetRanker", "network", "recipe"]
+__all__ = ["SCHEDULE", "NetRanker", "labels", "network", "recipe"]
 
 TEACHER = "teacher"
 """Name of the net."""
 
+SCHEDULE = Schedule(
+    epochs=14,
+    batch_size=32,
+    negatives=0,
+    learning_rate=2e-3,
+    annealed=True,
+    chosen_by="ndcg@10",
+)
+"""Of rankers that learn whole lists of candidates."""
+
 _NET = Dnn((128, 64), dropout=0.3, l2=1e-5)
+
+
+def labels(name: str) -> Transfer:
+    """Returns the softmax of a list's labels, the hard loss of a ranker of lists.
+
+    Args:
+        name: Name of the net.
+
+    Example:
+        >>> labels("fine").name
+        'fine_labels'
+    """
+    softmax = RelevanceCrossEntropy(MinMax(top=1.0))
+    own = f"{name}_labels"
+    return Transfer(own, None, name, softmax, labels=name, weights=name)
 
 
 def recipe(spec: FeatureSpec, architecture: Architecture = _NET) -> Recipe:
@@ -54,25 +79,10 @@ def recipe(spec: FeatureSpec, architecture: Architecture = _NET) -> Recipe:
         >>> recipe(spec).schedule.chosen_by
         'ndcg@10'
     """
-    labels = Transfer(
-        "labels",
-        None,
-        TEACHER,
-        RelevanceCrossEntropy(MinMax(top=1.0)),
-        labels=TEACHER,
-        weights=TEACHER,
-    )
     return Recipe(
         {TEACHER: Net(architecture, spec.names)},
-        terms=Terms(transfers=(labels,), loss_weights={TEACHER: 0.0}),
-        schedule=Schedule(
-            epochs=14,
-            batch_size=32,
-            negatives=0,
-            learning_rate=2e-3,
-            annealed=True,
-            chosen_by="ndcg@10",
-        ),
+        terms=Terms(transfers=(labels(TEACHER),), loss_weights={TEACHER: 0.0}),
+        schedule=SCHEDULE,
     )
 
 
