@@ -230,6 +230,15 @@ def users_at(
 
     Raises:
         ValueError: If a user has no request in `known`.
+
+    Example:
+        >>> known = Requests(
+        ...     {"age": np.array([31])}, {"item_id": np.arange(4)},
+        ...     np.array([[0, 1]], np.int32), np.zeros([1, 2], np.float32),
+        ...     np.array([0]))
+        >>> log = InteractionLog([0, 0], [2, 3], [0.1, 0.2], 1, 4)
+        >>> users_at(known, log.histories([0], [0.15]))["age"]
+        array([31])
     """
     users, first = np.unique(known.group, return_index=True)
     place = np.searchsorted(users, histories.user).clip(max=len(users) - 1)
