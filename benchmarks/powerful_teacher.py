@@ -19,6 +19,7 @@ from typing import Any
 
 import extracts
 import store
+from pages import spread
 
 import tfdistill as td
 from tfdistill.datasets import load_movielens
@@ -36,7 +37,7 @@ PROBLEMS: dict[str, Callable[[pathlib.Path], td.Problem]] = {
 }
 
 
-class Bench:
+class PowerfulTeacher:
     """One problem, and the lines of its runs.
 
     Args:
@@ -56,14 +57,15 @@ class Bench:
 
     def kept(self, row: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The line of a row, after measuring it if there is none."""
-        run = f"{self.key}-{row}"
-        if run not in store.finished(NAME):
+
+        def timed() -> dict[str, Any]:
             start, cpu = time.perf_counter(), time.process_time()
-            found = measure()
+            found = {"problem": self.key, "row": row, **measure()}
             found["seconds"] = round(time.perf_counter() - start, 1)
             found["cpu_seconds"] = round(time.process_time() - cpu, 1)
-            store.append(NAME, run, {"problem": self.key, "row": row, **found})
-        return store.finished(NAME)[run]
+            return found
+
+        return store.once(NAME, f"{self.key}-{row}", timed)
 
     def baselines(self) -> list[dict[str, Any]]:
         """The lines of the baselines, the best on validation marked."""
@@ -120,7 +122,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=pathlib.Path, default=pathlib.Path("data"))
     arguments = parser.parse_args()
     for key in arguments.problems:
-        bench = Bench(key, arguments.data_dir, arguments.windows)
+        bench = PowerfulTeacher(key, arguments.data_dir, arguments.windows)
         print(key)
         for line in bench.baselines():
             cells = [f"{line['test'][name]:.4f}" for name in SHOWN]
@@ -128,7 +130,7 @@ def main() -> None:
         lines = [bench.teacher(seed) for seed in range(arguments.seeds)]
         for name in SHOWN:
             values = [line["test"][name] for line in lines]
-            print(f"  trees {name} {store.spread(values)}")
+            print(f"  trees {name} {spread(values)}")
         line = bench.together(arguments.seeds)
         print("  mean of the trees", *(f"{line['test'][name]:.4f}" for name in SHOWN))
 

@@ -165,7 +165,10 @@ def test_the_recipe_trains_the_architecture_under_the_loss(
     soft = td.Transfer("huber", "teacher", "fine", newcomer.huber.Huber(delta=2.0))
     recipe = newcomer.soft_and_order.recipe(pair)
     recipe = recipe.changed(
-        transfers=(*recipe.terms.transfers, soft), epochs=6, batch_size=8
+        transfers=(*recipe.terms.transfers, soft),
+        epochs=10,
+        batch_size=8,
+        learning_rate=0.02,
     )
     nets = td.train(recipe, PROBLEM, tmp_path, training=training, console=QUIET)
     assert td.evaluate(nets, PROBLEM.test)["fine"]["auc"] > 0.7

@@ -1,5 +1,8 @@
 """Scorers by loops from their formulas, and what they may not know."""
 
+import dataclasses
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -8,6 +11,7 @@ from tfdistill.scorers import (
     ContentTaste,
     EaseScorer,
     GroupTaste,
+    LightGcn,
     PairFeatures,
     Popular,
     Rated,
@@ -36,11 +40,16 @@ SCORERS = [
     ContentTaste("kind", KINDS, memory=2.0, positives=True),
     Sum((EaseScorer(3.0), Popular())),
     Sum((Transitions(), Popular()), (2.0, 1.0), by_rank=True),
+    LightGcn(Path(), dim=2, epochs=1),
 ]
 
 
 @pytest.fixture(params=SCORERS, ids=lambda scorer: scorer.name)
-def scorer(request):
+def scorer(request, tmp_path_factory):
+    if isinstance(request.param, LightGcn):
+        return dataclasses.replace(
+            request.param, directory=tmp_path_factory.getbasetemp()
+        )
     return request.param
 
 

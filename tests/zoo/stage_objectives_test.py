@@ -131,7 +131,7 @@ def test_a_recipe_takes_objectives_and_its_baseline_drops_them():
 
 
 def test_chains_that_are_none_are_rejected():
-    with pytest.raises(ValueError, match="none keeps more than the one before; got"):
+    with pytest.raises(ValueError, match="none keeps more than the one before, got"):
         next_stage_teaching({"recall": 3, "fine": 4})
     with pytest.raises(ValueError, match="two stages or more"):
         cascade_survival({"fine": 3}, labels="fine")

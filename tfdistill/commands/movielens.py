@@ -82,7 +82,7 @@ def cascade(
     unknown = sorted(set(modes) - set(WAYS))
     if unknown:
         raise ValueError(
-            f"--training takes some of {', '.join(WAYS)}, with commas between them; "
+            f"--training takes some of {', '.join(WAYS)}, with commas between them, "
             f"got {', '.join(unknown)!r}."
         )
     problem = movielens_problem(load_movielens(data_dir), tiny=tiny)

@@ -75,6 +75,12 @@ def taken_among(log: InteractionLog, asked: Asked, items: np.ndarray) -> np.ndar
         log: The log, or its positives.
         asked: Who asks.
         items: int `[b, L]`, catalogue rows, -1 where padded.
+
+    Example:
+        >>> log = InteractionLog([0, 0], [2, 3], [0.1, 0.6], 1, 4)
+        >>> asked = Asked(np.array([0]), np.array([0.5]), np.array([1.0]))
+        >>> taken_among(log, asked, np.array([[2, 3, -1]])).tolist()
+        [[False, True, False]]
     """
     taken = _taken(
         log, log.histories(asked.user, asked.until), asked.clock, asked.until
@@ -230,6 +236,15 @@ def users_at(
 
     Raises:
         ValueError: If a user has no request in `known`.
+
+    Example:
+        >>> known = Requests(
+        ...     {"age": np.array([31])}, {"item_id": np.arange(4)},
+        ...     np.array([[0, 1]], np.int32), np.zeros([1, 2], np.float32),
+        ...     np.array([0]))
+        >>> log = InteractionLog([0, 0], [2, 3], [0.1, 0.2], 1, 4)
+        >>> users_at(known, log.histories([0], [0.15]))["age"]
+        array([31])
     """
     users, first = np.unique(known.group, return_index=True)
     place = np.searchsorted(users, histories.user).clip(max=len(users) - 1)

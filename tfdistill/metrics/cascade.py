@@ -75,7 +75,7 @@ def rerank(
         scores = np.asarray(score(rows, items))
         if scores.shape != items.shape:
             raise ValueError(
-                f"`score` must return shape {items.shape}, one score per candidate; "
+                f"`score` must return shape {items.shape}, one score per candidate, "
                 f"got {scores.shape}."
             )
         if np.isnan(scores[items >= 0]).any():

@@ -298,7 +298,7 @@ def _cut(top: np.ndarray, k: int) -> np.ndarray:
     """Returns the first k columns."""
     if check_cut(k) > top.shape[1]:
         raise ValueError(
-            f"`k` must be at most {top.shape[1]}, the items returned per user; "
+            f"`k` must be at most {top.shape[1]}, the items returned per user, "
             f"got {k}. Ask `top_k` for more."
         )
     return top[:, :k]

@@ -195,7 +195,7 @@ class CalibrationBins:
         _check_model(self.model)
         if not len(self.predicted) == len(self.observed) == len(self.count):
             raise ValueError(
-                "`predicted`, `observed` and `count` must have one entry per bin; "
+                "`predicted`, `observed` and `count` must have one entry per bin, "
                 f"got {len(self.predicted)}, {len(self.observed)} and "
                 f"{len(self.count)}."
             )

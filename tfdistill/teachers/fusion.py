@@ -47,7 +47,7 @@ def fused_scores(
     shares = [1.0] * len(teachers) if weights is None else list(weights)
     if not teachers or len(shares) != len(teachers) or min(shares) <= 0:
         raise ValueError(
-            "fused_scores takes at least one teacher and a weight above 0 for each; "
+            "fused_scores takes at least one teacher and a weight above 0 for each, "
             f"got {len(teachers)} teachers and the weights {shares}."
         )
     return _FusedScores(tuple(teachers), tuple(shares))

@@ -208,7 +208,7 @@ def train_stages(
     )
     if teacher:
         shown = shown.with_scores({TEACHER: teacher.scores(shown)})
-    judge = ListEvaluator(judged)
-    data = dataclasses.replace(problem, train=shown, valid=judge, test=judge)
+    evaluator = ListEvaluator(judged)
+    data = dataclasses.replace(problem, train=shown, valid=evaluator, test=evaluator)
     later = train(rankers(problem.spec), data, folder / "rankers", **options)
     return Nets({**found[TRAIN_END], **later})

@@ -180,6 +180,6 @@ def _check_chain(stages: Mapping[str, int]) -> None:
     sizes = list(stages.values())
     if len(sizes) < 2 or sizes != sorted(sizes, reverse=True):
         raise ValueError(
-            "A chain has two stages or more, and none keeps more than the one before; "
+            "A chain has two stages or more, and none keeps more than the one before, "
             f"got {dict(stages)}."
         )
