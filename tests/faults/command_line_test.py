@@ -93,7 +93,7 @@ def test_a_fault_of_the_package_keeps_its_traceback():
 
 def test_every_command_ends_like_this():
     commands = [command.callback for command in cli.app.registered_commands]
-    assert len(commands) == 8
+    assert len(commands) == 9
     assert all(hasattr(command, "__wrapped__") for command in commands)
 
 
@@ -153,7 +153,7 @@ def places():
 
 
 def test_every_place_is_known():
-    assert len(list(places())) == 8
+    assert len(list(places())) == 9
 
 
 @pytest.mark.parametrize(("name", "option", "folder"), places())
@@ -165,6 +165,7 @@ def test_a_file_for_a_folder_is_refused_before_anything_is_read(
         "quickstart": [],
         "cascade": [],
         "bench": ["no-model"],
+        "recall": "t.csv --user u --item i".split(),
         "score-teacher": "t.csv --spec s.json --request r --label l --item i".split(),
     }
     other = "t.csv --spec s.json --request r --label l".split()
