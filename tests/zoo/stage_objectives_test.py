@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import numpy as np
@@ -121,11 +120,16 @@ def test_a_recipe_takes_objectives_and_its_baseline_drops_them():
     recipe = Recipe(dict.fromkeys(STAGES, net))
     taught = next_stage_teaching(STAGES).added_to(recipe)
     both = cascade_survival(STAGES, labels="fine").added_to(taught)
-    assert list(both.derived) == ["recall_kept", "coarse_kept", "fine_kept", "survival"]
-    assert len(both.transfers) == 7
+    assert list(both.terms.derived) == [
+        "recall_kept",
+        "coarse_kept",
+        "fine_kept",
+        "survival",
+    ]
+    assert len(both.terms.transfers) == 7
     assert both.only("coarse") == recipe.only("coarse")
     other = next_stage_teaching({**STAGES, "fine": 2}).added_to(recipe)
-    same = dataclasses.replace(recipe, **vars(next_stage_teaching(STAGES)))
+    same = recipe.changed(**vars(next_stage_teaching(STAGES)))
     assert other.identity()["derived"] != taught.identity()["derived"]
     assert same.identity() == taught.identity()
 
