@@ -132,7 +132,7 @@ class Recall(Bench):
     ) -> tuple[Vectors, float]:
         """Trains a student: its vectors, and NDCG@10 on validation."""
         row = ROWS[name]
-        net = zoo.matrix_factorisation(row.base.shared)
+        net = zoo.matrix_factorisation()
         if row.form is None:
             recipe = zoo.alone(net, row.base)
         else:

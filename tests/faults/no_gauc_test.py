@@ -132,8 +132,8 @@ def test_validation_without_a_label_is_refused_before_training(tmp_path):
 def test_grades_choose_the_epoch_by_their_gain():
     """Where a loss of lists is learned: log loss takes none."""
     evaluator = ListEvaluator(labelled(PART, PART.labels * 2))
-    recipe = dataclasses.replace(ONE, loss_weights={"fine": 0.0})
-    assert measurable(recipe, evaluator).chosen_by == "ndcg@10"
+    recipe = ONE.changed(loss_weights={"fine": 0.0})
+    assert measurable(recipe, evaluator).schedule.chosen_by == "ndcg@10"
 
 
 def test_labels_that_no_metric_takes_are_refused_before_training(tmp_path):

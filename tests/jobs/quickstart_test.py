@@ -110,4 +110,4 @@ def test_the_baseline_is_the_student_without_its_teacher(stage):
     assert alone.nets == {stage: joint.nets[stage]}
     assert not any("teacher" in t.source for t in alone.terms.transfers)
     for same in ("epochs", "batch_size", "negatives", "learning_rate"):
-        assert getattr(joint, same) == getattr(alone, same)
+        assert getattr(joint.schedule, same) == getattr(alone.schedule, same)

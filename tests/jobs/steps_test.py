@@ -81,7 +81,7 @@ def test_students_of_several_seeds_are_shown_with_their_spread(data, tmp_path):
         data, out, scores=tmp_path / "scores", epochs=1, seeds=range(2), console=console
     )
     shown = [line for line in console.export_text().splitlines() if "±" in line]
-    assert len(shown) == 2 and all(line.count("±") > 3 for line in shown)
+    assert len(shown) > 3 and all(line.count("±") > 2 for line in shown)
 
 
 def test_an_unchanged_run_publishes_nothing_and_its_store_goes_on(data, tmp_path):

@@ -83,8 +83,14 @@ def test_students_of_a_frozen_teacher_keep_their_terms_without_the_warm_up():
     hint = second.network(SPEC).model.output["fine_hidden_hint"]
     assert hint.shape[-1] == 128 and second.terms.hints == (("fine_hidden", 128),)
     fine = unified.under(teacher, ["fine"])
-    assert [t.name for t in fine.transfers] == ["fine_list", "fine_soft", "fine_hint"]
-    assert dict(fine.loss_weights) == {"fine": 0.3} and list(fine.nets) == ["fine"]
+    assert [t.name for t in fine.terms.transfers] == [
+        "fine_list",
+        "fine_soft",
+        "fine_hint",
+    ]
+    assert dict(fine.terms.loss_weights) == {"fine": 0.3} and list(fine.nets) == [
+        "fine"
+    ]
     assert not unified.under(teacher, ["recall"]).terms.hints
 
 

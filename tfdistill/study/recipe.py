@@ -27,6 +27,7 @@ Source = Callable[[Any, Any, int], Batches]
 """Makes the batches of a problem, for a recipe and a seed."""
 
 _LATE = 10**9  # a step after every warm-up
+_HINT = "_hint"  # how `joint_network` ends the name of a projected layer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Terms:
         derived: Signals that they need besides: see `Distiller`.
         loss_weights: Factors of the hard losses by output; 1 where not given, and at 0
             an output learns from its transfers alone.
-        hints: Hidden layers that are taught: see `joint_network`.
+        widths: Widths of the teacher's layers that are outside of the network, by their
+            signal.
         auxiliary: Rankers with a second head: see `joint_network`.
         stored: Features of the batches that teach, where there is no other teacher: its
             scores or vectors, NaN where it has none.
@@ -51,9 +53,18 @@ class Terms:
     transfers: tuple[Transfer, ...] = ()
     derived: Mapping[str, Derived] = dataclasses.field(default_factory=dict)
     loss_weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    hints: tuple[tuple[str, str | int], ...] = ()
+    widths: Mapping[str, int] = dataclasses.field(default_factory=dict)
     auxiliary: tuple[str, ...] = ()
     stored: tuple[str, ...] = ()
+
+    @property
+    def hints(self) -> tuple[tuple[str, str | int], ...]:
+        """The layers that are taught: a transfer to `fine_hidden_hint` says so."""
+        return tuple(
+            (t.target[: -len(_HINT)], self.widths.get(t.source or "", t.source or ""))
+            for t in self.transfers
+            if t.target.endswith(_HINT)
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -293,11 +304,10 @@ class Recipe:
                 if kept(transfer.target)
             ),
             loss_weights={n: w for n, w in terms.loss_weights.items() if kept(n)},
-            hints=tuple(
-                (name, outputs[layer].shape[-1] if layer in outputs else layer)
-                for name, layer in terms.hints
-                if kept(name)
-            ),
+            widths={
+                **terms.widths,
+                **{t: outputs[t].shape[-1] for _, t in terms.hints if t in outputs},
+            },
             auxiliary=tuple(filter(kept, terms.auxiliary)),
             blocked=blocked if len(blocked) < len(students) else (),
             own_tables=(),

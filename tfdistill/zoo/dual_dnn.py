@@ -71,7 +71,6 @@ def recipe(
     return pair.recipe.changed(
         transfers=(on_the_fly, *transfers),
         loss_weights={"fine": hard},
-        hints=hints,
         blocked=("fine",),
         representation=representation,
     )

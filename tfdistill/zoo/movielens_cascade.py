@@ -99,7 +99,6 @@ def joint(tiny: bool = False) -> Recipe:
                 ),
             ),
             loss_weights={"coarse": 0.3, "fine": 0.3},
-            hints=(("fine_hidden", "teacher_hidden"),),
         ),
         schedule=Schedule(epochs=20, learning_rate=3e-3, rows_l2=1e-4),
         alone={"coarse": {"rows_l2": 0.0}},

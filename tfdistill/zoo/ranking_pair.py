@@ -92,7 +92,6 @@ def joint(pair: Pair) -> Recipe:
     return pair.recipe.changed(
         transfers=(soft, hint),
         loss_weights={"fine": 0.3},
-        hints=(("fine_hidden", "teacher_hidden"),),
     )
 
 

@@ -20,7 +20,7 @@ from tfdistill.data.teacher_lists import RankedLists
 from tfdistill.models import Net, TwoTower
 from tfdistill.spec import FeatureSpec
 from tfdistill.study.recipe import Recipe
-from tfdistill.zoo.recall_from_lists import BASES, Form, list_student
+from tfdistill.zoo.recall_from_lists import Form, list_student
 
 __all__ = ["recipe", "tower"]
 
@@ -49,7 +49,7 @@ def tower(spec: FeatureSpec, *, without: tuple[str, ...] = _IDS, dim: int = 32) 
             f"A tower without {list(without)} has no user feature left to read, only "
             f"{list(read)}; give the problem a history of its users."
         )
-    towers = TwoTower((), dim, shared=BASES["softmax"].shared)
+    towers = TwoTower((), dim)
     return Net(towers, read, task="recall")
 
 

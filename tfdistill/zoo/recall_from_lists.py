@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -229,17 +230,14 @@ def _scaled(vectors: np.ndarray) -> np.ndarray:
     return (vectors / scale).astype(np.float32)
 
 
-def matrix_factorisation(shared: int = BASES["softmax"].shared) -> Net:
+def matrix_factorisation() -> Net:
     """Returns a net whose only features are the ids of users and items.
-
-    Args:
-        shared: Drawn items per user, as in the batches.
 
     Example:
         >>> matrix_factorisation().features
         ('user_id', 'item_id')
     """
-    towers = TwoTower(units=(), dim=None, shared=shared)
+    towers = TwoTower(units=(), dim=None)
     return Net(towers, ("user_id", "item_id"), task="recall")
 
 
@@ -249,7 +247,7 @@ def alone(
     """Returns the recipe of a student without a teacher: the baseline.
 
     Args:
-        net: A net for recall of `TwoTower(shared=base.shared)`.
+        net: A net for recall, of `TwoTower` or `SequenceTower`.
         base: The loss on the labels.
         states: When users are asked, and what is theirs to find.
 
@@ -258,8 +256,10 @@ def alone(
         ['labels']
     """
     net.require("recall", "recall_from_lists")
+    towers: Any = net.architecture
+    drawing = dataclasses.replace(towers, shared=base.shared)  # as the batches do
     return Recipe(
-        {STUDENT: net},
+        {STUDENT: dataclasses.replace(net, architecture=drawing)},
         terms=Terms(
             transfers=(
                 Transfer(
@@ -300,7 +300,7 @@ def list_student(
             asked at the end of training; or for each of several cuts of the log those
             of the teacher when it was asked there.
         form: How it learns from a list, or its name in `FORMS`.
-        net: A net for recall of `TwoTower(shared=form.base.shared)`; by default one
+        net: A net for recall, of `TwoTower` or `SequenceTower`; by default one
             that knows nothing but ids.
         states: When users are asked, and what is theirs to find: `States.rolling()` for
             a net that knows a user by a history.
@@ -325,7 +325,7 @@ def list_student(
         if form not in FORMS:
             raise ValueError(f"form must be one of {list(FORMS)}, got {form!r}.")
         form = FORMS[form]
-    net = net or matrix_factorisation(form.base.shared)
+    net = net or matrix_factorisation()
     plain = alone(net, form.base, states=states)
     if isinstance(lists, RankedLists):
         lists = {TRAIN_END: lists}
@@ -338,10 +338,10 @@ def list_student(
         Transfer(f"{side}_hint", vector, f"{output}_hint", Hint(), hint)
         for side, (vector, output) in zip(_SIDES, hints.items())
     )
-    widths = (part.shape[1] for part in vectors or ())
+    widths = {name: part.shape[1] for name, part in zip(hints, vectors or ())}
     return plain.changed(
         transfers=(*plain.terms.transfers, *taught, *hinted),
-        hints=tuple(zip(hints.values(), widths)),
+        widths=widths,
         stored=("list_score", *hints),
         rows_l2=1e-4,  # a list leaves less for a student to memorise
         source=ListSource(form, lists, vectors, states),

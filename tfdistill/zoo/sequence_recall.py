@@ -16,13 +16,11 @@ learn from, and it can be served itself where a transformer per request is affor
 
 from __future__ import annotations
 
-import dataclasses
-
 from tfdistill.data import RecallBatches
 from tfdistill.models import Net, SequenceTower
 from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe
-from tfdistill.zoo.recall_from_lists import BASES, alone
+from tfdistill.zoo.recall_from_lists import alone
 
 __all__ = ["recipe"]
 
@@ -37,8 +35,7 @@ def recipe(tower: SequenceTower | None = None) -> Recipe:
         >>> recipe().nets["recall"].features
         ('history', 'item_id')
     """
-    shared = BASES["softmax"].shared
-    tower = dataclasses.replace(tower or SequenceTower(), shared=shared)
+    tower = tower or SequenceTower()
     return alone(Net(tower, ("history", "item_id"), task="recall")).changed(
         epochs=8,
         learning_rate=2e-3,

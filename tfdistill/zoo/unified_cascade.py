@@ -166,7 +166,6 @@ def recipe(
                 ),
             ),
             loss_weights={"coarse": hard, "fine": hard},
-            hints=(("fine_hidden", "teacher_hidden"),),
         ),
         sharing=Sharing(blocked=blocked, own_tables=own_tables),
         schedule=Schedule(
@@ -181,4 +180,4 @@ def recipe(
         return made
     own = softmax_transfer("teacher", every=every_positive)
     unknown = (dataclasses.replace(t, without=t.target) for t in orders.values())
-    return made.changed(transfers=(own, recall, *unknown), hints=(), stops_early=())
+    return made.changed(transfers=(own, recall, *unknown), stops_early=())
