@@ -202,7 +202,7 @@ class Bench(abc.ABC):
     @classmethod
     def _options(cls) -> argparse.Namespace:
         doc = sys.modules[cls.__module__].__doc__ or ""
-        parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+        parser = argparse.ArgumentParser(description=doc.partition("\n")[0])
         parser.add_argument(
             "problem",
             nargs="?",

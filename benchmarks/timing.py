@@ -153,7 +153,7 @@ def parsed(arguments: Mapping[str, Mapping[str, Any]]) -> argparse.Namespace:
         arguments: They, as `add_argument` takes them.
     """
     doc = sys.modules["__main__"].__doc__ or ""
-    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser = argparse.ArgumentParser(description=doc.partition("\n")[0])
     for flag, settings in arguments.items():
         parser.add_argument(flag, **settings)
     parser.add_argument("--rerun", action="store_true", help="measure once more")
