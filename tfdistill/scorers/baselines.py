@@ -12,7 +12,8 @@ from tfdistill.data.interactions import InteractionLog
 from tfdistill.data.requests import Requests
 from tfdistill.data.teacher_lists import RankedLists
 from tfdistill.metrics import scored_top_k, top_k
-from tfdistill.scorers.base import FittedScorer, PairScorer
+from tfdistill.models import Task
+from tfdistill.scorers.base import FittedScorer, PairScorer, pair_scores
 from tfdistill.scorers.items import EaseScorer
 from tfdistill.scorers.profiles import Popular
 from tfdistill.study.evaluators import RECALL_CUT, CatalogueEvaluator, ListEvaluator
@@ -101,12 +102,23 @@ class Baseline:
         )
         return RankedLists(*found)
 
-    def metrics(self, evaluator: ListEvaluator) -> dict[str, float]:
-        """Returns all metrics of recall over the catalogue.
+    def metrics(
+        self, evaluator: ListEvaluator, task: Task = "recall"
+    ) -> dict[str, float]:
+        """Returns all metrics on a task: of recall over the catalogue, or of lists.
+
+        Args:
+            evaluator: The evaluator; that of a catalogue for recall.
+            task: What it is judged at.
 
         Raises:
-            ValueError: If the evaluator has no catalogue.
+            ValueError: If it is recall and the evaluator has no catalogue.
         """
+        if task == "ranking":
+            asked = evaluator.requests
+            histories = self.log.of(asked)
+            fitted = self.at(np.floor(histories.clock.min()))
+            return evaluator.ranking(pair_scores(fitted, histories, asked.candidates))
         return of_evaluator(self, evaluator)
 
 
