@@ -13,6 +13,7 @@ from zoo_fixture import movielens
 
 from tfdistill.jobs.movielens import quickstart
 from tfdistill.layers.standing import standing
+from tfdistill.names import safe_name
 from tfdistill.report import ALONE, DISTILLED, TEACHER
 from tfdistill.report.against import baseline_table
 from tfdistill.study.public import movielens_problem
@@ -115,7 +116,7 @@ def test_the_exported_cascade_is_the_exported_stages(run):
     for stage, keep in (("coarse", 50), ("fine", 10)):
         rows = np.vectorize(row.get)(ids)
         features = {**users, **{name: x[rows] for name, x in test.items.items()}}
-        features[STANDING] = stands
+        features[safe_name(STANDING)] = stands
         scores = called(served[stage]["serving_default"], features)["scores"]
         order = np.argsort(-scores.numpy(), axis=1, kind="stable")[:, :keep]
         ids = np.take_along_axis(ids, order, axis=1)

@@ -102,37 +102,42 @@ class Baseline:
         )
         return RankedLists(*found)
 
+    def scores(self, requests: Requests) -> np.ndarray:
+        """Returns the scores of the candidates `[R, L]` of a part's requests."""
+        histories = self.log.of(requests)
+        fitted = self.at(np.floor(histories.clock.min()))
+        return pair_scores(fitted, histories, requests.candidates)
+
     def metrics(
         self, evaluator: ListEvaluator, task: Task = "recall"
     ) -> dict[str, float]:
-        """Returns all metrics on a task: of recall over the catalogue, or of lists.
-
-        Args:
-            evaluator: The evaluator; that of a catalogue for recall.
-            task: What it is judged at.
-
-        Raises:
-            ValueError: If it is recall and the evaluator has no catalogue.
-        """
-        if task == "ranking":
-            asked = evaluator.requests
-            histories = self.log.of(asked)
-            fitted = self.at(np.floor(histories.clock.min()))
-            return evaluator.ranking(pair_scores(fitted, histories, asked.candidates))
-        return of_evaluator(self, evaluator)
+        """Returns all metrics on a task: see `of_evaluator`."""
+        return of_evaluator(self, evaluator, task)
 
 
-class _Recalls(Protocol):
+class _Scorer(Protocol):
+    def scores(self, requests: Requests) -> np.ndarray:
+        """Returns the scores of the requests' candidates."""
+
     def top(self, evaluator: CatalogueEvaluator, k: int) -> np.ndarray:
         """Returns each judged user's best k unseen items of the catalogue."""
 
 
-def of_evaluator(model: _Recalls, evaluator: ListEvaluator) -> dict[str, float]:
-    """Returns the metrics of recall of what ranks a catalogue.
+def of_evaluator(
+    model: _Scorer, evaluator: ListEvaluator, task: Task
+) -> dict[str, float]:
+    """Returns all metrics of a scorer: of recall over the catalogue, or of lists.
+
+    Args:
+        model: The scorer.
+        evaluator: The evaluator; that of a catalogue for recall.
+        task: What it is judged at.
 
     Raises:
-        ValueError: If the evaluator has no catalogue.
+        ValueError: If it is recall and the evaluator has no catalogue.
     """
+    if task == "ranking":
+        return evaluator.ranking(model.scores(evaluator.requests))
     whole = evaluator.over_catalogue("A baseline")
     return whole.retrieval(model.top(whole, RECALL_CUT))
 

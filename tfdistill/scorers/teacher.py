@@ -211,15 +211,5 @@ class CandidateTeacher:
     def metrics(
         self, evaluator: ListEvaluator, task: Task = "recall"
     ) -> dict[str, float]:
-        """Returns all metrics on a task: of recall over the catalogue, or of lists.
-
-        Args:
-            evaluator: The evaluator; that of a catalogue for recall.
-            task: What it is judged at.
-
-        Raises:
-            ValueError: If it is recall and the evaluator has no catalogue.
-        """
-        if task == "ranking":
-            return evaluator.ranking(self.scores(evaluator.requests))
-        return of_evaluator(self, evaluator)
+        """Returns all metrics on a task: see `of_evaluator`."""
+        return of_evaluator(self, evaluator, task)
