@@ -2,12 +2,11 @@
 
     python benchmarks/settings_training.py A B C [--data-dir DIR] [--seeds 3]
 
-A, B and C are the Pythons of `settings.py`. First, its joint training
-from one start in each setting: weights and dropout that NumPy drew, as the same seed
-draws other ones in Keras 2 and 3. Then the whole job, seed by seed. Every
-training runs in a process of its own, one after the other, and is one line of
-results/settings_training.jsonl. `settings_table.py` makes the tables of docs/keras.md
-of them.
+A, B and C are the Pythons of `settings.py`. First, its joint training from one start in
+each setting: weights and dropout that NumPy drew, as the same seed draws other ones in
+Keras 2 and 3. Then the whole job, seed by seed. Every training runs in a process of its
+own, one after the other, and is one line of results/settings_training.jsonl.
+`settings_table.py` makes the tables of docs/keras.md of them.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from tfdistill.jobs.comparison import Run, Sizes
 from tfdistill.jobs.run import reported
 from tfdistill.report import Results
 from tfdistill.scorers import CandidateTeacher, rolling_cuts
+from tfdistill.scorers.teacher import ListRanker
 from tfdistill.study.nets import Nets
 from tfdistill.study.problem import Problem
 from tfdistill.study.public import movielens_problem
@@ -65,12 +66,13 @@ def quickstart(
     console.print(problem.about.source, *problem.facts.values(), sep="\n")
     sizes = Sizes.fitting(problem.train.num_items)
     changes: dict[str, Any] = {"epochs": 2} if tiny else {}
+    learn = candidate_ranker.network(out / "teacher", console=console, **changes)
+    cuts = rolling_cuts(1)
+    teachers = CandidateTeacher.fit(problem, cuts=cuts, learn=learn, seeds=seeds)
 
-    def trained(seed: int) -> Run:
+    def trained(seed: int, ranker: ListRanker) -> Run:
+        teacher = dataclasses.replace(teachers, rankers=(ranker,))
         folder = out / f"seed-{seed}"
-        learn = candidate_ranker.network(folder / "teacher", console=console, **changes)
-        cuts = rolling_cuts(1)
-        teacher = CandidateTeacher.fit(problem, cuts=cuts, learn=learn, seeds=[seed])
         given = {"keep": sizes.recall, "seed": seed, "console": console}
         return Run(
             _students(problem, folder / "distilled", teacher, changes, **given),
@@ -81,7 +83,7 @@ def quickstart(
     return reported(
         f"A powerful teacher, three students: {data.name}",
         problem,
-        [trained(seed) for seed in seeds],
+        [trained(seed, one) for seed, one in zip(seeds, teachers.rankers)],
         out,
         primary=_PRIMARY,
         seeds=seeds,
