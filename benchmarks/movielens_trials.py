@@ -1,4 +1,4 @@
-"""How the quickstart's settings were found: equal trials for joint and alone.
+"""How the joint cascade's settings were found: equal trials for joint and alone.
 
     python benchmarks/movielens_trials.py [--work DIR]
 
@@ -27,7 +27,7 @@ TRIALS = itertools.product((1e-3, 3e-3), (0.0, 1e-4))
 
 
 class Trials(Bench):
-    """The nets of the quickstart; there are trials only."""
+    """The nets of the joint cascade; there are trials only."""
 
     name = "movielens_trials"
     problems = ("MovieLens-100K",)

@@ -8,7 +8,7 @@ thread. A round is one `fit` of `STEPS` steps in each, on batches that are kept 
 memory; the first two rounds, which trace, are dropped, and the medians of the others
 are kept. `cpu_ms` is the process' CPU time, `wall_ms` the clock. The networks:
 
-* quickstart: the joint network of the quickstart, a DCN-v2 teacher and three students
+* quickstart: the network of the joint cascade, a DCN-v2 teacher and three students
   over shared tables with `LazyAdam`;
 * teacher: a DCN-v2 alone over the same features, Keras' `Adam` and a hard loss.
 

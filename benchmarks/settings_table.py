@@ -45,7 +45,7 @@ def _start() -> list[list[str]]:
     return rows
 
 
-def _quickstart() -> list[list[str]]:
+def _joint() -> list[list[str]]:
     runs = store.finished("settings_training")
     rows = [["", "seeds of a", "b, seed 0", "c, seed 0", "seeds of c"]]
     for label, metric in ROWS.items():
@@ -83,7 +83,7 @@ def _speed() -> list[list[str]]:
 PARTS: Mapping[str, Callable[[], list[list[str]]]] = {
     "values": _values,
     "start": _start,
-    "quickstart": _quickstart,
+    "joint": _joint,
     "speed": _speed,
 }
 

@@ -1,13 +1,12 @@
-"""The quickstart in the three settings: its metrics beside the spread of its seeds.
+"""The joint cascade in the three settings: its metrics beside the spread of its seeds.
 
     python benchmarks/settings_training.py A B C [--data-dir DIR] [--seeds 3]
 
-A, B and C are the Pythons of `settings.py`. First, the joint training of the quickstart
-from one start in each setting: weights and dropout that NumPy drew, as the same seed
-draws other ones in Keras 2 and 3. Then the whole quickstart, seed by seed. Every
-training runs in a process of its own, one after the other, and is one line of
-results/settings_training.jsonl. `settings_table.py` makes the tables of docs/keras.md
-of them.
+A, B and C are the Pythons of `settings.py`. First, its joint training from one start in
+each setting: weights and dropout that NumPy drew, as the same seed draws other ones in
+Keras 2 and 3. Then the whole job, seed by seed. Every training runs in a process of its
+own, one after the other, and is one line of results/settings_training.jsonl.
+`settings_table.py` makes the tables of docs/keras.md of them.
 """
 
 from __future__ import annotations
@@ -22,13 +21,12 @@ import numpy as np
 import settings
 import store
 import timing
-from movielens_cascade import flat
+from movielens_cascade import flat, joint
 from timing import answer, as_child
 
 from tfdistill import _keras
 from tfdistill.datasets import load_movielens
 from tfdistill.jobs.machine import versions
-from tfdistill.jobs.movielens import quickstart
 from tfdistill.models import JointNetwork
 from tfdistill.spec import FeatureSpec
 from tfdistill.study import Problem, Recipe, movielens_problem, train
@@ -78,7 +76,7 @@ def train_here(name: str, what: str, *data_dir: str) -> dict[str, Any]:
             found = from_one_start(movielens_problem(data), work)
         else:
             seed = int(what.removeprefix("seed-"))
-            found = {"test": flat(quickstart(data, work, seeds=(seed,)))}
+            found = {"test": flat(joint(data, work, seed))}
     return {
         **found,
         "data": data.name,

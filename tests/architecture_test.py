@@ -56,6 +56,7 @@ MAY_IMPORT = {
         "data",
         "identity",
         "metrics",
+        "models",
         "pairs",
         "spec",
         "study.evaluators",

@@ -37,9 +37,9 @@ def quickstart(
 ) -> None:
     """Train a teacher and three students on MovieLens; compare, export, report.
 
-    The teacher (DCN-v2) and the students of recall, coarse and fine ranking are
-    trained jointly; each student also alone, for comparison. Run again, it goes on
-    where it stopped.
+    The teacher ranks what simple scorers find. The students of recall, coarse and fine
+    ranking learn from its lists and scores; the same three also from labels alone, for
+    comparison. Run again, it goes on where it stopped.
     """
     from tfdistill.datasets.movielens import load_movielens
     from tfdistill.jobs.movielens import quickstart as run

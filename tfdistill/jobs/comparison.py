@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 
-from tfdistill.metrics import cascade_summary, retrieval_summary
+from tfdistill.metrics import OF_LOG_ODDS, cascade_summary, retrieval_summary
+from tfdistill.models import Task
 from tfdistill.report import (
     ALONE,
     DISTILLED,
@@ -26,9 +27,7 @@ from tfdistill.study.evaluators import CatalogueEvaluator, ListEvaluator
 from tfdistill.study.nets import Cascade as Stages
 from tfdistill.study.nets import Nets
 from tfdistill.study.problem import Problem
-from tfdistill.study.recipe import Recipe
 from tfdistill.study.trained import TrainedNet
-from tfdistill.study.validation import measurable
 
 __all__ = ["Run", "Sizes", "calibrations", "cascades", "compared_with", "stages"]
 
@@ -36,8 +35,15 @@ __all__ = ["Run", "Sizes", "calibrations", "cascades", "compared_with", "stages"
 class Outside(Protocol):
     """A teacher that is no net of the run: stored scores, a simple model."""
 
-    def metrics(self, evaluator: ListEvaluator) -> dict[str, float]:
-        """Its metrics at what it teaches."""
+    def metrics(self, evaluator: ListEvaluator, task: Task) -> dict[str, float]:
+        """Its metrics at a student's task."""
+
+
+class Lister(Outside, Protocol):
+    """A teacher of a whole cascade, which finds items of the catalogue."""
+
+    def top(self, evaluator: CatalogueEvaluator, k: int) -> np.ndarray:
+        """Returns each judged user's best k unseen items of the catalogue `[U, k]`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +53,7 @@ class Run:
     Args:
         distilled: The students under their teacher, and the teacher if it is a net.
         alone: The students from labels alone.
-        outside: The teacher where it is none of the nets.
+        outside: The teacher where it is none of the nets; a `Lister` of a cascade.
     """
 
     distilled: Nets
@@ -60,15 +66,45 @@ class Run:
         found = {} if teacher is None else {TEACHER: teacher}
         return {**found, ALONE: self.alone[stage], DISTILLED: self.distilled[stage]}
 
+    @property
+    def lister(self) -> Lister:
+        """The teacher of a cascade."""
+        return cast(Lister, self.distilled.teacher or self.outside)
+
     def metrics(
-        self, stage: str, evaluator: ListEvaluator
+        self, stage: str, part: str, before: Mapping[str, Problem]
     ) -> dict[str, dict[str, float]]:
-        """Returns the metrics of each model of a stage at the student's task."""
+        """Returns the metrics of each model of a stage at the student's task.
+
+        Args:
+            stage: The stage.
+            part: `"valid"` or `"test"`.
+            before: What `known` gave.
+        """
         nets, task = self.models(stage), self.alone[stage].task
-        found = {name: net.metrics(evaluator, task) for name, net in nets.items()}
-        if TEACHER in nets or self.outside is None:
+        found = {
+            name: net.metrics(getattr(before.get(name, before[DISTILLED]), part), task)
+            for name, net in nets.items()
+        }
+        if self.outside is None:
             return found
-        return {TEACHER: self.outside.metrics(evaluator), **found}
+        evaluator = getattr(before[DISTILLED], part)
+        return {TEACHER: self.outside.metrics(evaluator, task), **found}
+
+    def known(self, problem: Problem, sizes: Sizes | None) -> dict[str, Problem]:
+        """Returns the problem as the students alone and distilled know it.
+
+        Candidates stand with the recall net that a student is served after.
+
+        Args:
+            problem: The data.
+            sizes: What each stage of a cascade keeps; None if there is none.
+        """
+        sides = {ALONE: self.alone, DISTILLED: self.distilled}
+        return {
+            name: sizes.before(problem, nets) if sizes else problem
+            for name, nets in sides.items()
+        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,45 +139,74 @@ class Sizes:
         """
         return Stages({n: nets[n] for n in self.kept}, tuple(self.kept.values()))
 
+    def before(self, problem: Problem, nets: Mapping[str, TrainedNet]) -> Problem:
+        """Returns a problem whose candidates stand with those stages that are read.
 
-def stages(problem: Problem, recipe: Recipe, runs: Sequence[Run]) -> list[Stage]:
+        Args:
+            problem: The problem; without features of stages it stays as it is.
+            nets: As for `cascade`.
+        """
+        read = {feature.stage for feature in problem.spec.features}
+        kept = {name: keep for name, keep in self.kept.items() if name in read}
+        if not kept:
+            return problem
+        stages = Stages({name: nets[name] for name in kept}, tuple(kept.values()))
+        return stages.before(problem)
+
+
+def stages(
+    problem: Problem,
+    primary: Mapping[str, str],
+    runs: Sequence[Run],
+    sizes: Sizes | None = None,
+    *,
+    calibrated: bool = True,
+) -> list[Stage]:
     """Evaluates every student on its task, with its teacher on the same task.
 
     Args:
         problem: The data: validation and test are evaluated.
-        recipe: What was trained.
+        primary: The metric that each student's choices were made by.
         runs: The nets of each seed.
+        sizes: What each stage of a cascade of the students keeps, if they are one.
+        calibrated: Whether logits are log odds of a label; what reads them so is left
+            out otherwise.
 
     Returns:
         One entry per student.
     """
-    chosen = measurable(recipe, problem.valid)
-    parts = {"validation": problem.valid, "test": problem.test}
+    known = [run.known(problem, sizes) for run in runs]
     found = []
-    for stage in recipe.students:
+    for stage, chosen in primary.items():
         values = {
-            part: [run.metrics(stage, evaluator) for run in runs]
-            for part, evaluator in parts.items()
+            part: [run.metrics(stage, part, k) for run, k in zip(runs, known)]
+            for part in ("valid", "test")
         }
-        models = [
-            Model(
-                name,
-                **{p: over_seeds([run[name] for run in v]) for p, v in values.items()},
-            )
-            for name in values["test"][0]
-        ]
-        found.append(Stage(stage, chosen.primary(stage), models))
+        valid, test = (
+            {
+                n: over_seeds([_told(run[n], calibrated) for run in part])
+                for n in part[0]
+            }
+            for part in values.values()
+        )
+        models = [Model(name, valid[name], test[name]) for name in test]
+        found.append(Stage(stage, chosen, models))
     return found
 
 
-def compared_with(problem: Problem, recipe: Recipe) -> list[Baseline]:
+def _told(metrics: Mapping[str, float], calibrated: bool) -> dict[str, float]:
+    """The metrics without those that read logits as log odds, if they are none."""
+    return {n: v for n, v in metrics.items() if calibrated or n not in OF_LOG_ODDS}
+
+
+def compared_with(problem: Problem, nets: Nets) -> list[Baseline]:
     """Evaluates the baselines of a problem whose catalogue is ranked.
 
     Args:
         problem: The data.
-        recipe: What was trained; a recipe of rankers alone has no such baseline.
+        nets: What was trained; rankers alone have no such baseline.
     """
-    if problem.log is None or not recipe.recallers:
+    if problem.log is None or all(net.task != "recall" for net in nets.values()):
         return []
     return [
         Baseline(name, model.metrics(problem.valid), model.metrics(problem.test))
@@ -156,7 +221,7 @@ def cascades(
 
     Args:
         evaluator: The evaluator of the part.
-        runs: The nets of each seed; a net of them is the teacher.
+        runs: The nets of each seed, and the teacher.
         sizes: What each stage keeps.
 
     Returns:
@@ -164,7 +229,7 @@ def cascades(
         with the seed's own teacher.
     """
     evaluator = evaluator.over_catalogue("A cascade")
-    best = [run.distilled["teacher"].top(evaluator, sizes.recall) for run in runs]
+    best = [run.lister.top(evaluator, sizes.recall) for run in runs]
     kept = {
         TEACHER: [{n: top[:, :k] for n, k in sizes.kept.items()} for top in best],
         ALONE: [sizes.cascade(run.alone).kept(evaluator) for run in runs],

@@ -29,7 +29,7 @@ from tfdistill.study.recipe import Recipe
 from tfdistill.study.validation import measurable
 from tfdistill.study.ways import train
 
-__all__ = ["run"]
+__all__ = ["reported", "run"]
 
 
 def run(
@@ -69,8 +69,7 @@ def run(
         Everything that the report shows.
     """
     console = console or Console()
-    about = problem.about
-    console.print(about.source, *problem.facts.values(), sep="\n")
+    console.print(problem.about.source, *problem.facts.values(), sep="\n")
 
     def trained(seed: int, way: str) -> Nets:
         folder = out / f"seed-{seed}"
@@ -80,37 +79,85 @@ def run(
         Run(trained(seed, training), trained(seed, "independent"), teacher)
         for seed in seeds
     ]
-    nets = runs[-1].distilled
+    chosen = measurable(recipe, problem.valid)
+    return reported(
+        title,
+        problem,
+        runs,
+        out,
+        primary={name: chosen.primary(name) for name in recipe.students},
+        seeds=seeds,
+        sizes=sizes,
+        facts={**_facts(problem, chosen), **(facts or {})},
+        warnings=warnings,
+        console=console,
+    )
+
+
+def reported(
+    title: str,
+    problem: Problem,
+    runs: Sequence[Run],
+    out: Path,
+    *,
+    primary: Mapping[str, str],
+    seeds: Sequence[int],
+    sizes: Sizes | None = None,
+    facts: Mapping[str, str] | None = None,
+    warnings: Sequence[str] = (),
+    calibrated: bool = True,
+    console: Console | None = None,
+) -> Results:
+    """Compares, measures and exports what was trained; writes the report into a folder.
+
+    Args:
+        title: As for `run`.
+        problem: The data.
+        runs: What was trained with each seed.
+        out: Folder of the run: exports, `report.html`, `results.json`.
+        primary: The metric of each student that choices were made by, by stage.
+        seeds: The seed of each run; the last one's models are exported.
+        sizes: As for `run`.
+        facts: As for `run`.
+        warnings: As for `run`.
+        calibrated: Whether the rankers' logits are log odds of a label.
+        console: As for `run`.
+
+    Returns:
+        Everything that the report shows.
+    """
+    console, nets = console or Console(), runs[-1].distilled
     console.print("Exporting, and checking each SavedModel in another process ...")
-    exports, paths = exported(problem, nets, out, sizes)
+    served = sizes.before(problem, nets) if sizes else problem
+    exports, paths = exported(served, nets, out, sizes)
     console.print("Judging, and measuring what serving costs ...")
     results = Results(
         title=title,
         command=shlex.join(["tfdistill", *sys.argv[1:]]),
-        data=about,
+        data=problem.about,
         seeds=tuple(seeds),
         versions=versions(),
         hardware=hardware(),
-        facts={**problem.facts, **_facts(problem, recipe), **(facts or {})},
-        stages=stages(problem, recipe, runs),
+        facts={**problem.facts, **(facts or {})},
+        stages=stages(problem, primary, runs, sizes, calibrated=calibrated),
         cascades=cascades(problem.test, runs, sizes) if sizes else [],
-        costs=served_costs(paths, nets, problem.test.requests, sizes),
+        costs=served_costs(paths, nets, served.test.requests, sizes),
         curves={k: list(v) for k, v in next(iter(nets.values())).history.items()},
-        calibration=calibrations(problem.test, runs[0]),
+        calibration=calibrations(problem.test, runs[0]) if calibrated else [],
         warnings=list(warnings),
         exports=exports,
         summary=problem.summary,
-        baselines=compared_with(problem, recipe),
+        baselines=compared_with(problem, nets),
     )
     print_tables(results, console)
     console.print(f"Report: {write_report(results, out)}")
     return results
 
 
-def _facts(problem: Problem, recipe: Recipe) -> dict[str, str]:
+def _facts(problem: Problem, chosen: Recipe) -> dict[str, str]:
     """What a reader must know to compare the models of a stage."""
-    schedule, chosen = recipe.schedule, measurable(recipe, problem.valid)
-    by = {name: metric(chosen.primary(name)).label for name in recipe.students}
+    schedule = chosen.schedule
+    by = {name: metric(chosen.primary(name)).label for name in chosen.students}
     return {
         "Training": f"{schedule.steps(problem.train.num_requests):,} steps for every "
         f"model, with a teacher or alone, of {schedule.batch_size} requests with "

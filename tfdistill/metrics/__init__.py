@@ -40,6 +40,7 @@ from tfdistill.metrics.retrieval import (
     top_k,
 )
 from tfdistill.metrics.summary import (
+    OF_LOG_ODDS,
     agreement_summary,
     cascade_summary,
     ranking_summary,
@@ -48,6 +49,7 @@ from tfdistill.metrics.summary import (
 from tfdistill.metrics.table import METRICS, Metric, metric
 
 __all__ = [
+    "OF_LOG_ODDS",
     "METRICS",
     "FunnelPoint",
     "Mean",

@@ -14,6 +14,9 @@ from tfdistill.metrics.ranking import auc, gauc, log_loss, ndcg_at_k
 from tfdistill.metrics.retrieval import retrieval_ndcg, retrieval_recall
 from tfdistill.pairs import Pairs
 
+OF_LOG_ODDS = {"log_loss", "calibration", "calibration_head", "calibration_tail", "ece"}
+"""Metrics of rankers that mean something where logits are log odds of a label."""
+
 
 def ranking_summary(
     labels: np.ndarray,

@@ -71,8 +71,8 @@ def baseline_warnings(results: Results) -> list[str]:
 def _run(results: Results) -> Iterator[tuple[str, Sequence[float]]]:
     """Name and values of what the run recalls and shows."""
     for stage in results.stages:
-        if stage.primary == _BY:
-            for model in stage.models:
+        for model in stage.models:
+            if stage.primary == _BY and "auc" not in model.test:  # else it is of lists
                 yield f"{title(stage.name)}: {title(model.name)}", model.test[_BY]
     for cascade in results.cascades:
         yield f"Page: {title(cascade.name)}", cascade.page[_BY]

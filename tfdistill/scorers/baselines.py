@@ -12,7 +12,8 @@ from tfdistill.data.interactions import InteractionLog
 from tfdistill.data.requests import Requests
 from tfdistill.data.teacher_lists import RankedLists
 from tfdistill.metrics import scored_top_k, top_k
-from tfdistill.scorers.base import FittedScorer, PairScorer
+from tfdistill.models import Task
+from tfdistill.scorers.base import FittedScorer, PairScorer, pair_scores
 from tfdistill.scorers.items import EaseScorer
 from tfdistill.scorers.profiles import Popular
 from tfdistill.study.evaluators import RECALL_CUT, CatalogueEvaluator, ListEvaluator
@@ -101,26 +102,42 @@ class Baseline:
         )
         return RankedLists(*found)
 
-    def metrics(self, evaluator: ListEvaluator) -> dict[str, float]:
-        """Returns all metrics of recall over the catalogue.
+    def scores(self, requests: Requests) -> np.ndarray:
+        """Returns the scores of the candidates `[R, L]` of a part's requests."""
+        histories = self.log.of(requests)
+        fitted = self.at(np.floor(histories.clock.min()))
+        return pair_scores(fitted, histories, requests.candidates)
 
-        Raises:
-            ValueError: If the evaluator has no catalogue.
-        """
-        return of_evaluator(self, evaluator)
+    def metrics(
+        self, evaluator: ListEvaluator, task: Task = "recall"
+    ) -> dict[str, float]:
+        """Returns all metrics on a task: see `of_evaluator`."""
+        return of_evaluator(self, evaluator, task)
 
 
-class _Recalls(Protocol):
+class _Scorer(Protocol):
+    def scores(self, requests: Requests) -> np.ndarray:
+        """Returns the scores of the requests' candidates."""
+
     def top(self, evaluator: CatalogueEvaluator, k: int) -> np.ndarray:
         """Returns each judged user's best k unseen items of the catalogue."""
 
 
-def of_evaluator(model: _Recalls, evaluator: ListEvaluator) -> dict[str, float]:
-    """Returns the metrics of recall of what ranks a catalogue.
+def of_evaluator(
+    model: _Scorer, evaluator: ListEvaluator, task: Task
+) -> dict[str, float]:
+    """Returns all metrics of a scorer: of recall over the catalogue, or of lists.
+
+    Args:
+        model: The scorer.
+        evaluator: The evaluator; that of a catalogue for recall.
+        task: What it is judged at.
 
     Raises:
-        ValueError: If the evaluator has no catalogue.
+        ValueError: If it is recall and the evaluator has no catalogue.
     """
+    if task == "ranking":
+        return evaluator.ranking(model.scores(evaluator.requests))
     whole = evaluator.over_catalogue("A baseline")
     return whole.retrieval(model.top(whole, RECALL_CUT))
 

@@ -12,6 +12,7 @@ from tfdistill.data.interactions import InteractionLog
 from tfdistill.data.requests import Requests
 from tfdistill.data.states import Asked, asked_in_windows
 from tfdistill.data.teacher_lists import RankedLists
+from tfdistill.models import Task
 from tfdistill.scorers.base import PairScorer
 from tfdistill.scorers.baselines import of_evaluator
 from tfdistill.scorers.candidates import Candidates
@@ -207,10 +208,8 @@ class CandidateTeacher:
         missing = k - best.shape[1]
         return np.pad(best, [(0, 0), (0, max(0, missing))], constant_values=-1)
 
-    def metrics(self, evaluator: ListEvaluator) -> dict[str, float]:
-        """Returns all metrics of recall over the catalogue.
-
-        Raises:
-            ValueError: If the evaluator has no catalogue.
-        """
-        return of_evaluator(self, evaluator)
+    def metrics(
+        self, evaluator: ListEvaluator, task: Task = "recall"
+    ) -> dict[str, float]:
+        """Returns all metrics on a task: see `of_evaluator`."""
+        return of_evaluator(self, evaluator, task)

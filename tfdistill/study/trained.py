@@ -257,12 +257,22 @@ class StoredScores:
 
     name: str
 
-    def metrics(self, evaluator: ListEvaluator) -> dict[str, float]:
+    def metrics(
+        self, evaluator: ListEvaluator, task: Task = "ranking"
+    ) -> dict[str, float]:
         """Returns the metrics of a ranker, where there are scores.
 
         Args:
             evaluator: The evaluator.
+            task: What it is judged at.
+
+        Raises:
+            ValueError: If it is recall: the catalogue has no scores.
         """
+        if task != "ranking":
+            raise ValueError(
+                f"Stored scores are of lists, and can't be judged at {task}."
+            )
         scores = evaluator.requests.scores[self.name]
         return evaluator.ranking(scores, scored=~np.isnan(scores))
 

@@ -1,10 +1,10 @@
 """One teacher and three students on MovieLens, jointly and alone.
 
-Run: `python3 scripts/quickstart.py`.
+Run: `python benchmarks/movielens_cascade.py`.
 
-MovieLens-100K, test part, 5 seeds; what `benchmarks/movielens_cascade.py` measured, by
-run. About 3 minutes of processor time a seed. Recall has nothing to learn from its
-teacher here, coarse and fine ranking do:
+MovieLens-100K, test part, 5 seeds; what it measured, by run. About 3 minutes of
+processor time a seed. Recall has nothing to learn from its teacher here, coarse and
+fine ranking do:
 
     cascade: MovieLens-100K/seed-0..4 recall/teacher/ndcg@10 = 0.0895 ± 0.0034
     cascade: MovieLens-100K/seed-0..4 recall/student alone/ndcg@10 = 0.0935 ± 0.0037
@@ -57,10 +57,10 @@ NETS = {
 }
 
 
-def joint(tiny: bool = False) -> Recipe:
+def joint() -> Recipe:
     """Returns the recipe that trains the teacher and the three students in one fit."""
     warm_up = tf.keras.optimizers.schedules.PolynomialDecay(0.0, 200, 1.0)
-    recipe = Recipe(
+    return Recipe(
         NETS,
         terms=Terms(
             transfers=(
@@ -103,4 +103,3 @@ def joint(tiny: bool = False) -> Recipe:
         schedule=Schedule(epochs=20, learning_rate=3e-3, rows_l2=1e-4),
         alone={"coarse": {"rows_l2": 0.0}},
     )
-    return recipe.changed(epochs=2) if tiny else recipe

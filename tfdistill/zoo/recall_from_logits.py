@@ -2,9 +2,9 @@
 
 Run: `train(recipe(net), spec, requests, evaluator, directory, teacher=...)` with the
 logits in `requests.scores`, under `LoggedTeacher({"score": "my_column"})`, or with a
-`FrozenTeacher` that scores drawn items too. Not measured on its own; the quickstart's
-recall student learns so. Where a teacher can score the whole catalogue, its ranking
-lists teach more: see `recall_from_lists`.
+`FrozenTeacher` that scores drawn items too. Not measured on its own; the recall
+student of `movielens_cascade` learns so. Where a teacher can score the whole catalogue,
+its ranking lists teach more: see `recall_from_lists`.
 """
 
 from __future__ import annotations
