@@ -16,7 +16,7 @@ from tfdistill.data import (
     requests_from_frame,
     write_tfrecords,
 )
-from tfdistill.data.pair_features import SelectedPairs, told
+from tfdistill.data.pair_features import SelectedPairs, source_fingerprints
 from tfdistill.data.readers import read_frame
 from tfdistill.data.summary import summarise
 from tfdistill.spec import Feature, FeatureSpec, Table
@@ -196,9 +196,9 @@ def test_an_identity_tells_sources_apart_by_what_they_say():
     batches = RequestBatches(requests, batch_size=2)
     assert batches.identity["pairs"] == ("score", "words")
     selected = SelectedPairs(score, np.arange(7))
-    assert told({"score": selected}, requests.candidates) == told(
-        {"score": score}, requests.candidates
-    )
+    assert source_fingerprints(
+        {"score": selected}, requests.candidates
+    ) == source_fingerprints({"score": score}, requests.candidates)
 
 
 def frame() -> pd.DataFrame:
