@@ -60,6 +60,7 @@ MAY_IMPORT = {
         "pairs",
         "spec",
         "study.evaluators",
+        "study.problem",
         "teachers",
     },
     "zoo": {

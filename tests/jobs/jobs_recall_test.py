@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from tfdistill.cli import app
 from tfdistill.jobs.recall import recall, teachers
+from tfdistill.scorers import baselines
 from tfdistill.study import Problem
 
 QUIET = Console(quiet=True)
@@ -68,7 +69,7 @@ def test_what_was_taken_alone_is_enough(tmp_path):
 
 def test_the_teacher_is_the_best_on_validation(problem):
     pytest.importorskip("lightgbm")
-    found = teachers(problem, "auto", QUIET)
+    found = teachers(problem, "auto", baselines(problem), QUIET)
     assert list(found) == ["popular", "EASE", "EASE of the newest", "candidates"]
     scores = {n: m.metrics(problem.valid)["ndcg@10"] for n, m in found.items()}
     assert max(scores.values()) > 2 * scores["popular"]
@@ -77,12 +78,12 @@ def test_the_teacher_is_the_best_on_validation(problem):
 def test_without_lightgbm_a_simple_model_teaches(problem, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     console = Console(record=True, width=200)
-    assert "candidates" not in teachers(problem, "auto", console)
+    assert "candidates" not in teachers(problem, "auto", baselines(problem), console)
     assert "tfdistill[gbdt]" in console.export_text()
 
 
 def test_a_teachers_list_has_nothing_that_was_taken_or_comes_later(problem):
-    baseline = teachers(problem, "EASE", QUIET)["EASE"]
+    baseline = teachers(problem, "EASE", baselines(problem), QUIET)["EASE"]
     lists = baseline.lists(problem.train, cut=1.0, size=20)
     train = problem.interactions.train
     for user in range(problem.interactions.num_users):

@@ -18,7 +18,7 @@ def made(results, taught: float, page: float):
     models = [Model(name, both, both) for name, both in values.items()]
     return dataclasses.replace(
         results,
-        stages=[Stage("recall", "ndcg@10", models)],
+        stages=[Stage("recall", "ndcg@10", models, over_catalogue=True)],
         cascades=[Cascade(DISTILLED, {"ndcg@10": [page] * 3})],
         baselines=[
             Baseline("popular", {"ndcg@10": 0.1}, {"ndcg@10": 0.9}),

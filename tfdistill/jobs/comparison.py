@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from tfdistill.report import (
     Stage,
     over_seeds,
 )
+from tfdistill.scorers import Baseline as Simple
 from tfdistill.scorers import baselines
 from tfdistill.study.evaluators import CatalogueEvaluator, ListEvaluator
 from tfdistill.study.nets import Cascade as Stages
@@ -30,6 +31,12 @@ from tfdistill.study.problem import Problem
 from tfdistill.study.trained import TrainedNet
 
 __all__ = ["Run", "Sizes", "calibrations", "cascades", "compared_with", "stages"]
+
+
+Metrics = Mapping[str, float]
+Values = dict[str, list[float]]
+Known = Mapping[str, Problem]
+"""A problem as each of the two, the students alone and distilled, knows it."""
 
 
 class Outside(Protocol):
@@ -60,38 +67,45 @@ class Run:
     alone: Nets
     outside: Outside | None = None
 
+    @property
+    def teacher(self) -> Outside | None:
+        """The teacher, whatever it is."""
+        return self.distilled.teacher or self.outside
+
+    @property
+    def lister(self) -> Lister:
+        """The teacher of a cascade."""
+        return cast(Lister, self.teacher)
+
     def models(self, stage: str) -> dict[str, TrainedNet]:
         """Returns the nets of a stage that are held against each other, by name."""
         teacher = self.distilled.teacher
         found = {} if teacher is None else {TEACHER: teacher}
         return {**found, ALONE: self.alone[stage], DISTILLED: self.distilled[stage]}
 
-    @property
-    def lister(self) -> Lister:
-        """The teacher of a cascade."""
-        return cast(Lister, self.distilled.teacher or self.outside)
-
-    def metrics(
-        self, stage: str, part: str, before: Mapping[str, Problem]
-    ) -> dict[str, dict[str, float]]:
-        """Returns the metrics of each model of a stage at the student's task.
+    def metrics(self, part: str, known: Known) -> dict[str, dict[str, Metrics]]:
+        """Returns the metrics of each model by stage, at the student's task.
 
         Args:
-            stage: The stage.
             part: `"valid"` or `"test"`.
-            before: What `known` gave.
+            known: What `known` gave.
         """
-        nets, task = self.models(stage), self.alone[stage].task
-        found = {
-            name: net.metrics(getattr(before.get(name, before[DISTILLED]), part), task)
-            for name, net in nets.items()
+        alone, distilled = (getattr(known[name], part) for name in (ALONE, DISTILLED))
+        teacher, tasks = self.teacher, {n: net.task for n, net in self.alone.items()}
+        taught = {  # once for all stages of a task
+            task: {TEACHER: teacher.metrics(distilled, task)} if teacher else {}
+            for task in set(tasks.values())
         }
-        if self.outside is None:
-            return found
-        evaluator = getattr(before[DISTILLED], part)
-        return {TEACHER: self.outside.metrics(evaluator, task), **found}
+        return {
+            stage: {
+                **taught[task],
+                ALONE: self.alone[stage].metrics(alone),
+                DISTILLED: self.distilled[stage].metrics(distilled),
+            }
+            for stage, task in tasks.items()
+        }
 
-    def known(self, problem: Problem, sizes: Sizes | None) -> dict[str, Problem]:
+    def known(self, problem: Problem, sizes: Sizes | None) -> Known:
         """Returns the problem as the students alone and distilled know it.
 
         Candidates stand with the recall net that a student is served after.
@@ -155,62 +169,66 @@ class Sizes:
 
 
 def stages(
-    problem: Problem,
     primary: Mapping[str, str],
     runs: Sequence[Run],
-    sizes: Sizes | None = None,
+    known: Sequence[Known],
     *,
     calibrated: bool = True,
 ) -> list[Stage]:
     """Evaluates every student on its task, with its teacher on the same task.
 
     Args:
-        problem: The data: validation and test are evaluated.
         primary: The metric that each student's choices were made by.
         runs: The nets of each seed.
-        sizes: What each stage of a cascade of the students keeps, if they are one.
+        known: What `known` gave for each run: its validation and test are evaluated.
         calibrated: Whether logits are log odds of a label; what reads them so is left
             out otherwise.
 
     Returns:
         One entry per student.
     """
-    known = [run.known(problem, sizes) for run in runs]
-    found = []
-    for stage, chosen in primary.items():
-        values = {
-            part: [run.metrics(stage, part, k) for run, k in zip(runs, known)]
-            for part in ("valid", "test")
-        }
-        valid, test = (
-            {
-                n: over_seeds([_told(run[n], calibrated) for run in part])
-                for n in part[0]
-            }
-            for part in values.values()
+    valid, test = (
+        [run.metrics(part, seen) for run, seen in zip(runs, known)]
+        for part in ("valid", "test")
+    )
+
+    def values(part: Sequence[Mapping[str, Any]], stage: str, model: str) -> Values:
+        return over_seeds([_told(run[stage][model], calibrated) for run in part])
+
+    return [
+        Stage(
+            stage,
+            chosen,
+            [
+                Model(m, values(valid, stage, m), values(test, stage, m))
+                for m in test[0][stage]
+            ],
+            over_catalogue=runs[0].alone[stage].task == "recall",
         )
-        models = [Model(name, valid[name], test[name]) for name in test]
-        found.append(Stage(stage, chosen, models))
-    return found
+        for stage, chosen in primary.items()
+    ]
 
 
-def _told(metrics: Mapping[str, float], calibrated: bool) -> dict[str, float]:
+def _told(metrics: Metrics, calibrated: bool) -> dict[str, float]:
     """The metrics without those that read logits as log odds, if they are none."""
     return {n: v for n, v in metrics.items() if calibrated or n not in OF_LOG_ODDS}
 
 
-def compared_with(problem: Problem, nets: Nets) -> list[Baseline]:
+def compared_with(
+    problem: Problem, nets: Nets, tuned: Mapping[str, Simple] | None = None
+) -> list[Baseline]:
     """Evaluates the baselines of a problem whose catalogue is ranked.
 
     Args:
         problem: The data.
         nets: What was trained; rankers alone have no such baseline.
+        tuned: The baselines, if they are there already.
     """
     if problem.log is None or all(net.task != "recall" for net in nets.values()):
         return []
     return [
         Baseline(name, model.metrics(problem.valid), model.metrics(problem.test))
-        for name, model in baselines(problem).items()
+        for name, model in (tuned or baselines(problem)).items()
     ]
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
 
 from rich.console import Console
 
 from tfdistill.jobs.run import run
 from tfdistill.report import Results
-from tfdistill.scorers import Baseline, CandidateTeacher, baselines
-from tfdistill.study.evaluators import ListEvaluator
+from tfdistill.scorers import Baseline, CandidateTeacher, baselines, best_simple
 from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe
 from tfdistill.zoo.recall_from_lists import FORMS, Form, list_student
@@ -25,12 +23,6 @@ TEACHERS = ("auto", "popular", "EASE", "EASE of the newest", "candidates")
 ranker of what several of the others find, which needs LightGBM."""
 
 _LISTED = 100  # items of a user's list, from which a form draws
-_CHOSEN_BY = "ndcg@10"
-
-
-class _Teacher(Protocol):
-    def metrics(self, evaluator: ListEvaluator) -> dict[str, float]:
-        """Its metrics over the catalogue."""
 
 
 def recall(
@@ -64,8 +56,9 @@ def recall(
         if name not in known:
             raise ValueError(f"{what} must be one of {list(known)}, got {name!r}.")
     console = console or Console()
-    found = teachers(problem, teacher, console)
-    name = max(found, key=lambda n: found[n].metrics(problem.valid)[_CHOSEN_BY])
+    simple = baselines(problem)
+    found = teachers(problem, teacher, simple, console)
+    name = best_simple(problem, found) if len(found) > 1 else next(iter(found))
     console.print(f"Teacher: {name}.")
     recipe = _student(problem, found[name], FORMS[form])
     return run(
@@ -76,21 +69,22 @@ def recall(
         seeds=seeds,
         teacher=found[name],
         facts={"Teacher": f"{name}, {_chosen(found)}", "Form": form},
+        tuned=simple,
         console=console,
     )
 
 
 def teachers(
-    problem: Problem, wanted: str, console: Console
+    problem: Problem, wanted: str, simple: Mapping[str, Baseline], console: Console
 ) -> dict[str, Baseline | CandidateTeacher]:
     """Returns the teachers to choose among, fitted on the training part.
 
     Args:
         problem: Of interactions.
         wanted: One of `TEACHERS`.
+        simple: The problem's baselines.
         console: Where it is printed that one can't be had.
     """
-    simple: Mapping[str, Any] = baselines(problem)
     if wanted in simple:
         return {wanted: simple[wanted]}
     if wanted == "candidates":
@@ -122,7 +116,7 @@ def _student(
     return recipe.changed(batch_size=min(recipe.schedule.batch_size, most))
 
 
-def _chosen(found: Mapping[str, _Teacher]) -> str:
+def _chosen(found: Collection[str]) -> str:
     if len(found) == 1:
         return "as asked for"
     return f"the best of {', '.join(found)} by NDCG@10 on validation"

@@ -21,8 +21,9 @@ from tfdistill.jobs.comparison import (
 from tfdistill.jobs.exports import exported, served_costs
 from tfdistill.jobs.machine import hardware, versions
 from tfdistill.metrics import metric
-from tfdistill.report import Results, write_report
+from tfdistill.report import DISTILLED, Results, write_report
 from tfdistill.report.terminal import print_tables
+from tfdistill.scorers import Baseline
 from tfdistill.study.nets import Nets
 from tfdistill.study.problem import Problem
 from tfdistill.study.recipe import Recipe
@@ -44,6 +45,7 @@ def run(
     teacher: Outside | None = None,
     facts: Mapping[str, str] | None = None,
     warnings: Sequence[str] = (),
+    tuned: Mapping[str, Baseline] | None = None,
     console: Console | None = None,
 ) -> Results:
     """Trains, compares, measures and exports; writes the report into a folder.
@@ -63,6 +65,7 @@ def run(
         teacher: What teaches where no net of the recipe does.
         facts: What a reader must know besides, by its label.
         warnings: Sentences that stand at the top of the report.
+        tuned: The problem's baselines, if they are there already.
         console: Where progress is printed.
 
     Returns:
@@ -90,6 +93,7 @@ def run(
         sizes=sizes,
         facts={**_facts(problem, chosen), **(facts or {})},
         warnings=warnings,
+        tuned=tuned,
         console=console,
     )
 
@@ -106,6 +110,7 @@ def reported(
     facts: Mapping[str, str] | None = None,
     warnings: Sequence[str] = (),
     calibrated: bool = True,
+    tuned: Mapping[str, Baseline] | None = None,
     console: Console | None = None,
 ) -> Results:
     """Compares, measures and exports what was trained; writes the report into a folder.
@@ -121,6 +126,7 @@ def reported(
         facts: As for `run`.
         warnings: As for `run`.
         calibrated: Whether the rankers' logits are log odds of a label.
+        tuned: As for `run`.
         console: As for `run`.
 
     Returns:
@@ -128,7 +134,8 @@ def reported(
     """
     console, nets = console or Console(), runs[-1].distilled
     console.print("Exporting, and checking each SavedModel in another process ...")
-    served = sizes.before(problem, nets) if sizes else problem
+    known = [run.known(problem, sizes) for run in runs]
+    served = known[-1][DISTILLED]
     exports, paths = exported(served, nets, out, sizes)
     console.print("Judging, and measuring what serving costs ...")
     results = Results(
@@ -139,7 +146,7 @@ def reported(
         versions=versions(),
         hardware=hardware(),
         facts={**problem.facts, **(facts or {})},
-        stages=stages(problem, primary, runs, sizes, calibrated=calibrated),
+        stages=stages(primary, runs, known, calibrated=calibrated),
         cascades=cascades(problem.test, runs, sizes) if sizes else [],
         costs=served_costs(paths, nets, served.test.requests, sizes),
         curves={k: list(v) for k, v in next(iter(nets.values())).history.items()},
@@ -147,7 +154,7 @@ def reported(
         warnings=list(warnings),
         exports=exports,
         summary=problem.summary,
-        baselines=compared_with(problem, nets),
+        baselines=compared_with(problem, nets, tuned),
     )
     print_tables(results, console)
     console.print(f"Report: {write_report(results, out)}")

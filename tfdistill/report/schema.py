@@ -92,11 +92,14 @@ class Stage:
         name: "recall", "coarse" or "fine".
         primary: The metric that choices were made by; each model has it in both parts.
         models: One row per model.
+        over_catalogue: Whether the whole catalogue was ranked, as for recall; by
+            default lists were.
     """
 
     name: str
     primary: str
     models: Several[Model]
+    over_catalogue: bool = False
 
     def __post_init__(self) -> None:
         for model in self.models:

@@ -39,11 +39,12 @@ class PairScorer(abc.ABC):
         """Learns from all that a log holds: give it `log.before(cut)`."""
 
 
-def blocks(histories: Histories) -> Iterator[Histories]:
-    """Yields the requests in blocks whose scores fit into memory."""
+def blocks(histories: Histories) -> Iterator[tuple[slice, Histories]]:
+    """Yields places of requests, and the requests, as many as fit into memory."""
     step = max(1, _AT_ONCE // histories.log.num_items)
     for begin in range(0, len(histories), step):
-        yield histories[begin : begin + step]
+        rows = slice(begin, begin + step)
+        yield rows, histories[rows]
 
 
 def pair_scores(
@@ -64,12 +65,9 @@ def pair_scores(
         array([[ 2.,  0., nan]], dtype=float32)
     """
     found = np.full(items.shape, np.nan, np.float32)
-    done = 0
-    for block in blocks(histories):
-        rows = slice(done, done + len(block))
+    for rows, block in blocks(histories):
         taken = np.take_along_axis(fitted(block), np.maximum(items[rows], 0), axis=1)
         found[rows] = np.where(items[rows] >= 0, taken, np.nan)
-        done += len(block)
     return found
 
 

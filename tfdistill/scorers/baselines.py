@@ -17,11 +17,11 @@ from tfdistill.scorers.base import FittedScorer, PairScorer, pair_scores
 from tfdistill.scorers.items import EaseScorer
 from tfdistill.scorers.profiles import Popular
 from tfdistill.study.evaluators import RECALL_CUT, CatalogueEvaluator, ListEvaluator
+from tfdistill.study.problem import Problem
 
 __all__ = [
     "CHOSEN_BY",
     "Baseline",
-    "Logged",
     "baselines",
     "best_simple",
     "of_evaluator",
@@ -42,16 +42,11 @@ _GRID: Mapping[str, Sequence[PairScorer]] = {
 }
 
 
-class Logged(Protocol):
-    """A problem with a log of its interactions."""
+class Evaluated(Protocol):
+    """What ranks a catalogue: a baseline, a teacher."""
 
-    @property
-    def interaction_log(self) -> InteractionLog:
-        """Who took what and when."""
-
-    @property
-    def valid(self) -> ListEvaluator:
-        """Validation."""
+    def metrics(self, evaluator: ListEvaluator) -> dict[str, float]:
+        """Returns all metrics of recall."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -142,7 +137,7 @@ def of_evaluator(
     return whole.retrieval(model.top(whole, RECALL_CUT))
 
 
-def baselines(problem: Logged) -> dict[str, Baseline]:
+def baselines(problem: Problem) -> dict[str, Baseline]:
     """Returns the simplest strong models of a problem, tuned on its validation part.
 
     The most popular items, with the newest interactions counting most where that is
@@ -184,12 +179,13 @@ def baselines(problem: Logged) -> dict[str, Baseline]:
     }
 
 
-def best_simple(problem: Logged, found: Mapping[str, Baseline] | None = None) -> str:
+def best_simple(problem: Problem, found: Mapping[str, Evaluated] | None = None) -> str:
     """Returns the name of the baseline that is best on validation.
 
     Args:
         problem: The problem.
-        found: Its `baselines`, if they are there already.
+        found: Its `baselines`, if they are there already, or other models to choose
+            among.
 
     Returns:
         One of their names: the row that a result is compared with.
@@ -205,6 +201,6 @@ def best_simple(problem: Logged, found: Mapping[str, Baseline] | None = None) ->
         >>> best_simple(problem, baselines(problem)) in baselines(problem)
         True
     """
-    models = baselines(problem) if found is None else found
+    models: Mapping[str, Evaluated] = baselines(problem) if found is None else found
     scores = {name: m.metrics(problem.valid)[CHOSEN_BY] for name, m in models.items()}
     return max(scores, key=lambda name: scores[name])

@@ -10,7 +10,7 @@ from tfdistill.data.interactions import Histories, InteractionLog
 from tfdistill.data.requests import Requests
 from tfdistill.data.states import Asked, taken_among, users_at
 from tfdistill.metrics.retrieval import hits
-from tfdistill.scorers.base import blocks, ranks
+from tfdistill.scorers.base import ranks
 from tfdistill.scorers.features import PairFeatures
 from tfdistill.study.evaluators import ListEvaluator
 
@@ -56,22 +56,14 @@ class Candidates:
     def of(self, histories: Histories) -> np.ndarray:
         """Returns the candidates, int32 `[b, size]`, best first, -1 where padded."""
         found = np.full((len(histories), self.size), -1, np.int32)
-        cuts = self.features.cut_of(histories.clock)
-        for cut in np.unique(cuts):
-            rows = np.flatnonzero(cuts == cut)
-            fitted, done = self.features.fitted(cut), 0
-            scorers = [fitted[name] for name in self.by or fitted]
-            for block in blocks(histories[rows]):
-                seen = block.seen
-                best = np.min(
-                    [ranks(np.where(seen, -np.inf, s(block))) for s in scorers], axis=0
-                )
-                best[seen] = seen.shape[1]
-                order = np.argsort(best, axis=1, kind="stable")[:, : self.size]
-                left = np.take_along_axis(~seen, order, axis=1)
-                at = rows[done : done + len(block)]
-                found[at, : order.shape[1]] = np.where(left, order, -1)
-                done += len(block)
+        for rows, block, fitted in self.features.asked(histories):
+            scores, seen = (fitted[n](block) for n in self.by or fitted), block.seen
+            places = [ranks(np.where(seen, -np.inf, s)) for s in scores]
+            best = np.min(places, axis=0)
+            best[seen] = seen.shape[1]
+            order = np.argsort(best, axis=1, kind="stable")[:, : self.size]
+            left = np.take_along_axis(~seen, order, axis=1)
+            found[rows, : order.shape[1]] = np.where(left, order, -1)
         return found
 
     def judged(self, evaluator: ListEvaluator) -> Requests:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -131,6 +131,21 @@ class PairFeatures:
             )
         return np.asarray(self.cuts)[np.searchsorted(self.cuts, clock, "right") - 1]
 
+    def asked(
+        self, histories: Histories
+    ) -> Iterator[tuple[np.ndarray, Histories, dict[str, FittedScorer]]]:
+        """Yields rows of requests, what they know, and the scorers of their cut.
+
+        Args:
+            histories: What b requests know, of `log`; as many come at once as fit into
+                memory.
+        """
+        cuts = self.cut_of(histories.clock)
+        for cut in np.unique(cuts):
+            rows, fitted = np.flatnonzero(cuts == cut), self.fitted(cut)
+            for places, block in blocks(histories[rows]):
+                yield rows[places], block, fitted
+
     def at(self, histories: Histories, items: np.ndarray) -> dict[str, np.ndarray]:
         """Returns the features of items `[b, L]` at requests, float32 `[b, L]` each.
 
@@ -139,15 +154,9 @@ class PairFeatures:
             items: int `[b, L]`, catalogue rows; where padded (-1) a feature is 0.
         """
         found = {n: np.zeros(items.shape, np.float32) for n in self.names}
-        cuts = self.cut_of(histories.clock)
-        for cut in np.unique(cuts):
-            rows = np.flatnonzero(cuts == cut)
-            fitted, done = self.fitted(cut), 0
-            for block in blocks(histories[rows]):
-                at = rows[done : done + len(block)]
-                for name, values in _features(fitted, block, items[at]):
-                    found[name][at] = values
-                done += len(block)
+        for rows, block, fitted in self.asked(histories):
+            for name, values in _features(fitted, block, items[rows]):
+                found[name][rows] = values
         return found
 
     def of(self, requests: Requests) -> dict[str, np.ndarray]:

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tfdistill.data.interactions import InteractionLog
 from tfdistill.data.requests import Requests
 from tfdistill.data.states import Asked, asked_in_windows
 from tfdistill.data.teacher_lists import RankedLists
@@ -20,6 +19,7 @@ from tfdistill.scorers.chosen import LISTED_BY, default_scorers
 from tfdistill.scorers.features import PairFeatures, rolling_cuts
 from tfdistill.spec import FeatureSpec
 from tfdistill.study.evaluators import CatalogueEvaluator, ListEvaluator
+from tfdistill.study.problem import Problem
 from tfdistill.teachers.gbdt import GbdtTeacher
 
 __all__ = ["CandidateTeacher", "Learner", "ListRanker", "boosted_trees"]
@@ -57,26 +57,6 @@ def boosted_trees(**settings: Any) -> Learner:
     return learn
 
 
-class _Problem(Protocol):
-    """What the teacher learns from."""
-
-    @property
-    def spec(self) -> FeatureSpec:
-        """The features."""
-
-    @property
-    def interaction_log(self) -> InteractionLog:
-        """Who took what and when."""
-
-    @property
-    def train(self) -> Requests:
-        """The training requests."""
-
-    @property
-    def valid(self) -> ListEvaluator:
-        """Validation."""
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class CandidateTeacher:
     """A powerful teacher of the catalogue: simple scorers find, a ranker puts in order.
@@ -111,7 +91,7 @@ class CandidateTeacher:
     @classmethod
     def fit(
         cls,
-        problem: _Problem,
+        problem: Problem,
         *,
         scorers: Sequence[PairScorer] | None = None,
         listed_by: tuple[str, ...] = LISTED_BY,

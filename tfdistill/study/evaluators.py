@@ -35,7 +35,7 @@ __all__ = [
 RECALL_CUT = 50
 """The deepest cut of recall's metrics."""
 
-_Judge = TypeVar("_Judge", bound="ListEvaluator")
+_Evaluator = TypeVar("_Evaluator", bound="ListEvaluator")
 
 _PAIRS_AT_ONCE = 20_000  # bounds the memory when a ranker scores a whole catalogue
 
@@ -141,7 +141,7 @@ class ListEvaluator:
         """All that it evaluates by, as JSON values."""
         return {"requests": self.requests.identity, "head": described(self.head)}
 
-    def knowing(self: _Judge, sources: Mapping[str, PairSource]) -> _Judge:
+    def knowing(self: _Evaluator, sources: Mapping[str, PairSource]) -> _Evaluator:
         """Returns the evaluator whose requests have these pair features, too.
 
         Args:

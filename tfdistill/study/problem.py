@@ -314,8 +314,7 @@ class Problem:
             parts: What `windows` gave; `item_id` is what the items are called.
         """
         items = parts.train.items
-        counts = np.bincount(parts.known.item, minlength=parts.train.num_items)
-        head = head_items(counts)
+        head = head_items(parts.known.per_item())
         valid, test = (
             CatalogueEvaluator(getattr(parts, part), parts.before(part), head)
             for part in ("valid", "test")
