@@ -63,17 +63,16 @@ def baseline_warnings(results: Results) -> list[str]:
     return [
         f"{best.name}, which needs no network, has {shown.label} {shown.show(bar)} on "
         f"test and is better than: {'; '.join(below)}. Serve it, teach by its lists "
-        "(tfdistill.zoo.list_student), or train again on what came since: a student "
-        "that knows users by their ids goes stale."
+        "(tfdistill.zoo.list_student), or train again on what came since: nets go "
+        "stale, most of all those that know users by ids."
     ]
 
 
 def _run(results: Results) -> Iterator[tuple[str, Sequence[float]]]:
     """Name and values of what the run recalls and shows."""
     for stage in results.stages:
-        for model in stage.models:
-            if stage.primary == _BY and "auc" not in model.test:  # else it is of lists
-                yield f"{title(stage.name)}: {title(model.name)}", model.test[_BY]
+        for model in stage.models if stage.over_catalogue else ():
+            yield f"{title(stage.name)}: {title(model.name)}", model.test[_BY]
     for cascade in results.cascades:
         yield f"Page: {title(cascade.name)}", cascade.page[_BY]
 
